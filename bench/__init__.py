@@ -1,0 +1,28 @@
+"""Compare CM-GANs and its baselines for image-text retrieval, under one evaluator."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cmbench.datasets.registry import load_dataset
+    from cmbench.evaluator import evaluate
+    from cmbench.methods.registry import load_method
+    from cmbench.runner import run
+
+__version__ = version("cmbench")
+__all__ = ["evaluate", "load_dataset", "load_method", "run"]
+
+# Imported on use: torch alone takes two seconds, and reading results needs none of it.
+_HOMES = {
+    "evaluate": "cmbench.evaluator",
+    "load_dataset": "cmbench.datasets.registry",
+    "load_method": "cmbench.methods.registry",
+    "run": "cmbench.runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cmbench' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
