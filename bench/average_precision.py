@@ -1,0 +1,157 @@
+"""Average precision from ranks, in expectation over all orders of tied items."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import hypergeom
+
+from cmbench.protocol import Denominator
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Where the relevant items of some queries stand in their rankings.
+
+    One entry per (query, relevant item), the queries one after the other, each query's items
+    from the least to the most similar.
+
+    Parameters
+    ----------
+    above : int64 (m,), gallery items strictly more similar to the query than this item
+    tied : int64 (m,), gallery items exactly as similar as this item, itself included
+    counts : int64 (q,), relevant items of each query; they add up to m
+    gallery : items ranked for each query
+    """
+
+    above: Integers
+    tied: Integers
+    counts: Integers
+    gallery: int
+
+    @property
+    def has_ties(self) -> bool:
+        return bool((self.tied > 1).any())
+
+
+def expected_average_precision(
+    ranks: Ranks, *, cutoff: int | None = None, denominator: Denominator = "relevant"
+) -> Floats:
+    """Return the expected AP of each query (q,), NaN where a query has no relevant item.
+
+    AP is the sum of the precision at each relevant item within the cut-off, divided by the
+    ``denominator``: ``relevant`` R, ``min`` min(R, cutoff), or ``retrieved``, the relevant items
+    within the cut-off (AP is 0 when there is none). The expectation is over all orders of tied
+    items, all equally likely (McSherry & Najork, "Computing information retrieval performance
+    measures efficiently in the presence of tied scores", ECIR 2008).
+    """
+    limit = ranks.gallery if cutoff is None else min(cutoff, ranks.gallery)
+    query = np.repeat(np.arange(len(ranks.counts)), ranks.counts)
+    if cutoff is not None and denominator == "retrieved":
+        return _over_retrieved(ranks, query, limit)
+    sums = np.bincount(query, _expected_precision(ranks, query, limit), len(ranks.counts))
+    divisor = ranks.counts if denominator == "relevant" else np.minimum(ranks.counts, limit)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN promised for a query without relevant items
+        return sums / divisor
+
+
+def chance_average_precision(relevant: int, gallery: int) -> float:
+    """Return the expected AP of a random ranking of ``gallery`` items, ``relevant`` of them relevant.
+
+    With R relevant among N items and H the harmonic number,
+    E[AP] = ((R - 1) / (N - 1) (N - H_N) + H_N) / N.
+
+    >>> round(chance_average_precision(5, 100), 3)
+    0.09
+    """
+    harmonic = float(harmonic_numbers(gallery)[gallery])
+    slope = (relevant - 1) / (gallery - 1) if gallery > 1 else 0.0
+    return (slope * (gallery - harmonic) + harmonic) / gallery
+
+
+@lru_cache(maxsize=8)
+def harmonic_numbers(count: int) -> Floats:
+    """Return H_0 … H_count, float64 (count + 1,)."""
+    return np.concatenate(([0.0], np.cumsum(1.0 / np.arange(1, count + 1))))
+
+
+def tie_groups(ranks: Ranks, query: Integers) -> tuple[Integers, Integers]:
+    """Return, per entry, the relevant items strictly above it and those tied with it (itself included)."""
+    hits = np.cumsum(ranks.counts)[query] - np.arange(1, len(query) + 1)
+    relevant = np.ones_like(hits)
+    tied = np.flatnonzero(ranks.tied > 1)
+    if len(tied):
+        above, owner = ranks.above[tied], query[tied]
+        first = np.append(True, (above[1:] != above[:-1]) | (owner[1:] != owner[:-1]))
+        starts = np.flatnonzero(first)
+        stops = np.append(starts[1:], len(tied))
+        group = np.cumsum(first) - 1
+        hits[tied] = hits[tied[stops - 1]][group]  # the last of a group has only strictly better ones above
+        relevant[tied] = (stops - starts)[group]
+    return hits, relevant
+
+
+def _expected_precision(ranks: Ranks, query: Integers, limit: int) -> Floats:
+    """Return each relevant item's expected precision at its own rank, 0 beyond ``limit``.
+
+    A group of n tied items, m of them relevant, follows t items, r of them relevant. Its place i
+    holds a relevant item with probability m/n, and then (i-1)(m-1)/(n-1) of the places before are
+    expected relevant. Summing (r + 1 + (i-1)(m-1)/(n-1)) / (t + i) over the places u within the
+    limit gives (m/n) ((r+1) h + (m-1)/(n-1) (u - (t+1) h)) with h = H_{t+u} - H_t; each of the m
+    items gets an equal share.
+    """
+    hits, relevant = tie_groups(ranks, query)
+    precision = np.where(ranks.above < limit, (hits + 1) / (ranks.above + 1), 0.0)
+    tied = np.flatnonzero(ranks.tied > 1)
+    above, size = ranks.above[tied], ranks.tied[tied]
+    within = np.clip(limit - above, 0, size)
+    precision[tied] = _shared_precision(above, size, hits[tied], relevant[tied], within) / size
+    return precision
+
+
+def _shared_precision(
+    above: Integers, tied: Integers, hits: Integers, relevant: Integers, within: Integers
+) -> Floats:
+    """Return the sum over the first ``within`` places of a tie group of precision given relevance."""
+    harmonic = harmonic_numbers(int((above + within).max(initial=0)))
+    span = harmonic[above + within] - harmonic[above]
+    density = (relevant - 1) / np.maximum(tied - 1, 1)
+    total: Floats = (hits + 1) * span + density * (within - (above + 1) * span)
+    return total
+
+
+def _over_retrieved(ranks: Ranks, query: Integers, limit: int) -> Floats:
+    """AP divided by the relevant items within the cut-off, itself random when a tie straddles it.
+
+    Of the straddling group's m relevant items, x fall within the cut-off with hypergeometric
+    probability; given x they are in random order there, so the expectation is a finite sum.
+    """
+    hits, relevant = tie_groups(ranks, query)
+    straddling = (ranks.above < limit) & (ranks.above + ranks.tied > limit)
+    inside = np.where(straddling, 0.0, _expected_precision(ranks, query, limit))
+    sums = np.bincount(query, inside, len(ranks.counts))
+    certain = np.bincount(query, (ranks.above < limit) & ~straddling, len(ranks.counts))
+    average = np.divide(sums, certain, out=np.zeros_like(sums), where=certain > 0)
+    entries = np.flatnonzero(straddling)
+    for entry in entries[np.unique(query[entries], return_index=True)[1]]:
+        q = query[entry]
+        group = (ranks.above[entry], ranks.tied[entry], hits[entry], relevant[entry])
+        average[q] = _over_retrieved_with_straddling(sums[q], limit, *map(int, group))
+    return np.where(ranks.counts > 0, average, np.nan)
+
+
+def _over_retrieved_with_straddling(
+    certain_sum: float, limit: int, above: int, tied: int, hits: int, relevant: int
+) -> float:
+    places = limit - above
+    found = np.arange(max(0, relevant - (tied - places)), min(relevant, places) + 1)
+    probability = hypergeom(tied, relevant, places).pmf(found)
+    full = np.full_like(found, places)
+    group_sum = _shared_precision(np.full_like(found, above), full, np.full_like(found, hits), found, full)
+    precision = certain_sum + group_sum * found / places
+    retrieved = hits + found
+    return float(probability @ np.divide(precision, retrieved, out=np.zeros(len(found)), where=retrieved > 0))
