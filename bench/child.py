@@ -1,0 +1,130 @@
+"""What runs in a cell's child process: fit, transform, and leave the representations in a folder.
+
+Started as ``python -m cmbench.child FOLDER``. It is told nothing about test labels.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.npy_folder import load_array, load_split
+from cmbench.errors import MethodError
+from cmbench.job import MODALITIES, OUTCOME, Job
+from cmbench.methods.registry import new_method
+
+_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+
+
+def main(folder: Path) -> int:
+    """Run the job in ``folder``; the outcome, good or bad, is left in it. Return the exit status."""
+    faulthandler.enable()
+    if hasattr(signal, "SIGUSR1"):  # sent before the deadline's kill, so that the log says where it hung
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+    job = Job.read(folder)
+    end_with_parent(job.parent)
+    try:
+        outcome = {"status": "ok", **work(job, folder)}
+    except BaseException as error:  # the process boundary: whatever a method raises becomes a record
+        traceback.print_exc()
+        outcome = {"status": _failure_status(error), "error": _described(error)}
+    outcome["peak_memory_bytes"] = peak_memory_bytes()
+    outcome["accelerator"] = accelerator()
+    unfinished = folder / f".{OUTCOME}"
+    unfinished.write_text(json.dumps(outcome), encoding="utf-8")
+    unfinished.replace(folder / OUTCOME)
+    return 0 if outcome["status"] == "ok" else 1
+
+
+def work(job: Job, folder: Path) -> dict[str, Any]:
+    """Fit and transform; return durations in seconds and what ``fit`` found."""
+    method = new_method(job.entry.load(), job.parameters)
+    train, validation = (load_split(job.features, name) for name in ("train", "val"))
+    start = time.perf_counter()
+    method.fit(train, validation)
+    fitted = time.perf_counter()
+    for modality in MODALITIES:
+        features = load_array(job.features, f"{modality}_test")
+        representations = getattr(method, f"transform_{modality}")(features)
+        np.save(folder / f"{modality}.npy", as_array(representations, modality), allow_pickle=False)
+    durations = {"fit": fitted - start, "transform": time.perf_counter() - fitted}
+    return {"durations": durations, "fitted": fitted_values(method)}
+
+
+def as_array(representations: object, modality: str) -> NDArray[Any]:
+    """Return representations as a real NumPy array, from the GPU if they are there."""
+    if hasattr(representations, "detach"):
+        representations = representations.detach().cpu().numpy()
+    array = np.asarray(representations)
+    if array.dtype.kind not in "fiu":
+        raise MethodError(f"transform_{modality} returned {array.dtype} values; it must return real numbers")
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def fitted_values(method: object) -> dict[str, Any]:
+    """Return the scalars that ``fit`` left in attributes ending in ``_``."""
+    values = {name: value for name, value in vars(method).items() if name.endswith("_") and name[0] != "_"}
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    return {name: value for name, value in plain.items() if isinstance(value, bool | int | float | str)}
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process when the run that started it ends, even by SIGKILL."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the request
+            os._exit(1)
+    threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+
+
+def _exit_at_end_of_input() -> None:
+    """Standard input is a pipe the parent never writes to: it ends when the parent does."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+def peak_memory_bytes() -> int:
+    """Return the largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def accelerator() -> dict[str, Any] | None:
+    """Return the GPU's name and the peak memory used on it, if torch was loaded and used one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.max_memory_allocated():
+        return None
+    return {"name": torch.cuda.get_device_name(), "peak_memory_bytes": torch.cuda.max_memory_allocated()}
+
+
+def _failure_status(error: BaseException) -> str:
+    names = {type(error).__name__, *(base.__name__ for base in type(error).__mro__)}
+    return "out-of-memory" if names & {"MemoryError", "OutOfMemoryError"} else "failed"
+
+
+def _described(error: BaseException) -> dict[str, Any]:
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+        "exit_status": None,
+    }
+
+
+if __name__ == "__main__":
+    status = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    os._exit(status)  # threads a method left running must not keep the cell from ending

@@ -1,0 +1,76 @@
+"""The command ``cmbench`` and its verbs, each imported when it is used."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from cmbench import __version__
+from cmbench.errors import CmbenchError
+
+# What --help says of each verb without importing it.
+VERBS = {
+    "run": "Fit and evaluate methods on datasets, and print the table.",
+    "table": "Print the results in a store as a table.",
+    "plot": "Draw figures from the results in a store.",
+    "show": "Show everything a store knows of a cell.",
+    "methods": "List the methods, built in and from plugins.",
+    "datasets": "List, describe and check datasets.",
+}
+INTERRUPTED = 130  # what shells expect after Ctrl-C
+
+
+class Verbs(click.Group):
+    """A group whose commands live in modules of their own name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"cmbench.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="cmbench")
+def cli() -> None:
+    """Compare cross-modal retrieval methods on the same features, under one evaluator.
+
+    'cmbench run' fits CCA, CFA and KCCA on the built-in dataset and prints the table.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line. Errors meant for people are one message and exit status 1."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status = cli.main(standalone_mode=False, prog_name="cmbench")
+    except CmbenchError as error:
+        click.echo(f"cmbench: {error}", err=True)
+        status = 1
+    except click.exceptions.Abort:
+        status = INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except KeyboardInterrupt:
+        click.echo(
+            "cmbench: interrupted; finished cells are kept, and the same command goes on from there", err=True
+        )
+        status = INTERRUPTED
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

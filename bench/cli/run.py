@@ -1,0 +1,140 @@
+"""``cmbench run``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from cmbench.limits import DEFAULT_DEADLINE
+from cmbench.protocol import PROTOCOLS
+from cmbench.store import DEFAULT_STORE
+
+
+def _names(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _seeds(_: click.Context, __: click.Parameter, text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of whole numbers such as 0,1,2") from None
+
+
+def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    settings: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        method, dot, parameter = name.partition(".")
+        if not (equals and dot):
+            raise click.BadParameter(f"{text!r} is not METHOD.PARAMETER=VALUE, such as cca.n_components=50")
+        try:
+            settings.setdefault(method, {})[parameter] = json.loads(value)
+        except ValueError:
+            settings.setdefault(method, {})[parameter] = value
+    return settings
+
+
+@click.command()
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME_OR_PATH",
+    help="A dataset by name, or a feature file or folder. Repeatable. [default: scenes]",
+)
+@click.option(
+    "--methods",
+    callback=_names,
+    metavar="A,B,C",
+    help="Methods to run. [default: cca,cfa,kcca and those of plugins]",
+)
+@click.option(
+    "--set",
+    "parameters",
+    multiple=True,
+    callback=_settings,
+    metavar="METHOD.PARAMETER=VALUE",
+    help="A parameter of a method. Repeatable.",
+)
+@click.option(
+    "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."
+)
+@click.option(
+    "--seeds",
+    default="0",
+    show_default=True,
+    callback=_seeds,
+    metavar="0,1,2",
+    help="Seeds, for methods that use chance.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(list(PROTOCOLS)),
+    default="paper",
+    show_default=True,
+    help="How to evaluate.",
+)
+@click.option(
+    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
+)
+@click.option("--force", is_flag=True, help="Run cells again that are in the store.")
+@click.option("--retry-failed", is_flag=True, help="Run those of them again that failed.")
+@click.option(
+    "--jobs", default=1, show_default=True, type=click.IntRange(1), help="Cells to run at the same time."
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Threads of each cell. [default: the processors, shared by the jobs]",
+)
+@click.option(
+    "--deadline",
+    default=DEFAULT_DEADLINE,
+    show_default=True,
+    metavar="TIME",
+    help="Longest time a cell may take: 90s, 10m, 3h or none.",
+)
+@click.option(
+    "--memory",
+    default="auto",
+    show_default=True,
+    metavar="SIZE",
+    help="Most memory a cell may use: 2GB or none; auto is 80 % of what is free, shared by the jobs.",
+)
+def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **options: Any) -> None:
+    """Fit and evaluate methods on datasets, and print the table.
+
+    Methods learn from the training pairs and choose parameters on the validation pairs; the numbers
+    are those of the test pairs. What the store has already is not run again. The exit status is 1 if
+    a cell failed or a plugin could not be loaded.
+    """
+    from rich.console import Console
+
+    from cmbench.methods.registry import registry
+    from cmbench.progress import progress_for
+    from cmbench.report.table import render
+    from cmbench.runner import DEFAULT_DATASETS
+    from cmbench.runner import run as run_cells
+    from cmbench.store import Store
+
+    known = registry(plugins)
+    for problem in known.problems:
+        click.echo(f"cmbench: {problem}", err=True)
+    progress = progress_for(Console(stderr=True))
+    frame = run_cells(
+        list(datasets or DEFAULT_DATASETS), plugins=known, store=store, progress=progress, **options
+    )
+    wanted = set(frame["key"])
+    click.echo("\n" + render([record for record in Store(store).records() if record["key"] in wanted]))
+    failed = int((frame["status"] != "ok").sum())
+    if failed:
+        click.echo(
+            f"cmbench: {failed} of {len(frame)} cells failed; "
+            "'cmbench show METHOD' tells why, --retry-failed runs them again",
+            err=True,
+        )
+    sys.exit(1 if failed or known.problems else 0)

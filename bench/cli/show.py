@@ -1,0 +1,29 @@
+"""``cmbench show``."""
+
+from __future__ import annotations
+
+import click
+
+from cmbench.store import DEFAULT_STORE
+
+
+@click.command()
+@click.argument("cell")
+@click.option(
+    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
+)
+def show(cell: str, store: str) -> None:
+    """Show everything a store knows of a cell: results, parameters, durations, errors, origin.
+
+    CELL is a method (cca), a dataset and method (scenes/cca), or the first digits of a key.
+    """
+    from cmbench.errors import StoreError
+    from cmbench.report.description import describe
+    from cmbench.store import Store, matching
+
+    records = Store(store).records()
+    found = list(matching(records, cell))
+    if not found:
+        known = sorted({f"{record['dataset']['name']}/{record['method']['name']}" for record in records})
+        raise StoreError(f"no cell {cell!r} in {store}; it has {', '.join(known) or 'none'}")
+    click.echo("\n\n".join(describe(record) for record in found))

@@ -1,0 +1,112 @@
+"""Executes cells, each in a child process of its own, and stores what comes out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from cmbench.child_process import Ended, run_child
+from cmbench.datasets.contract import Dataset
+from cmbench.errors import CmbenchError
+from cmbench.evaluator import evaluate
+from cmbench.job import OUTCOME, HandedOut, Job, hand_out
+from cmbench.limits import Limits
+from cmbench.plan import Cell
+from cmbench.progress import Progress
+from cmbench.record import Outcome, cell_record, evaluation_arrays, failure_of
+from cmbench.store import Store
+
+_LOG_TAIL = 8000  # characters of the log that the record of a crashed cell repeats
+
+
+class LocalExecutor:
+    """Runs cells on this machine, ``jobs`` at a time, with ``work`` for temporary files."""
+
+    def __init__(self, store: Store, limits: Limits, *, jobs: int, progress: Progress, work: Path) -> None:
+        self._store = store
+        self._limits = limits
+        self._jobs = jobs
+        self._progress = progress
+        self._work = work
+        self._stop = threading.Event()
+        self._turn = threading.Lock()  # one thread at a time evaluates, tells, or hands out features
+        self._handed_out: dict[str, HandedOut] = {}
+
+    def run(self, cells: Sequence[Cell]) -> None:
+        """Run the cells. One that fails becomes a record and the others go on.
+
+        An interrupt ends the running children, whose cells leave nothing, and is raised again.
+        """
+        with ThreadPoolExecutor(self._jobs) as pool:
+            try:
+                for future in as_completed([pool.submit(self._run_cell, cell) for cell in cells]):
+                    future.result()
+            except BaseException:
+                self._stop.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _run_cell(self, cell: Cell) -> None:
+        """The whole life of a cell: features out, child in, evaluation, record."""
+        with self._turn:
+            self._progress.started(cell)
+            features = self._features_for(cell.dataset)
+        folder = self._work / cell.key
+        folder.mkdir()
+        Job(features.folder, cell.entry, dict(cell.parameters), os.getpid()).write(folder)
+        log = self._store.log_path(cell.dataset.name, cell.method.name, cell.key)
+        ended = run_child(folder, log, self._limits, self._stop)
+        if ended.ending == "stopped":
+            return
+        with self._turn:
+            outcome = _outcome(cell, ended, features, folder, limits=self._limits, log=log)
+            record = cell_record(cell, outcome, limits=self._limits, log=self._store.relative(log))
+            evaluation = outcome.evaluation
+            self._store.put(record, None if evaluation is None else evaluation_arrays(cell, evaluation))
+            self._progress.finished(cell, record, log)
+        shutil.rmtree(folder)
+
+    def _features_for(self, dataset: Dataset) -> HandedOut:
+        if dataset.fingerprint not in self._handed_out:
+            folder = self._work / f"features-{dataset.fingerprint[:16]}"
+            folder.mkdir()
+            self._handed_out[dataset.fingerprint] = hand_out(dataset, folder)
+        return self._handed_out[dataset.fingerprint]
+
+
+def _outcome(
+    cell: Cell, ended: Ended, features: HandedOut, folder: Path, *, limits: Limits, log: Path
+) -> Outcome:
+    """Return how the cell ended: what the child left behind, evaluated, or why there is nothing."""
+    left = folder / OUTCOME
+    if ended.ending != "exited" or not left.exists():
+        status, error = failure_of(ended, limits, _tail(log))
+        return Outcome(status, ended, {}, error)
+    child: Mapping[str, Any] = json.loads(left.read_text(encoding="utf-8"))
+    if child["status"] != "ok":
+        return Outcome(child["status"], ended, child, {**child["error"], "exit_status": ended.exit_status})
+    start = time.perf_counter()
+    try:
+        images, texts = features.representations(folder)
+        evaluation = evaluate(images, texts, cell.dataset.test.labels, protocol=cell.protocol)
+    except (CmbenchError, MemoryError) as error:  # what the method returned cannot be evaluated
+        described = {
+            "type": type(error).__name__,
+            "message": str(error),
+            "traceback": traceback.format_exc(),
+            "exit_status": ended.exit_status,
+        }
+        return Outcome("failed", ended, child, described)
+    return Outcome("ok", ended, child, None, evaluation, time.perf_counter() - start)
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]

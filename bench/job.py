@@ -1,0 +1,98 @@
+"""The folder through which a run and a cell's child process exchange arrays and JSON, never pickles.
+
+``features/`` (shared by the cells of a dataset) holds the training and validation splits and the
+test features, without test labels, ids or order. The cell's own folder holds ``job.json``, and later
+``outcome.json`` with ``images.npy`` and ``texts.npy``, the representations of the test features.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.npy_folder import save_split
+from cmbench.errors import CmbenchError
+from cmbench.methods.registry import MethodEntry
+
+JOB, OUTCOME = "job.json", "outcome.json"
+MODALITIES = ("images", "texts")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a child process is told: where the features are, and which method to run how."""
+
+    features: Path
+    entry: MethodEntry
+    parameters: dict[str, Any]
+    parent: int
+
+    def write(self, folder: Path) -> None:
+        content = {**asdict(self), "features": str(self.features)}
+        (folder / JOB).write_text(json.dumps(content), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Job:
+        content = json.loads((folder / JOB).read_text(encoding="utf-8"))
+        entry = MethodEntry(**content.pop("entry"))
+        return cls(Path(content.pop("features")), entry, **content)
+
+
+@dataclass(frozen=True, eq=False)
+class HandedOut:
+    """The features a dataset's cells may see, and how to bring test rows back into order."""
+
+    folder: Path
+    order: dict[str, NDArray[np.intp]]
+
+    def representations(self, cell_folder: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the representations a child left, in the order of the test split."""
+        images, texts = (self._ordered(cell_folder, modality) for modality in MODALITIES)
+        return images, texts
+
+    def _ordered(self, cell_folder: Path, modality: str) -> NDArray[Any]:
+        path = cell_folder / f"{modality}.npy"
+        try:
+            shuffled = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise CmbenchError(
+                f"the method left no readable representations of {modality}: {error}"
+            ) from error
+        order = self.order[modality]
+        if shuffled.ndim != 2 or len(shuffled) != len(order):
+            raise CmbenchError(
+                f"representations of {modality} have shape {shuffled.shape}; transform_{modality} "
+                f"must return one row of k numbers for each of the {len(order)} rows it is given"
+            )
+        result: NDArray[Any] = np.empty_like(shuffled)
+        result[order] = shuffled
+        return result
+
+
+def hand_out(dataset: Dataset, folder: Path) -> HandedOut:
+    """Write what methods may see of ``dataset``.
+
+    Test rows are shuffled, images and texts apart: files are often sorted by category, and row i of
+    the images being the partner of row i of the texts is not for a method to know either. The
+    order follows from the fingerprint, which the child is not told, so that results repeat.
+    """
+    save_split(folder, "train", dataset.train)
+    save_split(folder, "val", dataset.validation)
+    random = np.random.RandomState(np.frombuffer(sha256(dataset.fingerprint.encode()).digest(), np.uint32))
+    order = {modality: random.permutation(len(dataset.test)) for modality in MODALITIES}
+    for modality in MODALITIES:
+        rows = getattr(dataset.test, modality)
+        shuffled = np.lib.format.open_memmap(
+            folder / f"{modality}_test.npy", mode="w+", dtype=rows.dtype, shape=rows.shape
+        )
+        for start in range(0, len(rows), 4096):
+            shuffled[start : start + 4096] = rows[order[modality][start : start + 4096]]
+        shuffled.flush()
+    return HandedOut(folder, order)

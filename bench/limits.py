@@ -1,0 +1,94 @@
+"""What a cell may use: time, memory and threads, as written by people and as found on the machine."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from cmbench.errors import CmbenchError
+
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+DEFAULT_DEADLINE = "6h"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds and bytes a cell may use (None: no limit) and the threads it is given."""
+
+    deadline: float | None
+    memory: int | None
+    threads: int
+
+    def __str__(self) -> str:
+        time = "no deadline" if self.deadline is None else f"deadline {duration_text(self.deadline)}"
+        memory = "no memory limit" if self.memory is None else f"at most {self.memory / 1e9:.1f} GB"
+        return f"{time}, {memory}, {self.threads} thread(s)"
+
+
+def parse_duration(text: str | float | None) -> float | None:
+    """Return seconds from ``90``, ``90s``, ``10m``, ``3h``, ``1d``; None from ``none``.
+
+    >>> parse_duration("10m"), parse_duration("none"), parse_duration(2.5)
+    (600.0, None, 2.5)
+    """
+    return _parse(text, SECONDS, "s", "a deadline such as 90s, 10m, 3h or none")
+
+
+def parse_size(text: str | float | None) -> int | None:
+    """Return bytes from ``500MB``, ``2GB``, ``2GiB``; None from ``none``.
+
+    >>> parse_size("2GB"), parse_size("1.5 GiB")
+    (2000000000, 1610612736)
+    """
+    size = _parse(text, BYTES, "B", "a size such as 500MB, 2GB or none")
+    return None if size is None else int(size)
+
+
+def _parse(
+    text: str | float | None, units: dict[str, float] | dict[str, int], default: str, expected: str
+) -> float | None:
+    if text is None or str(text).strip().lower() == "none":
+        return None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(text), re.IGNORECASE)
+    by_unit = {unit.lower(): value for unit, value in units.items()}
+    unit = (match[2] or default).lower() if match else ""
+    if match is None or unit not in by_unit or float(match[1]) <= 0:
+        raise CmbenchError(f"{text!r} is not {expected}")
+    return float(match[1]) * by_unit[unit]
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration for reading.
+
+    >>> duration_text(0.42), duration_text(75), duration_text(7384)
+    ('0.4 s', '1 min 15 s', '2 h 3 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def default_memory(jobs: int) -> int:
+    """Return 80 % of the memory free now (of the container, if it has a limit), shared by ``jobs`` cells."""
+    free = psutil.virtual_memory().available
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        used = Path("/sys/fs/cgroup/memory.current").read_text().strip()
+        free = min(free, int(text) - int(used))
+    return int(0.8 * free / jobs)
+
+
+def available_cores() -> int:
+    """Return the processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

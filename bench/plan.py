@@ -1,0 +1,116 @@
+"""The plan of a run: its cells, each with a key that is a pure function of what it computes."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from cmbench.datasets.contract import Dataset
+from cmbench.errors import MethodError
+from cmbench.methods.registry import MethodEntry, new_method
+from cmbench.protocol import Protocol
+
+if TYPE_CHECKING:
+    from cmbench.methods.contract import Method
+
+RANDOM_STATE = "random_state"
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One (dataset, method, parameters, seed, protocol): what is run, evaluated and stored as one.
+
+    ``parameters`` are all of the method's, defaults included; ``seed`` is None for a method
+    without ``random_state``.
+    """
+
+    dataset: Dataset
+    entry: MethodEntry
+    method: type[Method]
+    parameters: Mapping[str, Any]
+    seed: int | None
+    protocol: Protocol
+    code_version: str
+
+    @property
+    def key(self) -> str:
+        """SHA-256 (hexadecimal, 16 digits) over everything the result depends on."""
+        return cell_key(
+            fingerprint=self.dataset.fingerprint,
+            method=self.method.name,
+            code_version=self.code_version,
+            parameters=self.parameters,
+            protocol=self.protocol.as_dict(),
+        )
+
+    @property
+    def label(self) -> str:
+        """A short text for people."""
+        seed = "" if self.seed is None else f" seed {self.seed}"
+        return f"{self.dataset.name} {self.method.name}{seed}"
+
+
+def cell_key(
+    *,
+    fingerprint: str,
+    method: str,
+    code_version: str,
+    parameters: Mapping[str, Any],
+    protocol: Mapping[str, Any],
+) -> str:
+    """Return the key of a cell; the seed is among the parameters, as ``random_state``."""
+    content = {
+        "fingerprint": fingerprint,
+        "method": method,
+        "code_version": code_version,
+        "parameters": dict(parameters),
+        "protocol": dict(protocol),
+    }
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def plan(
+    datasets: Sequence[Dataset],
+    methods: Iterable[tuple[MethodEntry, Mapping[str, Any]]],
+    *,
+    seeds: Sequence[int],
+    protocol: Protocol,
+) -> list[Cell]:
+    """Return the cells of every dataset and method, one for each seed where the seed matters.
+
+    Raises ``MethodError`` for parameters that a method does not have or that cannot be stored.
+    """
+    prepared = [(entry, entry.load(), parameters, entry.code_version()) for entry, parameters in methods]
+    cells = [
+        Cell(dataset, entry, method, effective_parameters(method, parameters, seed), seed, protocol, version)
+        for dataset in datasets
+        for entry, method, parameters, version in prepared
+        for seed in _seeds(method, parameters, seeds)
+    ]
+    return list({cell.key: cell for cell in cells}.values())
+
+
+def effective_parameters(
+    method: type[Method], parameters: Mapping[str, Any], seed: int | None
+) -> dict[str, Any]:
+    """Return every parameter of the method as it will be, as plain JSON values."""
+    chosen = dict(parameters) if seed is None else {**parameters, RANDOM_STATE: seed}
+    effective = new_method(method, chosen).get_params(deep=False)
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(effective, sort_keys=True, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise MethodError(
+            f"method {method.name!r}: parameters {effective} cannot be stored as JSON ({error}); "
+            "use numbers, strings, booleans, None, lists and dictionaries"
+        ) from error
+    return plain
+
+
+def _seeds(method: type[Method], parameters: Mapping[str, Any], seeds: Sequence[int]) -> Sequence[int | None]:
+    if RANDOM_STATE not in inspect.signature(method).parameters:
+        return (None,)
+    return (parameters[RANDOM_STATE],) if RANDOM_STATE in parameters else tuple(seeds)

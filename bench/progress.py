@@ -1,0 +1,139 @@
+"""What a run tells while it goes on: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+
+from cmbench.limits import Limits, duration_text
+from cmbench.plan import Cell
+
+
+class Progress(Protocol):
+    """Told of every step of a run, from one thread at a time."""
+
+    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits) -> None: ...
+    def started(self, cell: Cell) -> None: ...
+    def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None: ...
+    def closed(self) -> None: ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits) -> None: ...
+    def started(self, cell: Cell) -> None: ...
+    def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None: ...
+    def closed(self) -> None: ...
+
+
+class PlainLines:
+    """A line when a cell starts and one when it ends, with the time gone and the time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._clock = Clock()
+
+    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits) -> None:
+        self._clock.start(len(pending))
+        self._line(planned_text(len(pending), stored, limits))
+
+    def started(self, cell: Cell) -> None:
+        self._line(f"started  {cell.label}")
+
+    def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None:
+        self._clock.count()
+        self._line(f"finished {cell.label}: {result_text(record, log)}   [{self._clock.text()}]")
+
+    def closed(self) -> None: ...
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveDisplay:
+    """A bar over all cells, a spinner for each running one, and a line for each finished one."""
+
+    def __init__(self, console: Console) -> None:
+        self._clock = Clock()
+        self._display = RichProgress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._all: TaskID | None = None
+        self._running: dict[str, TaskID] = {}
+
+    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits) -> None:
+        self._clock.start(len(pending))
+        self._print(planned_text(len(pending), stored, limits))
+        if pending:
+            self._display.start()
+            self._all = self._display.add_task("all cells", total=len(pending), note="")
+
+    def started(self, cell: Cell) -> None:
+        self._running[cell.key] = self._display.add_task(cell.label, total=1, note="")
+
+    def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None:
+        self._clock.count()
+        self._display.remove_task(self._running.pop(cell.key))
+        if self._all is not None:
+            self._display.update(self._all, advance=1, note=self._clock.text())
+        self._print(f"{cell.label}: {result_text(record, log)}")
+
+    def closed(self) -> None:
+        self._display.stop()
+
+    def _print(self, text: str) -> None:
+        self._display.console.print(text, markup=False, highlight=False)
+
+
+class Clock:
+    """Time gone since the start, and an estimate of the time left from the cells finished."""
+
+    def __init__(self) -> None:
+        self._cells = self._done = 0
+        self._start = time.monotonic()
+
+    def start(self, cells: int) -> None:
+        self._cells, self._done, self._start = cells, 0, time.monotonic()
+
+    def count(self) -> None:
+        self._done += 1
+
+    def text(self) -> str:
+        gone = time.monotonic() - self._start
+        left = gone / self._done * (self._cells - self._done) if self._done else 0.0
+        return f"{self._done} of {self._cells}, {duration_text(gone)} gone, about {duration_text(left)} left"
+
+
+def progress_for(console: Console) -> Progress:
+    """Return a live display on a terminal, plain lines elsewhere."""
+    return LiveDisplay(console) if console.is_terminal else PlainLines(console)
+
+
+def planned_text(pending: int, stored: int, limits: Limits) -> str:
+    """Return what is about to happen, and under which limits."""
+    if not pending:
+        return f"{stored} cells: all are in the store, 0 to run"
+    return f"{stored + pending} cells: {stored} in the store, {pending} to run; each with {limits}"
+
+
+def result_text(record: Mapping[str, Any], log: Path) -> str:
+    """Return the bi-modal MAP of a cell, or how it failed."""
+    seconds = duration_text(record["durations"]["total"])
+    if record["status"] == "ok":
+        return f"MAP {record['map']['bimodal_average']:.3f} in {seconds}"
+    error = record["error"]
+    return f"{record['status'].upper()} after {seconds}: {error['type']}: {error['message']} (log: {log})"

@@ -1,0 +1,148 @@
+"""The record of a cell: what was run, how it ended, and what came out."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.child_process import Ended
+from cmbench.limits import Limits, duration_text
+from cmbench.plan import Cell
+from cmbench.protocol import TASKS
+from cmbench.provenance import provenance
+from cmbench.store import SCHEMA
+
+if TYPE_CHECKING:
+    from cmbench.evaluator import Evaluation
+
+Failure = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How a cell ended: ``child`` is what its process left behind, ``error`` why there is no result."""
+
+    status: str
+    ended: Ended
+    child: Mapping[str, Any]
+    error: Failure | None = None
+    evaluation: Evaluation | None = None
+    evaluate_seconds: float | None = None
+
+
+def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> dict[str, Any]:
+    """Return the record of a finished cell, as plain JSON values."""
+    child, evaluation = outcome.child, outcome.evaluation
+    peak = max(outcome.ended.peak_memory_bytes, child.get("peak_memory_bytes", 0))
+    durations = {
+        **child.get("durations", {}),
+        "evaluate": outcome.evaluate_seconds,
+        "total": outcome.ended.seconds + (outcome.evaluate_seconds or 0.0),
+    }
+    return {
+        "schema": SCHEMA,
+        "key": cell.key,
+        "status": outcome.status,
+        "dataset": _dataset(cell),
+        "method": _method(cell),
+        "seed": cell.seed,
+        "protocol": cell.protocol.as_dict(),
+        "map": None if evaluation is None else dict(evaluation.map),
+        "category_map": None if evaluation is None else _category_map(cell, evaluation),
+        "queries": None if evaluation is None else dict(evaluation.queries),
+        "gallery": None if evaluation is None else dict(evaluation.gallery),
+        "fitted": dict(child.get("fitted", {})),
+        "durations": durations,
+        "peak_memory_bytes": peak,
+        "threads": limits.threads,
+        "limits": {"deadline": limits.deadline, "memory": limits.memory},
+        "error": outcome.error,
+        "log": log,
+        "provenance": {
+            **provenance(),
+            "accelerator": child.get("accelerator"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    }
+
+
+def evaluation_arrays(cell: Cell, evaluation: Evaluation) -> dict[str, NDArray[Any]]:
+    """Return what stands in the ``.npz``: AP per query in test order, and precision-recall curves."""
+    arrays: dict[str, NDArray[Any]] = {"labels": cell.dataset.test.labels, "ids": cell.dataset.test.ids}
+    for task in TASKS:
+        arrays[f"ap_{task}"] = evaluation.per_query[task]
+        arrays[f"precision_{task}"] = evaluation.curves[task].precision.astype(np.float32)
+        arrays[f"recall_{task}"] = evaluation.curves[task].recall.astype(np.float32)
+    return arrays
+
+
+def failure_of(ended: Ended, limits: Limits, log_tail: str) -> tuple[str, Failure]:
+    """Return the status and error of a child that left no outcome."""
+    if ended.ending == "timeout":
+        message = f"ended after its deadline of {duration_text(limits.deadline or 0)}"
+        return "timeout", _failure("Timeout", message, ended, log_tail)
+    if ended.ending == "out-of-memory":
+        limit = (limits.memory or 0) / 1e9
+        message = f"ended at {ended.peak_memory_bytes / 1e9:.2f} GB, over its limit of {limit:.2f} GB"
+        return "out-of-memory", _failure("OutOfMemory", message, ended, log_tail)
+    if ended.exit_status == -signal.SIGKILL and limits.memory and ended.peak_memory_bytes > limits.memory / 2:
+        message = "killed by the system, most likely because memory ran out"
+        return "out-of-memory", _failure("OutOfMemory", message, ended, log_tail)
+    return "crashed", _failure("Crash", _exit_text(ended.exit_status), ended, log_tail)
+
+
+def _exit_text(status: int) -> str:
+    if status >= 0:
+        return f"its process exited with status {status} without leaving a result"
+    return f"its process was ended by signal {-status} ({signal.strsignal(-status)})"
+
+
+def _failure(kind: str, message: str, ended: Ended, log_tail: str) -> Failure:
+    return {"type": kind, "message": message, "traceback": log_tail, "exit_status": ended.exit_status}
+
+
+def _dataset(cell: Cell) -> dict[str, Any]:
+    dataset, card = cell.dataset, cell.dataset.card
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "image_feature": card.image_feature,
+        "text_feature": card.text_feature,
+        "source": card.source,
+        "licence": card.licence,
+        "sizes": {
+            "train": len(dataset.train),
+            "validation": len(dataset.validation),
+            "test": len(dataset.test),
+        },
+        "image_dimension": int(dataset.train.images.shape[1]),
+        "text_dimension": int(dataset.train.texts.shape[1]),
+        "class_names": list(dataset.class_names),
+        "test_counts": np.bincount(dataset.test.labels, minlength=len(dataset.class_names)).tolist(),
+    }
+
+
+def _method(cell: Cell) -> dict[str, Any]:
+    method = cell.method
+    return {
+        "name": method.name,
+        "paper_name": method.paper_name,
+        "family": method.family,
+        "uses_labels": method.uses_labels,
+        "citation": method.citation,
+        "version": method.version,
+        "code_version": cell.code_version,
+        "origin": cell.entry.origin,
+        "parameters": dict(cell.parameters),
+    }
+
+
+def _category_map(cell: Cell, evaluation: Evaluation) -> dict[str, list[float | None]]:
+    classes = range(len(cell.dataset.class_names))
+    return {task: [evaluation.per_category[task].get(label) for label in classes] for task in TASKS}

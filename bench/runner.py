@@ -1,0 +1,161 @@
+"""The main job: plan the cells, run those the store does not have, return all of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.registry import load_dataset
+from cmbench.errors import MethodError
+from cmbench.executor import LocalExecutor
+from cmbench.limits import (
+    DEFAULT_DEADLINE,
+    Limits,
+    available_cores,
+    default_memory,
+    parse_duration,
+    parse_size,
+)
+from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, registry
+from cmbench.plan import Cell, plan
+from cmbench.progress import Progress, Silent
+from cmbench.protocol import Protocol, get_protocol
+from cmbench.store import DEFAULT_STORE, Store
+from cmbench.workspace import workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cmbench.methods.contract import Method
+
+DEFAULT_DATASETS = ("scenes",)
+
+
+def run(
+    datasets: Sequence[str | Path | Dataset] | str | Path | Dataset = DEFAULT_DATASETS,
+    methods: Sequence[str | Method] | str | Method | None = None,
+    *,
+    seeds: Sequence[int] = (0,),
+    store: str | Path = DEFAULT_STORE,
+    protocol: str | Protocol = "paper",
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    plugins: Sequence[str | Path] | Registry = (),
+    force: bool = False,
+    retry_failed: bool = False,
+    jobs: int = 1,
+    threads: int | None = None,
+    deadline: str | float | None = DEFAULT_DEADLINE,
+    memory: str | float | None = "auto",
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Fit and evaluate every method on every dataset; return a frame with one row per cell.
+
+    A cell whose record, good or failed, is in the store is not run again. Each other cell runs in a
+    child process that gets training and validation pairs and the test features, never the test
+    labels; whatever happens to it becomes its record.
+
+    Parameters
+    ----------
+    datasets : names, paths of feature files, or ``Dataset`` objects
+    methods : names or configured ``Method`` objects of importable classes; by default CCA, CFA, KCCA
+        and the methods of ``plugins``
+    seeds : values of ``random_state``, for the methods that have one
+    store : folder of the results
+    protocol : ``paper``, ``release`` or a ``Protocol``
+    parameters : parameters by method name, in place of the defaults
+    plugins : Python files that define methods, or a ``Registry``; a file that cannot be imported is
+        left out with a warning
+    force : run the cells again that are in the store
+    retry_failed : run the failed ones of them again
+    jobs : cells run at the same time
+    threads : threads of each cell; by default the processors available, shared by the jobs
+    deadline : of each cell, as ``90s``, ``10m``, ``3h``, or ``none``
+    memory : of each cell, as ``2GB``, or ``none``; ``auto`` is 80 % of what is free, shared by the jobs
+    progress : what to tell while running; by default nothing
+
+    Raises
+    ------
+    CmbenchError
+        For unknown names, unreadable datasets or wrong parameters, before anything runs.
+    """
+    from cmbench.report.frame import records_frame  # pandas: not wanted by --help
+
+    known = plugins if isinstance(plugins, Registry) else _registry(plugins)
+    chosen = _chosen(datasets, methods, known, parameters or {})
+    cells = plan(*chosen, seeds=seeds, protocol=get_protocol(protocol))
+    limits = Limits(
+        parse_duration(deadline), _memory(memory, jobs), threads or max(1, available_cores() // jobs)
+    )
+    results = Store(store)
+    pending = [cell for cell in cells if force or _is_wanted(results.find(cell.key), retry_failed)]
+    _execute(pending, results, limits, jobs, len(cells) - len(pending), progress or Silent())
+    return records_frame(record for cell in cells if (record := results.find(cell.key)) is not None)
+
+
+def _execute(
+    pending: Sequence[Cell], store: Store, limits: Limits, jobs: int, stored: int, progress: Progress
+) -> None:
+    progress.planned(pending, stored, limits)
+    if not pending:
+        return
+    try:
+        with workspace(store.folder.resolve() / ".work") as work:
+            LocalExecutor(store, limits, jobs=jobs, progress=progress, work=work).run(pending)
+    finally:
+        progress.closed()
+
+
+def _is_wanted(record: Mapping[str, Any] | None, retry_failed: bool) -> bool:
+    return record is None or (retry_failed and record["status"] != "ok")
+
+
+def _registry(plugins: Sequence[str | Path]) -> Registry:
+    known = registry(plugins)
+    for problem in known.problems:
+        warnings.warn(problem, stacklevel=3)
+    return known
+
+
+def _chosen(
+    datasets: Sequence[str | Path | Dataset] | str | Path | Dataset,
+    methods: Sequence[str | Method] | str | Method | None,
+    known: Registry,
+    parameters: Mapping[str, Mapping[str, Any]],
+) -> tuple[list[Dataset], list[tuple[MethodEntry, Mapping[str, Any]]]]:
+    wanted = (*DEFAULT_METHODS, *known.plugin_names) if methods is None else _listed(methods)
+    chosen = [_entry(method, known, parameters) for method in wanted]
+    unused = set(parameters) - {entry.name for entry, _ in chosen}
+    if unused:
+        raise MethodError(
+            f"parameters are given for {sorted(unused)[0]!r}, which is not among the methods to run"
+        )
+    loaded = [item if isinstance(item, Dataset) else load_dataset(item) for item in _listed(datasets)]
+    return loaded, chosen
+
+
+def _listed(items: Any) -> list[Any]:
+    return list(items) if isinstance(items, list | tuple) else [items]
+
+
+def _entry(
+    method: str | Method, known: Registry, parameters: Mapping[str, Mapping[str, Any]]
+) -> tuple[MethodEntry, Mapping[str, Any]]:
+    if isinstance(method, str):
+        return known[method], parameters.get(method, {})
+    found = type(method)
+    by_location = {entry.location: entry for entry in known.entries.values()}
+    location = f"{found.__module__}:{found.__qualname__}"
+    if found.__module__ == "__main__":
+        raise MethodError(
+            f"{found.__qualname__} is defined in a script or notebook, where no other process can "
+            "import it; put it into a file and pass plugins=['FILE.py']"
+        )
+    entry = by_location.get(location, MethodEntry(found.name, "package", location))
+    return entry, method.get_params(deep=False)
+
+
+def _memory(memory: str | float | None, jobs: int) -> int | None:
+    return default_memory(jobs) if memory == "auto" else parse_size(memory)

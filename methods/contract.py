@@ -1,0 +1,82 @@
+"""What a method is: a scikit-learn estimator that maps images and texts into one space."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from typing_extensions import Self
+
+from cmbench.datasets.contract import Split
+
+Representations: TypeAlias = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Unlabelled:
+    """Features without labels or pairing, of which a transductive method learns the distribution.
+
+    ``images`` is (n, d_image) and ``texts`` (m, d_text).
+    """
+
+    images: NDArray[np.float32]
+    texts: NDArray[np.float32]
+
+
+class Method(BaseEstimator, ABC):
+    """Base of every method: parameters in the constructor, ``fit``, and two transforms.
+
+    A subclass stores its constructor's arguments untouched under the same names, so that
+    ``get_params``, ``set_params`` and ``sklearn.base.clone`` work, and checks them in ``fit``.
+    A method whose result depends on chance takes a ``random_state: int = 0``; the runner sets it
+    to the seed of the cell, and runs a method without it only once.
+
+    Attributes ending in ``_`` that ``fit`` sets to a number, a string or a boolean (the number of
+    components chosen, say) are kept in the record of the cell.
+    """
+
+    name: ClassVar[str]
+    """The name on the command line, lower case: ``cca``."""
+    paper_name: ClassVar[str]
+    """The name in tables, as the field writes it: ``CCA``. Default: ``name``."""
+    family: ClassVar[Literal["traditional", "deep"]] = "traditional"
+    citation: ClassVar[str] = ""
+    uses_labels: ClassVar[bool] = True
+    """Whether ``fit`` reads ``train.labels``. Choosing parameters on validation does not count."""
+    version: ClassVar[int] = 1
+    """Raise it when the same parameters give other representations: stored cells then run again."""
+    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """Values worth trying, by parameter name."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__.lower()
+        if "paper_name" not in cls.__dict__:
+            cls.paper_name = cls.name
+
+    @property
+    def wants_unlabelled(self) -> bool:
+        """Whether ``fit`` takes, as ``unlabelled``, the features that will be mapped later.
+
+        A method that returns True is transductive and has the signature
+        ``fit(train, validation, unlabelled: Unlabelled | None = None)``.
+        """
+        return False
+
+    @abstractmethod
+    def fit(self, train: Split, validation: Split) -> Self:
+        """Learn from ``train``; ``validation`` is for choosing parameters and for stopping."""
+
+    @abstractmethod
+    def transform_images(self, images: NDArray[np.float32]) -> Representations:
+        """Map images (n, d_image) to the common representation (n, k), row by row."""
+
+    @abstractmethod
+    def transform_texts(self, texts: NDArray[np.float32]) -> Representations:
+        """Map texts (n, d_text) to the common representation (n, k), row by row."""

@@ -1,0 +1,39 @@
+"""What there is to say of every method, for a table."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+
+from cmbench.errors import MethodError
+from cmbench.methods.contract import Method
+from cmbench.methods.registry import MethodEntry, registry
+
+Row = dict[str, str]
+
+
+def method_rows(plugins: Iterable[Path | str] = ()) -> tuple[list[Row], list[str]]:
+    """Return a row for each method that can be imported, and a sentence for each that cannot."""
+    known = registry(plugins)
+    rows: list[Row] = []
+    problems = list(known.problems)
+    for entry in known.entries.values():
+        try:
+            rows.append(_row(entry, entry.load()))
+        except MethodError as error:
+            problems.append(str(error))
+    return rows, problems
+
+
+def _row(entry: MethodEntry, method: type[Method]) -> Row:
+    parameters = inspect.signature(method).parameters.values()
+    return {
+        "name": entry.name,
+        "paper name": method.paper_name,
+        "family": method.family,
+        "labels": "yes" if method.uses_labels else "no",
+        "origin": "built in" if entry.origin == "built-in" else entry.location,
+        "parameters": ", ".join(f"{parameter.name}={parameter.default!r}" for parameter in parameters),
+        "citation": method.citation,
+    }

@@ -1,0 +1,188 @@
+"""Which methods there are: built in, from installed packages, or from a plugin file."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from hashlib import sha256
+from importlib import import_module, util
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from cmbench.errors import MethodError
+
+if TYPE_CHECKING:
+    from cmbench.methods.contract import Method
+
+GROUP = "cmbench.methods"
+"""The entry-point group by which an installed package brings methods: ``name = "package.module:Class"``."""
+
+BUILT_IN = {
+    "cca": "cmbench.methods.cca:CCA",
+    "cfa": "cmbench.methods.cfa:CFA",
+    "kcca": "cmbench.methods.kcca:KCCA",
+    "rcca": "cmbench.methods.cca:RCCA",
+}
+DEFAULT_METHODS = ("cca", "cfa", "kcca")
+"""What a run fits unless told otherwise: the rows of the paper's tables."""
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method that can be imported when it is needed.
+
+    ``location`` is ``module:Class``; for a plugin file, ``/path/to/file.py:Class``.
+    """
+
+    name: str
+    origin: Literal["built-in", "package", "file"]
+    location: str
+
+    def load(self) -> type[Method]:
+        """Import and return the class; any error in a plugin's code becomes a ``MethodError``."""
+        place, _, class_name = self.location.rpartition(":")
+        module = _import_file(Path(place)) if self.origin == "file" else _import_package(self)
+        found: Any = getattr(module, class_name, None)
+        if not _is_method(found):
+            raise MethodError(
+                f"method {self.name!r}: {self.location} is not a class derived from "
+                "cmbench.methods.contract.Method"
+            )
+        method: type[Method] = found
+        return method
+
+    def code_version(self) -> str:
+        """Return what changes when the method's results may: its ``version``, and the code of a plugin."""
+        method = self.load()
+        if self.origin == "built-in":
+            return str(method.version)
+        source = Path(inspect.getfile(method)).read_bytes()
+        return f"{method.version}-{sha256(source).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The methods at hand, by name, and what was wrong with plugins that could not be read."""
+
+    entries: Mapping[str, MethodEntry]
+    problems: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> MethodEntry:
+        if name not in self.entries:
+            near = get_close_matches(name.lower(), self.entries, 1)
+            guess = f" (did you mean {near[0]!r}?)" if near else ""
+            raise MethodError(
+                f"unknown method {name!r}{guess}; known methods: {', '.join(self.entries)}. "
+                "A method of your own comes with --plugin FILE.py"
+            )
+        return self.entries[name]
+
+    @property
+    def plugin_names(self) -> tuple[str, ...]:
+        """The methods that came from plugin files."""
+        return tuple(name for name, entry in self.entries.items() if entry.origin == "file")
+
+
+def registry(plugins: Iterable[Path | str] = ()) -> Registry:
+    """Collect the built-in methods, those of installed packages, and those of the plugin files.
+
+    Only plugin files are imported here. One that cannot be imported, or that takes the name of
+    another method, is left out and described in ``problems``.
+    """
+    entries = {name: MethodEntry(name, "built-in", location) for name, location in BUILT_IN.items()}
+    problems: list[str] = []
+    found = [MethodEntry(point.name, "package", point.value) for point in entry_points(group=GROUP)]
+    for path in plugins:
+        try:
+            found += file_entries(Path(path))
+        except MethodError as error:
+            problems.append(str(error))
+    for entry in found:
+        if entry.name in entries:
+            taken = entries[entry.name]
+            problems.append(
+                f"{entry.location}: the name {entry.name!r} is taken by {taken.location}; rename it"
+            )
+        else:
+            entries[entry.name] = entry
+    return Registry(entries, tuple(problems))
+
+
+def file_entries(path: Path) -> list[MethodEntry]:
+    """Return the methods a plugin file defines; it is imported to find them."""
+    path = path.expanduser().resolve()
+    module = _import_file(path)
+    classes = [
+        value for value in vars(module).values() if _is_method(value) and value.__module__ == module.__name__
+    ]
+    if not classes:
+        raise MethodError(
+            f"plugin {path}: defines no method; derive a class from cmbench.methods.contract.Method "
+            "with fit, transform_images and transform_texts"
+        )
+    return [MethodEntry(found.name, "file", f"{path}:{found.__name__}") for found in classes]
+
+
+def load_method(name: str, **parameters: Any) -> Method:
+    """Return a method by its name, with the given parameters and defaults for the rest.
+
+    Raises ``MethodError`` for an unknown name or parameter.
+
+    >>> load_method("cca", n_components=5).n_components
+    5
+    """
+    return new_method(registry()[name].load(), parameters)
+
+
+def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
+    """Return an instance, or raise ``MethodError`` naming the parameters there are."""
+    known = list(inspect.signature(method).parameters)
+    unknown = [name for name in parameters if name not in known]
+    if unknown:
+        raise MethodError(
+            f"method {method.name!r} has no parameter {unknown[0]!r}; it has {', '.join(known) or 'none'}"
+        )
+    return method(**parameters)
+
+
+def _is_method(value: object) -> bool:
+    from cmbench.methods.contract import Method
+
+    return isinstance(value, type) and issubclass(value, Method) and not inspect.isabstract(value)
+
+
+def _import_package(entry: MethodEntry) -> ModuleType:
+    try:
+        return import_module(entry.location.partition(":")[0])
+    except (Exception, SystemExit) as error:  # a plugin's code may raise anything; it must not end the run
+        if entry.origin == "built-in":
+            raise
+        raise MethodError(_broken(f"method {entry.name!r} ({entry.location})", error)) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = f"cmbench_plugin_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if not path.is_file():
+        raise MethodError(f"plugin {path}: no such file; give the path of a Python file")
+    spec = util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise MethodError(f"plugin {path}: not a Python file; its name must end in .py")
+    module = util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # a plugin's code may raise anything; it must not end the run
+        del sys.modules[name]
+        raise MethodError(_broken(f"plugin {path}", error)) from error
+    return module
+
+
+def _broken(what: str, error: BaseException) -> str:
+    return f"{what} cannot be imported: {type(error).__name__}: {error}"
