@@ -1,0 +1,124 @@
+"""Casts from what files hold to the types of the contract, refused where a value would not survive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.arrays import blocks
+from cmbench.errors import DatasetError
+
+
+def float_matrix(key: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the two-dimensional ``array`` as float32 in row order.
+
+    Other real types are rounded to float32, as long as finite values stay finite. Native float32
+    comes back as it is, a memory map of it still mapped; anything else is cast block by block.
+    """
+    if array.ndim != 2:
+        raise DatasetError(f"{key} has shape {array.shape}; it must have two dimensions, a row for each pair")
+    if array.dtype.kind not in "biuf":
+        raise DatasetError(f"{key} is {_kind(array)}; it must be float32, float64 or integers")
+    if array.dtype == np.float32 and (isinstance(array, np.memmap) or array.flags.c_contiguous):
+        return array
+    cast = np.empty(array.shape, dtype=np.float32)
+    start = 0
+    for source in blocks(array):
+        target = cast[start : start + len(source)]
+        with np.errstate(over="ignore"):
+            target[...] = source
+        _check_survival(key, start, source, target)
+        start += len(source)
+    return cast
+
+
+def _check_survival(key: str, start: int, source: NDArray[Any], target: NDArray[np.float32]) -> None:
+    lost = np.isfinite(source) & ~np.isfinite(target)
+    if lost.any():
+        row, column = map(int, np.argwhere(lost)[0])
+        raise DatasetError(
+            f"{key} row {start + row} column {column} is {source[row, column]}, which float32 cannot hold; "
+            "rescale the features"
+        )
+
+
+def int_vector(key: str, array: NDArray[Any]) -> NDArray[np.int64]:
+    """Return ``array`` of shape (n,), (n, 1) or (1, n) as int64; floats must be whole numbers.
+
+    >>> int_vector("labels_train", np.array([[0.0, 2.0]]))
+    array([0, 2])
+    """
+    vector = _vector(key, array)
+    if vector.dtype.kind not in "biuf":
+        raise DatasetError(f"{key} is {_kind(array)}; it must be integers")
+    if vector.dtype == np.int64:
+        return vector
+    lost = _not_an_int64(vector)
+    if lost.any():
+        row = int(np.argmax(lost))
+        raise DatasetError(f"{key} row {row} is {vector[row]}, which is not an integer; correct that pair")
+    return vector.astype(np.int64)
+
+
+def _not_an_int64(numbers: NDArray[Any]) -> NDArray[np.bool_]:
+    fits: NDArray[np.bool_] = np.ones(numbers.shape, dtype=np.bool_)
+    if numbers.dtype.kind == "f":
+        fits = (np.floor(numbers) == numbers) & (np.abs(numbers) < 2.0**63)  # NaN equals nothing
+    elif numbers.dtype.kind == "u":
+        fits = numbers <= np.iinfo(np.int64).max
+    return ~fits
+
+
+def text_vector(key: str, array: NDArray[Any]) -> NDArray[np.str_]:
+    """Return ``array`` of shape (n,), (n, 1) or (1, n) as texts; bytes are read as UTF-8, integers spelt out.
+
+    >>> text_vector("ids_train", np.array([7.0, 12.0]))
+    array(['7', '12'], dtype='<U2')
+    """
+    vector = _vector(key, array)
+    if vector.dtype.kind == "U":
+        return vector
+    if vector.dtype.kind == "S":
+        return np.array([_decoded(key, row, text) for row, text in enumerate(vector.tolist())], dtype=np.str_)
+    if vector.dtype.kind in "iuf":
+        return np.array([str(number) for number in int_vector(key, vector).tolist()], dtype=np.str_)
+    raise DatasetError(f"{key} is {_kind(array)}; it must be texts")
+
+
+def single_text(key: str, array: NDArray[Any]) -> str:
+    """Return the one text in ``array``; an empty array is the empty text."""
+    texts = text_vector(key, np.atleast_1d(array)).tolist()
+    if len(texts) > 1:
+        raise DatasetError(f"{key} holds {len(texts)} texts; it must be one")
+    return str(texts[0]) if texts else ""
+
+
+def single_int(key: str, array: NDArray[Any]) -> int:
+    """Return the one integer in ``array``."""
+    numbers = int_vector(key, np.atleast_1d(array))
+    if len(numbers) != 1:
+        raise DatasetError(f"{key} holds {len(numbers)} numbers; it must be one")
+    return int(numbers[0])
+
+
+def _vector(key: str, array: NDArray[Any]) -> NDArray[Any]:
+    if array.ndim == 1:
+        return array
+    if array.ndim == 2 and 1 in array.shape:
+        return array.reshape(-1)
+    remedy = "; from one-hot rows make it with argmax(axis=1)" if key.startswith("labels") else ""
+    raise DatasetError(f"{key} has shape {array.shape}; it must be one value for each item{remedy}")
+
+
+def _decoded(key: str, row: int, text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{key} row {row} is {text!r}, which is not UTF-8; save it as text") from error
+
+
+def _kind(array: NDArray[Any]) -> str:
+    names = {"U": "texts", "S": "bytes", "O": "Python objects", "c": "complex numbers", "V": "records"}
+    return names.get(array.dtype.kind, str(array.dtype))

@@ -1,0 +1,71 @@
+"""The datasets that come with cmbench, by name, and the way to everyone else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.files import load_file
+from cmbench.errors import DatasetError
+
+BUILT_IN = {
+    "scenes": "cmbench.datasets.scenes:load",
+}
+"""Module and function of each dataset, imported on use."""
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Return the names of the datasets that come with cmbench, in alphabetical order.
+
+    >>> "scenes" in dataset_names()
+    True
+    """
+    return tuple(sorted(BUILT_IN))
+
+
+def dataset_summaries() -> dict[str, str]:
+    """Return one line on each dataset that comes with cmbench: the first of its module's docstring."""
+    summaries = {}
+    for name in dataset_names():
+        module = import_module(BUILT_IN[name].partition(":")[0])
+        summaries[name] = (module.__doc__ or "").strip().partition("\n")[0]
+    return summaries
+
+
+def load_dataset(name_or_path: str | Path) -> Dataset:
+    """Return a dataset by its name, or from a ``.npz`` or ``.mat`` file or a folder of ``.npy`` files.
+
+    A text that is the name of a built-in dataset means that one; write ``./scenes`` or pass a
+    ``Path`` for a file or folder of the same name. The keys of feature files stand in
+    ``cmbench.datasets.keys``; folders are opened memory-mapped.
+
+    Raises
+    ------
+    DatasetError
+        For an unknown name, an unreadable file, or arrays that break a rule of the contract.
+    """
+    if isinstance(name_or_path, str) and name_or_path in BUILT_IN:
+        return _loader(name_or_path)()
+    path = Path(name_or_path).expanduser()
+    if not path.exists():
+        raise DatasetError(_unknown(str(name_or_path)))
+    return load_file(path)
+
+
+def _loader(name: str) -> Callable[[], Dataset]:
+    module, _, function = BUILT_IN[name].partition(":")
+    loader: Callable[[], Dataset] = getattr(import_module(module), function)
+    return loader
+
+
+def _unknown(name: str) -> str:
+    near = get_close_matches(name.lower(), dataset_names(), 1)
+    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    return (
+        f"unknown dataset {name!r}{guess}: no such file or folder, and the datasets by name are "
+        f"{', '.join(dataset_names())}; give a name, or the path of a .npz file, a .mat file or a folder of "
+        ".npy files"
+    )

@@ -1,0 +1,217 @@
+"""The rules every dataset keeps, each a sentence and a function that yields what breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.arrays import ARRAY_TYPES, blocks, file_key, split_arrays
+
+if TYPE_CHECKING:
+    from cmbench.datasets.contract import Draft, Parts, Split
+
+Rule = Callable[["Draft"], Iterator[str]]
+
+MODALITIES = (("images", "image_parts", "image_groups"), ("texts", "text_parts", "text_groups"))
+
+
+def _types_are_right(draft: Draft) -> Iterator[str]:
+    for name, split in draft.splits:
+        for key, array in split_arrays(split):
+            yield from _wrong_type(file_key(key, name), array, *ARRAY_TYPES[key])
+    for class_name in draft.class_names:
+        if not isinstance(class_name, str):
+            yield f"class_names holds {class_name!r}; every class name must be a str"
+
+
+def _wrong_type(key: str, array: Any, wanted: str, dimensions: int) -> Iterator[str]:
+    if not isinstance(array, np.ndarray):
+        yield f"{key} is a {type(array).__name__}; it must be a NumPy array of {wanted}"
+        return
+    found = "str" if array.dtype.kind == "U" else str(array.dtype)
+    if array.ndim != dimensions or found != wanted:
+        yield (f"{key} is {found} of shape {array.shape}; it must be {wanted} with {dimensions} dimension(s)")
+    elif key.endswith("_offsets") and not len(array):
+        yield f"{key} is empty; it holds one number more than there are items"
+
+
+def _lengths_are_equal(draft: Draft) -> Iterator[str]:
+    for name, split in draft.splits:
+        lengths = {key: len(array) for key, array in _by_pair(split)}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{key} {length}" for key, length in lengths.items())
+            yield f"{name} has unequal lengths ({found}); row i of each must describe pair i"
+        for key in ("images", "texts"):
+            rows, columns = getattr(split, key).shape
+            if rows != len(split) == columns:
+                yield f"{key}_{name} looks transposed ({rows} x {columns}); each row is a pair"
+        if not len(split):
+            yield f"{name} is empty; every split needs at least one pair"
+
+
+def _by_pair(split: Split) -> Iterator[tuple[str, NDArray[Any] | Parts]]:
+    for key in ("images", "texts", "labels", "ids", "image_parts", "text_parts"):
+        array = getattr(split, key)
+        if array is not None:
+            yield key, array
+
+
+def _dimensions_agree(draft: Draft) -> Iterator[str]:
+    for features, parts, _ in MODALITIES:
+        yield from _different_widths(
+            features, {name: getattr(split, features).shape[1] for name, split in draft.splits}
+        )
+        yield from _different_widths(
+            parts,
+            {
+                name: getattr(split, parts).values.shape[1]
+                for name, split in draft.splits
+                if getattr(split, parts) is not None
+            },
+        )
+
+
+def _different_widths(key: str, widths: dict[str, int]) -> Iterator[str]:
+    if len(set(widths.values())) > 1:
+        found = ", ".join(f"{name} {width}" for name, width in widths.items())
+        yield f"{key} have different dimensions in the splits ({found}); use one extractor for all"
+
+
+def _features_are_finite(draft: Draft) -> Iterator[str]:
+    for name, split in draft.splits:
+        for key, array in split_arrays(split):
+            row = _first_non_finite_row(array) if ARRAY_TYPES[key][0] == "float32" else None
+            if row is not None:
+                yield f"{key}_{name} row {row} holds NaN or infinity; remove or repair that pair"
+
+
+def _first_non_finite_row(features: NDArray[Any]) -> int | None:
+    start = 0
+    for rows in blocks(features):
+        good = np.isfinite(rows).all(axis=1)
+        if not good.all():
+            return start + int(np.argmin(good))
+        start += len(rows)
+    return None
+
+
+def _class_names_are_distinct(draft: Draft) -> Iterator[str]:
+    names = draft.class_names
+    for index, name in enumerate(names):
+        if not name.strip():
+            yield f"class {index} has no name; results by class need one"
+        elif names.index(name) < index:
+            yield f"classes {names.index(name)} and {index} are both called {name!r}; rename or merge them"
+
+
+def _labels_are_classes(draft: Draft) -> Iterator[str]:
+    count = len(draft.class_names)
+    for name, split in draft.splits:
+        outside = (split.labels < 0) | (split.labels >= count)
+        if outside.any():
+            row = int(np.argmax(outside))
+            yield (
+                f"labels_{name} row {row} holds {int(split.labels[row])}, outside 0..{count - 1}; "
+                "labels count from 0 and class_names names every class"
+            )
+
+
+def _test_classes_are_trained(draft: Draft) -> Iterator[str]:
+    for name, split in (("val", draft.validation), ("test", draft.test)):
+        unseen = np.setdiff1d(split.labels, draft.train.labels)
+        if len(unseen):
+            yield (
+                f"{name} has class(es) {_some(unseen.tolist())} that no training pair has; "
+                "move pairs of them into training or drop them"
+            )
+
+
+def _ids_are_unique(draft: Draft) -> Iterator[str]:
+    owner: dict[str, str] = {}
+    repeated: dict[str, str] = {}
+    for name, split in draft.splits:
+        for identifier in split.ids.tolist():
+            if owner.setdefault(identifier, name) != name:
+                repeated.setdefault(identifier, f"in {owner[identifier]} and again in {name}")
+        unique, counts = np.unique(split.ids, return_counts=True)
+        for identifier in unique[counts > 1].tolist():
+            repeated.setdefault(identifier, f"twice in {name}")
+    if repeated:
+        identifier, where = next(iter(repeated.items()))
+        others = f" (and {len(repeated) - 1} more ids are repeated)" if len(repeated) > 1 else ""
+        yield f"id {identifier!r} is {where}{others}; keep each pair once, in one split"
+
+
+def _parts_and_groups_fit(draft: Draft) -> Iterator[str]:
+    for name, split in draft.splits:
+        for key, parts in (("image_parts", split.image_parts), ("text_parts", split.text_parts)):
+            if parts is not None:
+                yield from _broken_offsets(f"{key}_{name}", parts)
+    for features, _, groups in MODALITIES:
+        yield from _broken_groups(draft, features, groups)
+
+
+def _broken_offsets(key: str, parts: Parts) -> Iterator[str]:
+    steps = np.diff(parts.offsets)
+    if parts.offsets[0] != 0 or parts.offsets[-1] != len(parts.values):
+        yield f"{key}_offsets must run from 0 to {len(parts.values)}, the number of rows in {key}"
+    elif (steps < 0).any():
+        yield f"{key}_offsets decrease at item {int(np.argmax(steps < 0))}; they mark where each item starts"
+
+
+def _broken_groups(draft: Draft, features: str, key: str) -> Iterator[str]:
+    groups: NDArray[np.int64] | None = getattr(draft.train, key)
+    for name, split in draft.splits:
+        found, width = getattr(split, key), getattr(split, features).shape[1]
+        if found is not None and found.shape != (width,):
+            yield f"{key} of {name} has shape {found.shape}; it names the block of each of {width} features"
+        elif not _same(found, groups):
+            yield f"{key} of {name} differs from that of train; one grouping holds for all splits"
+
+
+def _same(one: NDArray[np.int64] | None, other: NDArray[np.int64] | None) -> bool:
+    return one is other if one is None or other is None else np.array_equal(one, other)
+
+
+def _card_is_kept(draft: Draft) -> Iterator[str]:
+    sizes = (len(draft.train), len(draft.validation), len(draft.test))
+    if draft.card.sizes is not None and sizes != draft.card.sizes:
+        yield f"has {sizes} train/val/test pairs, but its source states {draft.card.sizes}"
+    if draft.card.fingerprint and draft.fingerprint != draft.card.fingerprint:
+        yield (
+            f"has fingerprint {draft.fingerprint[:12]}, but its card states "
+            f"{draft.card.fingerprint[:12]}: the files were changed or damaged"
+        )
+
+
+def _some(values: Sequence[object]) -> str:
+    shown = ", ".join(map(str, values[:5]))
+    return f"{shown} and {len(values) - 5} more" if len(values) > 5 else shown
+
+
+TYPES: tuple[str, Rule] = ("arrays have the right types", _types_are_right)
+RULES: tuple[tuple[str, Rule], ...] = (
+    ("arrays of a split have equal lengths", _lengths_are_equal),
+    ("splits have the same dimensions", _dimensions_agree),
+    ("features are finite", _features_are_finite),
+    ("class names are distinct", _class_names_are_distinct),
+    ("labels name a class", _labels_are_classes),
+    ("every validation and test class is trained", _test_classes_are_trained),
+    ("no id appears twice", _ids_are_unique),
+    ("parts and groups fit the features", _parts_and_groups_fit),
+    ("sizes and fingerprint are those of the card", _card_is_kept),
+)
+
+
+def broken_rules(draft: Draft) -> Iterator[tuple[str, list[str]]]:
+    """Yield (rule, what breaks it) for every rule; while types are wrong, for that rule only."""
+    sentence, rule = TYPES
+    wrong_types = list(rule(draft))
+    yield sentence, wrong_types
+    if wrong_types:
+        return
+    for sentence, rule in RULES:
+        yield sentence, list(rule(draft))

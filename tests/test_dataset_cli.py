@@ -1,0 +1,134 @@
+"""``cmbench datasets``: list, info and check."""
+
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cmbench.cli.datasets import datasets
+from cmbench.datasets import registry
+from cmbench.datasets.contract import Card, Dataset, Draft, Parts, Split
+from cmbench.datasets.npz import save_npz
+from cmbench.errors import DatasetError
+
+
+def a_split(name, labels):
+    pairs = len(labels)
+    return Split(
+        np.ones((pairs, 5), dtype=np.float32),
+        np.ones((pairs, 3), dtype=np.float32),
+        np.array(labels),
+        np.array([f"{name}{row}" for row in range(pairs)]),
+        text_parts=Parts(np.ones((pairs, 2), dtype=np.float32), np.arange(pairs + 1)),
+        image_groups=np.array([0, 0, 1, 1, 2]),
+    )
+
+
+@pytest.fixture
+def dataset():
+    return Dataset(
+        "toy",
+        a_split("a", [0, 0, 1, 1, 1]),
+        a_split("b", [1, 0]),
+        a_split("c", [1, 1, 1]),
+        ("cat [red]", "dog"),
+        Card(source="a source " * 20, licence="CC0", image_feature="noise"),
+    )
+
+
+@pytest.fixture
+def run():
+    """Return a function that runs a command and gives its status and the lines it printed."""
+
+    def run_it(*arguments):
+        result = CliRunner().invoke(datasets, [str(argument) for argument in arguments])
+        if isinstance(result.exception, DatasetError):
+            raise result.exception
+        lines = result.output.splitlines()
+        assert all(len(line) <= 80 for line in lines)
+        return result.exit_code, [" ".join(line.split()) for line in lines]
+
+    return run_it
+
+
+def test_list_shows_every_name_with_a_line_on_it(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "toy_module", SimpleNamespace(__doc__="Toys to play with.\nMore."))
+    monkeypatch.setattr(registry, "BUILT_IN", {"toys": "toy_module:make"})
+    assert run("list") == (0, ["toys Toys to play with."])
+
+
+def test_info_shows_sizes_features_card_and_pairs_by_category(run, tmp_path, dataset):
+    save_npz(tmp_path / "a.npz", dataset)
+    status, lines = run("info", tmp_path / "a.npz")
+    assert status == 0
+    for line in (
+        "name toy",
+        "pairs 5 train, 2 val, 3 test",
+        "images 5 dimensions: noise",
+        "texts 3 dimensions: unknown",
+        "parts texts",
+        "groups images 3",
+        "categories 2",
+        "licence CC0",
+        f"fingerprint {dataset.fingerprint}",
+        "category train val test",
+        "cat [red] 2 1 0",
+        "dog 3 1 3",
+    ):
+        assert line in lines
+
+
+def test_info_on_an_unknown_name_is_an_error(run):
+    with pytest.raises(DatasetError, match="did you mean 'scenes'"):
+        run("info", "scnes")
+
+
+def test_check_of_a_sound_file_passes_every_rule(run, tmp_path, dataset):
+    save_npz(tmp_path / "a.npz", dataset)
+    status, lines = run("check", tmp_path / "a.npz")
+    assert status == 0
+    assert len(lines) == 11
+    assert all(line.startswith("pass ") for line in lines)
+
+
+def test_check_shows_everything_broken_and_exits_with_1(run, tmp_path, dataset):
+    train = replace(
+        dataset.train, images=np.full((5, 5), np.nan, dtype=np.float32), labels=np.array([0, 0, 1, 1, 2])
+    )
+    broken = Draft("toy", train, dataset.validation, dataset.test, dataset.class_names)
+    save_npz(tmp_path / "a.npz", broken)
+    status, lines = run("check", tmp_path / "a.npz")
+    assert status == 1
+    assert [line for line in lines if line.startswith("FAIL")] == [
+        "FAIL features are finite",
+        "FAIL labels name a class",
+    ]
+    text = " ".join(lines)
+    assert "images_train row 0 holds NaN" in text
+    assert "labels_train row 4 holds 2, outside 0..1" in text
+
+
+def test_check_of_an_unreadable_file_says_what_it_could_not_check(run, tmp_path):
+    np.savez(tmp_path / "a.npz", images_train=np.ones((2, 2)), note=np.array("x"))
+    status, lines = run("check", tmp_path / "a.npz")
+    assert status == 1
+    assert lines[0] == "FAIL every array can be read and cast"
+    assert "missing: texts_train" in " ".join(lines)
+    assert sum(line.endswith("(not checked)") for line in lines) == 10
+    assert lines[-1] == "Keys without a meaning here: note"
+
+
+def test_check_of_an_absent_path_exits_with_1(run, tmp_path):
+    status, lines = run("check", tmp_path / "absent.npz")
+    assert status == 1
+    assert "does not exist" in " ".join(lines)
+
+
+@pytest.mark.parametrize("command", ["list", "info", "check"])
+def test_every_command_has_help(run, command):
+    status, lines = run(command, "--help")
+    assert status == 0
+    assert len(lines) > 4

@@ -1,0 +1,125 @@
+"""Datasets by name or path, and the real files."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import cmbench.datasets
+from cmbench.datasets import registry
+from cmbench.datasets.contract import Dataset, Split
+from cmbench.datasets.description import describe
+from cmbench.datasets.npy_folder import save_folder
+from cmbench.datasets.npz import save_npz
+from cmbench.datasets.registry import dataset_names, dataset_summaries, load_dataset
+from cmbench.errors import DatasetError
+
+# Pairs, dimensions and categories as the README of the files states them.
+REAL_FILES = {
+    "wikipedia_cnn128_lda50": ((2173, 231, 462), (128, 50), 10),
+    "wikipedia_sift128_lda10": ((2173, 231, 462), (128, 10), 10),
+    "pascal_sentence_mnv2_lsa300": ((800, 100, 100), (1280, 300), 20),
+    "fashion_mnv2_lsa300": ((7836, 981, 981), (1280, 300), 66),
+}
+
+
+@pytest.fixture
+def dataset():
+    def split(name):
+        features = np.eye(4, dtype=np.float32)
+        return Split(
+            features, features, np.array([0, 1, 1, 1]), np.array([f"{name}{row}" for row in range(4)])
+        )
+
+    return Dataset("toy", split("a"), split("b"), split("c"), ("cat", "dog"))
+
+
+@pytest.fixture
+def toys(monkeypatch, dataset):
+    """Register a dataset called ``toys``, from a module whose docstring has two lines."""
+    module = SimpleNamespace(__doc__="Toys to play with.\n\nAnd more.", make=lambda: dataset)
+    monkeypatch.setitem(sys.modules, "toy_module", module)
+    monkeypatch.setitem(registry.BUILT_IN, "toys", "toy_module:make")
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_built_in_dataset_loads_by_name(dataset):
+    assert load_dataset("toys") is dataset
+    assert {"scenes", "toys"} <= set(dataset_names())
+    assert list(dataset_names()) == sorted(dataset_names())
+
+
+@pytest.mark.usefixtures("toys")
+def test_the_summary_of_a_dataset_is_the_first_line_of_its_module():
+    assert dataset_summaries()["toys"] == "Toys to play with."
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_path_object_means_the_file_even_if_a_dataset_has_its_name(tmp_path, monkeypatch, dataset):
+    monkeypatch.chdir(tmp_path)
+    save_folder("toys", dataset)
+    assert load_dataset("toys") is dataset
+    for path in (Path("toys"), "./toys"):
+        loaded = load_dataset(path)
+        assert loaded is not dataset
+        assert loaded.fingerprint == dataset.fingerprint
+
+
+def test_a_path_may_start_at_home(tmp_path, monkeypatch, dataset):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_npz(tmp_path / "a.npz", dataset)
+    assert load_dataset("~/a.npz").fingerprint == dataset.fingerprint
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_all_known_and_the_formats():
+    with pytest.raises(DatasetError) as caught:
+        load_dataset("Scene")
+    for part in ("'Scene'", "did you mean 'scenes'?", "by name are", ".npz", ".mat", "folder of .npy"):
+        assert part in str(caught.value)
+    with pytest.raises(DatasetError) as caught:
+        load_dataset("wikipedia.npz")
+    assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", REAL_FILES)
+def test_a_real_file_has_the_sizes_its_readme_states(name, real_data):
+    description = describe(load_dataset(real_data / f"{name}.npz"))
+    sizes, dimensions, categories = REAL_FILES[name]
+    assert description.name == name
+    assert description.sizes == sizes
+    assert (description.image_dimension, description.text_dimension) == dimensions
+    assert len(description.classes) == categories
+    assert tuple(np.sum([counts for _, *counts in description.classes], axis=0)) == sizes
+    assert description.card.image_feature != "unknown"
+
+
+def test_a_real_file_keeps_its_fingerprint_as_a_folder(tmp_path, real_data):
+    loaded = load_dataset(real_data / "wikipedia_sift128_lda10.npz")
+    save_folder(tmp_path / "wikipedia", loaded)
+    assert load_dataset(tmp_path / "wikipedia").fingerprint == loaded.fingerprint
+
+
+def test_the_real_file_without_training_images_says_so(real_data):
+    with pytest.raises(
+        DatasetError, match=r"pascal_dscmr_partial\.npz: missing: images_train, .*keys found: "
+    ):
+        load_dataset(real_data / "pascal_dscmr_partial.npz")
+
+
+def test_importing_datasets_imports_nothing_heavy():
+    code = (
+        "import sys, cmbench.datasets.registry, cmbench.datasets.files, cmbench.cli.datasets\n"
+        "print(*{'torch', 'pandas', 'sklearn', 'h5py', 'scipy', 'rich', 'skimage'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_every_public_name_of_the_package_can_be_imported():
+    for name in cmbench.datasets.__all__:
+        assert getattr(cmbench.datasets, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        cmbench.datasets.missing  # noqa: B018
