@@ -31,7 +31,7 @@ def hits_per_rank(ranks: Ranks) -> Floats:
 
 def _spread(ranks: Ranks, share: Floats) -> Floats:
     if not ranks.has_ties:
-        spread: Floats = np.bincount(ranks.above, share, ranks.gallery)
+        spread: Floats = np.bincount(ranks.above, weights=share, minlength=ranks.gallery)
         return spread
     size = ranks.gallery + 1
     steps = np.bincount(ranks.above, share, size) - np.bincount(ranks.above + ranks.tied, share, size)

@@ -59,12 +59,10 @@ def main() -> NoReturn:
     except CmbenchError as error:
         click.echo(f"cmbench: {error}", err=True)
         status = 1
-    except click.exceptions.Abort:
-        status = INTERRUPTED
     except click.ClickException as error:
         error.show()
         status = error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the first into the second
         click.echo(
             "cmbench: interrupted; finished cells are kept, and the same command goes on from there", err=True
         )

@@ -1,0 +1,390 @@
+"""The main job: cells in child processes, failures as records, resuming, and nothing lost when killed."""
+
+import inspect
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+import cmbench
+from cmbench import arrays
+from cmbench.datasets.npz import save_npz
+from cmbench.errors import CmbenchError, DatasetError, EvaluationError, MethodError
+from cmbench.methods.cfa import CFA
+from cmbench.store import Store
+
+PLUGINS = Path(__file__).parent / "plugins"
+HOSTILE = str(PLUGINS / "hostile.py")
+QUICK = {"threads": 1, "memory": "none"}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def toy_file(toy, tmp_path):
+    path = tmp_path / "toy.npz"
+    save_npz(path, toy)
+    return path
+
+
+def run(toy, methods, store, **options):
+    return cmbench.run(toy, methods, store=store.folder, **{**QUICK, **options})
+
+
+def only_record(store):
+    (record,) = store.records()
+    return record
+
+
+def test_a_run_gives_a_row_for_each_cell_and_a_second_run_executes_nothing(toy, store):
+    class Counting:
+        started_cells = 0
+
+        def planned(self, pending, stored, limits):
+            self.pending, self.stored = len(pending), stored
+
+        def started(self, cell):
+            self.started_cells += 1
+
+        def finished(self, cell, record, log): ...
+        def closed(self): ...
+
+    first, second = Counting(), Counting()
+    frame = run(toy, ["cca", "cfa"], store, progress=first)
+    assert list(frame["method"]) == ["cca", "cfa"]
+    assert (frame["status"] == "ok").all()
+    assert (first.started_cells, first.stored) == (2, 0)
+    before = {path: path.read_bytes() for path in store.paths()}
+    again = run(toy, ["cca", "cfa"], store, progress=second)
+    assert (second.started_cells, second.pending, second.stored) == (0, 0, 2)
+    assert again.equals(frame)
+    assert before == {path: path.read_bytes() for path in store.paths()}
+
+
+def test_the_numbers_are_those_of_fitting_and_evaluating_by_hand(toy, store):
+    frame = run(toy, ["cfa"], store)
+    method = CFA().fit(toy.train, toy.validation)
+    expected = cmbench.evaluate(
+        method.transform_images(toy.test.images), method.transform_texts(toy.test.texts), toy.test.labels
+    )
+    for task, value in expected.map.items():
+        assert frame[task][0] == pytest.approx(value, abs=1e-9)
+    kept = store.arrays(only_record(store))
+    for task, values in expected.per_query.items():
+        np.testing.assert_allclose(kept[f"ap_{task}"], values, atol=1e-9)
+    assert kept["ids"].tolist() == toy.test.ids.tolist()
+
+
+def test_force_runs_again_and_retry_failed_only_what_failed(toy, store):
+    methods = ["cfa", "raises"]
+    run(toy, methods, store, plugins=[HOSTILE])
+    stamps = {path.name: path.stat().st_mtime_ns for path in store.paths()}
+    run(toy, methods, store, plugins=[HOSTILE], retry_failed=True)
+    retried = {path.name: path.stat().st_mtime_ns for path in store.paths()}
+    assert [name[:3] for name in stamps if stamps[name] != retried[name]] == ["rai"]
+    run(toy, methods, store, plugins=[HOSTILE], force=True)
+    forced = {path.name: path.stat().st_mtime_ns for path in store.paths()}
+    assert all(forced[name] != retried[name] for name in forced)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "error", "message"),
+    [
+        ("raises", "failed", "ZeroDivisionError", "divides by zero"),
+        ("exits", "crashed", "Crash", "status 3 without"),
+        ("exitscleanly", "crashed", "Crash", "status 0 without"),
+        ("callssysexit", "failed", "SystemExit", "0"),
+        ("segfaults", "crashed", "Crash", "signal 11"),
+        ("returnsnan", "failed", "EvaluationError", "NaN or infinity"),
+        ("returnstoofew", "failed", "CmbenchError", "each of the 48 rows"),
+        ("returnsobjects", "failed", "MethodError", "real numbers"),
+        ("returnsstrings", "failed", "MethodError", "real numbers"),
+        ("raisesmemoryerror", "out-of-memory", "MemoryError", "no more"),
+    ],
+)
+def test_a_failure_becomes_a_record(toy, store, method, status, error, message):
+    frame = run(toy, [method], store, plugins=[HOSTILE])
+    record = only_record(store)
+    assert frame["status"][0] == record["status"] == status
+    assert record["error"]["type"] == error
+    assert message in record["error"]["message"]
+    assert record["map"] is None
+    assert (store.folder / record["log"]).is_file()
+
+
+def test_a_traceback_says_where_it_happened(toy, store):
+    run(toy, ["raises", "segfaults"], store, plugins=[HOSTILE])
+    by_method = {record["method"]["name"]: record["error"]["traceback"] for record in store.records()}
+    assert "hostile.py" in by_method["raises"]
+    assert "a fit that divides by zero" in by_method["raises"]
+    assert "about to read address 0" in by_method["segfaults"]
+    assert "Segmentation fault" in by_method["segfaults"]
+    assert "hostile.py" in by_method["segfaults"]
+
+
+def test_a_hanging_cell_is_ended_at_its_deadline_with_all_it_started(toy, store):
+    start = time.monotonic()
+    run(toy, ["hangsdeaf"], store, plugins=[HOSTILE], deadline=4)
+    assert time.monotonic() - start < 20
+    record = only_record(store)
+    assert record["status"] == "timeout"
+    assert "deadline of 4.0 s" in record["error"]["message"]
+    assert "hostile.py" in record["error"]["traceback"]
+    grandchild = int(record["error"]["traceback"].split("grandchild ")[1].split()[0])
+    assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_cell_that_takes_too_much_memory_is_ended(toy, store):
+    run(toy, ["allocates"], store, plugins=[HOSTILE], memory="700MB", deadline=60)
+    record = only_record(store)
+    assert record["status"] == "out-of-memory"
+    assert "over its limit of 0.70 GB" in record["error"]["message"]
+    assert 0.7e9 < record["peak_memory_bytes"] < 1.5e9
+
+
+def test_a_thread_left_behind_does_not_hold_up_a_good_cell(toy, store):
+    frame = run(toy, ["leavesthreads"], store, plugins=[HOSTILE], deadline=60)
+    assert frame["status"][0] == "ok"
+
+
+def test_hostile_methods_leave_the_other_cells_alone(toy, store):
+    methods = ["raises", "segfaults", "hangs", "allocates", "returnsnan", "cca", "cfa"]
+    frame = run(toy, methods, store, plugins=[HOSTILE], deadline=8, memory="700MB", jobs=2)
+    assert dict(zip(frame["method"], frame["status"], strict=True)) == {
+        "raises": "failed",
+        "segfaults": "crashed",
+        "hangs": "timeout",
+        "allocates": "out-of-memory",
+        "returnsnan": "failed",
+        "cca": "ok",
+        "cfa": "ok",
+    }
+
+
+def test_test_labels_are_not_in_the_process_of_a_method(toy, store):
+    run(toy, ["thief"], store, plugins=[PLUGINS / "thief.py"])
+    record = only_record(store)
+    assert record["status"] == "ok", record["error"]
+    log = (store.folder / record["log"]).read_text()
+    for where in ("fit", "transform_images", "transform_texts"):
+        assert f"{where} label-like arrays: 0 label files: [] dataset told: False" in log
+    assert "images_test.npy" in log
+    assert "labels_train.npy" in log
+
+
+def test_the_thief_would_find_labels_that_were_there(toy, capfd, tmp_path, monkeypatch):
+    """So that the test before means something."""
+    monkeypatch.chdir(tmp_path)
+    np.save("labels_test.npy", toy.test.labels)
+    found = cmbench.methods.registry.file_entries(PLUGINS / "thief.py")[0].load()()
+    found.fit(toy.train, toy.validation)
+    printed = capfd.readouterr().out
+    assert "label-like arrays: 0" not in printed
+    assert "label files: ['labels_test.npy'" in printed
+
+
+def test_methods_see_test_rows_in_another_order_and_results_come_back_in_place(toy, tmp_path):
+    from cmbench.job import hand_out
+
+    (tmp_path / "features").mkdir()
+    features = hand_out(toy, tmp_path / "features")
+    seen = {name: np.load(tmp_path / f"features/{name}_test.npy") for name in ("images", "texts")}
+    for name, rows in seen.items():
+        original = getattr(toy.test, name)
+        assert not np.array_equal(rows, original)
+        np.testing.assert_array_equal(np.sort(rows, axis=0), np.sort(original, axis=0))
+        np.save(tmp_path / f"{name}.npy", rows)
+    assert not np.array_equal(features.order["images"], features.order["texts"])
+    images, texts = features.representations(tmp_path)
+    np.testing.assert_array_equal(images, toy.test.images)
+    np.testing.assert_array_equal(texts, toy.test.texts)
+
+
+def test_a_record_says_what_was_run_where_and_how_long_it_took(toy, store):
+    run(toy, ["cca"], store, parameters={"cca": {"n_components": 3}})
+    record = only_record(store)
+    assert record["dataset"]["fingerprint"] == toy.fingerprint
+    assert record["dataset"]["sizes"] == {"train": 80, "validation": 40, "test": 48}
+    assert record["dataset"]["test_counts"] == [12, 12, 12, 12]
+    assert record["method"]["parameters"]["n_components"] == 3
+    assert set(record["method"]["parameters"]) == set(
+        inspect.signature(cmbench.load_method("cca").__class__).parameters
+    )
+    assert record["fitted"]["n_components_"] == 3
+    assert record["protocol"]["name"] == "paper"
+    assert record["queries"]["text_to_all"] == 48
+    assert record["gallery"]["text_to_all"] == 96
+    assert record["provenance"]["packages"]["numpy"] == np.__version__
+    assert record["provenance"]["processor"]
+    assert record["threads"] == 1
+    assert record["peak_memory_bytes"] > 10e6
+    durations = record["durations"]
+    assert 0 <= durations["transform"] < durations["total"]
+    assert durations["fit"] + durations["transform"] + durations["evaluate"] <= durations["total"]
+
+
+def test_threads_are_capped_in_the_child(toy, store, tmp_path):
+    plugin = tmp_path / "threads.py"
+    plugin.write_text(
+        "from threadpoolctl import threadpool_info\n"
+        "from cmbench.methods.contract import Method\n"
+        "class Threads(Method):\n"
+        "    def fit(self, train, validation):\n"
+        "        self.threads_ = max(pool['num_threads'] for pool in threadpool_info())\n"
+        "    def transform_images(self, images): return images[:, :2]\n"
+        "    def transform_texts(self, texts): return texts[:, :2]\n"
+    )
+    run(toy, ["threads"], store, plugins=[plugin], threads=1)
+    assert only_record(store)["fitted"] == {"threads_": 1}
+
+
+def test_seeds_make_cells_only_where_the_method_uses_chance(toy, store):
+    frame = run(toy, ["cfa", "kcca"], store, seeds=(0, 1, 2))
+    assert list(frame["method"]) == ["cfa", "kcca", "kcca", "kcca"]
+    assert frame["seed"].isna().tolist() == [True, False, False, False]
+    assert [
+        record["method"]["parameters"]["random_state"]
+        for record in store.records()
+        if record["seed"] is not None
+    ]
+
+
+def test_configured_methods_and_datasets_are_taken_as_objects(toy, store):
+    frame = run([toy], [CFA(n_components=2)], store)
+    assert '"n_components": 2' in frame["parameters"][0]
+
+
+def test_a_method_of_a_script_is_refused_with_the_remedy(toy, store):
+    found = type("Mine", (CFA,), {"__module__": "__main__"})
+    with pytest.raises(MethodError, match="plugins="):
+        run(toy, [found()], store)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"methods": ["ccaa"]}, MethodError, "did you mean 'cca'"),
+        (
+            {"methods": ["cca"], "parameters": {"cca": {"k": 3}}},
+            MethodError,
+            "no parameter 'k'.*n_components",
+        ),
+        ({"methods": ["cca"], "parameters": {"cfa": {}}}, MethodError, "not among the methods"),
+        ({"datasets": "wikipdia", "methods": ["cca"]}, DatasetError, "wikipdia"),
+        ({"methods": ["cca"], "protocol": "papr"}, EvaluationError, "papr"),
+        ({"methods": ["cca"], "deadline": "soon"}, CmbenchError, "'soon' is not a deadline"),
+        ({"methods": ["cca"], "memory": "much"}, CmbenchError, "'much' is not a size"),
+    ],
+)
+def test_what_cannot_be_planned_raises_before_anything_runs(toy, store, options, error, message):
+    with pytest.raises(error, match=message):
+        cmbench.run(**{"datasets": toy, "store": store.folder, **options})
+    assert not store.folder.exists() or not store.paths()
+
+
+def test_an_interrupt_ends_the_children_and_keeps_what_is_finished(toy_file, tmp_path):
+    process, store = started_run(toy_file, tmp_path, "cfa,hangs")
+    wait_for(lambda: len(store.paths()) == 1 and child_of(process) is not None)
+    child = child_of(process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert not psutil.pid_exists(child)
+    assert [record["method"]["name"] for record in store.records()] == ["cfa"]
+    assert "the same command goes on from there" in process.stderr.read().decode()
+    assert not list((store.folder / ".work").glob("run-*"))
+
+
+def test_a_killed_run_takes_its_children_along_and_the_next_clears_up(toy, toy_file, tmp_path):
+    process, store = started_run(toy_file, tmp_path, "hangs")
+    wait_for(
+        lambda: child_of(process) is not None and list((store.folder / ".work").glob("run-*/*/job.json"))
+    )
+    time.sleep(0.5)
+    child = child_of(process)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+    assert list((store.folder / ".work").glob("run-*"))
+    run(toy, ["cfa"], store)
+    assert not list((store.folder / ".work").glob("run-*"))
+
+
+@pytest.mark.slow
+def test_a_run_killed_ten_times_ends_as_an_undisturbed_one(toy_file, tmp_path):
+    from cmbench.report.table import render
+
+    random = np.random.default_rng()
+    for _ in range(10):
+        process, store = started_run(toy_file, tmp_path / "killed", "cca,cfa,kcca")
+        time.sleep(random.uniform(0.3, 4.0))
+        process.kill()
+        process.wait()
+    finish, store = started_run(toy_file, tmp_path / "killed", "cca,cfa,kcca")
+    assert finish.wait(120) == 0
+    other, undisturbed = started_run(toy_file, tmp_path / "calm", "cca,cfa,kcca")
+    assert other.wait(120) == 0
+    assert render(store.records()) == render(undisturbed.records())
+
+
+def test_two_cells_run_side_by_side_when_asked(toy, store):
+    seen = []
+
+    class Watching:
+        def planned(self, pending, stored, limits): ...
+        def started(self, cell):
+            seen.append("started")
+
+        def finished(self, cell, record, log):
+            seen.append("finished")
+
+        def closed(self): ...
+
+    run(toy, ["cca", "cfa", "kcca"], store, jobs=2, progress=Watching())
+    assert seen[:2] == ["started", "started"]
+    assert sorted(seen) == ["finished"] * 3 + ["started"] * 3
+
+
+def test_a_broken_plugin_is_reported_and_the_others_run(toy, store, tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text("import nothing_of_that_name\n")
+    with pytest.warns(UserWarning, match="broken.py cannot be imported: ModuleNotFoundError"):
+        frame = run(toy, ["cfa"], store, plugins=[broken])
+    assert frame["status"].tolist() == ["ok"]
+
+
+def test_evaluation_limits_blas_only_while_it_runs(toy):
+    before = arrays._blas_threads()
+    cmbench.evaluate(toy.test.images[:, :8], toy.test.texts, toy.test.labels)
+    assert arrays._blas_threads() == before
+
+
+def started_run(dataset, folder, methods):
+    store = Store(folder / "results")
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-P", "-m", "cmbench", "run", "--dataset", str(dataset), "--methods", methods]
+    command += ["--store", str(store.folder), "--plugin", HOSTILE, "--threads", "1", "--memory", "none"]
+    environment = {**os.environ, "NO_COLOR": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+    return process, store
+
+
+def child_of(process):
+    found = [child for child in psutil.Process(process.pid).children() if "cmbench.child" in child.cmdline()]
+    return found[0].pid if found else None
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        threading.Event().wait(0.05)
