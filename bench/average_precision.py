@@ -5,7 +5,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 
 from cmbench.protocol import Denominator
 
@@ -147,6 +146,8 @@ def _over_retrieved(ranks: Ranks, query: Integers, limit: int) -> Floats:
 def _over_retrieved_with_straddling(
     certain_sum: float, limit: int, above: int, tied: int, hits: int, relevant: int
 ) -> float:
+    from scipy.stats import hypergeom  # takes most of a second to import, and is rarely needed
+
     places = limit - above
     found = np.arange(max(0, relevant - (tied - places)), min(relevant, places) + 1)
     probability = hypergeom(tied, relevant, places).pmf(found)

@@ -1,0 +1,48 @@
+"""``cmbench plot``: figures from stored records."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from cmbench.store import DEFAULT_STORE
+
+
+@click.group()
+def plot() -> None:
+    """Draw figures from stored records."""
+
+
+@plot.command()
+@click.option(
+    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
+)
+@click.option("--dataset", help="Name, or start of a fingerprint. Needed where the store holds several.")
+@click.option("--methods", help="Names separated by commas. Default: all.")
+@click.option("--protocol", help="NAME or NAME:VERSION. Needed where the store holds several.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File ending in .pdf, .svg or .png. Default: categories-<dataset>.pdf",
+)
+def categories(
+    store: str, dataset: str | None, methods: str | None, protocol: str | None, output: Path | None
+) -> None:
+    """Draw the MAP of every category as bars, image→text and text→image."""
+    from cmbench.report.categories import figure, save
+    from cmbench.report.groups import only_group, select
+    from cmbench.report.stored import stored_records
+
+    datasets = () if dataset is None else (dataset,)
+    chosen = select(stored_records(store), datasets=datasets, protocol=protocol)
+    names = None if methods is None else [name.strip() for name in methods.split(",")]
+    path = output or _default_output(only_group(chosen).name)
+    save(figure(chosen, methods=names), path)
+    click.echo(f"wrote {path}", err=True)
+
+
+def _default_output(dataset: str) -> Path:
+    """Return the file for a dataset, whatever characters its name has."""
+    return Path(f"categories-{re.sub(r'[^A-Za-z0-9_.]+', '-', dataset)}.pdf")

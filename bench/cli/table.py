@@ -1,0 +1,57 @@
+"""``cmbench table``: leaderboards from stored records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cmbench.store import DEFAULT_STORE
+
+if TYPE_CHECKING:
+    from cmbench.report.table import Format
+
+
+@click.command()
+@click.option(
+    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
+)
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    help="Name, or start of a fingerprint; repeat for several. Default: all.",
+)
+@click.option("--method", "methods", multiple=True, help="Method to show; repeat for several. Default: all.")
+@click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
+@click.option(
+    "--format", type=click.Choice(["markdown", "latex", "csv"]), default="markdown", show_default=True
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead.")
+def table(
+    store: str,
+    datasets: tuple[str, ...],
+    methods: tuple[str, ...],
+    protocol: str | None,
+    format: Format,
+    output: Path | None,
+) -> None:
+    """Print the leaderboard of each dataset under each protocol.
+
+    The best number of a column is bold, the second underlined; failed cells are spelled out. CSV holds
+    one table: choose it with --dataset and --protocol.
+    """
+    from cmbench.report.files import writing
+    from cmbench.report.groups import select
+    from cmbench.report.stored import stored_records
+    from cmbench.report.table import render
+
+    chosen = select(stored_records(store), datasets=datasets, methods=methods, protocol=protocol)
+    text = render(chosen, format=format)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    with writing(output) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+    click.echo(f"wrote {output}", err=True)

@@ -1,0 +1,152 @@
+"""MAP per category as grouped bars, image→text and text→image: Figure 6 of the CM-GANs paper."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from cmbench.errors import ReportError
+from cmbench.report.columns import BIMODAL
+from cmbench.report.failures import failures_text
+from cmbench.report.files import writing
+from cmbench.report.fills import FILLS
+from cmbench.report.geometry import FONT_POINTS, GROUP_SHARE, LABEL_ANGLE, Geometry, geometry, shortened
+from cmbench.report.groups import Group, Record, only_group, select
+from cmbench.report.settings import Setting, settings
+
+AVERAGE = "average"
+_TASKS = {column.key: column.heading for column in BIMODAL.columns[:2]}
+_UNDATED: Mapping[str, Mapping[str, Any]] = {  # metadata without the time, so that files are reproducible
+    ".pdf": {"CreationDate": None},
+    ".svg": {"Date": None},
+    ".png": {},
+}
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": FONT_POINTS,
+    "axes.linewidth": 0.6,
+    "hatch.linewidth": 0.5,
+    "pdf.fonttype": 42,  # TrueType; publishers refuse Type 3
+    "text.parse_math": False,  # a name with two dollars is no formula
+    "svg.hashsalt": "cmbench",  # element names that do not change between runs
+}
+
+
+def figure(records: Iterable[Record], *, methods: Sequence[str] | None = None) -> Figure:
+    """Return a figure of MAP per category: a panel per task, a group of bars per category.
+
+    A bar is a setting (a method with its parameters), averaged over its seeds, in the order of tables.
+    The last group, ``average``, is the MAP over all queries, the number in the tables. Many categories wrap
+    into several rows of panels. Cells that failed are named under the panels.
+
+    Parameters
+    ----------
+    records : records of one dataset under one protocol
+    methods : names or paper names of the methods to draw; all by default
+
+    Raises
+    ------
+    ReportError
+        No record, records that cannot be compared, an unknown method, nothing finished, or more
+        settings than a reader can tell apart.
+    """
+    group = only_group(select(list(records), methods=methods or ()))
+    found = settings(group.records)
+    bars = [setting for setting in found if setting.finished]
+    if not bars:
+        raise ReportError(f"no cell of {group.title} finished, so there is nothing to draw")
+    if len(bars) > len(FILLS):
+        raise ReportError(
+            f"{len(bars)} bars per category are too many to tell apart; name at most {len(FILLS)} methods"
+        )
+    with mpl.rc_context(_STYLE):
+        return _drawn(group, bars, [setting for setting in found if setting.failed])
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure as PDF, SVG or PNG, by the suffix of ``path``; equal figures give equal bytes."""
+    metadata = _UNDATED.get(path.suffix.lower())
+    if metadata is None:
+        raise ReportError(f"cannot write a figure as {path.name!r}; end its name in {', '.join(_UNDATED)}")
+    with writing(path) as beside, mpl.rc_context(_STYLE):
+        figure.savefig(beside, dpi=200, metadata=dict(metadata))
+
+
+def _drawn(group: Group, bars: Sequence[Setting], failed: Sequence[Setting]) -> Figure:
+    names = [*map(shortened, group.dataset["class_names"]), AVERAGE]
+    legend = [setting.label for setting in bars]
+    size = geometry(len(bars), names, legend)
+    drawing = Figure(figsize=(size.width, size.height), layout="constrained")
+    panels: list[Axes] = drawing.subplots(2 * size.rows, 1, sharey=True).tolist()
+    heights = {task: [_heights(setting, task) for setting in bars] for task in _TASKS}
+    for (task, heading), rows in zip(_TASKS.items(), (panels[: size.rows], panels[size.rows :]), strict=True):
+        _draw_task(rows, heading, names, heights[task], size)
+    panels[0].set_title(group.title, loc="right", color="0.35")
+    panels[0].set_ylim(0, _top(heights))
+    keys = [Patch(**_look(at)) for at in range(len(bars))]
+    drawing.legend(keys, legend, loc="outside upper center", ncols=size.legend_columns, frameon=False)
+    if failed:
+        fates = "; ".join(f"{setting.label}, {failures_text(setting)}" for setting in failed)
+        text = fill(f"Not drawn: {fates}", size.line_characters)
+        drawing.supxlabel(text, fontsize=FONT_POINTS)
+    return drawing
+
+
+def _heights(setting: Setting, task: str) -> NDArray[np.float64]:
+    """Return the MAP of each category and of all queries (c + 1,), NaN for a category without queries."""
+    rows = [[*record["category_map"][task], record["map"][task]] for record in setting.finished]
+    heights: NDArray[np.float64] = np.asarray(rows, dtype=np.float64).mean(axis=0)
+    return heights
+
+
+def _draw_task(
+    panels: Sequence[Axes],
+    heading: str,
+    names: Sequence[str],
+    heights: Sequence[NDArray[np.float64]],
+    size: Geometry,
+) -> None:
+    for row, panel in enumerate(panels):
+        part = slice(row * size.per_row, (row + 1) * size.per_row)
+        panel.set_title(heading if row == 0 else f"{heading}, continued", loc="left")
+        _draw_bars(panel, [height[part] for height in heights])
+        _draw_axes(panel, names[part], size.per_row)
+
+
+def _draw_bars(panel: Axes, heights: Sequence[NDArray[np.float64]]) -> None:
+    width = GROUP_SHARE / len(heights)
+    for at, height in enumerate(heights):
+        places = np.arange(len(height)) + (at - (len(heights) - 1) / 2) * width
+        panel.bar(places, height, width, zorder=2, **_look(at))
+
+
+def _look(at: int) -> dict[str, Any]:
+    """Return how the bar at this place of a group looks."""
+    colour, hatch = FILLS[at]
+    return {"facecolor": colour, "hatch": hatch, "edgecolor": "black", "linewidth": 0.3}
+
+
+def _draw_axes(panel: Axes, names: Sequence[str], per_row: int) -> None:
+    panel.set_xlim(-0.6, per_row - 0.4)
+    panel.set_xticks(range(len(names)), names, rotation=LABEL_ANGLE, ha="right", rotation_mode="anchor")
+    panel.tick_params(axis="x", length=2, pad=2)
+    panel.set_ylabel("MAP")
+    panel.grid(axis="y", color="0.85", linewidth=0.5, zorder=0)
+    panel.spines[["top", "right"]].set_visible(False)
+    if names[-1] == AVERAGE:
+        panel.get_xticklabels()[-1].set_fontweight("bold")
+        panel.axvline(len(names) - 1.5, color="0.5", linewidth=0.6, linestyle="--")
+
+
+def _top(heights: Mapping[str, Sequence[NDArray[np.float64]]]) -> float:
+    """Return the next tenth above the highest bar."""
+    highest = max(float(np.nanmax(height)) for rows in heights.values() for height in rows)
+    return max(0.1, ceil(highest * 10) / 10)

@@ -1,0 +1,119 @@
+"""The lines under a table that say what its numbers are."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import cmbench
+from cmbench.errors import ReportError
+from cmbench.protocol import AVERAGES, TASKS
+from cmbench.report.chance import chance_map
+from cmbench.report.columns import COLUMNS
+from cmbench.report.groups import Group
+from cmbench.report.published import PublishedMap
+from cmbench.report.settings import Setting
+
+_DENOMINATORS = {
+    "relevant": "AP divides by all relevant items of the gallery",
+    "min": "AP divides by the relevant items of the gallery or the cut-off, whichever is smaller",
+    "retrieved": "AP divides by the relevant items within the cut-off",
+}
+_NORMALISATIONS = {
+    "none": "representations as they are",
+    "test-zscore": "each dimension standardised over the test set, the query side in bi-modal tasks "
+    "and both sides in all-modal tasks",
+}
+_QUERIES = {
+    True: "the query stays in the all-modal gallery as a relevant item",
+    False: "the query is left out of the all-modal gallery",
+}
+_TIES = {"expectation": "ties by expectation over all their orders"}
+
+
+def footer(group: Group, settings: Sequence[Setting], published: Iterable[PublishedMap]) -> tuple[str, ...]:
+    """Return the definition of the numbers, a sentence or more per line; without markup."""
+    lines = (
+        _protocol(group.protocol),
+        _counts(group),
+        _chance(group),
+        _seeds(settings),
+        *_sources(published),
+        f"cmbench {cmbench.__version__}; dataset fingerprint {group.dataset['fingerprint']}.",
+    )
+    return tuple(line for line in lines if line)
+
+
+def _protocol(protocol: Mapping[str, Any]) -> str:
+    cutoff = protocol["cutoff"]
+    parts = (
+        f"{protocol['similarity']} similarity",
+        "full ranking (no cut-off)" if cutoff is None else f"cut-off at rank {cutoff} (MAP@{cutoff})",
+        _worded(_DENOMINATORS, protocol["denominator"]),
+        _QUERIES[protocol["keep_query"]],
+        _worded(_NORMALISATIONS, protocol["normalisation"]),
+        _worded(_TIES, protocol["ties"]),
+    )
+    return f"MAP under protocol {protocol['name']}, version {protocol['version']}: {'; '.join(parts)}."
+
+
+def _worded(words: Mapping[str, str], value: str) -> str:
+    return words.get(value, value)
+
+
+def _counts(group: Group) -> str:
+    """Return the number of queries and gallery items; all records of a group must agree on them."""
+    for field in ("queries", "gallery"):
+        if any(record[field] != group.finished[0][field] for record in group.finished):
+            raise ReportError(
+                f"records of {group.title} disagree on the {field} per task, though dataset and protocol "
+                "are the same; one of them is damaged"
+            )
+    if not group.finished:
+        return ""
+    queries, gallery = group.finished[0]["queries"], group.finished[0]["gallery"]
+    return f"Queries: {_per_task(queries)}. Gallery items: {_per_task(gallery)}."
+
+
+def _per_task(numbers: Mapping[str, int]) -> str:
+    """Return one number for all tasks where it is one, else one per kind, else one per task."""
+    kinds = [{numbers[task] for task in tasks} for tasks in AVERAGES.values()]
+    if len(set.union(*kinds)) == 1:
+        return f"{numbers[TASKS[0]]} per task"
+    if all(len(kind) == 1 for kind in kinds):
+        return f"{kinds[0].pop()} bi-modal, {kinds[1].pop()} all-modal"
+    headings = {column.key: column.alone for column in COLUMNS}
+    return ", ".join(f"{numbers[task]} {headings[task]}" for task in TASKS)
+
+
+def _chance(group: Group) -> str:
+    counts = group.dataset.get("test_counts")
+    if not counts:
+        return ""
+    bimodal, allmodal = chance_map(counts, group.protocol)
+    return f"Chance (expected MAP of a random ranking): {bimodal:.3f} bi-modal, {allmodal:.3f} all-modal."
+
+
+def _seeds(settings: Sequence[Setting]) -> str:
+    """Return over how many seeds the rows average, rows that share a number together."""
+    labels: dict[int, list[str]] = {}
+    for setting in settings:
+        if setting.is_random and setting.finished:
+            labels.setdefault(len(setting.finished), []).append(setting.label)
+    if not labels:
+        return ""
+    spread = "mean ± sample standard deviation" if max(labels) > 1 else "no spread"
+    if len(labels) == 1:
+        return f"Seeds: {max(labels)} ({spread}); methods without randomness run once."
+    parts = "; ".join(f"{count} for {', '.join(names)}" for count, names in sorted(labels.items()))
+    return f"Seeds ({spread}): {parts}; methods without randomness run once."
+
+
+def _sources(published: Iterable[PublishedMap]) -> list[str]:
+    """Return a line per source and confidence of the published values, with the methods it gives."""
+    methods: dict[tuple[str, str, str], list[str]] = {}
+    for value in published:
+        methods.setdefault((value.table, value.source, value.confidence), []).append(value.method)
+    return [
+        f"Published values, Table {table} of arXiv 1710.05106 ({', '.join(dict.fromkeys(names))}): "
+        f"source {source}; confidence {confidence}."
+        for (table, source, confidence), names in methods.items()
+    ]

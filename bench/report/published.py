@@ -1,0 +1,102 @@
+"""Published MAP values, and when they may stand beside measured ones."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeAlias
+
+from cmbench.report.groups import Group
+
+TABLES = ("I", "II", "III")
+"""The tables of the CM-GANs paper. Other authors' reruns use other features and are never shown."""
+
+_NAMES = {
+    "wikipedia": "Wikipedia",
+    "pascal": "Pascal Sentence",
+    "pascalsentence": "Pascal Sentence",
+    "pascalsentences": "Pascal Sentence",
+    "xmedianet": "XMediaNet",
+}
+_SIZES = {
+    "Wikipedia": (2173, 231, 462),
+    "Pascal Sentence": (800, 100, 100),
+    "XMediaNet": (32000, 4000, 4000),
+}
+
+
+@dataclass(frozen=True)
+class PublishedMap:
+    """One published MAP value with where it was read and how sure that reading is."""
+
+    table: str
+    dataset: str
+    method: str
+    task: str
+    map: float
+    source: str
+    confidence: str
+
+
+Published: TypeAlias = Mapping[tuple[str, str], PublishedMap]
+"""Published values by (method's paper name, task)."""
+
+
+def published_dataset(group: Group) -> str | None:
+    """Return the dataset of the paper these records correspond to, or None.
+
+    They do when all of this holds: the dataset is Wikipedia, Pascal Sentence or XMediaNet; the
+    image feature is VGG19 fc7 with 4096 dimensions; the text feature is WordCNN with 300; the
+    splits have the published sizes; and the protocol looks at the full ranking with the query kept,
+    as the authors' evaluation does.
+    """
+    dataset, protocol = group.dataset, group.protocol
+    name = _NAMES.get(_letters(dataset["name"]))
+    if name is None or _sizes(dataset) != _SIZES[name]:
+        return None
+    is_same = (
+        _is_feature(dataset, "image", 4096, ("vgg19", "fc7"))
+        and _is_feature(dataset, "text", 300, ("wordcnn",))
+        and protocol["cutoff"] is None
+        and protocol["keep_query"]
+    )
+    return name if is_same else None
+
+
+def published_maps(group: Group) -> Published | None:
+    """Return the values of Tables I to III that may stand beside these records, None where none may."""
+    dataset = published_dataset(group)
+    if dataset is None:
+        return None
+    return {
+        (value.method, value.task): value
+        for value in _all_values()
+        if value.dataset == dataset and value.table in TABLES
+    }
+
+
+@cache
+def _all_values() -> tuple[PublishedMap, ...]:
+    text = files("cmbench.report").joinpath("published_map.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(text.splitlines())
+    return tuple(PublishedMap(**{**row, "map": float(row["map"])}) for row in rows)  # type: ignore[arg-type]
+
+
+def _is_feature(dataset: Mapping[str, Any], side: str, dimension: int, words: tuple[str, ...]) -> bool:
+    feature = _letters(dataset[f"{side}_feature"])
+    return dataset[f"{side}_dimension"] == dimension and all(word in feature for word in words)
+
+
+def _sizes(dataset: Mapping[str, Any]) -> tuple[int, int, int]:
+    sizes = dataset["sizes"]
+    return sizes["train"], sizes["validation"], sizes["test"]
+
+
+def _letters(text: str) -> str:
+    """Return the letters and digits alone, so that VGG-19 and vgg19 are one word.
+
+    >>> _letters("VGG-19, fc7")
+    'vgg19fc7'
+    """
+    return "".join(character for character in text.casefold() if character.isalnum())

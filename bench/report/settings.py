@@ -1,0 +1,163 @@
+"""Settings: one method with one set of parameters, over all its seeds. A setting is a row or a bar."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from statistics import fmean, stdev
+from typing import Any
+
+from cmbench.errors import ReportError
+from cmbench.report.groups import Record
+
+PAPER_ORDER = (
+    "CM-GANs",
+    "CCL",
+    "CMDN",
+    "Deep-SM",
+    "LGCFL",
+    "JRL",
+    "DCCA",
+    "Corr-AE",
+    "KCCA",
+    "CFA",
+    "CCA",
+)
+"""The rows of Tables I to III (arXiv 1710.05106), from the top."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A MAP over ``count`` seeds: its mean and, from two seeds on, its sample standard deviation."""
+
+    mean: float
+    deviation: float | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The records of one method, one version of it and one set of parameters; a record per seed."""
+
+    label: str
+    records: tuple[Record, ...]
+
+    @property
+    def method(self) -> Mapping[str, Any]:
+        """The method as its first record describes it."""
+        return self.records[0]["method"]  # type: ignore[no-any-return]
+
+    @cached_property
+    def finished(self) -> tuple[Record, ...]:
+        """The records that hold numbers."""
+        return tuple(record for record in self.records if record["status"] == "ok")
+
+    @cached_property
+    def failed(self) -> tuple[Record, ...]:
+        """The records that hold a failure instead."""
+        return tuple(record for record in self.records if record["status"] != "ok")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters all seeds share: all but ``random_state``, which is the seed."""
+        return _parameters(self.records[0])
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the method depends on a seed."""
+        return self.records[0]["seed"] is not None
+
+    def score(self, column: str) -> Score | None:
+        """Return the MAP in that column over the finished seeds, None where there is none."""
+        values = [record["map"][column] for record in self.finished]
+        if not values or None in values:
+            return None
+        return Score(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+
+
+def settings(records: Iterable[Record]) -> list[Setting]:
+    """Return the settings as tables list them: the paper's methods in its order, then others by name.
+
+    Settings of one method follow each other by their parameters, smaller numbers first, and are
+    labelled by the parameters that differ: ``CCA (n_components=10)``. The records must be of one
+    dataset and one protocol; two records of one cell raise ``ReportError``.
+    """
+    members: dict[str, dict[str, list[Record]]] = {}
+    for record in records:
+        method = record["method"]
+        settings_of_method = members.setdefault(method["name"], {})
+        settings_of_method.setdefault(json.dumps(_traits(record), sort_keys=True), []).append(record)
+    shared = _shared_paper_names(members)
+    found = [_settings_of(list(cells.values()), shared) for cells in members.values()]
+    return sorted(chain.from_iterable(found), key=_place)
+
+
+def _settings_of(cells: Sequence[Sequence[Record]], shared: set[str]) -> list[Setting]:
+    """Return the settings of one method; ``cells`` holds the records of each."""
+    traits = [_traits(records[0]) for records in cells]
+    names = dict.fromkeys(chain.from_iterable(traits))
+    differing = [name for name in names if _differs(name, traits)]
+    order = sorted(range(len(cells)), key=lambda at: [_rank(traits[at], name) for name in differing])
+    return [
+        Setting(_label(cells[at][0], traits[at], differing, shared), _one_per_seed(cells[at])) for at in order
+    ]
+
+
+def _traits(record: Record) -> dict[str, Any]:
+    """Return what tells settings of a method apart: its parameters and the version of its code."""
+    method = record["method"]
+    return {**_parameters(record), "code": method.get("code_version", str(method["version"]))}
+
+
+def _parameters(record: Record) -> dict[str, Any]:
+    own = {"random_state"} if record["seed"] is not None else set()
+    return {name: value for name, value in record["method"]["parameters"].items() if name not in own}
+
+
+def _differs(name: str, traits: Sequence[Mapping[str, Any]]) -> bool:
+    return len({json.dumps(each[name]) if name in each else None for each in traits}) > 1
+
+
+def _rank(traits: Mapping[str, Any], name: str) -> tuple[int, float, str]:
+    """Return where a value sorts: numbers by size, then words, then missing ones."""
+    if name not in traits:
+        return (2, 0.0, "")
+    value = traits[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (0, float(value), str(value)) if is_number else (1, 0.0, str(value))
+
+
+def _label(record: Record, traits: Mapping[str, Any], differing: Sequence[str], shared: set[str]) -> str:
+    method = record["method"]
+    label: str = method["paper_name"]
+    if label in shared:
+        label += f" [{method['name']}]"
+    parts = [f"{key}={traits[key]}" for key in differing if key in traits]
+    return f"{label} ({', '.join(parts)})" if parts else label
+
+
+def _shared_paper_names(members: Mapping[str, Mapping[str, Sequence[Record]]]) -> set[str]:
+    """Return the paper names that two methods claim; their labels carry the method's own name too."""
+    papers = [next(iter(cells.values()))[0]["method"]["paper_name"] for cells in members.values()]
+    return {name for name in papers if papers.count(name) > 1}
+
+
+def _one_per_seed(records: Sequence[Record]) -> tuple[Record, ...]:
+    by_seed: dict[int | None, Record] = {}
+    for record in records:
+        seed = record["seed"]
+        if seed in by_seed:
+            raise ReportError(
+                f"two records of one cell: {record['method']['name']} with seed {seed} has the keys "
+                f"{by_seed[seed]['key']} and {record['key']}; remove one, or it would count as two seeds"
+            )
+        by_seed[seed] = record
+    return tuple(sorted(by_seed.values(), key=lambda record: record["seed"] or 0))
+
+
+def _place(setting: Setting) -> tuple[int, str, str]:
+    """Return the place of a method in a table; settings of one method keep their order."""
+    name = setting.method["paper_name"]
+    place = PAPER_ORDER.index(name) if name in PAPER_ORDER else len(PAPER_ORDER)
+    return place, name.casefold(), setting.method["name"]

@@ -1,0 +1,393 @@
+"""Tables and data frames of records: layout, marks, failures, seeds, and what never shares a table."""
+
+import csv
+import io
+import json
+import random
+import re
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import cmbench
+from cmbench.errors import ReportError
+from cmbench.report.failures import failure_text
+from cmbench.report.frame import records_frame
+from cmbench.report.groups import select
+from cmbench.report.layout import table
+from cmbench.report.settings import PAPER_ORDER
+from cmbench.report.table import render
+
+TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
+DATASET = {
+    "name": "toy",
+    "fingerprint": "0123456789abcdef" * 4,
+    "image_feature": "MobileNetV2 pool",
+    "text_feature": "300-d LSA",
+    "source": "",
+    "licence": "",
+    "sizes": {"train": 80, "validation": 8, "test": 10},
+    "image_dimension": 1280,
+    "text_dimension": 300,
+    "class_names": ["cat", "dog"],
+    "test_counts": [4, 6],
+}
+PROTOCOL = {
+    "name": "paper",
+    "version": 1,
+    "similarity": "cosine",
+    "cutoff": None,
+    "denominator": "relevant",
+    "keep_query": True,
+    "normalisation": "none",
+    "ties": "expectation",
+}
+HEADINGS = ["Method"]
+HEADINGS += ["image→text", "text→image", "bi-modal average", "image→all", "text→all", "all-modal average"]
+
+
+def record(paper_name="CCA", value=0.5, **changes):
+    """A record whose four MAPs are ``value``, or the four values given."""
+    values = [value] * 4 if isinstance(value, float) else value
+    maps = dict(zip(TASKS, values, strict=True))
+    maps["bimodal_average"] = (values[0] + values[1]) / 2
+    maps["allmodal_average"] = (values[2] + values[3]) / 2
+    made = {
+        "schema": 1,
+        "key": f"{paper_name}-{changes.get('seed')}-{changes.get('parameters')}",
+        "status": "ok",
+        "dataset": DATASET,
+        "protocol": PROTOCOL,
+        "seed": None,
+        "map": maps,
+        "category_map": {task: [values[0], None] for task in TASKS},
+        "queries": dict.fromkeys(TASKS, 10),
+        "gallery": dict(zip(TASKS, (10, 10, 20, 20), strict=True)),
+        "durations": {"fit": 1.5, "transform": 0.25, "evaluate": 0.125, "total": 2.0},
+        "peak_memory_bytes": 1000,
+        "error": None,
+    }
+    method = {
+        "name": changes.pop("name", paper_name.lower()),
+        "paper_name": paper_name,
+        "family": "traditional",
+        "version": changes.pop("version", 1),
+        "parameters": changes.pop("parameters", {}),
+    }
+    return {**made, "method": method, **changes}
+
+
+def failed(status, paper_name="CFA", *, error=None, total=50.04, **changes):
+    durations = {"fit": None, "transform": None, "evaluate": None, "total": total}
+    nothing = dict.fromkeys(("map", "category_map", "queries", "gallery", "peak_memory_bytes"))
+    return record(
+        paper_name, **{**nothing, "status": status, "error": error, "durations": durations, **changes}
+    )
+
+
+def error(type_="Error", exit_status=None):
+    return {"type": type_, "message": "a message", "traceback": "", "exit_status": exit_status}
+
+
+def rows_of(markdown):
+    """The cells of a Markdown table by row, the heading first."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return [rows[0], *rows[2:]]
+
+
+def labels_of(records):
+    return [row.label for row in table(records).rows]
+
+
+def test_a_markdown_table_has_the_papers_columns_and_the_numbers_of_the_records():
+    text = render([record("CCA", [0.1, 0.3, 0.25, 0.35]), record("KCCA", [0.2, 0.2, 0.15, 0.4])])
+    assert rows_of(text) == [
+        HEADINGS,
+        ["KCCA", "**0.200**", "<u>0.200</u>", "**0.200**", "<u>0.150</u>", "**0.400**", "<u>0.275</u>"],
+        ["CCA", "<u>0.100</u>", "**0.300**", "**0.200**", "**0.250**", "<u>0.350</u>", "**0.300**"],
+    ]
+
+
+def test_numbers_that_print_the_same_are_equally_best_and_the_next_lower_are_second():
+    values = {"A": 0.5004, "B": 0.4996, "C": 0.3, "D": 0.3, "E": 0.1}
+    rows = rows_of(render([record(name, value) for name, value in values.items()]))
+    assert [row[1] for row in rows[1:]] == ["**0.500**", "**0.500**", "<u>0.300</u>", "<u>0.300</u>", "0.100"]
+
+
+def test_title_and_description_name_dataset_features_sizes_and_protocol():
+    text = render([record()])
+    assert text.startswith("### toy (01234567), protocol paper 1\n")
+    assert (
+        "Images: 1280-d MobileNetV2 pool; texts: 300-d LSA; 80/8/10 training/validation/test pairs; 2 cat"
+        in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (failed("timeout", limits={"deadline": 45.0, "memory": None}), "timeout after 45 s"),
+        (failed("timeout", limits={"deadline": 21600.0, "memory": None}), "timeout after 6 h 0 min"),
+        (failed("timeout"), "timeout after 50 s"),
+        (failed("timeout", total=None), "timeout"),
+        (failed("crashed", error=error(exit_status=-11)), "crashed (signal 11)"),
+        (failed("crashed", error=error(exit_status=3)), "crashed (exit status 3)"),
+        (failed("crashed"), "crashed"),
+        (failed("out-of-memory"), "out of memory"),
+        (failed("failed", error=error("ValueError")), "failed: ValueError"),
+    ],
+)
+def test_a_failed_cell_is_spelled_out_across_its_row(made, expected):
+    assert failure_text(made) == expected
+    rows = rows_of(render([record("CCA", 0.5), made]))
+    assert rows[1] == ["CFA", f"*{expected}*", "", "", "", "", ""]
+    assert rows[2][1] == "**0.500**"
+    assert rf"CFA & \multicolumn{{6}}{{l}}{{\emph{{{expected}}}}} \\" in render([made], format="latex")
+
+
+def test_seeds_are_averaged_with_their_sample_deviation_and_counted_in_the_footer():
+    seeds = [record("DCCA", value, seed=seed) for seed, value in enumerate((0.2, 0.3, 0.4))]
+    text = render([*seeds, record("CCA", 0.1)])
+    assert rows_of(text)[1][1] == "**0.300** ± 0.100"
+    assert rows_of(text)[2][1] == "<u>0.100</u>"
+    assert "- Seeds: 3 (mean ± sample standard deviation); methods without randomness run once." in text
+
+
+def test_the_footer_says_which_rows_average_over_how_many_seeds():
+    cells = [record("CCL", 0.2, seed=seed) for seed in (0, 1)] + [record("DCCA", 0.2, seed=0)]
+    assert "- Seeds (mean ± sample standard deviation): 1 for DCCA; 2 for CCL; methods" in render(cells)
+
+
+def test_the_seed_among_the_parameters_does_not_split_a_row():
+    cells = [
+        record("DCCA", 0.2, seed=seed, parameters={"random_state": seed, "rate": 0.1}) for seed in (0, 1)
+    ]
+    assert labels_of(cells) == ["DCCA"]
+    assert csv_rows(cells)[0]["parameters"] == '{"rate": 0.1}'
+
+
+def test_a_failed_seed_gets_a_row_beside_the_mean_of_the_others():
+    cells = [record("DCCA", value, seed=seed) for seed, value in enumerate((0.2, 0.4))]
+    cells += [failed("timeout", "DCCA", seed=2), failed("timeout", "DCCA", seed=3)]
+    cells += [failed("out-of-memory", "DCCA", seed=4)]
+    _, mean, failure = rows_of(render(cells))
+    assert mean[:2] == ["DCCA", "**0.300** ± 0.141"]
+    assert failure[:2] == ["DCCA", "*seeds 2, 3: timeout after 50 s; seed 4: out of memory*"]
+
+
+def test_settings_of_a_method_are_rows_labelled_by_the_parameters_that_differ():
+    grid = product((10, 9), ("rbf", "linear"))
+    cells = [record("KCCA", 0.2, parameters={"k": k, "kernel": kernel, "ridge": 0.1}) for k, kernel in grid]
+    assert labels_of([*cells, record("CCA", parameters={"k": 3})]) == [
+        "KCCA (k=9, kernel=linear)",
+        "KCCA (k=9, kernel=rbf)",
+        "KCCA (k=10, kernel=linear)",
+        "KCCA (k=10, kernel=rbf)",
+        "CCA",
+    ]
+
+
+def test_two_versions_of_a_methods_code_are_never_averaged():
+    cells = [record("DCCA", 0.2, seed=0), record("DCCA", 0.4, seed=1, version=2)]
+    assert labels_of(cells) == ["DCCA (code=1)", "DCCA (code=2)"]
+
+
+def test_methods_that_share_a_paper_name_are_told_apart():
+    assert labels_of([record("CCA"), record("CCA", name="mycca")]) == ["CCA [cca]", "CCA [mycca]"]
+
+
+def test_rows_follow_the_paper_and_then_the_alphabet_whatever_the_order_of_the_records():
+    names = [*PAPER_ORDER, "Aardvark", "zebra"]
+    assert PAPER_ORDER[0] == "CM-GANs"
+    assert PAPER_ORDER[-1] == "CCA"
+    cells = [record(name, seed=seed) for name in names for seed in (0, 1)]
+    expected = render(cells)
+    for seed in range(5):
+        random.Random(seed).shuffle(cells)
+        assert render(cells) == expected
+    assert labels_of(cells) == names
+
+
+@pytest.mark.parametrize("change", [{"name": "release"}, {"version": 2}, {"cutoff": 50}])
+def test_two_protocols_never_share_a_table(change):
+    cells = [record("CCA"), record("CFA", protocol={**PROTOCOL, **change})]
+    assert [len(rows_of(part)) for part in render(cells).split("### ")[1:]] == [2, 2]
+    with pytest.raises(ReportError, match="belong to 2 tables"):
+        table(cells)
+    with pytest.raises(ReportError, match="belong to 2 tables"):
+        render(cells, format="csv")
+
+
+def test_one_dataset_under_two_names_is_one_table():
+    cells = [record("CCA"), record("CFA", dataset={**DATASET, "name": "copy"})]
+    made = table(cells)
+    assert made.title == "copy = toy (01234567), protocol paper 1"
+    assert [row.label for row in made.rows] == ["CFA", "CCA"]
+
+
+def test_two_versions_of_a_dataset_never_share_a_table_and_their_titles_differ():
+    cells = [record("CCA"), record("CCA", dataset={**DATASET, "fingerprint": "f" * 64})]
+    titles = re.findall(r"^### (.*)$", render(cells), flags=re.MULTILINE)
+    assert titles == ["toy (01234567), protocol paper 1", "toy (ffffffff), protocol paper 1"]
+    with pytest.raises(ReportError, match="choose one dataset"):
+        table(cells)
+
+
+def test_two_records_of_one_cell_are_refused_instead_of_counted_as_seeds():
+    with pytest.raises(ReportError, match="two records of one cell: cca with seed None"):
+        render([record("CCA", 0.2), record("CCA", 0.4)])
+
+
+def test_records_of_one_group_with_other_gallery_sizes_are_refused():
+    odd = record("CFA", gallery=dict.fromkeys(TASKS, 9))
+    with pytest.raises(ReportError, match="disagree on the gallery"):
+        render([record("CCA"), odd])
+
+
+def test_the_footer_defines_the_numbers():
+    text = render([record()])
+    for part in (
+        "MAP under protocol paper, version 1: cosine similarity; full ranking (no cut-off); "
+        "AP divides by all relevant items of the gallery; the query stays in the all-modal gallery",
+        "ties by expectation",
+        "Queries: 10 per task. Gallery items: 10 bi-modal, 20 all-modal.",
+        "Chance (expected MAP of a random ranking): 0.6",
+        f"cmbench {cmbench.__version__}; dataset fingerprint {DATASET['fingerprint']}.",
+    ):
+        assert part in text
+
+
+def test_the_footer_tells_another_protocol_by_its_words():
+    protocol = {**PROTOCOL, "cutoff": 50, "denominator": "min", "keep_query": False}
+    text = render([record(protocol={**protocol, "normalisation": "test-zscore"})])
+    assert "cut-off at rank 50 (MAP@50)" in text
+    assert "or the cut-off, whichever is smaller; the query is left out of the all-modal gallery" in text
+    assert "standardised over the test set" in text
+
+
+def test_chance_is_left_out_where_the_class_counts_are_unknown():
+    dataset = {key: value for key, value in DATASET.items() if key != "test_counts"}
+    assert "Chance" not in render([record(dataset=dataset)])
+
+
+def csv_rows(cells):
+    return list(csv.DictReader(io.StringIO(render(cells, format="csv"))))
+
+
+def test_a_csv_gives_back_the_numbers_at_full_precision():
+    values = np.random.default_rng(0).random((3, 4)).tolist()
+    cells = [record("DCCA", value, seed=seed) for seed, value in enumerate(values)] + [failed("timeout")]
+    finished, failure = csv_rows(cells)
+    assert (finished["method"], finished["status"], finished["seeds"]) == ("dcca", "ok", "3")
+    assert (failure["method"], failure["status"], failure["seeds"]) == ("cfa", "timeout after 50 s", "0")
+    for at, task in enumerate(TASKS):
+        column = np.asarray(values)[:, at]
+        assert float(finished[task]) == pytest.approx(column.mean(), rel=1e-15)
+        assert float(finished[f"{task}_std"]) == pytest.approx(column.std(ddof=1), rel=1e-14)
+        assert failure[task] == ""
+    assert (finished["protocol"], finished["fingerprint"]) == ("paper", DATASET["fingerprint"])
+    assert "published_image_to_text" not in finished
+
+
+def test_a_csv_of_one_seed_holds_the_exact_number_and_no_deviation():
+    value = 0.1 + 0.2
+    (row,) = csv_rows([record("CCA", value)])
+    assert float(row["image_to_text"]) == value
+    assert row["image_to_text_std"] == ""
+
+
+def columns_of(line):
+    """How many columns a LaTeX row fills."""
+    cells = re.split(r"(?<!\\)&", line.removesuffix(r"\\"))
+    spans = [re.search(r"\\multicolumn\{(\d+)\}", cell) for cell in cells]
+    return sum(int(span[1]) if span else 1 for span in spans)
+
+
+def test_a_latex_table_has_booktabs_rules_and_rows_of_equal_length():
+    text = render([record("CCA"), record("DCCA", 0.2, seed=0), failed("timeout")], format="latex")
+    head, body = re.search(r"\\toprule\n(.*)\\midrule\n(.*)\\bottomrule", text, flags=re.DOTALL).groups()
+    assert r"\begin{tabular}{@{}lllllll@{}}" in text
+    assert "\\cmidrule(lr){2-4}\n\\cmidrule(l){5-7}" in head
+    assert [columns_of(line) for line in body.splitlines()] == [7, 7, 7]
+    first, _, second = (
+        part.replace("\n", "") for part in re.split(r"(\n\\cmidrule.*)\n(?=Method)", head, flags=re.S)
+    )
+    assert columns_of(first) == 7
+    assert columns_of(second) == 7
+    assert r"\multicolumn{3}{c}{Bi-modal}" in head
+    assert "image$\\to$text & text$\\to$image & average" in head
+    assert r"\textbf{0.500}" in body
+    assert r"\underline{0.200}" in body
+    for environment in ("table*", "tabular", "minipage"):
+        assert text.count(rf"\begin{{{environment}}}") == text.count(rf"\end{{{environment}}}") == 1
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+def test_latex_shows_special_characters_as_they_are():
+    dataset = {**DATASET, "name": "50%_a&b#1", "image_feature": r"~x^2 {a\b} $y$"}
+    text = render([record("C_A", dataset=dataset, parameters={"a_b": 1})], format="latex")
+    assert r"50\%\_a\&b\#1" in text
+    assert r"\textasciitilde{}x\textasciicircum{}2 \{a\textbackslash{}b\} \$y\$" in text
+    assert r"C\_A &" in text
+    assert text.isascii()
+
+
+def test_markdown_shows_special_characters_as_they_are():
+    text = render([record("a|b*", dataset={**DATASET, "name": "<i>"})])
+    assert r"### \<i\> (01234567)" in text
+    assert [row[0] for row in rows_of(text)] == ["Method", r"a\|b\*"]
+
+
+def test_no_records_and_unknown_formats_are_refused():
+    for format_ in ("markdown", "latex", "csv"):
+        with pytest.raises(ReportError, match="no records"):
+            render([], format=format_)
+    with pytest.raises(ReportError, match="unknown table format 'html'; use markdown, latex or csv"):
+        render([record()], format="html")
+
+
+def test_a_frame_has_one_typed_row_per_cell():
+    cells = [record("DCCA", 0.25, seed=3, parameters={"b": 1, "a": None}), failed("failed", error=error())]
+    frame = records_frame(cells)
+    assert frame["key"].tolist() == [cell["key"] for cell in cells]
+    assert frame["seed"].tolist() == [3, pd.NA]
+    assert frame["parameters"][0] == json.dumps({"a": None, "b": 1})
+    assert frame["status"].tolist() == ["ok", "failed"]
+    assert frame["image_to_all"][0] == 0.25
+    assert np.isnan(frame["image_to_all"][1])
+    assert frame["fit_seconds"][0] == 1.5
+    assert frame["error"][1] == "Error: a message"
+    assert frame["allmodal_average"].dtype == np.float64
+
+
+def test_a_frame_of_no_records_has_the_same_columns_and_types():
+    empty, full = records_frame([]), records_frame([record()])
+    assert len(empty) == 0
+    assert empty.columns.tolist() == full.columns.tolist()
+    assert empty["image_to_text"].dtype == full["image_to_text"].dtype
+
+
+def test_records_are_selected_by_name_fingerprint_paper_name_and_protocol():
+    other = {**DATASET, "name": "other", "fingerprint": "e" * 64}
+    second = {**PROTOCOL, "version": 2}
+    cells = [record("CCA"), record("CFA", protocol=second), record("CCA", dataset=other)]
+    assert select(cells) == cells
+    assert select(cells, datasets=["toy"]) == cells[:2]
+    assert select(cells, datasets=["eeeeeeee"]) == cells[2:]
+    assert select(cells, methods=["cFa"]) == cells[1:2]
+    assert select(cells, protocol="paper") == cells
+    assert select(cells, protocol="paper:2") == cells[1:2]
+    assert select(cells, datasets=["toy", "other"], methods=["CCA"]) == [cells[0], cells[2]]
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"datasets": ["toi"]}, {"methods": ["CCA", "cc"]}, {"protocol": "paper:3"}]
+)
+def test_a_selection_that_no_record_fits_names_what_there_is(wanted):
+    with pytest.raises(
+        ReportError, match=r"no record of \w+ '(toi|cc|paper:3)'; \w+ in these records: (toy|cca|paper)$"
+    ):
+        select([record()], **wanted)

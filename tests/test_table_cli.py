@@ -1,0 +1,195 @@
+"""The verbs ``table`` and ``plot categories`` on a store of records."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from cmbench.cli.plot import plot
+from cmbench.cli.table import table
+from cmbench.errors import ReportError
+
+TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
+PROTOCOL = {
+    "name": "paper",
+    "version": 1,
+    "similarity": "cosine",
+    "cutoff": None,
+    "denominator": "relevant",
+    "keep_query": True,
+    "normalisation": "none",
+    "ties": "expectation",
+}
+
+
+def dataset(name):
+    return {
+        "name": name,
+        "fingerprint": name.encode().hex().ljust(64, "0"),
+        "image_feature": "deep",
+        "text_feature": "LDA",
+        "source": "",
+        "licence": "",
+        "sizes": {"train": 80, "validation": 8, "test": 10},
+        "image_dimension": 8,
+        "text_dimension": 4,
+        "class_names": ["cat", "dog"],
+        "test_counts": [4, 6],
+    }
+
+
+def record(data, method, protocol="paper"):
+    return {
+        "schema": 1,
+        "key": f"{data}{method}{protocol}".encode().hex(),
+        "status": "ok",
+        "dataset": dataset(data),
+        "method": {
+            "name": method,
+            "paper_name": method.upper(),
+            "family": "traditional",
+            "uses_labels": False,
+            "version": 1,
+            "citation": "",
+            "parameters": {},
+        },
+        "seed": None,
+        "protocol": {**PROTOCOL, "name": protocol},
+        "map": dict.fromkeys((*TASKS, "bimodal_average", "allmodal_average"), 0.5),
+        "category_map": {task: [0.25, 0.75] for task in TASKS},
+        "queries": dict.fromkeys(TASKS, 10),
+        "gallery": dict(zip(TASKS, (10, 10, 20, 20), strict=True)),
+        "fitted": {},
+        "durations": {"fit": 1.0, "transform": 1.0, "evaluate": 1.0, "total": 3.0},
+        "peak_memory_bytes": 1000,
+        "threads": 1,
+        "error": None,
+        "log": "",
+        "provenance": {},
+    }
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store of two datasets, one of them under two protocols."""
+    records = [
+        record("toy", "cca"),
+        record("toy", "cfa"),
+        record("toy", "cca", "release"),
+        record("other", "cca"),
+    ]
+    for each in records:
+        place = tmp_path / "runs" / "cells" / each["dataset"]["name"] / f"{each['key']}.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(each))
+    return tmp_path / "runs"
+
+
+def call(verb, *arguments):
+    """Run a verb as the command line does, errors passing through."""
+    result = CliRunner().invoke(verb, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def titles(text):
+    return [line for line in text.splitlines() if line.startswith("### ")]
+
+
+def test_table_prints_every_dataset_and_protocol_in_a_table_of_its_own(store):
+    assert titles(call(table, "--store", store)) == [
+        "### other (6f746865), protocol paper 1",
+        "### toy (746f7900), protocol paper 1",
+        "### toy (746f7900), protocol release 1",
+    ]
+
+
+def test_table_keeps_what_the_options_choose(store):
+    text = call(table, "--store", store, "--dataset", "toy", "--protocol", "paper", "--method", "cfa")
+    assert titles(text) == ["### toy (746f7900), protocol paper 1"]
+    assert "| CFA " in text
+    assert "| CCA " not in text
+
+
+def test_table_writes_a_file_instead(store, tmp_path):
+    target = tmp_path / "new" / "table.tex"
+    text = call(table, "--store", store, "--dataset", "other", "--format", "latex", "--output", target)
+    assert r"\toprule" in target.read_text(encoding="utf-8")
+    assert text == f"wrote {target}\n"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_csv_of_several_tables_is_refused_and_nothing_written(store, tmp_path):
+    target = tmp_path / "table.csv"
+    with pytest.raises(ReportError, match="belong to 3 tables"):
+        call(table, "--store", store, "--format", "csv", "--output", target)
+    assert not target.exists()
+    call(table, "--store", store, "--format", "csv", "--output", target, "--dataset", "other")
+    assert target.read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize("arguments", [[table], [plot, "categories"]])
+def test_a_store_without_records_is_an_error_that_says_what_to_do(tmp_path, arguments):
+    with pytest.raises(ReportError, match=r"no records in .*nowhere; run 'cmbench run' first"):
+        call(*arguments, "--store", tmp_path / "nowhere")
+
+
+def test_plot_writes_a_figure_named_after_the_dataset(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call(
+        plot,
+        "categories",
+        "--store",
+        store,
+        "--dataset",
+        "toy",
+        "--protocol",
+        "paper",
+        "--methods",
+        "cca, CFA",
+    )
+    assert (tmp_path / "categories-toy.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_plot_asks_to_choose_between_datasets_and_between_protocols(store, tmp_path):
+    target = tmp_path / "figure.svg"
+    with pytest.raises(ReportError, match="choose one dataset and one protocol"):
+        call(plot, "categories", "--store", store, "--dataset", "toy", "--output", target)
+    call(plot, "categories", "--store", store, "--dataset", "other", "--output", target)
+    assert target.read_text().startswith("<?xml")
+
+
+LIGHT = """
+import pkgutil, sys
+from importlib import import_module
+import cmbench.report
+for module in pkgutil.iter_modules(cmbench.report.__path__):
+    import_module(f"cmbench.report.{module.name}")
+from cmbench.cli.plot import plot
+from cmbench.cli.table import table
+store, target = sys.argv[1:]
+table(["--store", store], standalone_mode=False)
+plot(["categories", "--store", store, "--dataset", "other", "--output", target], standalone_mode=False)
+print("heavy:", sorted({"torch", "sklearn", "matplotlib.pyplot"} & set(sys.modules)))
+"""
+
+THIN = """
+import sys
+import cmbench.cli.table, cmbench.cli.plot
+print("heavy:", sorted({"torch", "sklearn", "matplotlib", "pandas", "jinja2", "tabulate"} & set(sys.modules)))
+"""
+
+
+def last_line(code, *arguments):
+    command = [sys.executable, "-P", "-c", code, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+
+
+def test_reporting_imports_neither_torch_nor_scikit_learn_nor_pyplot(store, tmp_path):
+    assert last_line(LIGHT, store, tmp_path / "figure.pdf") == "heavy: []"
+
+
+def test_importing_the_verbs_imports_nothing_heavy():
+    assert last_line(THIN) == "heavy: []"
