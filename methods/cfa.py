@@ -1,0 +1,131 @@
+"""CFA: cross-modal factor analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from cmbench.datasets.contract import Split
+from cmbench.errors import MethodError
+from cmbench.methods.component_selection import Candidate, choose, sizes_to_try
+from cmbench.methods.constraints import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.gram import cross_gram
+from cmbench.methods.input_contract import check_training_pairs
+from cmbench.methods.preprocessing import MODES, Matrix, Mode, ScaledView, scaled_view
+from cmbench.methods.signs import with_fixed_signs
+from cmbench.methods.view_map import LinearMap, MapPair, MappedMethod
+
+RANK_TOLERANCE = 1e-10  # relative to the largest singular value, in float64
+ZERO_SHARE = 1e-12  # a cross-product below this share of ‖X‖‖Y‖ is rounding noise
+
+
+class CFA(MappedMethod):
+    """Cross-modal factor analysis: rotations of both views that bring partners together.
+
+    With X and Y the scaled training rows::
+
+        minimise ‖XA - YB‖²  subject to  AᵀA = I, BᵀB = I,
+
+    solved by the singular vectors of XᵀY = A diag(s) Bᵀ, of which the first k are kept. Over full
+    rotations (the narrower view padded with zero columns) this is the minimiser; cut to k columns
+    the pair maximises tr(AᵀXᵀYB), and need not minimise the distance: a pair of directions of
+    little variance would.
+
+    Parameters
+    ----------
+    n_components : int, "all" or "validation"
+        Size of the common space. ``"validation"`` tries {c, 2c, 50, 100, 200, all} for c
+        categories and keeps the best by the mean of the two bi-modal MAPs on validation.
+    scaling : "zscore", "center" or "none"
+        How columns are scaled with training statistics. CFA depends on it, and the scaling of the
+        original is not known; uncentered, the means of the views dominate.
+    normalise_rows : bool
+        Whether rows are first divided by their 2-norm.
+    sv_power : float
+        Component i is multiplied by (s_i / s_1)**sv_power in both views; 0 is faithful.
+
+    Attributes
+    ----------
+    singular_values_ : float64, of XᵀY, falling, those above rounding only
+    n_components_, rank_ : the size chosen, and the largest the data support
+    validation_map_ : MAP on validation of the choice, None when there was none to make
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> images = rng.normal(size=(60, 4))
+    >>> rotation = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    >>> pairs = Split(images, images @ rotation, np.arange(60) % 3, np.arange(60).astype(str))
+    >>> cfa = CFA("all", scaling="center").fit(pairs, pairs)
+    >>> bool(np.allclose(cfa.transform_images(images), cfa.transform_texts(images @ rotation)))
+    True
+    """
+
+    name: ClassVar[str] = "cfa"
+    paper_name: ClassVar[str] = "CFA"
+    citation: ClassVar[str] = (
+        "D. Li, N. Dimitrova, M. Li, I. Sethi, Multimedia content processing through cross-modal "
+        "association, ACM MM 2003"
+    )
+    uses_labels: ClassVar[bool] = False
+    version: ClassVar[int] = 1
+    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {"scaling": ("zscore", "center")}
+    constraints: ClassVar[Constraints] = {
+        "n_components": Count(1, words=("all", "validation")),
+        "scaling": Words(*MODES),
+        "normalise_rows": Words(True, False),
+        "sv_power": Number(0),
+    }
+
+    def __init__(
+        self,
+        n_components: int | str = "validation",
+        scaling: Mode = "zscore",
+        normalise_rows: bool = False,
+        sv_power: float = 0.0,
+    ) -> None:
+        self.n_components = n_components
+        self.scaling = scaling
+        self.normalise_rows = normalise_rows
+        self.sv_power = sv_power
+
+    def fit(self, train: Split, validation: Split) -> Self:
+        """Learn the rotations from ``train``; choose the number of components on ``validation``."""
+        check_parameters(self, self.constraints)
+        check_training_pairs(train)
+        images, texts = self._scaled(train.images, "images"), self._scaled(train.texts, "texts")
+        image_weights, values, text_weights = factors(images, texts)
+        importance = (values / values[0]) ** self.sv_power
+        maps = MapPair(
+            LinearMap("images", images.scaling, image_weights * importance),
+            LinearMap("texts", texts.scaling, text_weights * importance),
+        )
+        sizes = sizes_to_try(self.n_components, len(values), validation)
+        choice = choose([Candidate(self, maps, sizes)], validation)
+        self.image_map_, self.text_map_ = choice.maps.images, choice.maps.texts
+        self.n_components_ = choice.n_components
+        self.validation_map_ = choice.validation_map
+        self.singular_values_ = values
+        self.rank_ = len(values)
+        return self
+
+    def _scaled(self, features: NDArray[Any], view: str) -> ScaledView:
+        return scaled_view(features, view, mode=self.scaling, normalise_rows=self.normalise_rows)
+
+
+def factors(images: ScaledView, texts: ScaledView) -> tuple[Matrix, Matrix, Matrix]:
+    """Return A (d_image, r), the r singular values of XᵀY above rounding, and B (d_text, r)."""
+    left, values, right = linalg.svd(cross_gram(images, texts), full_matrices=False)
+    if values[0] <= ZERO_SHARE * _norm(images) * _norm(texts):
+        raise MethodError("images and texts have no common variation; check that row i of each is pair i")
+    rank = int(np.sum(values > RANK_TOLERANCE * values[0]))
+    image_weights, text_weights = with_fixed_signs(left[:, :rank], right[:rank].T)
+    return image_weights, values[:rank], text_weights
+
+
+def _norm(view: ScaledView) -> float:
+    return float(np.sqrt(sum(np.sum(rows**2) for rows in view.blocks())))

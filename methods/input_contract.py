@@ -1,0 +1,72 @@
+"""What the traditional methods ask of their input, and the errors when it is not given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.contract import Split
+from cmbench.errors import MethodError
+
+BLOCK_ROWS = 4096  # rows looked at together, so that memory-mapped features are never loaded whole
+
+
+def row_blocks(features: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the rows of ``features`` in blocks of at most ``BLOCK_ROWS``."""
+    for start in range(0, len(features), BLOCK_ROWS):
+        yield features[start : start + BLOCK_ROWS]
+
+
+def check_features(features: NDArray[Any], view: str) -> None:
+    """Raise ``MethodError`` unless ``features`` is a matrix of finite real numbers."""
+    if not isinstance(features, np.ndarray) or features.ndim != 2 or features.shape[1] == 0:
+        raise MethodError(
+            f"{view} have shape {np.shape(features)}; give a 2-D array with one row per item "
+            "and at least one feature"
+        )
+    if features.dtype.kind not in "fiu":
+        raise MethodError(f"{view} hold {features.dtype} values; give real numbers, as float32 or float64")
+    row = _first_non_finite_row(features)
+    if row is not None:
+        raise MethodError(f"{view} row {row} holds NaN or infinity; remove or repair that item")
+
+
+def check_new_features(features: NDArray[Any], view: str, *, width: int) -> None:
+    """Raise ``MethodError`` unless ``features`` can be mapped by a map fitted on ``width`` features."""
+    check_features(features, view)
+    if features.shape[1] != width:
+        raise MethodError(
+            f"{view} have {features.shape[1]} features, but the method was fitted on {width}; "
+            "extract them in the same way"
+        )
+
+
+def check_training_view(features: NDArray[Any], view: str) -> None:
+    """Raise ``MethodError`` unless ``features`` can be learned from: a finite matrix of two rows or more."""
+    check_features(features, view)
+    if len(features) < 2:
+        raise MethodError(f"{view} have {len(features)} training row(s); give at least 2")
+
+
+def check_training_pairs(train: Split) -> None:
+    """Raise ``MethodError`` unless row i of the training images can be the partner of text i."""
+    check_training_view(train.images, "images")
+    check_training_view(train.texts, "texts")
+    if len(train.images) != len(train.texts):
+        raise MethodError(
+            f"there are {len(train.images)} training images but {len(train.texts)} texts; "
+            "row i of each must describe pair i"
+        )
+
+
+def _first_non_finite_row(features: NDArray[Any]) -> int | None:
+    start = 0
+    for rows in row_blocks(features):
+        good = np.isfinite(rows).all(axis=1)
+        if not good.all():
+            return start + int(np.argmin(good))
+        start += len(rows)
+    return None

@@ -1,0 +1,138 @@
+"""The one preprocessing of the traditional methods: column scaling learned on training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.errors import MethodError
+from cmbench.methods.input_contract import row_blocks
+
+Mode: TypeAlias = Literal["none", "center", "zscore"]
+MODES: tuple[Mode, ...] = ("none", "center", "zscore")
+Matrix: TypeAlias = NDArray[np.float64]
+
+# A column whose deviation is below this share of its largest value holds rounding residue only.
+# Measured against the column's own values: against the largest deviation of the matrix, a matrix
+# of constant columns would have its rounding noise blown up to unit variance.
+CONSTANT_SHARE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-11}
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Rows become ``(row - mean) / scale``, in float64; constant columns become exactly 0.
+
+    Parameters
+    ----------
+    mean, scale : float64 (d,)
+        What is subtracted and divided by. ``scale`` is infinite for a constant column.
+    normalise_rows : bool
+        Whether a row is first divided by its 2-norm; a zero row stays zero.
+
+    Examples
+    --------
+    >>> features = np.array([[1.0, 7.0], [3.0, 7.0]])
+    >>> Scaling.fit(features, "images").apply(features)
+    array([[-1.,  0.],
+           [ 1.,  0.]])
+    """
+
+    mean: Matrix
+    scale: Matrix
+    normalise_rows: bool = False
+
+    @classmethod
+    def fit(
+        cls, features: NDArray[Any], view: str, *, mode: Mode = "zscore", normalise_rows: bool = False
+    ) -> Scaling:
+        """Learn from training rows (n, d): ``zscore`` uses the population deviation (ddof 0).
+
+        Every mode, ``none`` included, maps constant columns to 0: they carry nothing. A view of
+        nothing else raises ``MethodError``.
+        """
+        mean, deviation, constant = _statistics(features, normalise_rows)
+        if constant.all():
+            raise MethodError(f"{view} are the same in every training row; there is nothing to learn from")
+        scale = deviation if mode == "zscore" else np.ones_like(deviation)
+        shift = np.zeros_like(mean) if mode == "none" else mean
+        return cls(shift, np.where(constant, np.inf, scale), normalise_rows)
+
+    @property
+    def n_constant(self) -> int:
+        """The number of columns that were constant in training."""
+        return int(np.isinf(self.scale).sum())
+
+    def apply(self, rows: NDArray[Any]) -> Matrix:
+        """Return ``rows`` (n, d) scaled, as a new float64 array."""
+        scaled = _rows_in_float64(rows, self.normalise_rows)
+        scaled -= self.mean
+        scaled /= self.scale
+        return scaled
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledView:
+    """Training features (n, d) of one view seen through their scaling, block by block."""
+
+    features: NDArray[Any]
+    scaling: Scaling
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of rows and of columns."""
+        return len(self.features), self.features.shape[1]
+
+    def blocks(self) -> Iterator[Matrix]:
+        """Yield the scaled rows in blocks, each a new float64 array."""
+        return (self.scaling.apply(rows) for rows in row_blocks(self.features))
+
+    def rows(self, index: NDArray[np.intp]) -> Matrix:
+        """Return the scaled rows of that index."""
+        return self.scaling.apply(self.features[index])
+
+    def dense(self) -> Matrix:
+        """Return all scaled rows; only for views known to be small."""
+        return self.scaling.apply(self.features)
+
+
+def scaled_view(
+    features: NDArray[Any], view: str, *, mode: Mode = "zscore", normalise_rows: bool = False
+) -> ScaledView:
+    """Return training ``features`` with the scaling learned from them."""
+    return ScaledView(features, Scaling.fit(features, view, mode=mode, normalise_rows=normalise_rows))
+
+
+def _rows_in_float64(rows: NDArray[Any], normalise: bool) -> Matrix:
+    values = np.array(rows, dtype=np.float64)
+    if normalise:
+        norms = np.linalg.norm(values, axis=1, keepdims=True)
+        values /= np.where(norms == 0.0, 1.0, norms)
+    return values
+
+
+def _statistics(features: NDArray[Any], normalise: bool) -> tuple[Matrix, Matrix, NDArray[np.bool_]]:
+    """Return mean, population standard deviation and which columns are constant, all (d,)."""
+    low, high, mean = _range_and_mean(features, normalise)
+    peak = np.maximum(np.abs(low), np.abs(high))
+    divisor = np.where(peak == 0.0, 1.0, peak)  # squares of 1e±200 would overflow or vanish
+    squares = np.zeros_like(mean)
+    for rows in row_blocks(features):
+        residue = (_rows_in_float64(rows, normalise) - mean) / divisor
+        squares += np.einsum("ij,ij->j", residue, residue)
+    share = np.sqrt(squares / len(features))
+    threshold = CONSTANT_SHARE.get(features.dtype, CONSTANT_SHARE[np.dtype(np.float64)])
+    return mean, share * divisor, (low == high) | (share <= threshold)
+
+
+def _range_and_mean(features: NDArray[Any], normalise: bool) -> tuple[Matrix, Matrix, Matrix]:
+    width = features.shape[1]
+    low, high, mean = np.full(width, np.inf), np.full(width, -np.inf), np.zeros(width)
+    for rows in row_blocks(features):
+        values = _rows_in_float64(rows, normalise)
+        low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
+        mean += (values / len(features)).sum(axis=0)
+    return low, high, mean
