@@ -7,6 +7,7 @@ pair and without an index, brings the relevant items to their ranks.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ Result = TypeVar("Result")
 Arrays = CpuArrays | TorchArrays
 
 _BLOCK_ROWS = 512
+_HASHED_COLUMNS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,15 +84,11 @@ class _Gallery:
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
 
-        def block(rows: Integers) -> tuple[Matrix, Matrix]:
-            floats = arrays.floats(gallery.rows[arrays.index(rows)])
-            return arrays.normalised(floats), arrays.hashed(floats)
+        def unit_vectors(rows: Integers) -> Matrix:
+            return arrays.normalised(arrays.floats(gallery.rows[arrays.index(rows)]))
 
-        starts = range(0, len(order), _BLOCK_ROWS)
-        blocks = list(arrays.map(block, [order[start : start + _BLOCK_ROWS] for start in starts]))
-        vectors = arrays.concatenate([vectors for vectors, _ in blocks])
-        hashes = arrays.numpy(arrays.concatenate([hashes for _, hashes in blocks]))
-        _, first, copies = np.unique(hashes, return_index=True, return_inverse=True)
+        vectors = arrays.concatenate(list(arrays.map(unit_vectors, _pieces(order, _BLOCK_ROWS))))
+        first, copies = _distinct_rows(arrays, gallery.rows, order)
         if len(first) == len(order):
             return cls(vectors.T, None, gallery.labels[order], place)
         return cls(vectors[arrays.index(first)].T, arrays.index(copies), gallery.labels[order], place)
@@ -110,6 +108,24 @@ class _Gallery:
         sizes = self.counts(values)
         for start, length, column, size in np.stack([starts, lengths, columns, sizes], axis=1).tolist():
             yield slice(start, start + length), slice(column, column + size)
+
+
+def _distinct_rows(arrays: Arrays, rows: Matrix, order: Integers) -> tuple[Integers, Integers]:
+    """Return where each distinct row, taken in ``order``, first stands, and which one each row is.
+
+    Rows are compared by 64-bit hashes, of their first columns unless those are not all distinct.
+    """
+
+    def hashes(block: Integers, width: int) -> Matrix:
+        return arrays.hashed(arrays.floats(rows[:, :width][arrays.index(block)]))
+
+    for width in (_HASHED_COLUMNS, rows.shape[1]):
+        blocks = arrays.map(partial(hashes, width=width), _pieces(order, _BLOCK_ROWS))
+        values = arrays.numpy(arrays.concatenate(list(blocks)))
+        _, first, copies = np.unique(values, return_index=True, return_inverse=True)
+        if len(first) == len(order):
+            break
+    return first, copies
 
 
 def _packed(arrays: Arrays, similarity: Matrix, relevant: Iterator[tuple[slice, slice]]) -> Matrix:

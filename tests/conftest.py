@@ -50,3 +50,9 @@ def toy() -> Dataset:
         toy_split("test", 48, seed=3),
         ("ant", "bee", "cat", "dog"),
     )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--exactly-the-wheel", action="store_true", help="fail, not skip, when cmbench is installed editable"
+    )

@@ -18,6 +18,7 @@ from cmbench import arrays
 from cmbench.datasets.npz import save_npz
 from cmbench.errors import CmbenchError, DatasetError, EvaluationError, MethodError
 from cmbench.methods.cfa import CFA
+from cmbench.methods.registry import file_entries
 from cmbench.store import Store
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -186,7 +187,7 @@ def test_the_thief_would_find_labels_that_were_there(toy, capfd, tmp_path, monke
     """So that the test before means something."""
     monkeypatch.chdir(tmp_path)
     np.save("labels_test.npy", toy.test.labels)
-    found = cmbench.methods.registry.file_entries(PLUGINS / "thief.py")[0].load()()
+    found = file_entries(PLUGINS / "thief.py")[0].load()()
     found.fit(toy.train, toy.validation)
     printed = capfd.readouterr().out
     assert "label-like arrays: 0" not in printed
