@@ -22,7 +22,7 @@ CELL = 8  # pixels of the halved picture
 LEVELS = 4  # of each colour channel in the histogram
 TOPICS = 200  # dimensions of the text features
 
-IMAGE_FEATURE = "324-d HOG of the halved grey picture and 64-d RGB histogram (square roots)"
+IMAGE_FEATURE = "HOG of the halved grey picture (324-d) and square roots of an RGB histogram (64-d)"
 TEXT_FEATURE = "200-d LSA of TF-IDF, fitted on the training captions"
 
 
