@@ -8,15 +8,18 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import json
+import math
 import os
+import re
 import resource
 import signal
 import sys
 import threading
 import time
 import traceback
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +27,11 @@ from numpy.typing import NDArray
 from cmbench.datasets.npy_folder import load_array, load_split
 from cmbench.errors import MethodError
 from cmbench.job import MODALITIES, OUTCOME, Job
+from cmbench.methods.contract import Unlabelled
 from cmbench.methods.registry import new_method
+
+if TYPE_CHECKING:
+    from cmbench.methods.contract import Method
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
@@ -51,17 +58,36 @@ def main(folder: Path) -> int:
 
 def work(job: Job, folder: Path) -> dict[str, Any]:
     """Fit and transform; return durations in seconds and what ``fit`` found."""
-    method = new_method(job.entry.load(), job.parameters)
+    method = new_method(planned_method(job), job.parameters)
     train, validation = (load_split(job.features, name) for name in ("train", "val"))
+    features = {modality: load_array(job.features, f"{modality}_test") for modality in MODALITIES}
+    learn = method.fit
+    if method.wants_unlabelled:  # only then, so that a plugin's ``fit`` need not know of it
+        learn = partial(method.fit, unlabelled=Unlabelled(**features))  # type: ignore[call-arg]
     start = time.perf_counter()
-    method.fit(train, validation)
+    learn(train, validation)
     fitted = time.perf_counter()
-    for modality in MODALITIES:
-        features = load_array(job.features, f"{modality}_test")
-        representations = getattr(method, f"transform_{modality}")(features)
-        np.save(folder / f"{modality}.npy", as_array(representations, modality), allow_pickle=False)
+    for modality, rows in features.items():
+        representations = as_array(getattr(method, f"transform_{modality}")(rows), modality)
+        np.save(folder / f"{modality}.npy", representations, allow_pickle=False)
     durations = {"fit": fitted - start, "transform": time.perf_counter() - fitted}
-    return {"durations": durations, "fitted": fitted_values(method)}
+    return {
+        "durations": durations,
+        "fitted": fitted_values(method),
+        "transductive": bool(method.wants_unlabelled),
+    }
+
+
+def planned_method(job: Job) -> type[Method]:
+    """Return the method's class; raises ``MethodError`` if its code is no longer what was planned."""
+    sys.path += [entry for entry in job.import_path if entry not in sys.path]
+    found = job.entry.code_version()
+    if found != job.code_version:
+        raise MethodError(
+            f"the code of method {job.entry.name!r} changed while the run was going on (from version "
+            f"{job.code_version} to {found}); run the same command again"
+        )
+    return job.entry.load()
 
 
 def as_array(representations: object, modality: str) -> NDArray[Any]:
@@ -75,10 +101,15 @@ def as_array(representations: object, modality: str) -> NDArray[Any]:
 
 
 def fitted_values(method: object) -> dict[str, Any]:
-    """Return the scalars that ``fit`` left in attributes ending in ``_``."""
+    """Return the scalars that ``fit`` left in attributes ending in ``_``; None for NaN and infinity."""
     values = {name: value for name, value in vars(method).items() if name.endswith("_") and name[0] != "_"}
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
-    return {name: value for name, value in plain.items() if isinstance(value, bool | int | float | str)}
+    scalars = {name: value for name, value in plain.items() if isinstance(value, bool | int | float | str)}
+    return {name: value if _is_json(value) else None for name, value in scalars.items()}
+
+
+def _is_json(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def end_with_parent(parent: int) -> None:
@@ -98,6 +129,10 @@ def _exit_at_end_of_input() -> None:
 
 def peak_memory_bytes() -> int:
     """Return the largest resident memory of this process so far."""
+    status = Path("/proc/self/status")
+    own = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
+    if own is not None:  # getrusage would count what the parent had in use when it started this process
+        return int(own[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
 

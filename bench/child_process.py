@@ -44,7 +44,7 @@ def run_child(folder: Path, log: Path, limits: Limits, stop: threading.Event) ->
     """Run ``cmbench.child`` on ``folder``, output to ``log``, until it ends or passes a limit.
 
     Memory is that of the child and its own children together. When ``stop`` is set the child is
-    ended at once. Nothing it started is left behind.
+    ended at once. What it started does not outlive it, unless it hid in its own session at once.
     """
     start = time.monotonic()
     with log.open("wb") as output:
@@ -58,19 +58,25 @@ def run_child(folder: Path, log: Path, limits: Limits, stop: threading.Event) ->
             start_new_session=True,
         )
     peak = 0
+    seen: set[psutil.Process] = set()
     ending: Ending = "exited"
     try:
         while process.poll() is None:
-            memory = _memory_of_family(process.pid)
+            looked = time.monotonic()
+            family = _family(process.pid)
+            seen.update(family)
+            memory = _memory_of(family)
             peak = max(peak, memory)
             passed = _limit_passed(limits, time.monotonic() - start, memory, stop)
             if passed is not None:
                 ending = passed
                 break
+            # Looking takes longer the more processes a machine has; most of the time is the cell's.
+            pause = max(_POLL_SECONDS, 20 * (time.monotonic() - looked))
             with suppress(subprocess.TimeoutExpired):
-                process.wait(_POLL_SECONDS)
+                process.wait(pause)
     finally:
-        _end_family(process, ask_where=ending == "timeout")
+        _end_family(process, seen, ask_where=ending == "timeout")
     return Ended(ending, process.returncode, time.monotonic() - start, peak)
 
 
@@ -98,21 +104,24 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _memory_of_family(pid: int) -> int:
+def _memory_of(family: list[psutil.Process]) -> int:
     total = 0
-    for process in _family(pid):
+    for process in family:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             total += process.memory_info().rss
     return total
 
 
-def _end_family(process: subprocess.Popen[bytes], *, ask_where: bool) -> None:
-    """End the child and everything it started, after a stack dump into its log if ``ask_where``."""
+def _end_family(process: subprocess.Popen[bytes], seen: set[psutil.Process], *, ask_where: bool) -> None:
+    """End the child and everything it started, after a stack dump into its log if ``ask_where``.
+
+    ``seen`` are its processes while it ran: once it has exited they are nobody's children.
+    """
     if ask_where and hasattr(signal, "SIGUSR1") and process.poll() is None:
         process.send_signal(signal.SIGUSR1)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_SECONDS)
-    family = _family(process.pid) if process.poll() is None else []
+    family = seen.union(_family(process.pid) if process.poll() is None else ())
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     for member in family:

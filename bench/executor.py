@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 import traceback
@@ -15,7 +16,6 @@ from typing import Any
 
 from cmbench.child_process import Ended, run_child
 from cmbench.datasets.contract import Dataset
-from cmbench.errors import CmbenchError
 from cmbench.evaluator import evaluate
 from cmbench.job import OUTCOME, HandedOut, Job, hand_out
 from cmbench.limits import Limits
@@ -61,7 +61,7 @@ class LocalExecutor:
             features = self._features_for(cell.dataset)
         folder = self._work / cell.key
         folder.mkdir()
-        Job(features.folder, cell.entry, dict(cell.parameters), os.getpid()).write(folder)
+        _job(cell, features).write(folder)
         log = self._store.log_path(cell.dataset.name, cell.method.name, cell.key)
         ended = run_child(folder, log, self._limits, self._stop)
         if ended.ending == "stopped":
@@ -72,7 +72,7 @@ class LocalExecutor:
             evaluation = outcome.evaluation
             self._store.put(record, None if evaluation is None else evaluation_arrays(cell, evaluation))
             self._progress.finished(cell, record, log)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # the run's own folder goes at its end anyway
 
     def _features_for(self, dataset: Dataset) -> HandedOut:
         if dataset.fingerprint not in self._handed_out:
@@ -80,6 +80,12 @@ class LocalExecutor:
             folder.mkdir()
             self._handed_out[dataset.fingerprint] = hand_out(dataset, folder)
         return self._handed_out[dataset.fingerprint]
+
+
+def _job(cell: Cell, features: HandedOut) -> Job:
+    import_path = [os.path.abspath(entry) for entry in sys.path if os.path.exists(entry or ".")]
+    parameters = dict(cell.parameters)
+    return Job(features.folder, cell.entry, cell.code_version, parameters, os.getpid(), import_path)
 
 
 def _outcome(
@@ -97,7 +103,7 @@ def _outcome(
     try:
         images, texts = features.representations(folder)
         evaluation = evaluate(images, texts, cell.dataset.test.labels, protocol=cell.protocol)
-    except (CmbenchError, MemoryError) as error:  # what the method returned cannot be evaluated
+    except Exception as error:  # what a method returned may be anything; it must not end the run
         described = {
             "type": type(error).__name__,
             "message": str(error),
@@ -109,4 +115,6 @@ def _outcome(
 
 
 def _tail(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4 * _LOG_TAIL))  # a character takes at most four bytes
+        return file.read().decode("utf-8", errors="replace")[-_LOG_TAIL:]

@@ -27,12 +27,18 @@ MODALITIES = ("images", "texts")
 
 @dataclass(frozen=True)
 class Job:
-    """What a child process is told: where the features are, and which method to run how."""
+    """What a child process is told: where the features are, and which method to run how.
+
+    ``code_version`` is that of the method when the run was planned, ``import_path`` the ``sys.path``
+    by which its module was found then.
+    """
 
     features: Path
     entry: MethodEntry
+    code_version: str
     parameters: dict[str, Any]
     parent: int
+    import_path: list[str]
 
     def write(self, folder: Path) -> None:
         content = {**asdict(self), "features": str(self.features)}
@@ -61,7 +67,7 @@ class HandedOut:
         path = cell_folder / f"{modality}.npy"
         try:
             shuffled = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise CmbenchError(
                 f"the method left no readable representations of {modality}: {error}"
             ) from error

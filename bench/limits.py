@@ -80,11 +80,22 @@ def duration_text(seconds: float) -> str:
 def default_memory(jobs: int) -> int:
     """Return 80 % of the memory free now (of the container, if it has a limit), shared by ``jobs`` cells."""
     free = psutil.virtual_memory().available
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.exists() and (text := limit.read_text().strip()).isdigit():
-        used = Path("/sys/fs/cgroup/memory.current").read_text().strip()
-        free = min(free, int(text) - int(used))
-    return int(0.8 * free / jobs)
+    in_container = free_in_container(Path("/sys/fs/cgroup"))
+    return int(0.8 * (free if in_container is None else min(free, in_container)) / jobs)
+
+
+def free_in_container(folder: Path) -> int | None:
+    """Return the bytes a container may still use, from its control group (v2); None if it has no limit.
+
+    Files it has read stay in memory as a cache and count as used, but give way when asked.
+    """
+    limit = folder / "memory.max"
+    if not limit.exists() or not (most := limit.read_text().strip()).isdigit():
+        return None
+    used = int((folder / "memory.current").read_text())
+    fields = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    cache = int(fields["active_file"]) + int(fields["inactive_file"])
+    return max(0, int(most) - used + cache)
 
 
 def available_cores() -> int:

@@ -99,7 +99,13 @@ def effective_parameters(
 ) -> dict[str, Any]:
     """Return every parameter of the method as it will be, as plain JSON values."""
     chosen = dict(parameters) if seed is None else {**parameters, RANDOM_STATE: seed}
-    effective = new_method(method, chosen).get_params(deep=False)
+    instance = new_method(method, chosen)
+    try:
+        effective = instance.get_params(deep=False)
+    except AttributeError as error:
+        raise MethodError(
+            f"method {method.name!r}: {error}; its constructor must store each argument under its own name"
+        ) from error
     try:
         plain: dict[str, Any] = json.loads(json.dumps(effective, sort_keys=True, allow_nan=False))
     except (TypeError, ValueError) as error:

@@ -31,8 +31,7 @@ def hits_per_rank(ranks: Ranks) -> Floats:
 
 def _spread(ranks: Ranks, share: Floats) -> Floats:
     if not ranks.has_ties:
-        spread: Floats = np.bincount(ranks.above, weights=share, minlength=ranks.gallery)
-        return spread
+        return np.asarray(np.bincount(ranks.above, share, ranks.gallery), dtype=np.float64)
     size = ranks.gallery + 1
     steps = np.bincount(ranks.above, share, size) - np.bincount(ranks.above + ranks.tied, share, size)
     return np.cumsum(steps)[:-1]

@@ -54,7 +54,7 @@ class PlainLines:
     def closed(self) -> None: ...
 
     def _line(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 class LiveDisplay:
@@ -96,7 +96,7 @@ class LiveDisplay:
         self._display.stop()
 
     def _print(self, text: str) -> None:
-        self._display.console.print(text, markup=False, highlight=False)
+        self._display.console.print(text, markup=False, emoji=False, highlight=False)
 
 
 class Clock:
@@ -119,8 +119,8 @@ class Clock:
 
 
 def progress_for(console: Console) -> Progress:
-    """Return a live display on a terminal, plain lines elsewhere."""
-    return LiveDisplay(console) if console.is_terminal else PlainLines(console)
+    """Return a live display on a terminal that can move its cursor, plain lines elsewhere."""
+    return LiveDisplay(console) if console.is_interactive else PlainLines(console)
 
 
 def planned_text(pending: int, stored: int, limits: Limits) -> str:

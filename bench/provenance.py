@@ -72,13 +72,15 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    # A commit hook is told of its own repository by these; the question here is whose ``folder`` is.
+    others = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    environment = {name: value for name, value in os.environ.items() if name not in others}
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments],
             capture_output=True,
             text=True,
-            env=environment,
+            env={**environment, "GIT_OPTIONAL_LOCKS": "0"},
             timeout=30,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -58,6 +58,7 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
         "queries": None if evaluation is None else dict(evaluation.queries),
         "gallery": None if evaluation is None else dict(evaluation.gallery),
         "fitted": dict(child.get("fitted", {})),
+        "transductive": child.get("transductive", False),
         "durations": durations,
         "peak_memory_bytes": peak,
         "threads": limits.threads,

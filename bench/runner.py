@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.registry import load_dataset
-from cmbench.errors import MethodError
+from cmbench.errors import CmbenchError, MethodError
 from cmbench.executor import LocalExecutor
 from cmbench.limits import (
     DEFAULT_DEADLINE,
@@ -20,7 +21,7 @@ from cmbench.limits import (
     parse_size,
 )
 from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, registry
-from cmbench.plan import Cell, plan
+from cmbench.plan import RANDOM_STATE, Cell, plan
 from cmbench.progress import Progress, Silent
 from cmbench.protocol import Protocol, get_protocol
 from cmbench.store import DEFAULT_STORE, Store
@@ -62,7 +63,7 @@ def run(
     datasets : names, paths of feature files, or ``Dataset`` objects
     methods : names or configured ``Method`` objects of importable classes; by default CCA, CFA, KCCA
         and the methods of ``plugins``
-    seeds : values of ``random_state``, for the methods that have one
+    seeds : values of ``random_state``, for the methods that have one and for which it is not set
     store : folder of the results
     protocol : ``paper``, ``release`` or a ``Protocol``
     parameters : parameters by method name, in place of the defaults
@@ -83,7 +84,9 @@ def run(
     """
     from cmbench.report.frame import records_frame  # pandas: not wanted by --help
 
-    known = plugins if isinstance(plugins, Registry) else _registry(plugins)
+    if jobs < 1:
+        raise CmbenchError(f"jobs is {jobs}; use 1 or more")
+    known = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
     chosen = _chosen(datasets, methods, known, parameters or {})
     cells = plan(*chosen, seeds=seeds, protocol=get_protocol(protocol))
     limits = Limits(
@@ -137,7 +140,7 @@ def _chosen(
 
 
 def _listed(items: Any) -> list[Any]:
-    return list(items) if isinstance(items, list | tuple) else [items]
+    return list(items) if isinstance(items, Iterable) and not isinstance(items, str) else [items]
 
 
 def _entry(
@@ -154,7 +157,16 @@ def _entry(
             "import it; put it into a file and pass plugins=['FILE.py']"
         )
     entry = by_location.get(location, MethodEntry(found.name, "package", location))
-    return entry, method.get_params(deep=False)
+    return entry, {**_configured(method), **parameters.get(found.name, {})}
+
+
+def _configured(method: Method) -> dict[str, Any]:
+    """Return a method's parameters; a ``random_state`` left at its default is for the seeds to set."""
+    configured: dict[str, Any] = method.get_params(deep=False)
+    random_state = inspect.signature(type(method)).parameters.get(RANDOM_STATE)
+    if random_state is not None and configured[RANDOM_STATE] == random_state.default:
+        del configured[RANDOM_STATE]
+    return configured
 
 
 def _memory(memory: str | float | None, jobs: int) -> int | None:

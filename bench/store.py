@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.atomic import replacing
+from cmbench.datasets.damage import DAMAGE
 from cmbench.errors import StoreError
 
 SCHEMA = 1
 DEFAULT_STORE = "results/runs"
+_NAME_LENGTH = 50  # characters; file systems allow 255 bytes, and a character may take four
 
 Record = Mapping[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
@@ -34,23 +36,42 @@ class Store:
     def put(self, record: Record, arrays: Arrays | None = None) -> Path:
         """Write a record and its arrays, atomically, in place of an earlier record of the cell.
 
-        The arrays are written first and an earlier record is removed before them: whoever finds a
-        record finds the arrays that belong to it, wherever a kill may fall.
+        Both are on the disk before an earlier record goes, and the record takes its place last:
+        whoever finds a record finds the arrays that belong to it, wherever a kill may fall.
+        Raises ``StoreError`` when the folder cannot be written to.
         """
         path = self._path(record)
-        path.unlink(missing_ok=True)
-        if arrays is not None:
-            with replacing(path.with_suffix(".npz")) as beside, beside.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
-        with replacing(path) as beside:
-            text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-            beside.write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        try:
+            with replacing(path) as beside:
+                # a lone surrogate, of a file name that is no UTF-8 say, becomes its JSON escape
+                beside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+                self._put_arrays(record, arrays)
+        except OSError as error:
+            raise StoreError(
+                f"{path}: cannot be written ({error.strerror or error}); make room, or choose another store"
+            ) from error
         return path
+
+    def _put_arrays(self, record: Record, arrays: Arrays | None) -> None:
+        if arrays is None:
+            self._remove(record["key"])
+            return
+        with replacing(self._path(record).with_suffix(".npz")) as beside:
+            with beside.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **arrays)
+            self._remove(record["key"])
+
+    def _remove(self, key: str) -> None:
+        """Remove the cell's record first and then its arrays, also those of a dataset's earlier name."""
+        for path in self._paths_of(key):
+            path.unlink(missing_ok=True)
+            path.with_suffix(".npz").unlink(missing_ok=True)
 
     def find(self, key: str) -> dict[str, Any] | None:
         """Return the record of a cell by its key, or None."""
-        found = next(iter(self._cells().glob(f"*/*-{key}.json")), None)
-        return None if found is None else read_record(found)
+        found = self._paths_of(key)
+        return read_record(found[0]) if found else None
 
     def records(self) -> list[dict[str, Any]]:
         """Return all records, in the order of their file names."""
@@ -66,7 +87,7 @@ class Store:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-        except (OSError, ValueError) as error:
+        except DAMAGE as error:
             raise StoreError(
                 f"{path}: cannot be read ({error}); copy it from where the record came, or run with --force"
             ) from error
@@ -83,6 +104,9 @@ class Store:
 
     def _cells(self) -> Path:
         return self.folder / "cells"
+
+    def _paths_of(self, key: str) -> list[Path]:
+        return sorted(self._cells().glob(f"*/*-{key}.json"))
 
     def _path(self, record: Record) -> Path:
         stem = f"{_file_name(record['method']['name'])}-{record['key']}"
@@ -103,12 +127,19 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def matching(records: list[dict[str, Any]], text: str) -> Iterator[dict[str, Any]]:
-    """Yield the records whose key starts with ``text`` or whose method or dataset/method is ``text``."""
-    for record in records:
-        names = (record["method"]["name"], f"{record['dataset']['name']}/{record['method']['name']}")
-        if record["key"].startswith(text) or text in names:
-            yield record
+    """Yield the records whose method or dataset/method is ``text``, else those whose key starts with it.
+
+    Names come first because some, ``cca`` for one, are the first digits of a key as well.
+    """
+    named = [record for record in records if text in _names(record)]
+    yield from named or (record for record in records if record["key"].startswith(text))
+
+
+def _names(record: Record) -> tuple[str, str]:
+    dataset, method = record["dataset"]["name"], record["method"]["name"]
+    return method, f"{dataset}/{method}"
 
 
 def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "_"
+    """Return what may stand in a file name: no separators, not hidden, short enough in any script."""
+    return re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:_NAME_LENGTH] or "_"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -54,6 +55,11 @@ class MethodEntry:
                 "cmbench.methods.contract.Method"
             )
         method: type[Method] = found
+        if method.name != self.name:
+            raise MethodError(
+                f"method {self.name!r}: {self.location} calls itself {method.name!r}; its entry point and "
+                "its attribute 'name' must agree"
+            )
         return method
 
     def code_version(self) -> str:
@@ -96,13 +102,14 @@ def registry(plugins: Iterable[Path | str] = ()) -> Registry:
     """
     entries = {name: MethodEntry(name, "built-in", location) for name, location in BUILT_IN.items()}
     problems: list[str] = []
-    found = [MethodEntry(point.name, "package", point.value) for point in entry_points(group=GROUP)]
+    points = entry_points(group=GROUP)
+    found = [MethodEntry(point.name, "package", point.value.partition("[")[0].strip()) for point in points]
     for path in plugins:
         try:
             found += file_entries(Path(path))
         except MethodError as error:
             problems.append(str(error))
-    for entry in found:
+    for entry in dict.fromkeys(found):  # a file may be given twice
         if entry.name in entries:
             taken = entries[entry.name]
             problems.append(
@@ -117,15 +124,14 @@ def file_entries(path: Path) -> list[MethodEntry]:
     """Return the methods a plugin file defines; it is imported to find them."""
     path = path.expanduser().resolve()
     module = _import_file(path)
-    classes = [
-        value for value in vars(module).values() if _is_method(value) and value.__module__ == module.__name__
-    ]
+    own = (item for item in vars(module).items() if getattr(item[1], "__module__", "") == module.__name__)
+    classes = {value: variable for variable, value in own if _is_method(value)}
     if not classes:
         raise MethodError(
             f"plugin {path}: defines no method; derive a class from cmbench.methods.contract.Method "
             "with fit, transform_images and transform_texts"
         )
-    return [MethodEntry(found.name, "file", f"{path}:{found.__name__}") for found in classes]
+    return [MethodEntry(found.name, "file", f"{path}:{variable}") for found, variable in classes.items()]
 
 
 def load_method(name: str, **parameters: Any) -> Method:
@@ -140,12 +146,19 @@ def load_method(name: str, **parameters: Any) -> Method:
 
 
 def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
-    """Return an instance, or raise ``MethodError`` naming the parameters there are."""
-    known = list(inspect.signature(method).parameters)
+    """Return an instance, or raise ``MethodError`` naming the parameters there are, or what is missing."""
+    known = inspect.signature(method).parameters
     unknown = [name for name in parameters if name not in known]
     if unknown:
         raise MethodError(
             f"method {method.name!r} has no parameter {unknown[0]!r}; it has {', '.join(known) or 'none'}"
+        )
+    required = [name for name, parameter in known.items() if parameter.default is parameter.empty]
+    missing = [name for name in required if name not in parameters]
+    if missing:
+        raise MethodError(
+            f"method {method.name!r} needs a value for its parameter {missing[0]!r}: give one with "
+            f"--set {method.name}.{missing[0]}=VALUE, or a default in its constructor"
         )
     return method(**parameters)
 
@@ -166,11 +179,13 @@ def _import_package(entry: MethodEntry) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = f"cmbench_plugin_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
     if not path.is_file():
         raise MethodError(f"plugin {path}: no such file; give the path of a Python file")
+    # The content is part of the name, so that an edited file is imported anew.
+    digest = sha256(os.fsencode(path) + b"\n" + path.read_bytes()).hexdigest()
+    name = f"cmbench_plugin_{path.stem}_{digest[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
     spec = util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise MethodError(f"plugin {path}: not a Python file; its name must end in .py")

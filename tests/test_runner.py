@@ -1,11 +1,6 @@
 """The main job: cells in child processes, failures as records, resuming, and nothing lost when killed."""
 
 import inspect
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -15,7 +10,6 @@ import pytest
 
 import cmbench
 from cmbench import arrays
-from cmbench.datasets.npz import save_npz
 from cmbench.errors import CmbenchError, DatasetError, EvaluationError, MethodError
 from cmbench.methods.cfa import CFA
 from cmbench.methods.registry import file_entries
@@ -29,13 +23,6 @@ QUICK = {"threads": 1, "memory": "none"}
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def toy_file(toy, tmp_path):
-    path = tmp_path / "toy.npz"
-    save_npz(path, toy)
-    return path
 
 
 def run(toy, methods, store, **options):
@@ -271,6 +258,24 @@ def test_a_method_of_a_script_is_refused_with_the_remedy(toy, store):
         run(toy, [found()], store)
 
 
+def test_only_a_transductive_method_gets_the_test_features_while_it_learns(toy, store, tmp_path):
+    plugin = tmp_path / "transductive.py"
+    plugin.write_text(
+        "from cmbench.methods.contract import Method\n"
+        "class Transductive(Method):\n"
+        "    wants_unlabelled = True\n"
+        "    def fit(self, train, validation, unlabelled=None):\n"
+        "        self.seen_ = float(unlabelled.images.sum()) + float(unlabelled.texts.sum())\n"
+        "    def transform_images(self, images): return images[:, :2]\n"
+        "    def transform_texts(self, texts): return texts[:, :2]\n"
+    )
+    run(toy, ["transductive", "cfa"], store, plugins=[plugin])
+    records = {record["method"]["name"]: record for record in store.records()}
+    expected = toy.test.images.sum() + toy.test.texts.sum()
+    assert records["transductive"]["fitted"]["seen_"] == pytest.approx(expected, rel=1e-4)
+    assert [records[name]["transductive"] for name in ("transductive", "cfa")] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -291,50 +296,6 @@ def test_what_cannot_be_planned_raises_before_anything_runs(toy, store, options,
     with pytest.raises(error, match=message):
         cmbench.run(**{"datasets": toy, "store": store.folder, **options})
     assert not store.folder.exists() or not store.paths()
-
-
-def test_an_interrupt_ends_the_children_and_keeps_what_is_finished(toy_file, tmp_path):
-    process, store = started_run(toy_file, tmp_path, "cfa,hangs")
-    wait_for(lambda: len(store.paths()) == 1 and child_of(process) is not None)
-    child = child_of(process)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
-    assert not psutil.pid_exists(child)
-    assert [record["method"]["name"] for record in store.records()] == ["cfa"]
-    assert "the same command goes on from there" in process.stderr.read().decode()
-    assert not list((store.folder / ".work").glob("run-*"))
-
-
-def test_a_killed_run_takes_its_children_along_and_the_next_clears_up(toy, toy_file, tmp_path):
-    process, store = started_run(toy_file, tmp_path, "hangs")
-    wait_for(
-        lambda: child_of(process) is not None and list((store.folder / ".work").glob("run-*/*/job.json"))
-    )
-    time.sleep(0.5)
-    child = child_of(process)
-    process.kill()
-    process.wait()
-    wait_for(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
-    assert list((store.folder / ".work").glob("run-*"))
-    run(toy, ["cfa"], store)
-    assert not list((store.folder / ".work").glob("run-*"))
-
-
-@pytest.mark.slow
-def test_a_run_killed_ten_times_ends_as_an_undisturbed_one(toy_file, tmp_path):
-    from cmbench.report.table import render
-
-    random = np.random.default_rng()
-    for _ in range(10):
-        process, store = started_run(toy_file, tmp_path / "killed", "cca,cfa,kcca")
-        time.sleep(random.uniform(0.3, 4.0))
-        process.kill()
-        process.wait()
-    finish, store = started_run(toy_file, tmp_path / "killed", "cca,cfa,kcca")
-    assert finish.wait(120) == 0
-    other, undisturbed = started_run(toy_file, tmp_path / "calm", "cca,cfa,kcca")
-    assert other.wait(120) == 0
-    assert render(store.records()) == render(undisturbed.records())
 
 
 def test_two_cells_run_side_by_side_when_asked(toy, store):
@@ -367,25 +328,3 @@ def test_evaluation_limits_blas_only_while_it_runs(toy):
     before = arrays._blas_threads()
     cmbench.evaluate(toy.test.images[:, :8], toy.test.texts, toy.test.labels)
     assert arrays._blas_threads() == before
-
-
-def started_run(dataset, folder, methods):
-    store = Store(folder / "results")
-    folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-P", "-m", "cmbench", "run", "--dataset", str(dataset), "--methods", methods]
-    command += ["--store", str(store.folder), "--plugin", HOSTILE, "--threads", "1", "--memory", "none"]
-    environment = {**os.environ, "NO_COLOR": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
-    return process, store
-
-
-def child_of(process):
-    found = [child for child in psutil.Process(process.pid).children() if "cmbench.child" in child.cmdline()]
-    return found[0].pid if found else None
-
-
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        threading.Event().wait(0.05)

@@ -268,6 +268,12 @@ def test_the_footer_tells_another_protocol_by_its_words():
     assert "standardised over the test set" in text
 
 
+def test_the_footer_names_the_rows_that_learnt_from_test_features():
+    made = [record("CCA"), {**record("JRL"), "transductive": True}]
+    assert "Transductive, fitted with the features of the test items at hand: JRL.\n" in render(made)
+    assert "Transductive" not in render(made[:1])
+
+
 def test_chance_is_left_out_where_the_class_counts_are_unknown():
     dataset = {key: value for key, value in DATASET.items() if key != "test_counts"}
     assert "Chance" not in render([record(dataset=dataset)])

@@ -14,7 +14,12 @@ from cmbench.store import DEFAULT_STORE
 
 
 def _names(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise click.BadParameter(f"{text!r} names no method")
+    return names
 
 
 def _seeds(_: click.Context, __: click.Parameter, text: str) -> list[int]:
@@ -128,8 +133,10 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
     frame = run_cells(
         list(datasets or DEFAULT_DATASETS), plugins=known, store=store, progress=progress, **options
     )
-    wanted = set(frame["key"])
-    click.echo("\n" + render([record for record in Store(store).records() if record["key"] in wanted]))
+    results = Store(store)
+    records = [record for key in frame["key"] if (record := results.find(key)) is not None]
+    click.echo(err=True)  # on a terminal, a line between progress and table
+    click.echo(render(records), nl=False)
     failed = int((frame["status"] != "ok").sum())
     if failed:
         click.echo(

@@ -36,6 +36,7 @@ def footer(group: Group, settings: Sequence[Setting], published: Iterable[Publis
         _counts(group),
         _chance(group),
         _seeds(settings),
+        _transductive(settings),
         *_sources(published),
         f"cmbench {cmbench.__version__}; dataset fingerprint {group.dataset['fingerprint']}.",
     )
@@ -53,6 +54,13 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
         _worded(_TIES, protocol["ties"]),
     )
     return f"MAP under protocol {protocol['name']}, version {protocol['version']}: {'; '.join(parts)}."
+
+
+def _transductive(settings: Sequence[Setting]) -> str:
+    labels = [each.label for each in settings if any(record.get("transductive") for record in each.records)]
+    if not labels:
+        return ""
+    return f"Transductive, fitted with the features of the test items at hand: {', '.join(labels)}."
 
 
 def _worded(words: Mapping[str, str], value: str) -> str:

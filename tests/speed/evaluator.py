@@ -73,10 +73,9 @@ def compare(items: int, categories: int, rounds: int) -> None:
     verdict("ours against the product", ours / product, GOAL_PRODUCT, at_most=True)
     fastest_peer = min(timings[name] for name in (*peers, *whole))
     verdict("the fastest peer against ours", fastest_peer / ours, GOAL_PEER, at_most=False)
-    found = average_precision(images, texts, labels, labels)[few]
-    print(
-        f"  largest difference from scikit-learn: {np.abs(found - scikit_learn(scores, labels, few)).max():.1e}"
-    )
+    ap = average_precision(images, texts, labels, labels)[few]
+    difference = np.abs(ap - scikit_learn(scores, labels, few)).max()
+    print(f"  largest difference from scikit-learn: {difference:.1e}")
 
 
 def large(items: int, categories: int) -> None:

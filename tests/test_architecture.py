@@ -1,0 +1,249 @@
+"""The shape of the source: which way imports point, how long files are, and what must be documented."""
+
+import ast
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = {"bench": "cmbench", "methods": "cmbench.methods", "datasets": "cmbench.datasets"}
+LONGEST = 400
+NAMES_THAT_SAY_NOTHING = ("util", "helper", "common", "misc", "stuff")
+
+PURE_EVALUATOR = {
+    "cmbench.evaluator",
+    "cmbench.ranking",
+    "cmbench.arrays",
+    "cmbench.average_precision",
+    "cmbench.precision_recall",
+    "cmbench.protocol",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """A module that is imported, and when: with the importing one, by a call, or by a type checker only."""
+
+    module: str
+    when: str
+
+
+@cache
+def sources():
+    """Return the path of every module, by the name it is imported under."""
+    found = {}
+    for folder, package in FOLDERS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            found[".".join((package, *parts))] = path
+    return found
+
+
+MODULES = sorted(sources())
+
+
+@cache
+def tree_of(module):
+    return ast.parse(sources()[module].read_text(encoding="utf-8"))
+
+
+def imports_of(tree, known=()):
+    """Return every import in the tree; ``from package import module`` is an import of the module."""
+    when = {
+        id(node): kind for branch in ast.walk(tree) if (kind := kind_of(branch)) for node in ast.walk(branch)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import; write the whole name"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in known else node.module for name in inner]
+        else:
+            continue
+        found += [Import(name, when.get(id(node), "at once")) for name in names]
+    return found
+
+
+def kind_of(branch):
+    if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.unparse(branch.test):
+        return "typing"
+    return "called" if isinstance(branch, ast.FunctionDef | ast.AsyncFunctionDef) else ""
+
+
+@cache
+def imports(module):
+    return imports_of(tree_of(module), sources())
+
+
+def within(module, *packages):
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def own_imports(module):
+    return sorted({each.module for each in imports(module) if within(each.module, "cmbench")})
+
+
+def wrong_imports(module):
+    """Return what a module imports against the direction."""
+    return [other for other in own_imports(module) if not may_import(module, other)]
+
+
+def may_import(module, other):
+    if within(other, "cmbench.cli") and not within(module, "cmbench.cli", "cmbench.__main__"):
+        return False
+    if within(module, "cmbench.datasets"):
+        return within(other, "cmbench.datasets", "cmbench.errors")
+    if within(module, "cmbench.methods"):
+        allowed = ("cmbench.methods", "cmbench.datasets.contract", "cmbench.errors", *PURE_EVALUATOR)
+        return within(other, *allowed)
+    if module in PURE_EVALUATOR:
+        return within(other, "cmbench.errors", *PURE_EVALUATOR)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("module", "other", "may"),
+    [
+        ("cmbench.datasets.npz", "cmbench.datasets.keys", True),
+        ("cmbench.datasets.npz", "cmbench.errors", True),
+        ("cmbench.datasets.npz", "cmbench.atomic", False),
+        ("cmbench.datasets.npz", "cmbench.methods.contract", False),
+        ("cmbench.datasets.npz", "cmbench", False),
+        ("cmbench.methods.cca", "cmbench.datasets.contract", True),
+        ("cmbench.methods.cca", "cmbench.evaluator", True),
+        ("cmbench.methods.cca", "cmbench.datasets.npz", False),
+        ("cmbench.methods.cca", "cmbench.datasets", False),
+        ("cmbench.methods.cca", "cmbench.store", False),
+        ("cmbench.ranking", "cmbench.arrays", True),
+        ("cmbench.ranking", "cmbench.datasets.contract", False),
+        ("cmbench.evaluator", "cmbench.methods.contract", False),
+        ("cmbench.runner", "cmbench.methods.registry", True),
+        ("cmbench.runner", "cmbench.cli.main", False),
+        ("cmbench.__main__", "cmbench.cli.main", True),
+    ],
+)
+def test_the_direction_is_what_the_design_says(module, other, may):
+    assert may_import(module, other) is may
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_one_way(module):
+    assert not wrong_imports(module)
+
+
+def test_imports_are_found_wherever_they_stand():
+    text = """
+import numpy.linalg as la, torch
+from cmbench import errors, evaluate
+if TYPE_CHECKING:
+    from pandas import DataFrame
+class A:
+    import json
+    def f(self):
+        from cmbench.cli import main
+"""
+    assert imports_of(ast.parse(text), {"cmbench.errors"}) == [
+        Import("numpy.linalg", "at once"),
+        Import("torch", "at once"),
+        Import("cmbench.errors", "at once"),
+        Import("cmbench", "at once"),
+        Import("pandas", "typing"),
+        Import("json", "at once"),
+        Import("cmbench.cli", "called"),
+    ]
+    with pytest.raises(AssertionError, match="relative"):
+        imports_of(ast.parse("from . import errors"))
+
+
+def test_every_module_of_ours_that_is_imported_exists():
+    missing = {
+        (module, other) for module in MODULES for other in own_imports(module) if other not in sources()
+    }
+    assert not missing
+
+
+@cache
+def reached_from(module, *when):
+    """Return all that is imported on the way from ``module``, itself included."""
+    reached, waiting = set(), [module]
+    while waiting:
+        current = waiting.pop()
+        if current not in reached:
+            reached.add(current)
+            found = imports(current) if current in sources() else ()
+            waiting += [each.module for each in found if each.when in when]
+    return reached
+
+
+REPORT = [module for module in MODULES if within(module, "cmbench.report")]
+
+
+@pytest.mark.parametrize("module", REPORT)
+def test_a_report_never_imports_torch_or_a_method(module):
+    reached = reached_from(module, "at once", "called")
+    assert not {other for other in reached if within(other, "torch")}
+    assert not {other for other in reached if within(other, "cmbench.methods")}
+
+
+def test_the_test_before_would_find_torch():
+    assert "torch" in reached_from("cmbench.evaluator", "at once", "called")
+    assert "torch" not in reached_from("cmbench.evaluator", "at once")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_imports_itself_in_a_circle(module):
+    for other in {each.module for each in imports(module) if each.when == "at once"} - {module}:
+        assert module not in reached_from(other, "at once"), f"{other} leads back to {module}"
+
+
+def test_the_packages_that_are_installed_are_the_folders_there_are():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    packages = {module for module, path in sources().items() if path.name == "__init__.py"}
+    assert packages == set(settings["packages"])
+    assert settings["package-dir"] == {package: folder for folder, package in FOLDERS.items()}
+
+
+def test_every_folder_with_modules_is_a_package():
+    assert not [path for path in sources().values() if not (path.parent / "__init__.py").exists()]
+
+
+def test_no_file_is_longer_than_one_reads():
+    files = [*sources().values(), *(ROOT / "tests").rglob("*.py")]
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in files}
+    assert len(lengths) > 100
+    assert not {path: length for path, length in lengths.items() if length > LONGEST}
+
+
+def test_modules_are_named_after_what_is_in_them():
+    names = {name for module in MODULES for name in module.split(".")}
+    assert not {name for name in names if any(word in name for word in NAMES_THAT_SAY_NOTHING)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_everything_public_is_documented(module):
+    assert not undocumented(tree_of(module))
+
+
+def undocumented(tree):
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    public = [node for node in tree.body if isinstance(node, definitions) and not node.name.startswith("_")]
+    missing = [node.name for node in public if not ast.get_docstring(node)]
+    return missing if ast.get_docstring(tree) else ["the module itself", *missing]
+
+
+def test_what_is_not_documented_is_found():
+    text = "def f(): ...\nasync def g():\n    'Said.'\nclass C: ...\nclass _D: ...\n"
+    assert undocumented(ast.parse(text)) == ["the module itself", "f", "C"]
+
+
+def test_what_packages_promise_they_have():
+    for package in (module for module, path in sources().items() if path.name == "__init__.py"):
+        imported = __import__(package, fromlist=["__all__"])
+        for name in getattr(imported, "__all__", ()):
+            assert getattr(imported, name) is not None, f"{package}.{name}"
