@@ -172,7 +172,8 @@ def test_test_labels_are_not_in_the_process_of_a_method(toy, store):
 
 def test_the_thief_would_find_labels_that_were_there(toy, capfd, tmp_path, monkeypatch):
     """So that the test before means something."""
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cell").mkdir()  # the thief looks into the folder above, too, and that is to be this test's
+    monkeypatch.chdir(tmp_path / "cell")
     np.save("labels_test.npy", toy.test.labels)
     found = file_entries(PLUGINS / "thief.py")[0].load()()
     found.fit(toy.train, toy.validation)

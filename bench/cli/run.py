@@ -144,4 +144,4 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
             "'cmbench show METHOD' tells why, --retry-failed runs them again",
             err=True,
         )
-    sys.exit(1 if failed or known.problems else 0)
+    sys.exit(1 if failed or (plugins and known.problems) else 0)
