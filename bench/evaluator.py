@@ -21,6 +21,7 @@ class Evaluation:
     Parameters
     ----------
     map : MAP of the four tasks, ``bimodal_average`` and ``allmodal_average``
+    standard_error : of the same, as far as it comes from which queries happened to be in the test set
     per_query : AP of each query in the order given, float64 (n_queries,); NaN where the gallery
         has no relevant item, and such queries count in no mean
     per_category : MAP over the queries of each category, by label
@@ -30,6 +31,7 @@ class Evaluation:
     """
 
     map: Mapping[str, float]
+    standard_error: Mapping[str, float]
     per_query: Mapping[str, Floats]
     per_category: Mapping[str, Mapping[int, float]]
     curves: Mapping[str, PrecisionRecall]
@@ -80,6 +82,7 @@ def evaluate(
     query_labels = {task: sides[task.split("_to_")[0]].labels for task in TASKS}
     return Evaluation(
         map=with_averages({task: mean_average_precision(values) for task, values in per_query.items()}),
+        standard_error=standard_errors(per_query, paired=text_labels is None),
         per_query=per_query,
         per_category={task: category_map(per_query[task], query_labels[task]) for task in TASKS},
         curves={task: result.curve for task, result in results.items()},
@@ -152,6 +155,26 @@ def with_averages(by_task: Mapping[str, float]) -> dict[str, float]:
     """Return the tasks' MAP with the bi-modal and all-modal averages added."""
     averages = {name: float(np.mean([by_task[task] for task in tasks])) for name, tasks in AVERAGES.items()}
     return {**by_task, **averages}
+
+
+def standard_errors(per_query: Mapping[str, Floats], *, paired: bool) -> dict[str, float]:
+    """Return the standard error of each MAP: the sample standard deviation of AP over sqrt(queries).
+
+    ``paired`` says that query i of both tasks of an average is the same pair, whose two APs
+    are then taken as one, for they are not independent.
+    """
+    errors = {task: _standard_error(values) for task, values in per_query.items()}
+    for name, (first, second) in AVERAGES.items():
+        if paired:
+            errors[name] = _standard_error((per_query[first] + per_query[second]) / 2)
+        else:
+            errors[name] = float(np.hypot(errors[first], errors[second]) / 2)
+    return errors
+
+
+def _standard_error(per_query: Floats) -> float:
+    valid = per_query[~np.isnan(per_query)]
+    return float(valid.std(ddof=1) / np.sqrt(len(valid))) if len(valid) > 1 else 0.0
 
 
 @dataclass(frozen=True, eq=False)

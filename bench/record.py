@@ -54,6 +54,7 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
         "seed": cell.seed,
         "protocol": cell.protocol.as_dict(),
         "map": None if evaluation is None else dict(evaluation.map),
+        "standard_error": None if evaluation is None else dict(evaluation.standard_error),
         "category_map": None if evaluation is None else _category_map(cell, evaluation),
         "queries": None if evaluation is None else dict(evaluation.queries),
         "gallery": None if evaluation is None else dict(evaluation.gallery),

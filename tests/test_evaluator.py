@@ -6,6 +6,7 @@ import pytrec_eval
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import sem
 from sklearn.metrics import average_precision_score
 
 from cmbench import arrays, ranking
@@ -80,6 +81,18 @@ def test_the_four_tasks_rank_what_their_names_say():
         (result.map["image_to_all"] + result.map["text_to_all"]) / 2
     )
     assert bimodal_map(x, y, labels) == pytest.approx(result.map["bimodal_average"])
+
+
+def test_standard_errors_are_those_of_a_mean_over_queries():
+    x, y, labels, _ = random_sides(13, queries=200, gallery=200)
+    result = evaluate(x, y, labels)
+    for task, values in result.per_query.items():
+        assert result.standard_error[task] == pytest.approx(sem(values))
+    both = (result.per_query["image_to_all"] + result.per_query["text_to_all"]) / 2
+    assert result.standard_error["allmodal_average"] == pytest.approx(sem(both))
+    apart = evaluate(x, y[:150], labels, text_labels=labels[:150])
+    parts = apart.standard_error["image_to_text"], apart.standard_error["text_to_image"]
+    assert apart.standard_error["bimodal_average"] == pytest.approx(np.hypot(*parts) / 2)
 
 
 def test_without_the_query_its_own_row_is_ranked_by_nobody():

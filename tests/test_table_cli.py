@@ -107,7 +107,7 @@ def test_table_prints_every_dataset_and_protocol_in_a_table_of_its_own(store):
 
 
 def test_table_keeps_what_the_options_choose(store):
-    text = call(table, "--store", store, "--dataset", "toy", "--protocol", "paper", "--method", "cfa")
+    text = call(table, "--store", store, "--dataset", "toy", "--protocol", "paper", "--methods", "cfa")
     assert titles(text) == ["### toy (746f7900), protocol paper 1"]
     assert "| CFA " in text
     assert "| CCA " not in text

@@ -10,6 +10,7 @@ import click
 from cmbench.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
+    from cmbench.report.settings import Spread
     from cmbench.report.table import Format
 
 
@@ -23,18 +24,26 @@ if TYPE_CHECKING:
     multiple=True,
     help="Name, or start of a fingerprint; repeat for several. Default: all.",
 )
-@click.option("--method", "methods", multiple=True, help="Method to show; repeat for several. Default: all.")
+@click.option("--methods", help="Names separated by commas. Default: all.")
 @click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
 @click.option(
     "--format", type=click.Choice(["markdown", "latex", "csv"]), default="markdown", show_default=True
+)
+@click.option(
+    "--spread",
+    type=click.Choice(["seeds", "queries"]),
+    default="seeds",
+    show_default=True,
+    help="What stands behind ±: the deviation over seeds, or the standard error over queries.",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead.")
 def table(
     store: str,
     datasets: tuple[str, ...],
-    methods: tuple[str, ...],
+    methods: str | None,
     protocol: str | None,
     format: Format,
+    spread: Spread,
     output: Path | None,
 ) -> None:
     """Print the leaderboard of each dataset under each protocol.
@@ -47,8 +56,9 @@ def table(
     from cmbench.report.stored import stored_records
     from cmbench.report.table import render
 
-    chosen = select(stored_records(store), datasets=datasets, methods=methods, protocol=protocol)
-    text = render(chosen, format=format)
+    names = [] if methods is None else [name.strip() for name in methods.split(",")]
+    chosen = select(stored_records(store), datasets=datasets, methods=names, protocol=protocol)
+    text = render(chosen, format=format, spread=spread)
     if output is None:
         click.echo(text, nl=False)
         return

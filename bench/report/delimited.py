@@ -9,19 +9,19 @@ from cmbench.report.columns import COLUMNS
 from cmbench.report.failures import failures_text
 from cmbench.report.groups import Group
 from cmbench.report.published import Published, published_maps
-from cmbench.report.settings import Setting, settings
+from cmbench.report.settings import Setting, Spread, settings
 
 
-def csv_text(group: Group) -> str:
+def csv_text(group: Group, *, spread: Spread = "seeds") -> str:
     """Return the table of a group as CSV with a header row, settings in the order of tables.
 
     Each row names its dataset, fingerprint and protocol. ``status`` is ``ok`` or what failed; ``seeds``
     counts the finished records the means are over; ``<column>_std`` is the sample standard deviation,
-    empty for one seed. ``published_*`` columns, with source and confidence, are there where dataset
-    and features are the paper's.
+    empty for one seed, or with ``spread="queries"`` the standard error over queries. ``published_*``
+    columns, with source and confidence, are there where dataset and features are the paper's.
     """
     published = published_maps(group)
-    rows = [_row(group, setting, published) for setting in settings(group.records)]
+    rows = [_row(group, setting, published) for setting in settings(group.records, spread=spread)]
     text = StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -56,6 +56,11 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
     return f"MAP under protocol {protocol['name']}, version {protocol['version']}: {'; '.join(parts)}."
 
 
+def _queries_spread(labels: Mapping[int, Sequence[str]]) -> str:
+    seeds = f"; mean over {max(labels)} seed(s) of methods with randomness" if labels else ""
+    return f"± standard error over the queries of the test set{seeds}."
+
+
 def _transductive(settings: Sequence[Setting]) -> str:
     labels = [each.label for each in settings if any(record.get("transductive") for record in each.records)]
     if not labels:
@@ -106,6 +111,8 @@ def _seeds(settings: Sequence[Setting]) -> str:
     for setting in settings:
         if setting.is_random and setting.finished:
             labels.setdefault(len(setting.finished), []).append(setting.label)
+    if settings and settings[0].spread == "queries":
+        return _queries_spread(labels)
     if not labels:
         return ""
     spread = "mean ± sample standard deviation" if max(labels) > 1 else "no spread"

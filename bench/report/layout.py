@@ -11,7 +11,7 @@ from cmbench.report.footer import footer
 from cmbench.report.groups import Record, only_group
 from cmbench.report.marks import Mark, marks
 from cmbench.report.published import Published, PublishedMap, published_maps
-from cmbench.report.settings import Score, Setting, settings
+from cmbench.report.settings import Score, Setting, Spread, settings
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Table:
     has_published: bool
 
 
-def table(records: Iterable[Record]) -> Table:
+def table(records: Iterable[Record], *, spread: Spread = "seeds") -> Table:
     """Return the one table of these records; several datasets or protocols raise ``ReportError``."""
     group = only_group(records)
-    found = settings(group.records)
+    found = settings(group.records, spread=spread)
     published = published_maps(group)
     rows = _rows(found, published or {})
     shown = [

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from cmbench.errors import ReportError
 from cmbench.report.groups import Record
+
+Spread: TypeAlias = Literal["seeds", "queries"]
 
 PAPER_ORDER = (
     "CM-GANs",
@@ -29,7 +31,7 @@ PAPER_ORDER = (
 
 @dataclass(frozen=True)
 class Score:
-    """A MAP over ``count`` seeds: its mean and, from two seeds on, its sample standard deviation."""
+    """A MAP over ``count`` seeds: its mean, and its spread if there is one to show."""
 
     mean: float
     deviation: float | None
@@ -38,10 +40,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Setting:
-    """The records of one method, one version of it and one set of parameters; a record per seed."""
+    """The records of one method, one version of it and one set of parameters; a record per seed.
+
+    ``spread`` is what deviations are: ``seeds``, the sample standard deviation over seeds, from two
+    on; ``queries``, the standard error over the queries of the test set (the mean over seeds).
+    """
 
     label: str
     records: tuple[Record, ...]
+    spread: Spread = "seeds"
 
     @property
     def method(self) -> Mapping[str, Any]:
@@ -73,10 +80,21 @@ class Setting:
         values = [record["map"][column] for record in self.finished]
         if not values or None in values:
             return None
-        return Score(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+        return Score(fmean(values), self._deviation(column, values), len(values))
+
+    def _deviation(self, column: str, values: Sequence[float]) -> float | None:
+        if self.spread == "seeds":
+            return stdev(values) if len(values) > 1 else None
+        errors = [record.get("standard_error") for record in self.finished]
+        if not all(errors):
+            raise ReportError(
+                f"{self.label}: a record has no standard errors; run it again with --force, or show the "
+                "spread over seeds"
+            )
+        return fmean(error[column] for error in errors if error is not None)
 
 
-def settings(records: Iterable[Record]) -> list[Setting]:
+def settings(records: Iterable[Record], *, spread: Spread = "seeds") -> list[Setting]:
     """Return the settings as tables list them: the paper's methods in its order, then others by name.
 
     Settings of one method follow each other by their parameters, smaller numbers first, and are
@@ -90,7 +108,7 @@ def settings(records: Iterable[Record]) -> list[Setting]:
         settings_of_method.setdefault(json.dumps(_traits(record), sort_keys=True), []).append(record)
     shared = _shared_paper_names(members)
     found = [_settings_of(list(cells.values()), shared) for cells in members.values()]
-    return sorted(chain.from_iterable(found), key=_place)
+    return [replace(each, spread=spread) for each in sorted(chain.from_iterable(found), key=_place)]
 
 
 def _settings_of(cells: Sequence[Sequence[Record]], shared: set[str]) -> list[Setting]:
