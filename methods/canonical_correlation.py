@@ -20,7 +20,7 @@ from scipy import linalg
 
 from cmbench.errors import MethodError
 from cmbench.methods.gram import cross_gram, gram
-from cmbench.methods.preprocessing import Matrix, ScaledView
+from cmbench.methods.preprocessing import Matrix, ScaledView, paired_blocks
 from cmbench.methods.signs import with_fixed_signs
 
 RANK_TOLERANCE = 1e-10  # relative to the largest singular value, in float64
@@ -174,7 +174,7 @@ def _reduced(images: ScaledView, texts: ScaledView) -> tuple[Matrix, Matrix]:
     if images.shape[0] <= n_columns:
         return images.dense(), texts.dense()
     triangle: Matrix = np.zeros((0, n_columns))
-    for image_rows, text_rows in zip(images.blocks(), texts.blocks(), strict=True):
+    for image_rows, text_rows in paired_blocks(images, texts, height=n_columns):
         stacked = np.vstack([triangle, np.hstack([image_rows, text_rows])])
         triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
     return triangle[:, :n_images], triangle[:, n_images:]

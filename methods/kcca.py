@@ -170,7 +170,8 @@ class KCCA(MappedMethod):
 
     def _solution(self, images: ScaledView, texts: ScaledView) -> CanonicalDirections:
         penalty = self.kappa / (1 - self.kappa) / (images.shape[0] - 1)  # on the covariance
-        problem = canonical_problem(images, texts, solver="auto", smallest_ridge=penalty)
+        # With a penalty the covariances are regular, also where the factor is as wide as it is long.
+        problem = canonical_problem(images, texts, solver="cholesky", smallest_ridge=penalty)
         solution = problem.solve(penalty, penalty)
         return solution if self.normalise == "constraint" else _unit_norm(solution, images, texts)
 

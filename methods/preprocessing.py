@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.errors import MethodError
-from cmbench.methods.input_contract import row_blocks
+from cmbench.methods.input_contract import block_height, row_blocks, row_slices
 
 Mode: TypeAlias = Literal["none", "center", "zscore"]
 MODES: tuple[Mode, ...] = ("none", "center", "zscore")
@@ -86,6 +86,11 @@ class ScaledView:
         """The number of rows and of columns."""
         return len(self.features), self.features.shape[1]
 
+    @property
+    def precision(self) -> np.dtype[Any]:
+        """float32 for float32 features, else float64: what iterative solvers may work in."""
+        return np.dtype(np.float32 if self.features.dtype == np.float32 else np.float64)
+
     def blocks(self) -> Iterator[Matrix]:
         """Yield the scaled rows in blocks, each a new float64 array."""
         return (self.scaling.apply(rows) for rows in row_blocks(self.features))
@@ -97,6 +102,15 @@ class ScaledView:
     def dense(self) -> Matrix:
         """Return all scaled rows; only for views known to be small."""
         return self.scaling.apply(self.features)
+
+
+def paired_blocks(
+    left: ScaledView, right: ScaledView, *, height: int | None = None
+) -> Iterator[tuple[Matrix, Matrix]]:
+    """Yield the same scaled rows of two paired views, in blocks of ``height``."""
+    height = height or block_height(left.shape[1] + right.shape[1])
+    for rows in row_slices(len(left.features), height):
+        yield left.scaling.apply(left.features[rows]), right.scaling.apply(right.features[rows])
 
 
 def scaled_view(

@@ -26,10 +26,13 @@ GROUP = "cmbench.methods"
 BUILT_IN = {
     "cca": "cmbench.methods.cca:CCA",
     "cfa": "cmbench.methods.cfa:CFA",
+    "jrl": "cmbench.methods.jrl:JRL",
+    "jrl-release": "cmbench.methods.jrl_release:JRLRelease",
     "kcca": "cmbench.methods.kcca:KCCA",
+    "lgcfl": "cmbench.methods.lgcfl:LGCFL",
     "rcca": "cmbench.methods.cca:RCCA",
 }
-DEFAULT_METHODS = ("cca", "cfa", "kcca")
+DEFAULT_METHODS = ("cca", "cfa", "kcca", "jrl", "lgcfl")
 """What a run fits unless told otherwise: the rows of the paper's tables."""
 
 

@@ -152,7 +152,7 @@ def test_both_solvers_give_the_same_representations(rng, ridge):
 def test_tall_views_are_reduced_block_by_block_to_the_same_solution(rng, monkeypatch):
     x, y = correlated_views(rng)
     whole = fitted(x, y, solver="svd")
-    monkeypatch.setattr(input_contract, "BLOCK_ROWS", 17)
+    monkeypatch.setattr(input_contract, "BLOCK_VALUES", 17 * 4)
     np.testing.assert_allclose(
         whole.image_map_.weights, fitted(x, y, solver="svd").image_map_.weights, atol=1e-11
     )

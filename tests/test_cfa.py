@@ -162,7 +162,7 @@ def test_views_without_common_variation_are_refused():
 def test_the_block_size_does_not_matter(rng, monkeypatch):
     x, y = views(rng)
     whole = weights(fitted(x, y))
-    monkeypatch.setattr(input_contract, "BLOCK_ROWS", 9)
+    monkeypatch.setattr(input_contract, "BLOCK_VALUES", 9 * 4)
     for expected, found in zip(whole, weights(fitted(x, y)), strict=True):
         np.testing.assert_allclose(expected, found, atol=1e-12)
 

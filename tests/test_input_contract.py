@@ -8,9 +8,39 @@ from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cca import CCA, RCCA
 from cmbench.methods.cfa import CFA
+from cmbench.methods.jrl import JRL
+from cmbench.methods.jrl_release import JRLRelease
 from cmbench.methods.kcca import KCCA
+from cmbench.methods.lgcfl import LGCFL
 
-METHODS = [CCA, RCCA, CFA, KCCA]
+
+class InductiveRelease(JRLRelease):
+    """The released JRL on training rows alone, so that it is fitted like the others."""
+
+    name = JRLRelease.name
+    paper_name = JRLRelease.paper_name
+
+    def __init__(
+        self,
+        gamma=10.0,
+        sigma=1000.0,
+        lam=1.0,
+        mu=1.0,
+        n_neighbours=100,
+        transductive=False,
+        max_passes=5,
+        tol=0.02,
+        retrieval="scores",
+        random_state=0,
+    ):
+        super().__init__(
+            gamma, sigma, lam, mu, n_neighbours, transductive, max_passes, tol, retrieval, random_state
+        )
+
+
+UNSUPERVISED = [CCA, RCCA, CFA, KCCA]
+SUPERVISED = [JRL, InductiveRelease, LGCFL]
+METHODS = UNSUPERVISED + SUPERVISED
 
 
 def pairs(n=60, *, dtype=np.float32, seed=0, **changes):
@@ -85,6 +115,22 @@ BAD_PARAMETERS = [
     (KCCA, "normalise", "none"),
     (KCCA, "corr_power", None),
     (KCCA, "random_state", -1),
+    (JRL, "gamma_rel", -0.1),
+    (JRL, "sigma", "auto"),
+    (JRL, "lam", -1),
+    (JRL, "mu", 0),
+    (JRL, "n_neighbours", 0),
+    (JRL, "transductive", "yes"),
+    (JRL, "max_passes", 0),
+    (JRL, "tol", float("inf")),
+    (InductiveRelease, "gamma", 0),
+    (InductiveRelease, "retrieval", "cosine"),
+    (LGCFL, "rho", "auto"),
+    (LGCFL, "beta", -1.0),
+    (LGCFL, "image_block", 0),
+    (LGCFL, "text_block", 1.5),
+    (LGCFL, "scaling", "none"),
+    (LGCFL, "max_iterations", 0),
 ]
 
 
@@ -159,7 +205,23 @@ def test_the_methods_tell_what_the_record_needs(method):
     assert method.paper_name
 
 
-@pytest.mark.parametrize("method", [CCA, RCCA, CFA, KCCA])
+BAD_LABELS = {
+    r"labels have shape \(59,\); give one for each of the 60 pairs": np.zeros(59, np.int64),
+    r"labels have shape \(60, 1\)": np.zeros((60, 1), np.int64),
+    "labels are float64; give whole numbers": np.arange(60) / 2,
+    "all training pairs have label 7; give at least two": np.full(60, 7),
+}
+
+
+@pytest.mark.parametrize("method", SUPERVISED)
+@pytest.mark.parametrize(("message", "labels"), BAD_LABELS.items(), ids=BAD_LABELS)
+def test_supervised_methods_refuse_labels_they_cannot_learn_from(method, message, labels):
+    assert method.uses_labels
+    with pytest.raises(MethodError, match=message):
+        method().fit(pairs(labels=labels), pairs())
+
+
+@pytest.mark.parametrize("method", UNSUPERVISED)
 def test_unsupervised_methods_do_not_read_training_labels(method):
     assert not method.uses_labels
     plain, unlabelled = pairs(), pairs(labels=np.zeros(60, np.int64))

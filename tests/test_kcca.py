@@ -246,7 +246,7 @@ def test_ordinary_data_raise_no_warning(rng):
 def test_the_block_size_does_not_matter(rng, monkeypatch):
     x, y = views(rng)
     whole = fitted(x, y, rank=20).transform_images(x)
-    monkeypatch.setattr(input_contract, "BLOCK_ROWS", 9)
+    monkeypatch.setattr(input_contract, "BLOCK_VALUES", 9 * 4)
     np.testing.assert_allclose(fitted(x, y, rank=20).transform_images(x), whole, atol=1e-9)
 
 

@@ -39,7 +39,7 @@ def test_rows_are_normalised_before_the_statistics_are_taken(rng):
 def test_statistics_do_not_depend_on_the_block_size(rng, monkeypatch):
     features = rng.normal(size=(50, 4))
     whole = Scaling.fit(features, "images")
-    monkeypatch.setattr(input_contract, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(input_contract, "BLOCK_VALUES", 7 * 4)
     blocked = Scaling.fit(features, "images")
     np.testing.assert_allclose(whole.mean, blocked.mean, rtol=1e-12)
     np.testing.assert_allclose(whole.scale, blocked.scale, rtol=1e-12)
@@ -91,7 +91,7 @@ def test_the_input_is_left_as_it_was(rng):
 def test_gram_matrices_are_those_of_the_dense_rows_whatever_the_blocks(rng, monkeypatch, tmp_path):
     images, texts = rng.normal(size=(50, 6)).astype(np.float32), rng.normal(size=(50, 4)).astype(np.float32)
     np.save(tmp_path / "images.npy", images)
-    monkeypatch.setattr(input_contract, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(input_contract, "BLOCK_VALUES", 7 * 4)
     left, right = (
         scaled_view(np.load(tmp_path / "images.npy", mmap_mode="r"), "images"),
         scaled_view(texts, "t"),

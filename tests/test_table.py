@@ -268,17 +268,6 @@ def test_the_footer_tells_another_protocol_by_its_words():
     assert "standardised over the test set" in text
 
 
-def test_the_spread_over_queries_is_the_standard_error_of_the_records():
-    errors = dict.fromkeys(record("CCA")["map"], 0.0123)
-    made = [{**record("KCCA", 0.25, seed=seed), "standard_error": errors} for seed in (0, 1)]
-    text = render([*made, {**record("CCA"), "standard_error": errors}], spread="queries")
-    assert rows_of(text)[1][1] == "<u>0.250</u> ± 0.012"
-    assert "± standard error over the queries of the test set; mean over 2 seed(s)" in text
-    assert "±" not in render([record("CCA")])
-    with pytest.raises(ReportError, match="no standard errors; run it again with --force"):
-        render([record("CCA")], spread="queries")
-
-
 def test_the_footer_names_the_rows_that_learnt_from_test_features():
     made = [record("CCA"), {**record("JRL"), "transductive": True}]
     assert "Transductive, fitted with the features of the test items at hand: JRL.\n" in render(made)

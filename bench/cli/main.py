@@ -47,7 +47,7 @@ class Verbs(click.Group):
 def cli() -> None:
     """Compare cross-modal retrieval methods on the same features, under one evaluator.
 
-    'cmbench run' fits CCA, CFA and KCCA on the built-in dataset and prints the table.
+    'cmbench run' fits the methods on the built-in dataset and prints the table.
     """
 
 

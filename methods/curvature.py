@@ -1,0 +1,144 @@
+"""The quadratic term of one view in a graph-regularised regression, for many rows or for few.
+
+H = weight · XᵀX + sigma · X̃ᵀLX̃, with X the labelled rows, X̃ those and the unlabelled ones, and L
+the normalised Laplacian of the nearest-neighbour graph of X̃.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from cmbench.methods.gram import gram
+from cmbench.methods.knn_graph import Graph, Points, knn_graph, normalised_adjacency, smoothness
+from cmbench.methods.preprocessing import Matrix, ScaledView
+
+
+class Curvature(Protocol):
+    """The quadratic term H of one view."""
+
+    def energy(self, projection: Matrix) -> float:
+        """Return tr PᵀHP."""
+
+    def solve(self, stiffness: Matrix, target: Matrix) -> Matrix:
+        """Return (diag(stiffness) + H)⁻¹ target, for ``stiffness`` (d,) and ``target`` (d, c)."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureCurvature:
+    """H itself (d, d): for views with more rows than features."""
+
+    matrix: Matrix
+
+    def energy(self, projection: Matrix) -> float:
+        return float(np.sum(projection * (self.matrix @ projection)))
+
+    def solve(self, stiffness: Matrix, target: Matrix) -> Matrix:
+        if not stiffness.any():
+            return linalg.pinvh(self.matrix) @ target  # of smallest norm where H is singular
+        # Scaled so that rows on their way to zero, of huge stiffness, keep the system well conditioned.
+        scale = 1 / np.sqrt(stiffness)
+        system = scale[:, None] * self.matrix
+        system *= scale
+        system[np.diag_indices_from(system)] += 1.0
+        factor = linalg.cho_factor(system, lower=True, overwrite_a=True)
+        solution: Matrix = scale[:, None] * linalg.cho_solve(factor, scale[:, None] * target)
+        return solution
+
+
+@dataclass(frozen=True, eq=False)
+class SampleCurvature:
+    """H = X̃ᵀMX̃ kept as rows X̃ (n, d) and M (n, n): for views with fewer rows than features."""
+
+    rows: Matrix
+    middle: Matrix
+
+    def energy(self, projection: Matrix) -> float:
+        scores = self.rows @ projection
+        return float(np.sum(scores * (self.middle @ scores)))
+
+    def solve(self, stiffness: Matrix, target: Matrix) -> Matrix:
+        if not stiffness.any():
+            return FeatureCurvature(self.rows.T @ self.middle @ self.rows).solve(stiffness, target)
+        eased = target / stiffness[:, None]
+        softened = self.rows / stiffness
+        system = self.middle @ (softened @ self.rows.T)
+        system[np.diag_indices_from(system)] += 1.0
+        correction = linalg.solve(system, self.middle @ (self.rows @ eased), overwrite_a=True)
+        return eased - softened.T @ correction
+
+
+class ViewProducts(Protocol):
+    """What one view contributes to any H, computed once."""
+
+    def curvature(self, weight: float, sigma: float) -> Curvature:
+        """Return H for these factors."""
+
+    def mean_energy(self) -> float:
+        """Return the mean of the diagonal of XᵀX."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureProducts:
+    """XᵀX and X̃ᵀLX̃, both (d, d); no smoothness when no sigma needs it."""
+
+    gram: Matrix
+    smoothness: Matrix | None
+
+    def curvature(self, weight: float, sigma: float) -> FeatureCurvature:
+        matrix = weight * self.gram
+        if sigma and self.smoothness is not None:
+            matrix += sigma * self.smoothness
+        return FeatureCurvature(matrix)
+
+    def mean_energy(self) -> float:
+        return float(np.trace(self.gram) / len(self.gram))
+
+
+@dataclass(frozen=True, eq=False)
+class SampleProducts:
+    """The rows X̃ (n, d), the labelled ones first, and their normalised adjacency."""
+
+    rows: Matrix
+    n_labelled: int
+    adjacency: Graph | None
+
+    def curvature(self, weight: float, sigma: float) -> SampleCurvature:
+        labelled = np.arange(len(self.rows)) < self.n_labelled
+        middle = np.diag(np.where(labelled, weight, 0.0))
+        if sigma and self.adjacency is not None:
+            middle += sigma * (np.eye(len(self.rows)) - self.adjacency.toarray())
+        return SampleCurvature(self.rows, middle)
+
+    def mean_energy(self) -> float:
+        return float(np.sum(self.rows[: self.n_labelled] ** 2) / self.rows.shape[1])
+
+
+def view_products(
+    view: ScaledView, unlabelled: NDArray[Any] | None, *, n_neighbours: int, with_graph: bool
+) -> ViewProducts:
+    """Return the products of labelled rows and ``unlabelled`` features (m, d).
+
+    In feature form unless there are more features than rows. The neighbours are found in the
+    scaled features, in their own precision.
+    """
+    extra = view.features[:0] if unlabelled is None else unlabelled
+    n_rows, width = view.shape[0] + len(extra), view.shape[1]
+    adjacency = None
+    if with_graph:
+        adjacency = normalised_adjacency(knn_graph(all_points(view, extra), n_neighbours))
+    if n_rows < width:
+        rows = np.concatenate([view.dense(), view.scaling.apply(extra)])
+        return SampleProducts(rows, view.shape[0], adjacency)
+    smooth = None if adjacency is None else smoothness(all_points(view, extra), adjacency)
+    return FeatureProducts(gram(view), smooth)
+
+
+def all_points(view: ScaledView, extra: NDArray[Any]) -> Points:
+    """Return the scaled rows of the view and of ``extra``, float32 where the features are, else float64."""
+    views = (view, ScaledView(extra, view.scaling))
+    return np.concatenate([rows.astype(view.precision) for part in views for rows in part.blocks()])

@@ -1,0 +1,222 @@
+"""JRL as the authors released it: a row of its own beside the converged JRL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from cmbench.datasets.contract import Split
+from cmbench.methods.constraints import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.contract import Unlabelled
+from cmbench.methods.curvature import all_points
+from cmbench.methods.gram import gram
+from cmbench.methods.input_contract import check_training_pairs
+from cmbench.methods.joint_products import JointProducts, joint_products
+from cmbench.methods.joint_regression import JointRegression, Projections
+from cmbench.methods.jrl import JRL, check_unlabelled
+from cmbench.methods.kernel_laplacian import kernel_smoothness
+from cmbench.methods.knn_graph import degrees, knn_graph
+from cmbench.methods.label_code import Labels, checked_classes, one_hot
+from cmbench.methods.label_histogram import LabelHistogramMap
+from cmbench.methods.preprocessing import Matrix, ScaledView, Scaling, scaled_view
+from cmbench.methods.view_map import LinearMap, MappedMethod
+
+ADDED_DEVIATION = 1e-3  # to every standard deviation, when one of them is zero
+
+SMALLEST_NORM = 1e-12  # of a row of P or Q: that of a constant feature is zero, and is divided by
+
+
+class JRLRelease(MappedMethod):
+    """JRL with the settings, stopping rule and retrieval of the authors' released code.
+
+    The objective is that of ``JRL`` with fixed weights. What differs from ``JRL``:
+
+    * the graph term is I - D^(-1/2) K D^(-1/2) with a dense kernel K = 1 / (1 + exp(distance)) and
+      the degrees D of the neighbour graph. In many dimensions K all but vanishes, and the term is
+      a ridge on the projected rows; in few it need not be positive semi-definite;
+    * the features mapped later take part in the graph, without labels;
+    * P and Q start from the same uniform numbers, are both updated from the old pair, for at most
+      five passes, and stop when a pass lowers the objective by less than 2 %. The projections are
+      those the last evaluated objective belongs to: the update after it is not used;
+    * where ``retrieval="labels"``, an image and a text are as similar as the class histograms of
+      their 100 nearest training items, images and texts together, in the space of the scores.
+
+    Parameters
+    ----------
+    gamma, sigma, lam, mu : float
+        Weights of sparsity, graph, pairwise and label terms. The README of the code swaps the
+        names of the graph and the pairwise term; these are as the code uses them.
+    n_neighbours : int
+        Of the graph and of the histogram.
+    transductive : bool
+        Whether unlabelled features take part in the graph, as in the release.
+    max_passes : int
+    tol : float
+    retrieval : "scores" or "labels"
+        ``"scores"`` represents rows by their c scores, to be ranked by cosine. ``"labels"`` ranks
+        the two bi-modal tasks as the release does, by inner products of class histograms. Vectors
+        whose cosine is that inner product exist for rows of different views only: with ``"labels"``
+        the all-modal tasks mean little.
+    random_state : int
+        Draws the start.
+
+    Attributes
+    ----------
+    n_components_ : the number of categories, and two more for ``"labels"``
+    passes_ : evaluations of the objective
+
+    Notes
+    -----
+    Departs from the release in this: the default ranks by cosine of scores. Its random numbers
+    cannot be reproduced. A point is left out of its own neighbours by its index, not by being the
+    first hit, and the code's patch for NaN in L is not needed.
+    """
+
+    name: ClassVar[str] = "jrl-release"
+    paper_name: ClassVar[str] = "JRL (release)"
+    citation: ClassVar[str] = JRL.citation
+    uses_labels: ClassVar[bool] = True
+    version: ClassVar[int] = 1
+    constraints: ClassVar[Constraints] = {
+        "gamma": Number(0, open_ends=True),
+        "sigma": Number(0),
+        "lam": Number(0),
+        "mu": Number(0, open_ends=True),
+        "n_neighbours": Count(1),
+        "transductive": Words(True, False),
+        "max_passes": Count(1),
+        "tol": Number(0),
+        "retrieval": Words("scores", "labels"),
+        "random_state": Count(0),
+    }
+
+    def __init__(
+        self,
+        gamma: float = 1000.0,
+        sigma: float = 1000.0,
+        lam: float = 1.0,
+        mu: float = 1.0,
+        n_neighbours: int = 100,
+        transductive: bool = True,
+        max_passes: int = 5,
+        tol: float = 0.02,
+        retrieval: str = "scores",
+        random_state: int = 0,
+    ) -> None:
+        self.gamma = gamma
+        self.sigma = sigma
+        self.lam = lam
+        self.mu = mu
+        self.n_neighbours = n_neighbours
+        self.transductive = transductive
+        self.max_passes = max_passes
+        self.tol = tol
+        self.retrieval = retrieval
+        self.random_state = random_state
+
+    @property
+    def wants_unlabelled(self) -> bool:
+        return self.transductive
+
+    def fit(self, train: Split, validation: Split, unlabelled: Unlabelled | None = None) -> Self:
+        """Learn from ``train`` and ``unlabelled``; ``validation`` is not used."""
+        check_parameters(self, self.constraints)
+        check_training_pairs(train)
+        check_unlabelled(self.name, train, unlabelled, wanted=self.transductive)
+        classes = checked_classes(train.labels, len(train.images))
+        images, texts = _scaled(train.images, "images"), _scaled(train.texts, "texts")
+        problem = self._products(images, texts, one_hot(train.labels, classes), unlabelled).problem(
+            lam=self.lam, mu=self.mu, sigma=self.sigma
+        )
+        projections, self.passes_ = self._minimise(problem, self._start(problem))
+        self.n_components_ = len(classes)
+        self.image_map_ = LinearMap("images", images.scaling, projections.images)
+        self.text_map_ = LinearMap("texts", texts.scaling, projections.texts)
+        if self.retrieval == "labels":
+            self._map_to_labels(train, np.searchsorted(classes, train.labels))
+        return self
+
+    def _products(
+        self, images: ScaledView, texts: ScaledView, targets: Matrix, unlabelled: Unlabelled | None
+    ) -> JointProducts:
+        image_extra = images.features[:0] if unlabelled is None else unlabelled.images
+        text_extra = texts.features[:0] if unlabelled is None else unlabelled.texts
+        views = (self._view(images, image_extra), self._view(texts, text_extra))
+        return joint_products(images, texts, targets, views)
+
+    def _view(self, view: ScaledView, extra: NDArray[Any]) -> _KernelProducts:
+        points = all_points(view, extra)
+        graph = knn_graph(points, self.n_neighbours)
+        return _KernelProducts(gram(view), kernel_smoothness(points, degrees(graph)))
+
+    def _start(self, problem: JointRegression) -> Projections:
+        return Projections(
+            *(
+                np.random.default_rng(self.random_state).random(targets.shape[::-1]).T
+                for targets in (problem.image_targets, problem.text_targets)
+            )
+        )
+
+    def _minimise(self, problem: JointRegression, start: Projections) -> tuple[Projections, int]:
+        """Return the projections of the last loss evaluated, and how many were."""
+        current, last = start, problem.loss(start, self.gamma)
+        for passes in range(2, self.max_passes + 1):
+            current = Projections(
+                problem.updated_images(current, self.gamma, SMALLEST_NORM),
+                problem.updated_texts(current, self.gamma, SMALLEST_NORM),
+            )
+            loss = problem.loss(current, self.gamma)
+            if (last - loss) / last < self.tol:
+                return current, passes
+            last = loss
+        return current, self.max_passes
+
+    def _map_to_labels(self, train: Split, classes: Labels) -> None:
+        image_map, text_map = self.image_map_, self.text_map_
+        anchors = np.vstack([image_map(train.images), text_map(train.texts)])
+        nearest = (anchors, np.tile(classes, 2), self.n_neighbours)
+        self.image_map_ = LabelHistogramMap(image_map, *nearest, added_column=0)
+        self.text_map_ = LabelHistogramMap(text_map, *nearest, added_column=1)
+        self.n_components_ += 2
+
+
+@dataclass(frozen=True, eq=False)
+class _KernelProducts:
+    """XᵀX and X̃ᵀLX̃ with an L that need not be positive semi-definite."""
+
+    gram: Matrix
+    smoothness: Matrix
+
+    def curvature(self, weight: float, sigma: float) -> _IndefiniteCurvature:
+        return _IndefiniteCurvature(weight * self.gram + sigma * self.smoothness)
+
+    def mean_energy(self) -> float:
+        return float(np.trace(self.gram) / len(self.gram))
+
+
+@dataclass(frozen=True, eq=False)
+class _IndefiniteCurvature:
+    matrix: Matrix
+
+    def energy(self, projection: Matrix) -> float:
+        return float(np.sum(projection * (self.matrix @ projection)))
+
+    def solve(self, stiffness: Matrix, target: Matrix) -> Matrix:
+        scale = 1 / np.sqrt(stiffness)  # as in FeatureCurvature, without its positive definiteness
+        system = scale[:, None] * self.matrix * scale
+        system[np.diag_indices_from(system)] += 1.0
+        solution: Matrix = scale[:, None] * linalg.solve(system, scale[:, None] * target, assume_a="sym")
+        return solution
+
+
+def _scaled(features: NDArray[Any], view: str) -> ScaledView:
+    """Return the z-scored view; if a column is constant, 0.001 is added to every deviation."""
+    plain = scaled_view(features, view)
+    if not plain.scaling.n_constant:
+        return plain
+    deviation = np.where(np.isinf(plain.scaling.scale), 0.0, plain.scaling.scale)
+    return ScaledView(features, Scaling(plain.scaling.mean, deviation + ADDED_DEVIATION))
