@@ -17,7 +17,7 @@ from cmbench.methods.preprocessing import Matrix
 
 Pivots: TypeAlias = NDArray[np.intp]
 SMALLEST_PIVOT = 1e-12  # relative to the largest diagonal entry: beyond it the residue is rounding
-CANDIDATES = 64  # columns computed together: one matrix product instead of many matrix-vector ones
+CANDIDATES = 128  # columns looked after together: one matrix product instead of many matrix-vector ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,30 +73,42 @@ def incomplete_cholesky(
         np.maximum(residual, 0.0, out=residual)
         residual[pivot] = 0.0
         factor[:, len(pivots)] = column
-        candidates.update(column)
         pivots.append(pivot)
     share = float(residual.sum() / trace)
     return IncompleteCholesky(factor[:, : len(pivots)], np.array(pivots, dtype=np.intp), share)
 
 
 class _Candidates:
-    """Residual columns of the rows most likely to be the next pivots, kept up to date."""
+    """Kernel columns of the rows most likely to be the next pivots, less what the factor explained.
+
+    ``residuals[:, i]`` belongs to row ``rows[i]``; the first ``taken_out`` columns of the factor
+    are subtracted from it. The rest is subtracted from a column when it is needed.
+    """
 
     def __init__(self, columns: Callable[[Pivots], Matrix]) -> None:
         self._columns = columns
         self._rows: Pivots = np.empty(0, dtype=np.intp)
         self._residuals: Matrix = np.empty((0, 0))
+        self._taken_out = 0
 
     def take(self, pivot: int, residual: Matrix, factor: Matrix) -> Matrix:
-        """Return a copy of the residual column of ``pivot``, computing a new batch when it is not at hand."""
+        """Return the residual column (n,) of ``pivot``, computing new candidates if it is not among them."""
         if pivot not in self._rows:
-            size = min(CANDIDATES, len(residual))
-            likely = np.argpartition(-residual, size - 1)[:size]
-            self._rows = np.union1d(likely, pivot)  # the pivot may be missing among equals
-            self._residuals = np.asfortranarray(self._columns(self._rows))
-            self._residuals -= factor @ factor[self._rows].T
-        return self._residuals[:, int(np.flatnonzero(self._rows == pivot)[0])].copy()
+            self._refresh(pivot, residual, factor)
+        column = self._residuals[:, int(np.flatnonzero(self._rows == pivot)[0])]
+        newer = factor[:, self._taken_out :]
+        result: Matrix = column - newer @ newer[pivot]
+        return result
 
-    def update(self, column: Matrix) -> None:
-        """Take out what the new ``column`` of the factor explains."""
-        self._residuals -= np.multiply.outer(column[self._rows], column).T
+    def _refresh(self, pivot: int, residual: Matrix, factor: Matrix) -> None:
+        size = min(CANDIDATES, len(residual))
+        likely = np.argpartition(-residual, size - 1)[:size]
+        likely = np.union1d(likely, pivot)  # the pivot may be missing among equals
+        kept = np.isin(self._rows, likely)
+        fresh = np.setdiff1d(likely, self._rows)
+        newer = factor[:, self._taken_out :]
+        old = self._residuals[:, kept] - newer @ newer[self._rows[kept]].T if kept.any() else None
+        new = self._columns(fresh) - factor @ factor[fresh].T
+        self._residuals = np.asfortranarray(new if old is None else np.hstack([old, new]))
+        self._rows = np.concatenate([self._rows[kept], fresh])
+        self._taken_out = factor.shape[1]

@@ -3,7 +3,7 @@
 Minimises J(W) = ½⟨W, HW⟩ - ⟨B, W⟩ + constant + Σ_g amounts_g ‖W_g‖_F.
 
 A. Beck and M. Teboulle, "Fast gradient-based algorithms for constrained total variation image
-denoising and deblurring problems", IEEE TIP 18, 2009, with the restarts of B. O'Donoghue and
+denoising and deblurring problems", IEEE TIP 18, 2009, with the function restart of B. O'Donoghue and
 E. Candès, "Adaptive restart for accelerated gradient schemes", Foundations of Computational
 Mathematics 15, 2015: without them the monotone iteration can stand still for longer than the
 stopping rule waits.
@@ -84,7 +84,7 @@ def minimise(
     """Return the minimiser (d, c) and J at the start and after each iteration; J never rises.
 
     A proximal step that would raise J is not taken, and the momentum starts anew from the best
-    point; so it does where it points uphill. Stops when J fell by less than ``tolerance`` times its
+    point. Stops when J fell by less than ``tolerance`` times its
     value over ten iterations. One product with H an iteration: those of the extrapolated points
     are combinations of earlier ones.
     """
@@ -103,9 +103,8 @@ def minimise(
             point, point_product, momentum = best, best_product, 1.0
             continue
         history.append(value)
-        uphill = _inner(point - tried, tried - best) > 0
-        before, momentum = momentum, 1.0 if uphill else (1 + math.sqrt(1 + 4 * momentum**2)) / 2
-        ahead = 0.0 if uphill else (before - 1) / momentum
+        before, momentum = momentum, (1 + math.sqrt(1 + 4 * momentum**2)) / 2
+        ahead = (before - 1) / momentum
         point = tried + ahead * (tried - best)
         point_product = tried_product + ahead * (tried_product - best_product)
         best, best_product = tried, tried_product

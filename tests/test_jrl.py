@@ -136,6 +136,33 @@ def test_updating_both_views_from_the_old_pair_does_not_raise_the_loss_either(rn
     assert np.max(np.diff(losses)) <= 1e-10 * losses[0]
 
 
+def test_a_pass_updates_the_texts_from_the_new_images(rng):
+    split = sample(rng)
+    data = products(split)
+    found, losses, problem = solved(split, gamma=5.0, max_passes=1)
+    images = problem.updated_images(data.start(), 5.0, 1e-9)
+    np.testing.assert_allclose(found.images, images, atol=1e-12)
+    expected = problem.updated_texts(Projections(images, data.start().texts), 5.0, 1e-9)
+    np.testing.assert_allclose(found.texts, expected, atol=1e-12)
+    assert len(losses) == 2
+
+
+@pytest.mark.parametrize("widths", [(8, 6), (90, 70)])
+def test_it_starts_from_ridge_regression(rng, widths):
+    split = sample(rng, widths=widths)
+    targets = one_hot(split.labels, np.arange(3))
+    for view, found in (
+        (split.images, products(split).start().images),
+        (split.texts, products(split).start().texts),
+    ):
+        x = zscored(view)
+        gram = x.T @ x
+        ridge = 0.01 * np.trace(gram) / len(gram)
+        np.testing.assert_allclose(
+            found, np.linalg.solve(gram + ridge * np.eye(len(gram)), x.T @ targets), atol=1e-11
+        )
+
+
 def test_the_start_does_not_matter(rng):
     split = sample(rng)
     random_start = Projections(rng.normal(size=(8, 3)), rng.normal(size=(6, 3)))
@@ -241,7 +268,7 @@ def test_few_rows_and_many_features_reach_the_optimum(rng):
     assert value <= objective(split, found.images, found.texts, gamma=3.0, **WEIGHTS) * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("widths", [(8, 6), (90, 70)])
+@pytest.mark.parametrize("widths", [(8, 6), (120, 100)])
 def test_unlabelled_rows_enter_the_graph_and_nothing_else(rng, widths):
     split = sample(rng, widths=widths)
     extra = sample(rng, n=30, widths=widths)

@@ -304,6 +304,19 @@ def test_rho_is_the_best_on_validation(rng):
     assert scores[chosen.rho_] == pytest.approx(max(scores.values()), abs=1e-6)
 
 
+def test_a_sequence_of_sparsities_starts_each_from_the_last_and_ends_at_the_same(unpaired):
+    images, image_labels, texts, text_labels = unpaired
+    views = (
+        grouped(images, image_labels, contiguous_groups(7, block=2)),
+        grouped(texts, text_labels, contiguous_groups(8, block=3)),
+    )
+    settings = {"beta": 0.0, "max_iterations": 1000, "tolerance": 1e-10}
+    together = list(solutions(*views, (0.1, 0.099), **settings))
+    alone = next(solutions(*views, (0.099,), **settings))
+    assert together[1].iterations < alone.iterations
+    assert together[1].history[0][-1] == pytest.approx(alone.history[0][-1], rel=1e-8)
+
+
 def test_too_much_sparsity_leaves_nothing_with_a_warning(rng):
     split = sample(rng)
     with pytest.warns(MethodWarning, match="all features of a view are left out"):
