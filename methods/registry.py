@@ -26,6 +26,8 @@ GROUP = "cmbench.methods"
 BUILT_IN = {
     "cca": "cmbench.methods.cca:CCA",
     "cfa": "cmbench.methods.cfa:CFA",
+    "cmgans": "cmbench.methods.cmgans:CMGANs",
+    "cmgans-release": "cmbench.methods.cmgans_release:CMGANsRelease",
     "jrl": "cmbench.methods.jrl:JRL",
     "jrl-release": "cmbench.methods.jrl_release:JRLRelease",
     "kcca": "cmbench.methods.kcca:KCCA",

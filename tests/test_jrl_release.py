@@ -47,7 +47,7 @@ def retold(train, test, *, gamma, sigma, lam, mu, n_neighbours, max_passes, tol=
     graph_y = all_y.T @ dense_laplacian(all_y, n_neighbours) @ all_y
     p, q = (np.random.default_rng(seed).random((t.shape[1], v.shape[1])).T for v in (x, y))
     last = 0.0
-    for step in range(1, max_passes + 1):
+    for step in range(1, max_passes + 1):  # noqa: B007 - the last one is returned
         loss = sigma * (np.trace(p.T @ graph_x @ p) + np.trace(q.T @ graph_y @ q))
         loss += mu * (np.sum((x @ p - t) ** 2) + np.sum((y @ q - t) ** 2)) + lam * np.sum(
             (x @ p - y @ q) ** 2

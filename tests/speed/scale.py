@@ -96,7 +96,7 @@ def bare_gram_seconds(train) -> float:
 
 
 def measure(name: str, folder: str) -> tuple[float, float, float, float, float]:
-    """Return seconds of fit, of the graph in it and of the bare products, peak bytes above inputs, test MAP."""
+    """Return seconds of fit, of the graph in it and of bare products, peak bytes above inputs, test MAP."""
     from cmbench.evaluator import bimodal_map
     from cmbench.methods import curvature
     from cmbench.methods.cca import CCA, RCCA

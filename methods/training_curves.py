@@ -1,0 +1,72 @@
+"""Training curves: scalars averaged between two looks at the validation pairs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmbench.methods.training_guards import check_finite
+
+
+class CurveRecorder:
+    """Collects scalars step by step and turns them into one point of each curve at a time.
+
+    Scalars stay on the device until they are flushed, so that a GPU is not waited for at every
+    step. ``flush`` checks all of them: the first that is not finite raises ``DivergenceError``
+    with its name and step.
+
+    Examples
+    --------
+    >>> recorder = CurveRecorder("toy")
+    >>> recorder.add(1, [("loss", torch.tensor(2.0))])
+    >>> recorder.add(2, [("loss", torch.tensor(1.0))])
+    >>> recorder.point(2, recorder.flush() | {"validation_map": 0.5})
+    >>> {name: values.tolist() for name, values in recorder.curves().items()}
+    {'iteration': [2.0], 'loss': [1.5], 'validation_map': [0.5]}
+    """
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+        self._waiting: list[tuple[int, str, Tensor]] = []
+        self.points: list[dict[str, float]] = []
+
+    def add(self, step: int, watched: list[tuple[str, Tensor]]) -> None:
+        """Take the 0-d tensors of one step, by name, in the order they came about."""
+        self._waiting += [(step, name, value) for name, value in watched]
+
+    def state(self) -> dict[str, Any]:
+        """Return all that was collected, as plain numbers, for a checkpoint."""
+        waiting = [(step, name, float(value)) for step, name, value in self._waiting]
+        return {"points": self.points, "waiting": waiting}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a ``state``."""
+        self.points = state["points"]
+        self._waiting = [(step, name, torch.tensor(value)) for step, name, value in state["waiting"]]
+
+    def flush(self) -> dict[str, float]:
+        """Return the mean of each scalar since the last call; all must be finite."""
+        if not self._waiting:
+            return {}
+        values = torch.stack([value.float().cpu() for _, _, value in self._waiting]).tolist()
+        by_name = defaultdict(list)
+        for (step, name, _), value in zip(self._waiting, values, strict=True):
+            check_finite(self._method, name, step, value)
+            by_name[name].append(value)
+        self._waiting = []
+        return {name: float(np.mean(each)) for name, each in by_name.items()}
+
+    def point(self, iteration: int, values: Mapping[str, float]) -> None:
+        """Make a point at ``iteration`` of each curve in ``values``."""
+        self.points.append({"iteration": float(iteration), **values})
+
+    def curves(self) -> dict[str, NDArray[np.float64]]:
+        """Return every curve (points,); a scalar that was not measured at a point is NaN there."""
+        names = dict.fromkeys(name for point in self.points for name in point)
+        return {name: np.array([point.get(name, np.nan) for point in self.points]) for name in names}
