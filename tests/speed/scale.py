@@ -34,17 +34,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         generate(options, Path(folder))
         with context.Pool(1, maxtasksperchild=1) as pool:
-            gram_seconds = pool.apply(bare_gram_seconds, (folder,))
-            chance = chance_map(options.test, options.categories)
-            print(f"bare Gram matrices: {gram_seconds:.1f} s; MAP by chance: {chance:.4f}", flush=True)
-            print(
-                f"{'method':8} {'fit s':>8} {'graph s':>8} {'ratio':>6} {'MiB above inputs':>17} {'MAP':>6}"
-            )
+            print(f"MAP by chance: {chance_map(options.test, options.categories):.4f}")
+            print("method    fit s  graph s  bare s  ratio  MiB above    MAP", flush=True)
             for name in options.methods:
-                seconds, graph_seconds, peak, score = pool.apply(measure, (name, folder))
-                ratio = (seconds - graph_seconds) / gram_seconds
-                times = f"{seconds:8.1f} {graph_seconds:8.1f} {ratio:6.1f}"
-                print(f"{name:8} {times} {peak / MIB:17.0f} {score:6.3f}", flush=True)
+                seconds, graph_seconds, bare, peak, score = pool.apply(measure, (name, folder))
+                times = f"{seconds:7.1f} {graph_seconds:8.1f} {bare:7.2f}"
+                ratio = (seconds - graph_seconds) / bare
+                print(f"{name:7} {times} {ratio:6.1f} {peak / MIB:10.0f} {score:6.3f}", flush=True)
 
 
 def parsed_options() -> argparse.Namespace:
