@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.npy_folder import load_array, load_split
 from cmbench.errors import MethodError
-from cmbench.job import MODALITIES, OUTCOME, Job
+from cmbench.job import CURVES, MODALITIES, OUTCOME, Job
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.registry import new_method
 
@@ -70,6 +70,8 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
     for modality, rows in features.items():
         representations = as_array(getattr(method, f"transform_{modality}")(rows), modality)
         np.save(folder / f"{modality}.npy", representations, allow_pickle=False)
+    curves = {f"curve_{name}": values for name, values in training_curves(method).items()}
+    np.savez(folder / CURVES, allow_pickle=False, **curves)
     durations = {"fit": fitted - start, "transform": time.perf_counter() - fitted}
     return {
         "durations": durations,
@@ -106,6 +108,20 @@ def fitted_values(method: object) -> dict[str, Any]:
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
     scalars = {name: value for name, value in plain.items() if isinstance(value, bool | int | float | str)}
     return {name: value if _is_json(value) else None for name, value in scalars.items()}
+
+
+def training_curves(method: object) -> dict[str, NDArray[np.float64]]:
+    """Return the curves that ``fit`` left, if it did; raises ``MethodError`` if they are none."""
+    curves = getattr(method, "curves_", {})
+    try:
+        arrays = {str(name): np.asarray(values, dtype=np.float64) for name, values in curves.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise MethodError(f"curves_ must be a dictionary of arrays of numbers: {error}") from error
+    uneven = {name: values.shape for name, values in arrays.items() if values.ndim != 1}
+    if uneven or len({len(values) for values in arrays.values()}) > 1:
+        shapes = uneven or {name: values.shape for name, values in arrays.items()}
+        raise MethodError(f"curves_ must be arrays (points,) of one length, not {shapes}")
+    return arrays
 
 
 def _is_json(value: object) -> bool:

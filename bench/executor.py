@@ -14,16 +14,20 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cmbench.child_process import Ended, run_child
 from cmbench.datasets.contract import Dataset
 from cmbench.evaluator import evaluate
-from cmbench.job import OUTCOME, HandedOut, Job, hand_out
+from cmbench.job import CURVES, OUTCOME, HandedOut, Job, hand_out
 from cmbench.limits import Limits
 from cmbench.plan import Cell
 from cmbench.progress import Progress
-from cmbench.record import Outcome, cell_record, evaluation_arrays, failure_of
+from cmbench.record import Outcome, cell_record, failure_of, stored_arrays
 from cmbench.store import Store
 
+CHECKPOINT = "checkpoint"  # the parameter that names the folder an interrupted training is kept in
 _LOG_TAIL = 8000  # characters of the log that the record of a crashed cell repeats
 
 
@@ -36,6 +40,7 @@ class LocalExecutor:
         self._jobs = jobs
         self._progress = progress
         self._work = work
+        self._checkpoints = store.folder.resolve() / ".work" / "checkpoints"
         self._stop = threading.Event()
         self._turn = threading.Lock()  # one thread at a time evaluates, tells, or hands out features
         self._handed_out: dict[str, HandedOut] = {}
@@ -61,7 +66,7 @@ class LocalExecutor:
             features = self._features_for(cell.dataset)
         folder = self._work / cell.key
         folder.mkdir()
-        _job(cell, features).write(folder)
+        self._job(cell, features).write(folder)
         log = self._store.log_path(cell.dataset.name, cell.method.name, cell.key)
         ended = run_child(folder, log, self._limits, self._stop)
         if ended.ending == "stopped":
@@ -70,9 +75,17 @@ class LocalExecutor:
             outcome = _outcome(cell, ended, features, folder, limits=self._limits, log=log)
             record = cell_record(cell, outcome, limits=self._limits, log=self._store.relative(log))
             evaluation = outcome.evaluation
-            self._store.put(record, None if evaluation is None else evaluation_arrays(cell, evaluation))
+            arrays = None if evaluation is None else stored_arrays(cell, evaluation, outcome.curves)
+            self._store.put(record, arrays)
             self._progress.finished(cell, record, log)
         shutil.rmtree(folder, ignore_errors=True)  # the run's own folder goes at its end anyway
+
+    def _job(self, cell: Cell, features: HandedOut) -> Job:
+        import_path = [os.path.abspath(entry) for entry in sys.path if os.path.exists(entry or ".")]
+        parameters = dict(cell.parameters)
+        if CHECKPOINT in cell.method.practical and parameters[CHECKPOINT] is None:
+            parameters[CHECKPOINT] = str(self._checkpoints)
+        return Job(features.folder, cell.entry, cell.code_version, parameters, os.getpid(), import_path)
 
     def _features_for(self, dataset: Dataset) -> HandedOut:
         if dataset.fingerprint not in self._handed_out:
@@ -80,12 +93,6 @@ class LocalExecutor:
             folder.mkdir()
             self._handed_out[dataset.fingerprint] = hand_out(dataset, folder)
         return self._handed_out[dataset.fingerprint]
-
-
-def _job(cell: Cell, features: HandedOut) -> Job:
-    import_path = [os.path.abspath(entry) for entry in sys.path if os.path.exists(entry or ".")]
-    parameters = dict(cell.parameters)
-    return Job(features.folder, cell.entry, cell.code_version, parameters, os.getpid(), import_path)
 
 
 def _outcome(
@@ -101,6 +108,7 @@ def _outcome(
         return Outcome(child["status"], ended, child, {**child["error"], "exit_status": ended.exit_status})
     start = time.perf_counter()
     try:
+        curves = _curves(folder)
         images, texts = features.representations(folder)
         evaluation = evaluate(images, texts, cell.dataset.test.labels, protocol=cell.protocol)
     except Exception as error:  # what a method returned may be anything; it must not end the run
@@ -111,7 +119,13 @@ def _outcome(
             "exit_status": ended.exit_status,
         }
         return Outcome("failed", ended, child, described)
-    return Outcome("ok", ended, child, None, evaluation, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Outcome("ok", ended, child, evaluation=evaluation, evaluate_seconds=seconds, curves=curves)
+
+
+def _curves(folder: Path) -> dict[str, NDArray[np.float64]]:
+    with np.load(folder / CURVES, allow_pickle=False) as file:
+        return dict(file)
 
 
 def _tail(log: Path) -> str:

@@ -2,7 +2,8 @@
 
 ``features/`` (shared by the cells of a dataset) holds the training and validation splits and the
 test features, without test labels, ids or order. The cell's own folder holds ``job.json``, and later
-``outcome.json`` with ``images.npy`` and ``texts.npy``, the representations of the test features.
+``outcome.json`` with ``images.npy`` and ``texts.npy``, the representations of the test features,
+and ``curves.npz``, those of the training.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cmbench.datasets.npy_folder import save_split
 from cmbench.errors import CmbenchError
 from cmbench.methods.registry import MethodEntry
 
-JOB, OUTCOME = "job.json", "outcome.json"
+JOB, OUTCOME, CURVES = "job.json", "outcome.json", "curves.npz"
 MODALITIES = ("images", "texts")
 
 

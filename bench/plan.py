@@ -43,7 +43,9 @@ class Cell:
             fingerprint=self.dataset.fingerprint,
             method=self.method.name,
             code_version=self.code_version,
-            parameters=self.parameters,
+            parameters={
+                name: value for name, value in self.parameters.items() if name not in self.method.practical
+            },
             protocol=self.protocol.as_dict(),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ class Outcome:
     error: Failure | None = None
     evaluation: Evaluation | None = None
     evaluate_seconds: float | None = None
+    curves: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> dict[str, Any]:
@@ -74,9 +75,15 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
     }
 
 
-def evaluation_arrays(cell: Cell, evaluation: Evaluation) -> dict[str, NDArray[Any]]:
-    """Return what stands in the ``.npz``: AP per query in test order, and precision-recall curves."""
+def stored_arrays(
+    cell: Cell, evaluation: Evaluation, training: Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[Any]]:
+    """Return what stands in the ``.npz``.
+
+    AP per query in test order, precision-recall curves, and as ``curve_NAME`` the curves of the training.
+    """
     arrays: dict[str, NDArray[Any]] = {"labels": cell.dataset.test.labels, "ids": cell.dataset.test.ids}
+    arrays |= training
     for task in TASKS:
         arrays[f"ap_{task}"] = evaluation.per_query[task]
         arrays[f"precision_{task}"] = evaluation.curves[task].precision.astype(np.float32)

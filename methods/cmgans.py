@@ -66,6 +66,11 @@ class CMGANs(AdversarialMethod):
     learning_rate, beta1, beta2, weight_decay, halve_every, batch_size, joint_optimizer
         (A12) One Adam for each network, its rate halved every ``halve_every`` epochs, as released;
         or one on the sum of both generators' losses.
+    dropout : float
+        Share of the inputs of both encoder layers that is dropped in training; not in the paper.
+    averaging : float
+        Decay, per round, of a moving average of both generators, which then is what is evaluated and
+        kept; 0 keeps the generators themselves. Not in the paper; usual for GANs since.
     update_order : "discriminators-first" or "generators-first"
         (A13) In each round.
     epochs : int
@@ -104,6 +109,7 @@ class CMGANs(AdversarialMethod):
         reconstruction and original, gradient norms, and ``validation_map``
     validation_map_ : MAP on validation of the representations kept; None without validation
     iterations_, best_iteration_ : rounds run, and the one whose state is kept
+    resumed_at_ : the round after which a checkpoint was gone on from; 0 for none
     spread_, mean_cosine_, collapsed_ : of both modalities' validation representations, the worse
     threads_, device_, mixed_precision_ : what was used
 
@@ -133,12 +139,16 @@ class CMGANs(AdversarialMethod):
     name: ClassVar[str] = "cmgans"
     paper_name: ClassVar[str] = "CM-GANs"
     citation: ClassVar[str] = CITATION
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {
         "preprocessing": ("none", "zscore", "rownorm"),
         "post": ("none", "zscore_train"),
         "learning_rate": (2e-4, 1e-3),
         "w_semantic": (1.0, 10.0),
+        "w_inter": (0.1, 1.0),
+        "w_intra": (0.1, 1.0),
+        "weight_decay": (0.0, 1e-3),
+        "generator_steps": (1, 5),
         "mismatch": ("own", "anchor"),
     }
 
@@ -168,6 +178,8 @@ class CMGANs(AdversarialMethod):
         beta1: float = 0.5,
         beta2: float = 0.999,
         weight_decay: float = 0.0,
+        dropout: float = 0.0,
+        averaging: float = 0.0,
         halve_every: int = 100,
         batch_size: int = 64,
         joint_optimizer: bool = False,
@@ -211,6 +223,8 @@ class CMGANs(AdversarialMethod):
         self.beta1 = beta1
         self.beta2 = beta2
         self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.averaging = averaging
         self.halve_every = halve_every
         self.batch_size = batch_size
         self.joint_optimizer = joint_optimizer

@@ -1,7 +1,7 @@
 """The five ablations of CM-GANs, tables IV to VI of its paper.
 
-Each is ``CMGANs`` with a few parameters fixed, whatever they are set to: a weight of 0 removes a
-term so thoroughly that its networks are not built.
+Each is ``CMGANs`` with a few parameters fixed: a weight of 0 removes a term so thoroughly that its
+networks are not built. Setting a fixed parameter to another value raises ``MethodError``.
 """
 
 from __future__ import annotations

@@ -1,27 +1,35 @@
-"""The training of CM-GANs from the first epoch to the state that is kept."""
+"""The training of CM-GANs: its pairs, its networks, and the rounds of Algorithm 1."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cmbench.datasets.contract import Split
 from cmbench.evaluator import bimodal_map
-from cmbench.methods.best_state import BestState
 from cmbench.methods.cmgans_objective import Batch, Views
-from cmbench.methods.cmgans_parameters import Schedule, Settings
+from cmbench.methods.cmgans_parameters import Settings
 from cmbench.methods.cmgans_updates import Updates
-from cmbench.methods.cross_modal_networks import MODALITIES, Generator, Modality, Networks, build_networks
-from cmbench.methods.generator_map import Scalings, encode
+from cmbench.methods.cross_modal_networks import (
+    MODALITIES,
+    Generator,
+    Modality,
+    Networks,
+    build_networks,
+    stream_seed,
+)
+from cmbench.methods.generator_map import GeneratorMap, Scalings
 from cmbench.methods.label_code import checked_classes
 from cmbench.methods.pair_sampler import Draw, Index, PairSampler
-from cmbench.methods.training_checkpoint import Checkpoint
-from cmbench.methods.training_curves import CurveRecorder
 from cmbench.methods.training_device import Place, TrainingFeatures
-from cmbench.methods.training_guards import check_finite
+from cmbench.methods.training_loop import Length, Task, Training, Watched
+
+ROWS_OF_A_LOOK = 4096  # training rows that a look at validation may have to encode
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +60,15 @@ class Pairs:
 
 
 class Fitting:
-    """A training under way: networks, their updates, the pairs, the curves, and the best state.
+    """Networks, their updates and the pairs, ready to be trained.
 
     Every random number comes from ``random_state`` through a stream of its own purpose: one for
     each part of the networks, one for anchors and one for mismatched pairs in each epoch.
     """
 
     def __init__(self, settings: Settings, train: Split, validation: Split, scalings: Scalings) -> None:
-        self.settings, self.validation, self.scalings = settings, validation, scalings
+        self.settings, self.scalings = settings, scalings
+        self.train, self.validation = train, validation
         self.place = Place.of(settings.device, settings.precision)
         self.pairs = Pairs.of(train, scalings, self.place)
         self.sampler = PairSampler(
@@ -70,87 +79,76 @@ class Fitting:
         )
         self.networks = self._networks(train)
         self.updates = Updates(self.networks, settings.objective, settings.optimisation, self.place.autocast)
-        self.curves, self.best = CurveRecorder(settings.name), BestState()
-        self.iteration = 0
+        self.average = moving_average(self.networks.generators, settings.schedule.averaging)
 
-    def run(self, checkpoint: Checkpoint) -> None:
-        """Train to the end, going on from ``checkpoint`` if there is one, and keep the best state."""
-        saved = checkpoint.load()
-        first = 0 if saved is None else self._restore(saved)
-        for epoch in range(first, self.schedule.epochs):
-            if self._run_epoch(epoch):
-                break
-            if checkpoint.is_due():
-                checkpoint.save(self._state(epoch + 1))
-        if self.iteration % self.schedule.eval_every:
-            self._look()
-        self.best.put_back(self._modules())
-        checkpoint.remove()
+    def training(self) -> Training[Draw]:
+        """Return the training of these networks, not yet begun."""
+        schedule = self.settings.schedule
+        modules = dict(self.networks.modules())
+        if self.average is not None:
+            modules["average"] = self.average
+        task = Task(
+            name=self.settings.name,
+            modules=modules,
+            kept={str(name): module for name, module in self.evaluated().items()},
+            optimizers=self.updates.optimizers,
+            items=self.draws,
+            rounds=self.sampler.rounds,
+            step=self.train_round,
+            score=self.validation_map if schedule.stopping == "validation" else None,
+        )
+        return Training(task, Length(schedule.epochs, schedule.eval_every, schedule.patience))
 
-    @property
-    def schedule(self) -> Schedule:
-        """The part of the settings that says how long to train."""
-        return self.settings.schedule
+    def draws(self, epoch: int) -> Iterator[Draw]:
+        """Set the learning rate and the dropout of an epoch, and return the pairs of its rounds."""
+        torch.manual_seed(stream_seed(self.settings.random_state, f"dropout {epoch}"))
+        self.updates.set_rate(self.settings.optimisation.rate(epoch))
+        batches = 1 + self.settings.optimisation.generator_steps if self.settings.schedule.resample else 1
+        return self.sampler.epoch(epoch, batches=batches)
 
-    @property
-    def best_iteration(self) -> int:
-        """The iteration whose state is kept: the best on validation, or else the last."""
-        return self.best.step or self.iteration
-
-    def generator(self, name: Modality) -> Generator:
-        """Return the generator of one modality, on the CPU and in evaluation mode."""
-        return self.networks.generators[name].cpu().eval()
-
-    def train_round(self, draw: Draw, *, norms: bool = False) -> list[tuple[str, Tensor]]:
+    def train_round(self, draw: Draw, norms: bool) -> Watched:
         """Run one round of Algorithm 1 on the pairs drawn, and return what was watched."""
         batches = [self.pairs.batch(index) for index in draw.anchors]
-        if not self.schedule.resample:
+        if not self.settings.schedule.resample:
             batches *= 1 + self.settings.optimisation.generator_steps
         strangers = self.pairs.views(draw.others) if self.networks.inter else {}
-        return self.updates.round(batches, strangers, norms=norms)
+        watched = self.updates.round(batches, strangers, norms=norms)
+        if self.average is not None:
+            self.average.update_parameters(nn.ModuleList(self.networks.generators.values()))
+        return watched
 
-    def _run_epoch(self, epoch: int) -> bool:
-        """Train one epoch, looking at the validation pairs now and then; return whether to stop."""
-        self.updates.set_rate(self.settings.optimisation.rate(epoch))
-        for draw in self.sampler.epoch(epoch, batches=self._batches_drawn()):
-            self.iteration += 1
-            due = self.iteration % self.schedule.eval_every == 0
-            self.curves.add(self.iteration, self.train_round(draw, norms=due))
-            if due and self._look():
-                return True
-        return False
+    def evaluated(self) -> dict[Modality, Generator]:
+        """Return the generators that are evaluated and kept: themselves, or their moving averages."""
+        if self.average is None:
+            return self.networks.generators
+        averages = cast(Iterable[Generator], self.average.module)
+        return dict(zip(self.networks.generators, averages, strict=True))
 
-    def _batches_drawn(self) -> int:
-        return 1 + self.settings.optimisation.generator_steps if self.schedule.resample else 1
+    def validation_map(self) -> float:
+        """Return the mean of the two bi-modal MAPs of the validation pairs, as the networks are now.
 
-    def _look(self) -> bool:
-        """Make a point of the curves; return whether patience with the validation MAP has run out."""
-        means = self.curves.flush()
-        self._check_weights()
-        if self.schedule.stopping == "none":
-            self.curves.point(self.iteration, means)
-            return False
-        score = self._validation_map()
-        self.curves.point(self.iteration, means | {"validation_map": score})
-        self.best.offer(score, step=self.iteration, modules=self._modules())
-        return self.best.waited(self.iteration) >= self.schedule.patience * self.sampler.rounds
+        Where representations are standardised, the statistics are those of ``ROWS_OF_A_LOOK`` training
+        rows at most, so that a look takes no longer with more training pairs.
+        """
+        images, texts = self.maps(every=-(-len(self.train) // ROWS_OF_A_LOOK))
+        return bimodal_map(
+            images(self.validation.images), texts(self.validation.texts), self.validation.labels
+        )
 
-    def _check_weights(self) -> None:
-        """Raise where an update of finite losses left a network with NaN or infinity."""
-        for name, module in self.networks.modules():
-            sums = [values.sum().float() for values in module.state_dict().values()]
-            total = float(torch.stack(sums).sum())
-            check_finite(self.settings.name, f"the sum of all weights of {name}", self.iteration, total)
+    def maps(self, *, every: int = 1) -> tuple[GeneratorMap, GeneratorMap]:
+        """Return the maps of images and texts as the networks are now.
 
-    def _validation_map(self) -> float:
-        views = {"image": self.validation.images, "text": self.validation.texts}
+        ``every`` n-th training row gives the statistics where representations are standardised.
+        """
+        generators = self.evaluated()
         images, texts = (
-            encode(
-                self.networks.generators[name], views[name], self.scalings[name], self.settings.representation
-            )
+            GeneratorMap(generators[name], self.scalings[name], self.settings.representation)
             for name in MODALITIES
         )
-        return bimodal_map(images, texts, self.validation.labels)
+        if self.settings.post == "none":
+            return images, texts
+        images = images.standardised(self.train.images[::every], "images")
+        return images, texts.standardised(self.train.texts[::every], "texts")
 
     def _networks(self, train: Split) -> Networks:
         networks = build_networks(
@@ -164,25 +162,11 @@ class Fitting:
             module.to(self.place.device).train()
         return networks
 
-    def _modules(self) -> dict[str, torch.nn.Module]:
-        return {str(name): module for name, module in self.networks.generators.items()}
 
-    def _state(self, epoch: int) -> dict[str, Any]:
-        return {
-            "epoch": epoch,
-            "iteration": self.iteration,
-            "networks": {name: module.state_dict() for name, module in self.networks.modules()},
-            "optimizers": {name: each.state_dict() for name, each in self.updates.optimizers.items()},
-            "curves": self.curves.state(),
-            "best": self.best.state(),
-        }
-
-    def _restore(self, state: dict[str, Any]) -> int:
-        for name, module in self.networks.modules():
-            module.load_state_dict(state["networks"][name])
-        for name, optimizer in self.updates.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        self.curves.restore(state["curves"])
-        self.best.restore(state["best"])
-        self.iteration = state["iteration"]
-        return int(state["epoch"])
+def moving_average(generators: dict[Modality, Generator], decay: float) -> AveragedModel | None:
+    """Return an exponential moving average of weights and running statistics, or None for a decay of 0."""
+    if not decay:
+        return None
+    together = nn.ModuleList(generators.values())  # in one, so that what they share stays shared
+    blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(together, multi_avg_fn=blend, use_buffers=True)

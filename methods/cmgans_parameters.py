@@ -51,6 +51,8 @@ CONSTRAINTS: Constraints = {
     "beta1": Number(0, 1),
     "beta2": Number(0, 1),
     "weight_decay": Number(0),
+    "dropout": Number(0, 0.9),
+    "averaging": Number(0, 0.9999),
     "halve_every": Count(1),
     "batch_size": Count(2),
     "joint_optimizer": Words(True, False),
@@ -71,7 +73,7 @@ CONSTRAINTS: Constraints = {
     "checkpoint_seconds": Number(0),
     "random_state": Count(0),
 }
-WITHOUT_EFFECT = ("threads", "checkpoint", "checkpoint_seconds")  # on what is being trained
+PRACTICAL = ("threads", "checkpoint", "checkpoint_seconds")  # without effect on what is being trained
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class Schedule:
     batch_size: int = 64
     resample: bool = True
     sampler: Literal["classes", "uniform"] = "classes"
+    averaging: float = 0.0
 
 
 @dataclass(frozen=True)

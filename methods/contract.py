@@ -36,7 +36,8 @@ class Method(BaseEstimator, ABC):
     to the seed of the cell, and runs a method without it only once.
 
     Attributes ending in ``_`` that ``fit`` sets to a number, a string or a boolean (the number of
-    components chosen, say) are kept in the record of the cell.
+    components chosen, say) are kept in the record of the cell. ``curves_``, a dictionary of float
+    arrays (points,) by name, is kept beside it; ``cmbench plot training`` draws it.
     """
 
     name: ClassVar[str]
@@ -51,6 +52,12 @@ class Method(BaseEstimator, ABC):
     """Raise it when the same parameters give other representations: stored cells then run again."""
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
     """Values worth trying, by parameter name."""
+    practical: ClassVar[tuple[str, ...]] = ()
+    """Parameters that a result does not depend on, ``threads`` say: the key of a cell leaves them out.
+
+    If ``checkpoint`` is one of them and None, the runner sets it to a folder of the results store in
+    which an interrupted ``fit`` leaves its state, and finds it when the cell runs again.
+    """
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

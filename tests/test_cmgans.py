@@ -14,7 +14,7 @@ from cmbench.errors import MethodError
 from cmbench.evaluator import bimodal_map
 from cmbench.methods.cmgans import CMGANs
 from cmbench.methods.cmgans_ablations import CMGANsCAE, CMGANsInter, CMGANsNone, CMGANsSC, CMGANsWS
-from cmbench.methods.cmgans_parameters import CONSTRAINTS, WITHOUT_EFFECT
+from cmbench.methods.cmgans_parameters import CONSTRAINTS, PRACTICAL
 from cmbench.methods.cmgans_release import CMGANsRelease
 from cmbench.methods.method_warning import MethodWarning
 from cmbench.methods.training_guards import DivergenceError
@@ -196,6 +196,8 @@ CHOICES = {  # by ambiguity of the paper
     "A16": {"batch_norm": "joined"},
     "weights": {"w_intra": 0.1},
     "clip": {"gradient_clip": 0.01},
+    "dropout": {"dropout": 0.3},
+    "averaging": {"averaging": 0.9},
     "scaling": {"preprocessing": "rownorm"},
 }
 
@@ -335,6 +337,16 @@ def test_parameters_that_make_no_sense_are_refused(toy, parameters, message):
         fitted(toy, **parameters)
 
 
+@pytest.mark.parametrize("kind", [CMGANsNone, CMGANsWS, CMGANsSC, CMGANsInter, CMGANsCAE])
+def test_an_ablation_shows_what_it_fixes_and_refuses_to_be_set_otherwise(toy, kind):
+    assert kind().get_params().items() >= kind.switches.items()
+    assert clone(kind()).get_params() == kind().get_params()
+    name, fixed = next(item for item in kind.switches.items() if item[0].startswith(("tie", "w_")))
+    other = "init_only" if name == "tie" else fixed + 0.25
+    with pytest.raises(MethodError, match=f"{kind.name}: {name} is {other!r}, but this ablation fixes it"):
+        kind(**{name: other}, **BRIEF).fit(toy.train, toy.validation)
+
+
 def test_a_single_category_is_refused(toy):
     with pytest.raises(MethodError, match="at least two categories"):
         CMGANs(**BRIEF).fit(changed(toy.train, labels=np.zeros(80, dtype=np.int64)), toy.validation)
@@ -349,7 +361,7 @@ def test_before_fitting_and_for_other_features_there_is_an_error(toy):
 
 def test_every_parameter_is_checked_and_documented():
     assert set(CONSTRAINTS) == set(inspect.signature(CMGANs).parameters)
-    assert set(WITHOUT_EFFECT) < set(CONSTRAINTS)
+    assert set(PRACTICAL) < set(CONSTRAINTS)
     assert all(name in CMGANs.__doc__ for name in CONSTRAINTS)
     assert all(f"(A{number})" in CMGANs.__doc__ for number in range(1, 17))
 

@@ -7,13 +7,13 @@ import torch
 from cmbench.errors import MethodError
 from cmbench.methods.best_state import BestState
 from cmbench.methods.cmgans import CMGANs
-from cmbench.methods.cmgans_fitting import Fitting
 from cmbench.methods.cmgans_release import CMGANsRelease
 from cmbench.methods.preprocessing import Scaling
 from cmbench.methods.training_checkpoint import Checkpoint
 from cmbench.methods.training_curves import CurveRecorder
 from cmbench.methods.training_device import Place, TrainingFeatures, cpu_threads
 from cmbench.methods.training_guards import DivergenceError, Spread
+from cmbench.methods.training_loop import Training
 
 TINY = {"embedding": 12, "hidden": 12, "discriminator_width": 8, "batch_size": 16, "device": "cpu"}
 BRIEF = {**TINY, "epochs": 4, "eval_every": 3, "checkpoint_seconds": 0.0}
@@ -32,14 +32,14 @@ def killed_after(monkeypatch):
     """Return a function that lets a training run that many epochs and then end at once."""
 
     def arrange(epochs):
-        original = Fitting._run_epoch
+        original = Training._run_epoch
 
         def run_epoch(self, epoch):
             if epoch >= epochs:
                 raise KilledError
             return original(self, epoch)
 
-        monkeypatch.setattr(Fitting, "_run_epoch", run_epoch)
+        monkeypatch.setattr(Training, "_run_epoch", run_epoch)
 
     yield arrange
     monkeypatch.undo()
@@ -57,8 +57,10 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(
     assert len(list(tmp_path.iterdir())) == 1
     monkeypatch.undo()
     run = []
-    original = Fitting._run_epoch
-    monkeypatch.setattr(Fitting, "_run_epoch", lambda self, epoch: run.append(epoch) or original(self, epoch))
+    original = Training._run_epoch
+    monkeypatch.setattr(
+        Training, "_run_epoch", lambda self, epoch: run.append(epoch) or original(self, epoch)
+    )
     resumed = kind(**BRIEF, checkpoint=tmp_path).fit(toy.train, toy.validation)
     assert run == list(range(epochs, 4))
     assert np.array_equal(represented(whole, toy.test), represented(resumed, toy.test))
@@ -186,7 +188,7 @@ def test_threads_are_recorded_and_given_back(toy, monkeypatch):
     before = torch.get_num_threads()
     seen = []
     stop = lambda self, epoch: seen.append(torch.get_num_threads()) or True  # noqa: E731 - trains nothing
-    monkeypatch.setattr(Fitting, "_run_epoch", stop)
+    monkeypatch.setattr(Training, "_run_epoch", stop)
     method = CMGANs(**{**BRIEF, "epochs": 1}, threads=before + 1).fit(toy.train, toy.validation)
     assert seen == [method.threads_] == [before + 1]
     assert torch.get_num_threads() == before

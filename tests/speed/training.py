@@ -86,7 +86,7 @@ def timed(fitting: Fitting, options, batch: int) -> tuple[float, float]:
     times: dict[str, list[float]] = {"round": [], "products": []}
     for number in range(options.repeat + 1):
         draw = next(draws)
-        round_seconds = seconds(lambda draw=draw: fitting.train_round(draw))
+        round_seconds = seconds(lambda draw=draw: fitting.train_round(draw, False))
         products_seconds = seconds(products)
         if number:  # the first is for warming up
             times["round"].append(round_seconds)
@@ -174,7 +174,7 @@ def print_memory(options, train: Split, validation: Split, device: str, precisio
     for epoch in range(options.epochs):
         draws = fitting.sampler.epoch(epoch, batches=1 + options.steps)
         for draw, _ in zip(draws, range(4), strict=False):
-            fitting.train_round(draw)
+            fitting.train_round(draw, False)
         print(f"epoch {epoch}: {memory():.2f} GiB held", flush=True)
 
 
