@@ -154,7 +154,7 @@ def test_published_averages_stand_in_columns_of_their_own_with_source_and_confid
 
 def test_unknown_published_values_are_dashes_and_sources_of_other_confidence_are_told_apart():
     made = table([record(name, dataset("wikipedia")) for name in ("CCL", "CCA")])
-    assert made.has_published
+    assert made.published
     text = render([record(name, dataset("wikipedia")) for name in ("CCL", "CCA")])
     assert cells_of(text, "CCL")[-2:] == ["0.481", "\u2013"]
     sources = [line for line in made.footer if line.startswith("Published")]

@@ -1,15 +1,18 @@
-"""The verbs ``table`` and ``plot categories`` on a store of records."""
+"""The verbs ``table`` and ``plot`` on a store of records."""
 
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cmbench.cli.main import cli
 from cmbench.cli.plot import plot
 from cmbench.cli.table import table
 from cmbench.errors import ReportError
+from cmbench.store import Store
 
 TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
 PROTOCOL = {
@@ -89,7 +92,8 @@ def store(tmp_path):
 
 def call(verb, *arguments):
     """Run a verb as the command line does, errors passing through."""
-    result = CliRunner().invoke(verb, [str(argument) for argument in arguments], catch_exceptions=False)
+    words = [verb.name, *map(str, arguments)]
+    result = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -171,7 +175,9 @@ from cmbench.cli.plot import plot
 from cmbench.cli.table import table
 store, target = sys.argv[1:]
 table(["--store", store], standalone_mode=False)
+table(["--store", store, "--ablation"], standalone_mode=False)
 plot(["categories", "--store", store, "--dataset", "other", "--output", target], standalone_mode=False)
+plot(["training", "cmgans", "--store", store, "--output", target], standalone_mode=False)
 print("heavy:", sorted({"torch", "sklearn", "matplotlib.pyplot"} & set(sys.modules)))
 """
 
@@ -188,6 +194,7 @@ def last_line(code, *arguments):
 
 
 def test_reporting_imports_neither_torch_nor_scikit_learn_nor_pyplot(store, tmp_path):
+    Store(store).put(record("toy", "cmgans"), {"curve_iteration": np.arange(3.0), "curve_loss": np.ones(3)})
     assert last_line(LIGHT, store, tmp_path / "figure.pdf") == "heavy: []"
 
 

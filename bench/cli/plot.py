@@ -31,18 +31,47 @@ def categories(
     store: str, dataset: str | None, methods: str | None, protocol: str | None, output: Path | None
 ) -> None:
     """Draw the MAP of every category as bars, image→text and text→image."""
-    from cmbench.report.categories import figure, save
+    from cmbench.report.categories import figure
+    from cmbench.report.drawing import save
     from cmbench.report.groups import only_group, select
     from cmbench.report.stored import stored_records
 
     datasets = () if dataset is None else (dataset,)
     chosen = select(stored_records(store), datasets=datasets, protocol=protocol)
     names = None if methods is None else [name.strip() for name in methods.split(",")]
-    path = output or _default_output(only_group(chosen).name)
+    path = output or _default_output("categories", only_group(chosen).name)
     save(figure(chosen, methods=names), path)
     click.echo(f"wrote {path}", err=True)
 
 
-def _default_output(dataset: str) -> Path:
-    """Return the file for a dataset, whatever characters its name has."""
-    return Path(f"categories-{re.sub(r'[^A-Za-z0-9_.]+', '-', dataset)}.pdf")
+@plot.command()
+@click.argument("cells", nargs=-1, required=True)
+@click.option(
+    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File ending in .pdf, .svg or .png. Default: training-<dataset>-<method>.pdf",
+)
+def training(cells: tuple[str, ...], store: str, output: Path | None) -> None:
+    """Draw the curves of a training: losses, accuracies, gradients, MAP on validation.
+
+    CELLS are a method (cmgans), a dataset and method (scenes/cmgans), or the first digits of keys. Seeds of
+    one setting are drawn over each other; different settings never share a figure.
+    """
+    from cmbench.report.curves import trainings
+    from cmbench.report.drawing import save
+    from cmbench.report.stored import stored_cells
+    from cmbench.report.training import figure
+
+    found = trainings(store, stored_cells(store, cells))
+    record = found[0].record
+    path = output or _default_output("training", record["dataset"]["name"], record["method"]["name"])
+    save(figure(found), path)
+    click.echo(f"wrote {path}", err=True)
+
+
+def _default_output(*names: str) -> Path:
+    """Return the file named so, whatever characters the names have."""
+    return Path(f"{'-'.join(re.sub(r'[^A-Za-z0-9_.]+', '-', name) for name in names)}.pdf")

@@ -17,13 +17,7 @@ def show(cell: str, store: str) -> None:
 
     CELL is a method (cca), a dataset and method (scenes/cca), or the first digits of a key.
     """
-    from cmbench.errors import StoreError
     from cmbench.report.description import describe
-    from cmbench.store import Store, matching
+    from cmbench.report.stored import stored_cells
 
-    records = Store(store).records()
-    found = list(matching(records, cell))
-    if not found:
-        known = sorted({f"{record['dataset']['name']}/{record['method']['name']}" for record in records})
-        raise StoreError(f"no cell {cell!r} in {store}; it has {', '.join(known) or 'none'}")
-    click.echo("\n\n".join(describe(record) for record in found))
+    click.echo("\n\n".join(describe(record) for record in stored_cells(store, [cell])))

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     help="Name, or start of a fingerprint; repeat for several. Default: all.",
 )
 @click.option("--methods", help="Names separated by commas. Default: all.")
+@click.option(
+    "--ablation",
+    is_flag=True,
+    help="Compare CM-GANs with its ablations instead, as its paper's Tables IV to VI.",
+)
 @click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
 @click.option(
     "--format", type=click.Choice(["markdown", "latex", "csv"]), default="markdown", show_default=True
@@ -41,6 +46,7 @@ def table(
     store: str,
     datasets: tuple[str, ...],
     methods: str | None,
+    ablation: bool,
     protocol: str | None,
     format: Format,
     spread: Spread,
@@ -51,13 +57,17 @@ def table(
     The best number of a column is bold, the second underlined; failed cells are spelled out. CSV holds
     one table: choose it with --dataset and --protocol.
     """
+    from cmbench.report import ablation as ablations
+    from cmbench.report import table as leaderboards
     from cmbench.report.files import writing
     from cmbench.report.groups import select
     from cmbench.report.stored import stored_records
-    from cmbench.report.table import render
 
+    if ablation and methods is not None:
+        raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
     names = [] if methods is None else [name.strip() for name in methods.split(",")]
     chosen = select(stored_records(store), datasets=datasets, methods=names, protocol=protocol)
+    render = ablations.render if ablation else leaderboards.render
     text = render(chosen, format=format, spread=spread)
     if output is None:
         click.echo(text, nl=False)

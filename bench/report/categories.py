@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
-from pathlib import Path
 from textwrap import fill
 from typing import Any
 
@@ -15,29 +14,15 @@ from numpy.typing import NDArray
 
 from cmbench.errors import ReportError
 from cmbench.report.columns import BIMODAL
+from cmbench.report.drawing import FONT_POINTS, STYLE
 from cmbench.report.failures import failures_text
-from cmbench.report.files import writing
 from cmbench.report.fills import FILLS
-from cmbench.report.geometry import FONT_POINTS, GROUP_SHARE, LABEL_ANGLE, Geometry, geometry, shortened
+from cmbench.report.geometry import GROUP_SHARE, LABEL_ANGLE, Geometry, geometry, shortened
 from cmbench.report.groups import Group, Record, only_group, select
 from cmbench.report.settings import Setting, settings
 
 AVERAGE = "average"
 _TASKS = {column.key: column.heading for column in BIMODAL.columns[:2]}
-_UNDATED: Mapping[str, Mapping[str, Any]] = {  # metadata without the time, so that files are reproducible
-    ".pdf": {"CreationDate": None},
-    ".svg": {"Date": None},
-    ".png": {},
-}
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": FONT_POINTS,
-    "axes.linewidth": 0.6,
-    "hatch.linewidth": 0.5,
-    "pdf.fonttype": 42,  # TrueType; publishers refuse Type 3
-    "text.parse_math": False,  # a name with two dollars is no formula
-    "svg.hashsalt": "cmbench",  # element names that do not change between runs
-}
 
 
 def figure(records: Iterable[Record], *, methods: Sequence[str] | None = None) -> Figure:
@@ -67,17 +52,8 @@ def figure(records: Iterable[Record], *, methods: Sequence[str] | None = None) -
         raise ReportError(
             f"{len(bars)} bars per category are too many to tell apart; name at most {len(FILLS)} methods"
         )
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         return _drawn(group, bars, [setting for setting in found if setting.failed])
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write the figure as PDF, SVG or PNG, by the suffix of ``path``; equal figures give equal bytes."""
-    metadata = _UNDATED.get(path.suffix.lower())
-    if metadata is None:
-        raise ReportError(f"cannot write a figure as {path.name!r}; end its name in {', '.join(_UNDATED)}")
-    with writing(path) as beside, mpl.rc_context(_STYLE):
-        figure.savefig(beside, dpi=200, metadata=dict(metadata))
 
 
 def _drawn(group: Group, bars: Sequence[Setting], failed: Sequence[Setting]) -> Figure:

@@ -52,3 +52,5 @@ PUBLISHED = ColumnGroup(
     ),
 )
 """The published values a table has room for; the CSV holds all six."""
+PUBLISHED_BIMODAL = ColumnGroup(PUBLISHED.heading, PUBLISHED.columns[:1])
+"""The same where a table has no all-modal columns."""

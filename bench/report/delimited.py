@@ -1,7 +1,8 @@
-"""A leaderboard as CSV: the numbers at full precision, one row per setting."""
+"""A table as CSV: the numbers at full precision, one row per setting."""
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -21,21 +22,23 @@ def csv_text(group: Group, *, spread: Spread = "seeds") -> str:
     columns, with source and confidence, are there where dataset and features are the paper's.
     """
     published = published_maps(group)
-    rows = [_row(group, setting, published) for setting in settings(group.records, spread=spread)]
+    return csv_of([csv_row(group, setting, published) for setting in settings(group.records, spread=spread)])
+
+
+def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV with a header; the longest row has all the columns, in their order."""
     text = StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=max(map(list, rows), key=len), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
 
 
-def _row(group: Group, setting: Setting, published: Published | None) -> dict[str, Any]:
+def csv_row(group: Group, setting: Setting, published: Published | None) -> dict[str, Any]:
+    """Return the row of a setting, by column; None where there is no number."""
     method = setting.method
     row = {
-        "dataset": group.name,
-        "fingerprint": group.dataset["fingerprint"],
-        "protocol": group.protocol["name"],
-        "protocol_version": group.protocol["version"],
+        **_origin(group),
         "method": method["name"],
         "paper_name": method["paper_name"],
         "label": setting.label,
@@ -49,10 +52,34 @@ def _row(group: Group, setting: Setting, published: Published | None) -> dict[st
         score = setting.score(column.key)
         row[column.key] = None if score is None else score.mean
         row[f"{column.key}_std"] = None if score is None else score.deviation
-    return row if published is None else {**row, **_published(method["paper_name"], published)}
+    return {**row, **_published(method["paper_name"], published)}
 
 
-def _published(name: str, published: Published) -> dict[str, Any]:
+def empty_row(group: Group, name: str, paper_name: str, published: Published | None) -> dict[str, Any]:
+    """Return the row of a method that has no record, with the columns that have a value."""
+    row = {
+        **_origin(group),
+        "method": name,
+        "paper_name": paper_name,
+        "label": paper_name,
+        "status": "not run",
+        "seeds": 0,
+    }
+    return {**row, **_published(paper_name, published)}
+
+
+def _origin(group: Group) -> dict[str, Any]:
+    return {
+        "dataset": group.name,
+        "fingerprint": group.dataset["fingerprint"],
+        "protocol": group.protocol["name"],
+        "protocol_version": group.protocol["version"],
+    }
+
+
+def _published(name: str, published: Published | None) -> dict[str, Any]:
+    if published is None:
+        return {}
     values = {column.key: published.get((name, column.key)) for column in COLUMNS}
     known = [value for value in values.values() if value is not None]
     return {

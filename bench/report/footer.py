@@ -29,14 +29,17 @@ _QUERIES = {
 _TIES = {"expectation": "ties by expectation over all their orders"}
 
 
-def footer(group: Group, settings: Sequence[Setting], published: Iterable[PublishedMap]) -> tuple[str, ...]:
-    """Return the definition of the numbers, a sentence or more per line; without markup."""
+def footer(
+    group: Group, settings: Sequence[Setting], published: Iterable[PublishedMap], *, notes: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Return the definition of the numbers, a sentence or more per line, ``notes`` among them; no markup."""
     lines = (
         _protocol(group.protocol),
         _counts(group),
         _chance(group),
         _seeds(settings),
         _transductive(settings),
+        *notes,
         *_sources(published),
         f"cmbench {cmbench.__version__}; dataset fingerprint {group.dataset['fingerprint']}.",
     )

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, radians, sin
 
-FONT_POINTS = 8.0
+from cmbench.report.drawing import FONT_POINTS
+
 LABEL_ANGLE = 45
 LONGEST_LABEL = 24  # characters; longer names are cut, so that they do not eat the plot
 

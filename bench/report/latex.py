@@ -1,11 +1,10 @@
-"""A leaderboard as LaTeX with booktabs."""
+"""A table as LaTeX with booktabs."""
 
 import re
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from cmbench.report.columns import COLUMNS, GROUPS, PUBLISHED
 from cmbench.report.layout import Row, Table
 from cmbench.report.marks import Mark, printed
 from cmbench.report.settings import Score
@@ -24,7 +23,7 @@ _SPECIAL = {
     "→": r"$\to$",
     "±": r"$\pm$",
     "\u00d7": r"$\times$",
-    "\u2013": "--",
+    "\u2013": r"\textendash{}",
     "…": r"\ldots{}",
 }
 _MARKED = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
@@ -36,9 +35,9 @@ def latex(table: Table) -> str:
 
     Text outside ASCII passes through as UTF-8, which LaTeX reads by itself since 2018.
     """
-    groups = [*GROUPS, PUBLISHED] if table.has_published else GROUPS
-    cells = [_cells(row, table.has_published) for row in table.rows]
-    return _template().render(table=table, groups=groups, rows=cells)
+    groups = [*table.groups, *([table.published] if table.published else ())]
+    sections = [(section.heading, [_cells(row, table) for row in section.rows]) for section in table.sections]
+    return _template().render(table=table, groups=groups, sections=sections)
 
 
 def escaped(text: str) -> str:
@@ -46,8 +45,11 @@ def escaped(text: str) -> str:
 
     >>> print(escaped("50% of n_components"))
     50\% of n\_components
+    >>> print(escaped("cmbench run --methods cca"))
+    cmbench run -{}-methods cca
     """
-    return "".join(_SPECIAL.get(character, character) for character in text)
+    shown = "".join(_SPECIAL.get(character, character) for character in text)
+    return re.sub("-(?=-)", "-{}", shown)  # two hyphens in a row would become a dash
 
 
 @cache
@@ -71,16 +73,16 @@ def _template() -> Template:
     return environment.get_template("table.tex.j2")
 
 
-def _cells(row: Row, has_published: bool) -> list[str]:
-    values = [row.published.get(column.key) for column in PUBLISHED.columns] if has_published else []
+def _cells(row: Row, table: Table) -> list[str]:
+    values = [row.published.get(column.key) for column in table.published_columns]
     published = [_MISSING if value is None else printed(value.map) for value in values]
-    return [escaped(row.label), *_measured(row), *published]
+    return [escaped(row.label), *_measured(row, table), *published]
 
 
-def _measured(row: Row) -> list[str]:
+def _measured(row: Row, table: Table) -> list[str]:
     if row.failure:
-        return [rf"\multicolumn{{{len(COLUMNS)}}}{{l}}{{\emph{{{escaped(row.failure)}}}}}"]
-    return [_score(row.scores[column.key], row.marks[column.key]) for column in COLUMNS]
+        return [rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\emph{{{escaped(row.failure)}}}}}"]
+    return [_score(row.scores[column.key], row.marks[column.key]) for column in table.columns]
 
 
 def _score(score: Score | None, mark: Mark) -> str:

@@ -1,11 +1,12 @@
-"""A leaderboard before it has a format: title, rows, marks and footer."""
+"""A table before it has a format: title, columns, rows, marks and footer."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from cmbench.report.columns import COLUMNS, PUBLISHED
+from cmbench.report.columns import COLUMNS, GROUPS, PUBLISHED, Column, ColumnGroup
 from cmbench.report.failures import failures_text
 from cmbench.report.footer import footer
 from cmbench.report.groups import Record, only_group
@@ -29,33 +30,65 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Section:
+    """Rows whose numbers are marked among themselves, under a heading, which may be empty."""
+
+    heading: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
 class Table:
-    """One leaderboard. ``has_published``: dataset and features are the paper's, so its values are shown."""
+    """One table. ``groups``: the columns measured; ``published``: that of the paper's values, if shown."""
 
     title: str
     subtitle: str
-    rows: tuple[Row, ...]
+    groups: tuple[ColumnGroup, ...]
+    published: ColumnGroup | None
+    sections: tuple[Section, ...]
     footer: tuple[str, ...]
-    has_published: bool
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns measured."""
+        return tuple(column for group in self.groups for column in group.columns)
+
+    @property
+    def published_columns(self) -> tuple[Column, ...]:
+        """The columns of published values; none where they may not be shown."""
+        return self.published.columns if self.published else ()
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of all sections."""
+        return tuple(chain.from_iterable(section.rows for section in self.sections))
 
 
 def table(records: Iterable[Record], *, spread: Spread = "seeds") -> Table:
-    """Return the one table of these records; several datasets or protocols raise ``ReportError``."""
+    """Return the leaderboard of these records; several datasets or protocols raise ``ReportError``."""
     group = only_group(records)
     found = settings(group.records, spread=spread)
     published = published_maps(group)
-    rows = _rows(found, published or {})
-    shown = [
+    rows = chain.from_iterable(rows_by_setting(found, published or {}))
+    sections = (Section("", tuple(rows)),)
+    shown = None if published is None else PUBLISHED
+    lines = footer(group, found, shown_values(sections, shown))
+    return Table(group.title, subtitle(group.dataset), GROUPS, shown, sections, lines)
+
+
+def shown_values(sections: Iterable[Section], published: ColumnGroup | None) -> list[PublishedMap]:
+    """Return the published values that stand in these columns, row by row."""
+    columns = published.columns if published else ()
+    return [
         row.published[column.key]
-        for row in rows
-        for column in PUBLISHED.columns
+        for section in sections
+        for row in section.rows
+        for column in columns
         if column.key in row.published
     ]
-    lines = footer(group, found, shown)
-    return Table(group.title, _subtitle(group.dataset), rows, lines, published is not None)
 
 
-def _subtitle(dataset: Mapping[str, Any]) -> str:
+def subtitle(dataset: Mapping[str, Any]) -> str:
     """Return features, sizes and number of categories of a dataset, as one sentence."""
     sizes = dataset["sizes"]
     return (
@@ -71,17 +104,20 @@ def _feature(dataset: Mapping[str, Any], side: str) -> str:
     return feature if re.search(rf"\b{dimension}\b", feature) else f"{dimension} {feature}"
 
 
-def _rows(found: Sequence[Setting], published: Published) -> tuple[Row, ...]:
+def rows_by_setting(found: Sequence[Setting], published: Published) -> list[list[Row]]:
+    """Return the rows of each setting, one or two, with the marks of numbers among all of them."""
     by_column = {column.key: marks([setting.score(column.key) for setting in found]) for column in COLUMNS}
     rows = []
     for at, setting in enumerate(found):
-        name = setting.method["paper_name"]
-        known = {
-            column.key: published[name, column.key] for column in COLUMNS if (name, column.key) in published
-        }
         own_marks = {key: marks_of_column[at] for key, marks_of_column in by_column.items()}
-        rows += _rows_of(setting, own_marks, known)
-    return tuple(rows)
+        known = published_of(setting.method["paper_name"], published)
+        rows.append(_rows_of(setting, own_marks, known))
+    return rows
+
+
+def published_of(name: str, published: Published) -> dict[str, PublishedMap]:
+    """Return what is published of the method of that paper name, by column key."""
+    return {column.key: published[name, column.key] for column in COLUMNS if (name, column.key) in published}
 
 
 def _rows_of(setting: Setting, own_marks: Mapping[str, Mark], known: Mapping[str, PublishedMap]) -> list[Row]:

@@ -1,11 +1,10 @@
-"""A leaderboard as Markdown."""
+"""A table as Markdown."""
 
 import re
 
 from tabulate import tabulate
 
-from cmbench.report.columns import COLUMNS, PUBLISHED
-from cmbench.report.layout import Row, Table
+from cmbench.report.layout import Row, Section, Table
 from cmbench.report.marks import Mark, printed
 from cmbench.report.settings import Score
 
@@ -14,31 +13,37 @@ _MARKED = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
 
 
 def markdown(table: Table) -> str:
-    """Return the table as Markdown: heading, description, pipe table, and the footer as a list."""
-    columns = [*COLUMNS, *(PUBLISHED.columns if table.has_published else ())]
+    """Return the table as Markdown: heading, description, pipe tables, and the footer as a list."""
+    grids = "\n\n".join(_grid(section, table) for section in table.sections)
+    notes = "\n".join(f"- {_escaped(line)}" for line in table.footer)
+    return f"### {_escaped(table.title)}\n\n{_escaped(table.subtitle)}\n\n{grids}\n\n{notes}\n"
+
+
+def _grid(section: Section, table: Table) -> str:
+    columns = [*table.columns, *table.published_columns]
     grid = tabulate(
-        [_cells(row, table.has_published) for row in table.rows],
+        [_cells(row, table) for row in section.rows],
         headers=["Method", *(column.alone for column in columns)],
         tablefmt="pipe",
         colalign=["left"] * (len(columns) + 1),
         disable_numparse=True,
     )
-    notes = "\n".join(f"- {_escaped(line)}" for line in table.footer)
-    return f"### {_escaped(table.title)}\n\n{_escaped(table.subtitle)}\n\n{grid}\n\n{notes}\n"
+    return f"#### {_escaped(section.heading)}\n\n{grid}" if section.heading else grid
 
 
-def _cells(row: Row, has_published: bool) -> list[str]:
-    scores = [_failure(row.failure, at) for at in range(len(COLUMNS))] if row.failure else _scores(row)
-    return [_escaped(row.label), *scores, *(_published(row) if has_published else ())]
+def _cells(row: Row, table: Table) -> list[str]:
+    return [_escaped(row.label), *_measured(row, table), *_published(row, table)]
+
+
+def _measured(row: Row, table: Table) -> list[str]:
+    if row.failure:
+        return [_failure(row.failure, at) for at in range(len(table.columns))]
+    return [_score(row.scores[column.key], row.marks[column.key]) for column in table.columns]
 
 
 def _failure(text: str, at: int) -> str:
     """Spell the failure out in the first column and leave the others empty: a pipe table has no spans."""
     return f"*{_escaped(text)}*" if at == 0 else ""
-
-
-def _scores(row: Row) -> list[str]:
-    return [_score(row.scores[column.key], row.marks[column.key]) for column in COLUMNS]
 
 
 def _score(score: Score | None, mark: Mark) -> str:
@@ -48,8 +53,8 @@ def _score(score: Score | None, mark: Mark) -> str:
     return _MARKED[mark].format(printed(score.mean)) + spread
 
 
-def _published(row: Row) -> list[str]:
-    values = [row.published.get(column.key) for column in PUBLISHED.columns]
+def _published(row: Row, table: Table) -> list[str]:
+    values = [row.published.get(column.key) for column in table.published_columns]
     return [_MISSING if value is None else printed(value.map) for value in values]
 
 

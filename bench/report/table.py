@@ -7,7 +7,7 @@ from cmbench.errors import ReportError
 from cmbench.report.delimited import csv_text
 from cmbench.report.groups import Record, groups, only_group
 from cmbench.report.latex import latex
-from cmbench.report.layout import table
+from cmbench.report.layout import Table, table
 from cmbench.report.markdown import markdown
 from cmbench.report.settings import Spread
 
@@ -29,6 +29,11 @@ def render(records: Iterable[Record], *, format: Format = "markdown", spread: Sp
     records = list(records)
     if format == "csv" or not records:
         return csv_text(only_group(records), spread=spread)
+    return written([table(group.records, spread=spread) for group in groups(records)], format)
+
+
+def written(tables: Iterable[Table], format: Format) -> str:
+    """Return tables as Markdown or LaTeX, one after the other; other formats raise ``ReportError``."""
     if format not in _TEXTS:
         raise ReportError(f"unknown table format {format!r}; use markdown, latex or csv")
-    return "\n".join(_TEXTS[format](table(group.records, spread=spread)) for group in groups(records))
+    return "\n".join(_TEXTS[format](each) for each in tables)

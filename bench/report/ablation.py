@@ -1,0 +1,172 @@
+"""The ablations of CM-GANs in the layout of its paper: Tables IV, V and VI."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from cmbench.errors import ReportError
+from cmbench.report.columns import BIMODAL, COLUMNS, PUBLISHED_BIMODAL
+from cmbench.report.delimited import csv_of, csv_row, empty_row
+from cmbench.report.footer import footer
+from cmbench.report.groups import Group, Record, groups, only_group
+from cmbench.report.layout import (
+    Row,
+    Section,
+    Table,
+    published_of,
+    rows_by_setting,
+    shown_values,
+    subtitle,
+)
+from cmbench.report.published import Published, published_maps
+from cmbench.report.settings import Setting, Spread, settings
+from cmbench.report.table import Format, written
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method of these tables: its name, its name in the paper, and the parameters it fixes."""
+
+    name: str
+    paper_name: str
+    fixed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A table of the paper (arXiv 1710.05106): its number, what it is about, and its rows."""
+
+    number: str
+    subject: str
+    variants: tuple[Variant, ...]
+
+
+FULL = Variant("cmgans", "CM-GANs")
+ABLATIONS = (
+    Ablation(
+        "IV",
+        "weight sharing (ws) and semantic constraint (sc)",
+        (
+            Variant("cmgans-none", "CM-GANs without ws&sc", ("tie", "w_semantic")),
+            Variant("cmgans-ws", "CM-GANs with ws", ("tie", "w_semantic")),
+            Variant("cmgans-sc", "CM-GANs with sc", ("tie",)),
+            FULL,
+        ),
+    ),
+    Ablation(
+        "V",
+        "inter-modality discriminators alone",
+        (Variant("cmgans-inter", "CM-GANs only inter", ("w_intra", "w_reconstruction")), FULL),
+    ),
+    Ablation(
+        "VI",
+        "reconstruction error in place of the adversary",
+        (Variant("cmgans-cae", "CM-GANs-CAE", ("w_inter", "w_intra", "w_reconstruction")), FULL),
+    ),
+)
+VARIANTS = {variant.name: variant for ablation in ABLATIONS for variant in ablation.variants}
+
+
+def render(records: Iterable[Record], *, format: Format = "markdown", spread: Spread = "seeds") -> str:
+    """Return Tables IV to VI from the records of CM-GANs and its ablations among these, as text.
+
+    One block per dataset fingerprint and protocol, with the bi-modal columns; a method without a record
+    has a row of dashes, and the footer says which command runs it. In each of the three the best number
+    is bold; all else is as in ``cmbench.report.table.render``. As CSV, the three are one
+    table with a column ``table``. Without a record of the six methods there is a ``ReportError``.
+    """
+    chosen = [record for record in records if record["method"]["name"] in VARIANTS]
+    if not chosen:
+        raise ReportError(
+            "there are no records of CM-GANs or its ablations; run "
+            f"'cmbench run --methods {','.join(VARIANTS)}' first, or choose another dataset or protocol"
+        )
+    if format == "csv":
+        return csv_of(_csv_rows(only_group(chosen), spread))
+    return written([_table(group, spread) for group in groups(chosen)], format)
+
+
+def _table(group: Group, spread: Spread) -> Table:
+    found = settings(group.records, spread=spread)
+    published = published_maps(group)
+    shown = None if published is None else PUBLISHED_BIMODAL
+    sections = tuple(_section(ablation, found, published or {}) for ablation in ABLATIONS)
+    notes = [*_unlike(found), *_missing(found)]
+    return Table(
+        f"Ablations of CM-GANs, {group.title}",
+        f"{subtitle(group.dataset)} Tables are numbered as in arXiv 1710.05106.",
+        (BIMODAL,),
+        shown,
+        sections,
+        footer(group, found, shown_values(sections, shown), notes=notes),
+    )
+
+
+def _section(ablation: Ablation, found: Sequence[Setting], published: Published) -> Section:
+    """Return the rows of one table in its order; of a few rows, second best is no distinction."""
+    own = [setting for variant in ablation.variants for setting in _settings_of(variant, found)]
+    made: dict[str, list[Row]] = {}
+    for setting, rows in zip(own, rows_by_setting(own, published), strict=True):
+        made.setdefault(setting.method["name"], []).extend(map(_without_second, rows))
+    listed = [made.get(each.name) or [_empty_row(each, published)] for each in ablation.variants]
+    return Section(f"Table {ablation.number}: {ablation.subject}", tuple(chain.from_iterable(listed)))
+
+
+def _without_second(row: Row) -> Row:
+    return replace(row, marks={key: "" if mark == "second" else mark for key, mark in row.marks.items()})
+
+
+def _empty_row(variant: Variant, published: Published) -> Row:
+    keys = [column.key for column in COLUMNS]
+    known = published_of(variant.paper_name, published)
+    return Row(variant.paper_name, dict.fromkeys(keys), dict.fromkeys(keys, ""), None, known)
+
+
+def _csv_rows(group: Group, spread: Spread) -> list[dict[str, Any]]:
+    found = settings(group.records, spread=spread)
+    published = published_maps(group)
+    rows = []
+    for ablation in ABLATIONS:
+        for variant in ablation.variants:
+            made = [csv_row(group, setting, published) for setting in _settings_of(variant, found)]
+            made = made or [empty_row(group, variant.name, variant.paper_name, published)]
+            rows += [{"table": ablation.number, **row} for row in made]
+    return rows
+
+
+def _settings_of(variant: Variant, found: Sequence[Setting]) -> list[Setting]:
+    return [setting for setting in found if setting.method["name"] == variant.name]
+
+
+def _missing(found: Sequence[Setting]) -> list[str]:
+    """Return a line that names the methods without a record and the command that runs them."""
+    names = {setting.method["name"] for setting in found}
+    missing = [variant for variant in VARIANTS.values() if variant.name not in names]
+    if not missing:
+        return []
+    labels = ", ".join(variant.paper_name for variant in missing)
+    command = f"cmbench run --methods {','.join(variant.name for variant in missing)}"
+    return [
+        f"No record of {labels}: '{command}' runs them, with --dataset, --protocol, --seeds and --set as "
+        "for the others."
+    ]
+
+
+def _unlike(found: Sequence[Setting]) -> list[str]:
+    """Return a line on the parameters in which rows differ, besides those an ablation is about."""
+    differing = []
+    for name in dict.fromkeys(chain.from_iterable(setting.traits for setting in found)):
+        labels = _labels_by_value(name, found)
+        if len(labels) > 1:
+            differing += [f"{name}={value} for {', '.join(rows)}" for value, rows in labels.items()]
+    return [f"Rows differ in more than what is ablated: {'; '.join(differing)}."] if differing else []
+
+
+def _labels_by_value(name: str, found: Sequence[Setting]) -> dict[str, list[str]]:
+    """Return the settings that have each value of a parameter, but for those whose method fixes it."""
+    labels: dict[str, list[str]] = {}
+    for setting in found:
+        if name in setting.traits and name not in VARIANTS[setting.method["name"]].fixed:
+            labels.setdefault(str(setting.traits[name]), []).append(setting.label)
+    return labels

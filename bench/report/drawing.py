@@ -1,0 +1,36 @@
+"""How all figures look, and how they become files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from cmbench.errors import ReportError
+from cmbench.report.files import writing
+
+FONT_POINTS = 8.0
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": FONT_POINTS,
+    "axes.linewidth": 0.6,
+    "hatch.linewidth": 0.5,
+    "pdf.fonttype": 42,  # TrueType; publishers refuse Type 3
+    "text.parse_math": False,  # a name with two dollars is no formula
+    "svg.hashsalt": "cmbench",  # element names that do not change between runs
+}
+_UNDATED: Mapping[str, Mapping[str, Any]] = {  # metadata without the time, so that files are reproducible
+    ".pdf": {"CreationDate": None},
+    ".svg": {"Date": None},
+    ".png": {},
+}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure as PDF, SVG or PNG, by the suffix of ``path``; equal figures give equal bytes."""
+    metadata = _UNDATED.get(path.suffix.lower())
+    if metadata is None:
+        raise ReportError(f"cannot write a figure as {path.name!r}; end its name in {', '.join(_UNDATED)}")
+    with writing(path) as beside, mpl.rc_context(STYLE):
+        figure.savefig(beside, dpi=200, metadata=dict(metadata))

@@ -1,0 +1,186 @@
+"""The curves of a training by iteration: losses, accuracies, norms of gradients, and MAP on validation."""
+
+from collections.abc import Iterable, Sequence
+from math import ceil
+from textwrap import fill
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from cmbench.errors import ReportError
+from cmbench.report.curves import ITERATION, Training, fates, one_setting
+from cmbench.report.drawing import FONT_POINTS, STYLE
+from cmbench.report.groups import Group
+from cmbench.report.panels import Line, Panel, panels
+from cmbench.report.settings import Setting
+
+_WIDTH = 3.5  # inches, a column of a journal
+_PLOT, _LINE, _GAP, _EDGES = 0.85, 0.145, 0.13, 0.4  # inches of height
+_CHARACTERS = 54  # that fit on a line across the figure
+_LEGEND_POINTS = FONT_POINTS - 1
+_LEGEND_CHARACTERS = 50  # that fit on a line of a legend
+_ENTRY_CHARACTERS = 5  # what the key of an entry and the space after it take of them
+_AXIS_CHARACTERS = 14  # that fit along an axis
+_LINE_WIDTH, _THIN_LINE_WIDTH = 1.1, 0.6
+_KEPT: dict[str, Any] = {"color": "0.4", "linestyle": (0, (4, 2))}
+_KEPT_LABEL = "state kept"
+
+
+def figure(trainings: Iterable[Training]) -> Figure:
+    """Return a figure of the curves of one setting: a panel for each kind, as wide as a journal's column.
+
+    The seeds of the setting lie over each other, a curve in the same colour for all. Vertical lines mark
+    the iterations whose state was kept. What was not measured at a point is left out, and so are zeros on
+    a logarithmic axis; records without curves are named below the panels.
+
+    Raises
+    ------
+    ReportError
+        No record, records of more than one setting, or none that has curves.
+    """
+    made = list(trainings)
+    setting, group = one_setting([training.record for training in made])
+    drawn = [training for training in made if training.names]
+    missing = fates([training for training in made if not training.names])
+    if not drawn:
+        raise ReportError(f"{setting.label} on {group.name} has no training curves ({missing})")
+    note = fill(f"Not drawn: {missing}", _CHARACTERS) if missing else ""
+    with mpl.rc_context(STYLE):
+        return _drawn(drawn, _title(setting, group, drawn), note)
+
+
+def _title(setting: Setting, group: Group, trainings: Sequence[Training]) -> str:
+    seeds = [str(training.record["seed"]) for training in trainings if training.record["seed"] is not None]
+    counted = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}" if seeds else ""
+    parts = [setting.label, f"{group.name} ({group.dataset['fingerprint'][:8]})", counted]
+    return fill(", ".join(filter(None, parts)), _CHARACTERS)
+
+
+def _drawn(trainings: Sequence[Training], title: str, note: str) -> Figure:
+    shown = panels({name for training in trainings for name in training.names})
+    with_kept = any(training.kept is not None for training in trainings)
+    legends = [
+        [*_folded(panel.labels), *([_KEPT_LABEL] if with_kept and at == 0 else [])]
+        for at, panel in enumerate(shown)
+    ]
+    drawing = Figure(figsize=(_WIDTH, _height(legends, title, note)), layout="constrained")
+    places: list[Axes] = drawing.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0].tolist()
+    for place, panel, legend in zip(places, shown, legends, strict=True):
+        _draw_curves(place, panel, trainings)
+        _draw_axes(place, panel)
+        _draw_kept(place, trainings)
+        _draw_legend(place, panel, legend)
+    places[-1].set_xlabel(ITERATION if all(ITERATION in each.curves for each in trainings) else "point")
+    drawing.align_ylabels()
+    drawing.suptitle(title, fontsize=FONT_POINTS, color="0.35")
+    if note:
+        drawing.supxlabel(note, fontsize=FONT_POINTS)
+    return drawing
+
+
+def _draw_curves(place: Axes, panel: Panel, trainings: Sequence[Training]) -> None:
+    for training in trainings:
+        for line in panel.lines:
+            if line.name in training.names:
+                _draw_curve(place, line, training, _line_width(trainings))
+
+
+def _draw_curve(place: Axes, line: Line, training: Training, width: float) -> None:
+    values = training.curves[line.name]
+    measured = np.isfinite(values)
+    marker = "." if measured.sum() == 1 else ""  # a line through one point is not seen
+    place.plot(training.steps[measured], values[measured], linewidth=width, marker=marker, **_look(line))
+
+
+def _draw_kept(place: Axes, trainings: Sequence[Training]) -> None:
+    for training in trainings:
+        if training.kept is not None:
+            place.axvline(training.kept, linewidth=_line_width(trainings), zorder=1, **_KEPT)
+
+
+def _line_width(trainings: Sequence[Training]) -> float:
+    return _LINE_WIDTH if len(trainings) == 1 else _THIN_LINE_WIDTH
+
+
+def _look(line: Line) -> dict[str, Any]:
+    return {"color": line.colour, "linestyle": line.style}
+
+
+def _draw_axes(place: Axes, panel: Panel) -> None:
+    if panel.kind.scale == "log":
+        _scale_logarithmically(place)
+    if panel.kind.limits:
+        place.set_ylim(*panel.kind.limits)
+    place.set_ylabel(fill(panel.kind.label, _AXIS_CHARACTERS))
+    place.grid(axis="y", color="0.9", linewidth=0.5)
+    place.tick_params(length=2, pad=2)
+    place.spines[["top", "right"]].set_visible(False)
+
+
+def _scale_logarithmically(place: Axes) -> None:
+    """Make the axis logarithmic, if there is a positive value, with a few plain numbers along it."""
+    drawn = np.concatenate([np.asarray(curve.get_ydata(), dtype=np.float64) for curve in place.lines])
+    positive = drawn[drawn > 0]
+    if not positive.size:
+        return
+    place.set_yscale("log", nonpositive="mask")
+    place.yaxis.set_major_locator(_ticks(positive.max() / positive.min()))
+    place.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    place.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _ticks(ratio: float) -> Locator:
+    """Return ticks for a logarithmic axis on which the highest value is ``ratio`` times the lowest.
+
+    Powers of ten stand too far apart for two decades, and 1, 2, 5 for less than one of their steps.
+    """
+    if ratio < 5:
+        return MaxNLocator(4)
+    return LogLocator(subs=(1, 2, 5) if ratio < 100 else (1,))
+
+
+def _draw_legend(place: Axes, panel: Panel, labels: Sequence[str]) -> None:
+    """Draw the legend above the axes, where it hides no curve."""
+    looks = [*(_look(line) for line in panel.lines if line.label), _KEPT]
+    if labels:
+        place.legend(
+            [Line2D([], [], linewidth=_LINE_WIDTH, **look) for look in looks[: len(labels)]],
+            labels,
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            borderaxespad=0.1,
+            ncols=_legend_columns(labels),
+            frameon=False,
+            fontsize=_LEGEND_POINTS,
+            handlelength=1.7,
+            handletextpad=0.4,
+            columnspacing=0.8,
+            labelspacing=0.2,
+        )
+
+
+def _folded(labels: Sequence[str]) -> list[str]:
+    return [fill(label, _LEGEND_CHARACTERS - _ENTRY_CHARACTERS) for label in labels]
+
+
+def _legend_columns(labels: Sequence[str]) -> int:
+    return ceil(len(labels) / _legend_lines(labels))
+
+
+def _legend_lines(labels: Sequence[str]) -> int:
+    """Return the lines of a legend whose columns are as wide as its longest entry."""
+    if not labels:
+        return 0
+    return ceil(len(labels) / max(1, _LEGEND_CHARACTERS // (max(map(len, labels)) + _ENTRY_CHARACTERS)))
+
+
+def _height(legends: Sequence[Sequence[str]], title: str, note: str) -> float:
+    """Return inches that leave each panel the same height, whatever stands around it."""
+    lines = sum(map(_legend_lines, legends))
+    lines += sum(text.count("\n") + 1 for text in (title, note) if text)
+    return len(legends) * (_PLOT + _GAP) + lines * _LINE + _EDGES
