@@ -149,6 +149,7 @@ def _method(cell: Cell) -> dict[str, Any]:
         "code_version": cell.code_version,
         "origin": cell.entry.origin,
         "parameters": dict(cell.parameters),
+        "practical": list(method.practical),
     }
 
 

@@ -66,11 +66,6 @@ class CMGANs(AdversarialMethod):
     learning_rate, beta1, beta2, weight_decay, halve_every, batch_size, joint_optimizer
         (A12) One Adam for each network, its rate halved every ``halve_every`` epochs, as released;
         or one on the sum of both generators' losses.
-    dropout : float
-        Share of the inputs of both encoder layers that is dropped in training; not in the paper.
-    averaging : float
-        Decay, per round, of a moving average of both generators, which then is what is evaluated and
-        kept; 0 keeps the generators themselves. Not in the paper; usual for GANs since.
     update_order : "discriminators-first" or "generators-first"
         (A13) In each round.
     epochs : int
@@ -178,8 +173,6 @@ class CMGANs(AdversarialMethod):
         beta1: float = 0.5,
         beta2: float = 0.999,
         weight_decay: float = 0.0,
-        dropout: float = 0.0,
-        averaging: float = 0.0,
         halve_every: int = 100,
         batch_size: int = 64,
         joint_optimizer: bool = False,
@@ -223,8 +216,6 @@ class CMGANs(AdversarialMethod):
         self.beta1 = beta1
         self.beta2 = beta2
         self.weight_decay = weight_decay
-        self.dropout = dropout
-        self.averaging = averaging
         self.halve_every = halve_every
         self.batch_size = batch_size
         self.joint_optimizer = joint_optimizer

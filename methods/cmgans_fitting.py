@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
 from cmbench.datasets.contract import Split
 from cmbench.evaluator import bimodal_map
 from cmbench.methods.cmgans_objective import Batch, Views
 from cmbench.methods.cmgans_parameters import Settings
 from cmbench.methods.cmgans_updates import Updates
-from cmbench.methods.cross_modal_networks import (
-    MODALITIES,
-    Generator,
-    Modality,
-    Networks,
-    build_networks,
-    stream_seed,
-)
+from cmbench.methods.cross_modal_networks import MODALITIES, Modality, Networks, build_networks
 from cmbench.methods.generator_map import GeneratorMap, Scalings
 from cmbench.methods.label_code import checked_classes
 from cmbench.methods.pair_sampler import Draw, Index, PairSampler
@@ -79,18 +70,14 @@ class Fitting:
         )
         self.networks = self._networks(train)
         self.updates = Updates(self.networks, settings.objective, settings.optimisation, self.place.autocast)
-        self.average = moving_average(self.networks.generators, settings.schedule.averaging)
 
     def training(self) -> Training[Draw]:
         """Return the training of these networks, not yet begun."""
         schedule = self.settings.schedule
-        modules = dict(self.networks.modules())
-        if self.average is not None:
-            modules["average"] = self.average
         task = Task(
             name=self.settings.name,
-            modules=modules,
-            kept={str(name): module for name, module in self.evaluated().items()},
+            modules=dict(self.networks.modules()),
+            kept={str(name): module for name, module in self.networks.generators.items()},
             optimizers=self.updates.optimizers,
             items=self.draws,
             rounds=self.sampler.rounds,
@@ -100,8 +87,7 @@ class Fitting:
         return Training(task, Length(schedule.epochs, schedule.eval_every, schedule.patience))
 
     def draws(self, epoch: int) -> Iterator[Draw]:
-        """Set the learning rate and the dropout of an epoch, and return the pairs of its rounds."""
-        torch.manual_seed(stream_seed(self.settings.random_state, f"dropout {epoch}"))
+        """Set the learning rate of an epoch and return the pairs of its rounds."""
         self.updates.set_rate(self.settings.optimisation.rate(epoch))
         batches = 1 + self.settings.optimisation.generator_steps if self.settings.schedule.resample else 1
         return self.sampler.epoch(epoch, batches=batches)
@@ -112,17 +98,7 @@ class Fitting:
         if not self.settings.schedule.resample:
             batches *= 1 + self.settings.optimisation.generator_steps
         strangers = self.pairs.views(draw.others) if self.networks.inter else {}
-        watched = self.updates.round(batches, strangers, norms=norms)
-        if self.average is not None:
-            self.average.update_parameters(nn.ModuleList(self.networks.generators.values()))
-        return watched
-
-    def evaluated(self) -> dict[Modality, Generator]:
-        """Return the generators that are evaluated and kept: themselves, or their moving averages."""
-        if self.average is None:
-            return self.networks.generators
-        averages = cast(Iterable[Generator], self.average.module)
-        return dict(zip(self.networks.generators, averages, strict=True))
+        return self.updates.round(batches, strangers, norms=norms)
 
     def validation_map(self) -> float:
         """Return the mean of the two bi-modal MAPs of the validation pairs, as the networks are now.
@@ -140,9 +116,8 @@ class Fitting:
 
         ``every`` n-th training row gives the statistics where representations are standardised.
         """
-        generators = self.evaluated()
         images, texts = (
-            GeneratorMap(generators[name], self.scalings[name], self.settings.representation)
+            GeneratorMap(self.networks.generators[name], self.scalings[name], self.settings.representation)
             for name in MODALITIES
         )
         if self.settings.post == "none":
@@ -161,12 +136,3 @@ class Fitting:
         for _, module in networks.modules():
             module.to(self.place.device).train()
         return networks
-
-
-def moving_average(generators: dict[Modality, Generator], decay: float) -> AveragedModel | None:
-    """Return an exponential moving average of weights and running statistics, or None for a decay of 0."""
-    if not decay:
-        return None
-    together = nn.ModuleList(generators.values())  # in one, so that what they share stays shared
-    blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(together, multi_avg_fn=blend, use_buffers=True)

@@ -7,8 +7,6 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
-import torch
-
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluator import bimodal_map
@@ -47,7 +45,7 @@ class AdversarialMethod(MappedMethod):
         check_training_pairs(train)
         check_training_pairs(validation)
         scalings = learned_scalings(train, settings.preprocessing)
-        with cpu_threads(self.threads) as self.threads_, torch.random.fork_rng():
+        with cpu_threads(self.threads) as self.threads_:
             fitting = Fitting(settings, train, validation, scalings)
             training = fitting.training()
             training.run(self._checkpoint(train, validation))
@@ -85,7 +83,7 @@ class AdversarialMethod(MappedMethod):
         return Checkpoint(path, seconds=self.checkpoint_seconds)
 
     def _keep(self, fitting: Fitting, training: Training[Draw]) -> None:
-        for generator in fitting.evaluated().values():
+        for generator in fitting.networks.generators.values():
             generator.cpu().eval()
         self.image_map_, self.text_map_ = fitting.maps()
         self.curves_ = training.curves.curves()

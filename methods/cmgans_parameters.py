@@ -51,8 +51,6 @@ CONSTRAINTS: Constraints = {
     "beta1": Number(0, 1),
     "beta2": Number(0, 1),
     "weight_decay": Number(0),
-    "dropout": Number(0, 0.9),
-    "averaging": Number(0, 0.9999),
     "halve_every": Count(1),
     "batch_size": Count(2),
     "joint_optimizer": Words(True, False),
@@ -87,7 +85,6 @@ class Schedule:
     batch_size: int = 64
     resample: bool = True
     sampler: Literal["classes", "uniform"] = "classes"
-    averaging: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ class Architecture:
     tie: Literal["tied", "init_only", "none"] = "tied"
     shared_norm: Literal["affine", "none", "all"] = "affine"
     head: Literal["shared", "separate"] = "shared"
-    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,16 +60,15 @@ class Generator(nn.Module):
     """Encoder of one modality, with its decoder and class head where they are wanted."""
 
     def __init__(
-        self, encoder: tuple[Block, Block], decoder: nn.Module | None, head: nn.Module | None, dropout: float
+        self, first: Block, second: Block, decoder: nn.Module | None, head: nn.Module | None
     ) -> None:
         super().__init__()
-        self.first, self.second = encoder
+        self.first, self.second = first, second
         self.decoder, self.head = decoder, head
-        self.dropout = nn.Dropout(dropout)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Map features (n, d) to the common representation (n, embedding)."""
-        common: Tensor = self.second(self.dropout(self.first(self.dropout(rows))))
+        common: Tensor = self.second(self.first(rows))
         return common
 
 
@@ -166,12 +164,8 @@ def activation(architecture: Architecture) -> nn.Module:
 
 def stream(seed: int, name: str) -> torch.Generator:
     """Return the random numbers that belong to ``name`` under ``seed``."""
-    return torch.Generator().manual_seed(stream_seed(seed, name))
-
-
-def stream_seed(seed: int, name: str) -> int:
-    """Return the seed of the random numbers that belong to ``name`` under ``seed``."""
-    return int.from_bytes(sha256(f"{seed} {name}".encode()).digest()[:7], "big")
+    digest = sha256(f"{seed} {name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 def _generator(
@@ -182,13 +176,10 @@ def _generator(
     second = stream(seed, f"second {name}" if architecture.tie == "none" else "second")
     head = stream(seed, "head image" if architecture.head == "shared" else f"head {name}")
     return Generator(
-        (
-            Block(linear(width, hidden, first), architecture, first),
-            Block(linear(hidden, e, second), architecture, second),
-        ),
+        Block(linear(width, hidden, first), architecture, first),
+        Block(linear(hidden, e, second), architecture, second),
         _decoder(width, architecture, decoder) if parts.decoder else None,
         linear(e, n_classes, head) if parts.head else None,
-        architecture.dropout,
     )
 
 

@@ -196,8 +196,6 @@ CHOICES = {  # by ambiguity of the paper
     "A16": {"batch_norm": "joined"},
     "weights": {"w_intra": 0.1},
     "clip": {"gradient_clip": 0.01},
-    "dropout": {"dropout": 0.3},
-    "averaging": {"averaging": 0.9},
     "scaling": {"preprocessing": "rownorm"},
 }
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from cmbench.errors import MethodError
+from cmbench.evaluator import bimodal_map
 from cmbench.methods.best_state import BestState
 from cmbench.methods.cmgans import CMGANs
 from cmbench.methods.cmgans_release import CMGANsRelease
@@ -195,6 +196,16 @@ def test_threads_are_recorded_and_given_back(toy, monkeypatch):
     with pytest.raises(KilledError), cpu_threads(before + 1):
         raise KilledError
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("post", ["none", "zscore_train"])
+def test_the_state_is_chosen_by_the_representations_that_are_given_out(toy, post):
+    method = CMGANs(**BRIEF, post=post).fit(toy.train, toy.validation)
+    images = method.transform_images(toy.validation.images)
+    texts = method.transform_texts(toy.validation.texts)
+    score = bimodal_map(images, texts, toy.validation.labels)
+    assert max(method.curves_["validation_map"]) == pytest.approx(score)
+    assert method.validation_map_ == pytest.approx(score)
 
 
 def test_a_recorder_names_the_first_scalar_that_is_not_finite():

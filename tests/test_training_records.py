@@ -9,6 +9,7 @@ import cmbench
 from cmbench.child import training_curves
 from cmbench.errors import MethodError
 from cmbench.methods.cmgans import CMGANs
+from cmbench.report.settings import settings
 from cmbench.store import Store
 
 INTERRUPTED = str(Path(__file__).parent / "plugins" / "interrupted.py")
@@ -98,3 +99,12 @@ def test_a_method_without_curves_has_none():
 def test_curves_that_are_none_are_refused(curves, message):
     with pytest.raises(MethodError, match=message):
         training_curves(Trained(curves))
+
+
+def test_seeds_run_with_other_threads_are_seeds_of_one_setting(toy, tmp_path):
+    run(toy, "cmgans", tmp_path)
+    others = {"cmgans": {**SMALL, "threads": 1, "checkpoint_seconds": 5}}
+    cmbench.run(toy, ["cmgans"], store=tmp_path, threads=1, seeds=(0, 1), parameters=others)
+    (setting,) = settings(Store(tmp_path).records())
+    assert [record["seed"] for record in setting.records] == [0, 1]
+    assert "threads" not in setting.parameters

@@ -67,8 +67,13 @@ class Setting:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters all seeds share: all but ``random_state``, which is the seed."""
+        """The parameters all seeds share: all but the seed, and those that do not change a result."""
         return _parameters(self.records[0])
+
+    @property
+    def traits(self) -> dict[str, Any]:
+        """What tells settings apart: the parameters, and as ``code`` the version of the method's code."""
+        return _traits(self.records[0])
 
     @property
     def is_random(self) -> bool:
@@ -129,8 +134,10 @@ def _traits(record: Record) -> dict[str, Any]:
 
 
 def _parameters(record: Record) -> dict[str, Any]:
-    own = {"random_state"} if record["seed"] is not None else set()
-    return {name: value for name, value in record["method"]["parameters"].items() if name not in own}
+    method = record["method"]
+    left_out = {"random_state"} if record["seed"] is not None else set()
+    left_out |= set(method.get("practical", ()))
+    return {name: value for name, value in method["parameters"].items() if name not in left_out}
 
 
 def _differs(name: str, traits: Sequence[Mapping[str, Any]]) -> bool:

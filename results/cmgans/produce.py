@@ -1,0 +1,97 @@
+"""Make the results in this folder: python results/cmgans/produce.py FOLDER_OF_FEATURE_FILES [PART ...]
+
+A part is ``choose``, ``final``, ``release`` or ``render``; all of them in this order by default. ``choose``
+trains CM-GANs in each of a few settings on each file, one seed, and the one with the highest MAP on the
+validation pairs is that file's; the trials are kept apart, and nothing looks at their test numbers.
+``final`` trains CM-GANs and its five ablations in the setting of the file, with several seeds;
+``release`` trains the preset of the released program.
+Whatever is in the stores already is not run again.
+"""
+
+import sys
+from pathlib import Path
+
+import cmbench
+from cmbench.datasets.contract import Dataset
+from cmbench.methods.registry import registry
+from cmbench.report import ablation
+from cmbench.report.table import render
+from cmbench.store import Store
+
+HERE = Path(__file__).parent
+TRIALS = "results/runs/cmgans-trials"
+SEEDS = {
+    "wikipedia_cnn128_lda50": (0, 1, 2, 3, 4),
+    "wikipedia_sift128_lda10": (0, 1, 2, 3, 4),
+    "pascal_sentence_mnv2_lsa300": (0, 1, 2, 3, 4),
+    "fashion_mnv2_lsa300": (0, 1),
+}
+ABLATIONS = ("cmgans-none", "cmgans-ws", "cmgans-sc", "cmgans-inter", "cmgans-cae")
+COMMON = {"generator_steps": 1, "post": "zscore_train", "patience": 6, "eval_every": 5}
+LARGE = {"fashion_mnv2_lsa300": {"patience": 2, "eval_every": 20}}  # of the large file
+SETTINGS = (
+    {},
+    {"weight_decay": 1e-3},
+    {"weight_decay": 1e-3, "w_inter": 3.0},
+    {"weight_decay": 1e-3, "w_inter": 0.1, "w_intra": 0.1},
+    {"weight_decay": 1e-3, "preprocessing": "zscore"},
+    {"weight_decay": 1e-3, "preprocessing": "rownorm"},
+)
+RELEASE_FILES = ("pascal_sentence_mnv2_lsa300", "wikipedia_cnn128_lda50")
+RELEASE = {"epochs": 400, "eval_every": 24}
+CELLS = {"threads": 1, "deadline": "none"}
+
+
+def main(features: Path, parts: list[str]) -> None:
+    datasets = {name: cmbench.load_dataset(features / f"{name}.npz") for name in SEEDS}
+    if "choose" in parts:
+        for dataset in datasets.values():
+            chosen(dataset)
+    if "final" in parts:
+        for dataset in datasets.values():
+            finals(dataset)
+    if "release" in parts:
+        for name in RELEASE_FILES:
+            run(datasets[name], ["cmgans-release"], RELEASE, HERE, seeds=(0, 1, 2))
+    if "render" in parts:
+        records = Store(HERE).records()
+        (HERE / "table.md").write_text(render(records), encoding="utf-8")
+        (HERE / "ablation.md").write_text(ablation.render(records), encoding="utf-8")
+
+
+def chosen(dataset: Dataset) -> dict[str, object]:
+    """Return the setting with the highest MAP on the validation pairs; the first of equals."""
+    found = {}
+    for values in SETTINGS:
+        setting = {**COMMON, **LARGE.get(dataset.name, {}), **values}
+        (record,) = run(dataset, ["cmgans"], setting, TRIALS, seeds=(0,))
+        found.setdefault(record["fitted"]["validation_map_"], setting)
+        print(dataset.name, values, f"{record['fitted']['validation_map_']:.4f}", flush=True)
+    return found[max(found)]
+
+
+def finals(dataset: Dataset) -> None:
+    """Train all six methods in the setting of the file, where a parameter is not what an ablation fixes."""
+    setting = chosen(dataset)
+    run(dataset, ["cmgans", *ABLATIONS], setting, HERE, seeds=SEEDS[dataset.name])
+
+
+def run(
+    dataset: Dataset,
+    methods: list[str],
+    setting: dict[str, object],
+    store: Path | str,
+    *,
+    seeds: tuple[int, ...],
+) -> list[dict[str, object]]:
+    """Return the records of the methods in a setting, run where the store has none."""
+    fixed = {name: set(registry()[name].load().switches) for name in methods}
+    parameters = {
+        name: {key: value for key, value in setting.items() if key not in fixed[name]} for name in methods
+    }
+    frame = cmbench.run(dataset, methods, parameters=parameters, seeds=seeds, store=store, **CELLS)
+    return [Store(store).find(key) for key in frame["key"]]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:] or ["choose", "final", "release", "render"])
