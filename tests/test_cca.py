@@ -12,10 +12,11 @@ from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluator import bimodal_map
 from cmbench.methods import input_contract
+from cmbench.methods.canonical_correlation import CholeskyProblem, SvdProblem
 from cmbench.methods.cca import CCA, RCCA, RIDGES
 from cmbench.methods.cfa import CFA
 from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.preprocessing import ScaledView
+from cmbench.methods.preprocessing import ScaledView, scaled_view
 
 SOLVERS = ("svd", "cholesky")
 
@@ -148,6 +149,17 @@ def test_both_solvers_give_the_same_representations(rng, ridge):
     assert (svd.solver_, cholesky.solver_) == SOLVERS
     np.testing.assert_allclose(svd.transform_images(x), cholesky.transform_images(x), atol=1e-9)
     np.testing.assert_allclose(svd.transform_texts(y), cholesky.transform_texts(y), atol=1e-9)
+
+
+@pytest.mark.parametrize("problem", [SvdProblem.from_views, CholeskyProblem])
+def test_each_view_is_whitened_with_its_own_ridge(rng, problem):
+    views = correlated_views(rng)
+    directions = problem(*map(scaled_view, views, ("images", "texts"))).solve(0.3, 2.0)
+    for rows, weights, ridge in zip(
+        map(zscored, views), (directions.image_weights, directions.text_weights), (0.3, 2.0), strict=True
+    ):
+        covariance = rows.T @ rows / (len(rows) - 1) + ridge * np.eye(rows.shape[1])
+        np.testing.assert_allclose(weights.T @ covariance @ weights, np.eye(weights.shape[1]), atol=1e-10)
 
 
 def test_tall_views_are_reduced_block_by_block_to_the_same_solution(rng, monkeypatch):
