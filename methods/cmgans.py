@@ -180,7 +180,7 @@ class CMGANs(AdversarialMethod):
         epochs: int = 200,
         stopping: str = "validation",
         eval_every: int = 10,
-        patience: int = 10,
+        patience: int = 6,
         representation: str = "common",
         batch_norm: str = "separate",
         preprocessing: str = "none",

@@ -81,7 +81,7 @@ class Schedule:
     epochs: int = 200
     stopping: Literal["validation", "none"] = "validation"
     eval_every: int = 10
-    patience: int = 10
+    patience: int = 6
     batch_size: int = 64
     resample: bool = True
     sampler: Literal["classes", "uniform"] = "classes"
