@@ -1,4 +1,4 @@
-"""The state of networks at their best validation MAP, and when to stop waiting for a better one."""
+"""The state of networks at their best validation score, and when to stop waiting for a better one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 
 Modules: TypeAlias = Mapping[str, nn.Module]
+Score: TypeAlias = float | tuple[float, ...]
+"""The higher, the better. Of a tuple the first number counts, and each further one breaks a tie."""
 
 
 class BestState:
@@ -19,18 +21,20 @@ class BestState:
     >>> best.offer(0.4, step=10, modules=network), best.offer(0.3, step=20, modules=network)
     (True, False)
     >>> best.score, best.step, best.waited(30)
-    (0.4, 10, 20)
+    ((0.4,), 10, 20)
     """
 
     def __init__(self) -> None:
-        self.score, self.step = float("-inf"), 0
+        self.score: tuple[float, ...] = (float("-inf"),)
+        self.step = 0
         self._copies: dict[str, dict[str, Tensor]] = {}
 
-    def offer(self, score: float, *, step: int, modules: Modules) -> bool:
-        """Copy the modules if ``score`` is the best so far, and return whether it is."""
-        if score <= self.score:
+    def offer(self, score: Score, *, step: int, modules: Modules) -> bool:
+        """Copy the modules if ``score`` is the best so far, and return whether it is; NaN never is."""
+        numbers = _numbers(score)
+        if not numbers > self.score:
             return False
-        self.score, self.step = score, step
+        self.score, self.step = numbers, step
         self._copies = {
             name: {key: value.detach().clone() for key, value in module.state_dict().items()}
             for name, module in modules.items()
@@ -52,4 +56,8 @@ class BestState:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a ``state``."""
-        self.score, self.step, self._copies = state["score"], state["step"], state["copies"]
+        self.score, self.step, self._copies = _numbers(state["score"]), state["step"], state["copies"]
+
+
+def _numbers(score: Score) -> tuple[float, ...]:
+    return score if isinstance(score, tuple) else (score,)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmbench.methods.training_guards import check_finite
+
+Curves: TypeAlias = dict[str, NDArray[np.float64]]
 
 
 class CurveRecorder:
@@ -66,7 +68,22 @@ class CurveRecorder:
         """Make a point at ``iteration`` of each curve in ``values``."""
         self.points.append({"iteration": float(iteration), **values})
 
-    def curves(self) -> dict[str, NDArray[np.float64]]:
+    def curves(self) -> Curves:
         """Return every curve (points,); a scalar that was not measured at a point is NaN there."""
-        names = dict.fromkeys(name for point in self.points for name in point)
-        return {name: np.array([point.get(name, np.nan) for point in self.points]) for name in names}
+        return _curves_of(self.points)
+
+
+def side_by_side(recorders: Sequence[CurveRecorder]) -> Curves:
+    """Return the curves of several trainings by their common iterations; their names must differ.
+
+    A training that did not look at an iteration, or had ended before, has NaN there.
+    """
+    joined: dict[float, dict[str, float]] = {}
+    for point in (point for recorder in recorders for point in recorder.points):
+        joined.setdefault(point["iteration"], {}).update(point)
+    return _curves_of([joined[iteration] for iteration in sorted(joined)])
+
+
+def _curves_of(points: Sequence[Mapping[str, float]]) -> Curves:
+    names = dict.fromkeys(name for point in points for name in point)
+    return {name: np.array([point.get(name, np.nan) for point in points]) for name in names}

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from cmbench.methods.best_state import BestState
+from cmbench.methods.best_state import BestState, Score
 from cmbench.methods.training_checkpoint import Checkpoint
 from cmbench.methods.training_curves import CurveRecorder
 from cmbench.methods.training_guards import check_finite
@@ -35,6 +35,14 @@ class Length:
 
 
 @dataclass(frozen=True, eq=False)
+class Finding:
+    """What a look at the validation pairs found: the score that decides, and points of curves by name."""
+
+    score: Score
+    measured: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
 class Task(Generic[Item]):
     """What is trained, told in the words of a method.
 
@@ -48,8 +56,8 @@ class Task(Generic[Item]):
     rounds : of an epoch
     step : trains one round on an item and returns what was watched; its second argument says
         whether gradient norms are wanted
-    score : the validation score, to be high, in curves ``validation_map``; None to train all epochs and
-        keep the last state
+    score : the validation score, to be high: a MAP, in curves ``validation_map``, or a ``Finding``; None
+        to train all epochs and keep the last state
     """
 
     name: str
@@ -59,7 +67,7 @@ class Task(Generic[Item]):
     items: Callable[[int], Iterable[Item]]
     rounds: int
     step: Callable[[Item, bool], Watched]
-    score: Callable[[], float] | None
+    score: Callable[[], float | Finding] | None
 
 
 class Training(Generic[Item]):
@@ -70,8 +78,11 @@ class Training(Generic[Item]):
         self.curves, self.best = CurveRecorder(task.name), BestState()
         self.iteration = self.resumed_at = 0
 
-    def run(self, checkpoint: Checkpoint) -> None:
-        """Train to the end, going on from ``checkpoint`` if there is one, and keep the best state."""
+    def run(self, checkpoint: Checkpoint, *, leave: bool = False) -> None:
+        """Train to the end, going on from ``checkpoint`` if there is one, and keep the best state.
+
+        ``leave`` saves the end in the checkpoint, for a training that others follow; else its file goes.
+        """
         saved = checkpoint.load()
         first = 0 if saved is None else self._restore(saved)
         for epoch in range(first, self.length.epochs):
@@ -79,15 +90,23 @@ class Training(Generic[Item]):
                 break
             if checkpoint.is_due():
                 checkpoint.save(self._state(epoch + 1))
-        if self.iteration % self.length.eval_every:
+        if self.iteration > self._looked_at:
             self._look()
+        if leave:
+            checkpoint.save(self._state(self.length.epochs))
         self.best.put_back(self.task.kept)
-        checkpoint.remove()
+        if not leave:
+            checkpoint.remove()
 
     @property
     def best_iteration(self) -> int:
         """The iteration whose state is kept: the best on validation, or else the last."""
         return self.best.step or self.iteration
+
+    @property
+    def _looked_at(self) -> int:
+        """The iteration of the last look."""
+        return int(self.curves.points[-1]["iteration"]) if self.curves.points else 0
 
     def _run_epoch(self, epoch: int) -> bool:
         """Train one epoch, looking at the validation pairs now and then; return whether to stop."""
@@ -106,9 +125,11 @@ class Training(Generic[Item]):
         if self.task.score is None:
             self.curves.point(self.iteration, means)
             return False
-        score = self.task.score()
-        self.curves.point(self.iteration, means | {"validation_map": score})
-        self.best.offer(score, step=self.iteration, modules=self.task.kept)
+        found = self.task.score()
+        if not isinstance(found, Finding):
+            found = Finding(found, {"validation_map": found})
+        self.curves.point(self.iteration, {**means, **found.measured})
+        self.best.offer(found.score, step=self.iteration, modules=self.task.kept)
         return self.best.waited(self.iteration) >= self.length.patience * self.task.rounds
 
     def _check_weights(self) -> None:

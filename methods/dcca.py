@@ -1,0 +1,254 @@
+"""DCCA: deep canonical correlation analysis."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from itertools import product
+from typing import Any, ClassVar
+
+from cmbench.datasets.contract import Split
+from cmbench.errors import MethodError
+from cmbench.methods.constraints import Constraints, Count, Number, Words
+from cmbench.methods.dcca_fitting import Fitting, Settings
+from cmbench.methods.deep_method import TRAINING, DeepMethod
+from cmbench.methods.generator_map import learned_scalings
+from cmbench.methods.method_warning import warn
+from cmbench.methods.pair_sampler import Index
+from cmbench.methods.training_device import Place
+from cmbench.methods.training_loop import Training
+from cmbench.methods.training_stages import Stages
+
+SIZES = (20, 50, 100)
+RIDGES = (1e-3, 1e-1)
+PAIRS_PER_COMPONENT = 8  # fewer, and even linear CCA of random outputs correlates highly in training
+ILL_CONDITIONED = 1e8
+
+
+class DCCA(DeepMethod):
+    """Deep CCA: a network for each view, trained until their outputs correlate as much as can be.
+
+    With H1 and H2 (m, o) the outputs for a batch of m pairs, centred to A and B, and r the ridge ::
+
+        maximise over both networks   ‖T‖_tr,   T = S11^-½ S12 S22^-½,
+        S11 = AᵀA/(m-1) + r I,   S22 = BᵀB/(m-1) + r I,   S12 = AᵀB/(m-1).
+
+    The trace norm is the sum of the singular values of T, which are the canonical correlations of the
+    outputs; not the sum of their squares, which other programs maximise. The module
+    ``correlation_objective`` has its gradient. It does not change, but for the ridge, under an
+    invertible map of either output, so the outputs of a pair need not be alike, and a linear CCA
+    with the same ridge follows: with P and Q the directions found on all training outputs, an item is
+    represented by its canonical variates ::
+
+        (H1 - mean) P   or   (H2 - mean) Q,    Pᵀ S11 P = Qᵀ S22 Q = I,   Pᵀ S12 Q diagonal.
+
+    With a ridge of 0 the variates of training items have the identity as covariance; with one, those
+    in which outputs vary little are smaller. No label is used to learn.
+
+    G. Andrew, R. Arora, J. Bilmes, K. Livescu, "Deep canonical correlation analysis", ICML 2013;
+    F. Yan, K. Mikolajczyk, "Deep correlation for matching images and text", CVPR 2015.
+
+    Parameters
+    ----------
+    n_components : int or "validation"
+        o, the size of the outputs. ``"validation"`` tries 20, 50 and 100, as far as there are 8
+        training pairs for each. 50: in between, since no paper says.
+    ridge : float or "validation"
+        r, on covariances as they are. 0.1: training correlations of nearly 1 are the rule, and with
+        less the validation MAP falls again soon. ``"validation"`` tries 0.001 and 0.1.
+    corr_power : float
+        Component i is multiplied by (its correlation)**corr_power in both views; 0 is faithful.
+    hidden_layers, hidden_width : int
+        Of each network. Two of 1024 are ours; with none a network is linear.
+    activation : "sigmoid" or "relu"
+        Of hidden layers. The logistic sigmoid is the usual stand-in for that of the paper.
+    learning_rate, weight_decay : float
+        Of Adam, whose usual rate is 0.001, and of the weights, but not the biases, in its gradient.
+    batch_size : int
+        m, cut to the number of pairs and raised to 4 o or 200, whichever is more: correlations within
+        a small batch mean little. The incomplete last batch of an epoch is left out.
+    epochs : int
+    stopping : "validation", "correlation" or "none"
+        The state is kept whose representations have the highest mean bi-modal MAP on validation, or
+        the highest total correlation there, which takes no label; or the last.
+    eval_epochs, patience : int, epochs
+        From one look at validation to the next, each with a linear CCA of its own; and how long
+        to wait for a better one: 50, since an epoch of up to 1000 pairs is one update.
+    preprocessing : "zscore", "none" or "rownorm"
+        Features standardised by training statistics, as stored, or of unit norm: CNN features
+        as stored saturate sigmoids. In each case columns that are constant in training become 0.
+    device : "auto", "cpu" or "cuda"
+    threads : int or None
+        CPU threads; None leaves PyTorch's setting. A different number may change the last bits.
+    checkpoint : folder or None
+    checkpoint_seconds : float
+        At the end of an epoch, at most this often, and when a training ends, the state is saved, and
+        a fit that was killed goes on from there. Takes no part in the result; deleted at the end.
+    random_state : int
+
+    Attributes
+    ----------
+    n_components_, ridge_ : what was given or chosen; fewer components where outputs depend on others
+    correlations_ : float64, the canonical correlations of the ridged linear CCA, falling
+    training_correlation_, validation_correlation_ : the sum of the plain correlations of all variates over
+        the training and the validation pairs; far apart where the networks have overfitted
+    condition_ : the larger condition number of S11 and S22 over all training pairs
+    curves_ : float64 arrays by name, one value for each look: ``iteration``, ``batch_correlation``,
+        condition numbers and gradient norms of each network, the two correlations above, and
+        ``validation_map``
+    validation_map_ : MAP on validation of the representations kept; None without validation
+    iterations_, best_iteration_ : rounds run, and the one whose state is kept
+    resumed_at_ : rounds, of all trainings together, that checkpoints spared; 0 for none
+    spread_, mean_cosine_, collapsed_ : of both modalities' validation representations, the worse
+    threads_, device_ : what was used
+
+    Raises
+    ------
+    DivergenceError
+        From ``fit``, when the objective becomes NaN or infinite; it names the iteration.
+
+    Notes
+    -----
+    Networks train in float32, which suffices for gradients and is twice as fast. Outputs are correlated,
+    and trained networks evaluated for the linear CCA, in float64, since whitening magnifies rounding;
+    which is why bfloat16 is not offered.
+
+    Andrew et al. train with L-BFGS on all pairs at once, start from denoising autoencoders, and use a
+    non-saturating sigmoid shaped like a cube root. Here, as in later programs, Adam trains random
+    initial weights on batches, on which Yan and Mikolajczyk train too; and the state is chosen by MAP,
+    as for every method, unless ``stopping="correlation"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> latent = rng.normal(size=(40, 2))
+    >>> views = [latent @ rng.normal(size=(2, d)) + rng.normal(size=(40, d)) / 10 for d in (5, 4)]
+    >>> pairs = Split(*views, labels=np.arange(40) % 2, ids=np.arange(40).astype(str))
+    >>> dcca = DCCA(2, hidden_width=8, epochs=4).fit(pairs, pairs)
+    >>> dcca.transform_images(views[0]).shape, bool(dcca.training_correlation_ <= 2)
+    ((40, 2), True)
+    """
+
+    name: ClassVar[str] = "dcca"
+    paper_name: ClassVar[str] = "DCCA"
+    citation: ClassVar[str] = (
+        "G. Andrew, R. Arora, J. Bilmes, K. Livescu, Deep canonical correlation analysis, ICML 2013"
+    )
+    uses_labels: ClassVar[bool] = False
+    version: ClassVar[int] = 1
+    constraints: ClassVar[Constraints] = {
+        "n_components": Count(1, words=("validation",)),
+        "ridge": Number(0, words=("validation",)),
+        "corr_power": Number(0),
+        "hidden_layers": Count(0),
+        "hidden_width": Count(1),
+        "activation": Words("sigmoid", "relu"),
+        **TRAINING,
+        "stopping": Words("validation", "correlation", "none"),
+    }
+    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {"n_components": SIZES, "ridge": RIDGES}
+
+    def __init__(
+        self,
+        n_components: int | str = 50,
+        ridge: float | str = 0.1,
+        *,
+        corr_power: float = 0.0,
+        hidden_layers: int = 2,
+        hidden_width: int = 1024,
+        activation: str = "sigmoid",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-4,
+        batch_size: int = 1000,
+        epochs: int = 100,
+        stopping: str = "validation",
+        eval_epochs: int = 2,
+        patience: int = 50,
+        preprocessing: str = "zscore",
+        device: str = "auto",
+        threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 60.0,
+        random_state: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.ridge = ridge
+        self.corr_power = corr_power
+        self.hidden_layers = hidden_layers
+        self.hidden_width = hidden_width
+        self.activation = activation
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.stopping = stopping
+        self.eval_epochs = eval_epochs
+        self.patience = patience
+        self.preprocessing = preprocessing
+        self.device = device
+        self.threads = threads
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
+        self.random_state = random_state
+
+    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
+        place = Place.of(self.device, "float32")
+        scalings = learned_scalings(train, self.preprocessing)
+        grid = self._grid(len(train))
+        fittings = (Fitting(settings, train, validation, scalings, place) for settings in grid)
+        self._keep(*max((_trained(each, stages) for each in fittings), key=_score), validation)
+        self.device_ = str(place.device)
+
+    def _grid(self, n_pairs: int) -> list[Settings]:
+        """Return the settings to try, one for each size and ridge."""
+        asked = [name for name in ("n_components", "ridge") if getattr(self, name) == "validation"]
+        if asked and self.stopping != "validation":
+            raise MethodError(
+                f"{self.name}: {asked[0]} is 'validation', which compares by MAP on validation, but stopping "
+                f"is {self.stopping!r}; give a number, or use stopping 'validation'"
+            )
+        most = max(1, n_pairs // PAIRS_PER_COMPONENT)
+        searched = tuple(size for size in SIZES if size <= most) or (most,)
+        sizes = searched if isinstance(self.n_components, str) else (int(self.n_components),)
+        if max(sizes) > most:
+            warn(
+                f"{self.name}: n_components is {max(sizes)} for {n_pairs} training pairs, fewer than "
+                f"{PAIRS_PER_COMPONENT} for each; any pairs correlate highly in so many, so give fewer"
+            )
+        ridges = RIDGES if isinstance(self.ridge, str) else (float(self.ridge),)
+        return [self._settings(size, ridge) for size, ridge in product(sizes, ridges)]
+
+    def _settings(self, size: int, ridge: float) -> Settings:
+        values = {field.name: getattr(self, field.name) for field in fields(Settings)}
+        return Settings(**{**values, "n_components": size, "ridge": ridge})
+
+    def _keep(self, fitting: Fitting, training: Training[Index], validation: Split) -> None:
+        for network in fitting.networks.values():
+            network.cpu()
+        found = fitting.projections()
+        self.image_map_, self.text_map_ = found.images, found.texts
+        self.n_components_, self.ridge_ = len(found.correlations), fitting.settings.ridge
+        self.correlations_, self.condition_ = found.correlations, found.condition
+        self.training_correlation_ = found.total
+        watched = self.stopping != "none"
+        self.validation_correlation_ = found.correlation_of(validation) if watched else None
+        self.curves_ = training.curves.curves()
+        self.iterations_, self.best_iteration_ = training.iteration, training.best_iteration
+        if self.condition_ > ILL_CONDITIONED:
+            warn(
+                f"{self.name}: outputs of a network nearly depend on each other (condition number "
+                f"{self.condition_:.1e}); raise ridge, or lower n_components"
+            )
+
+
+def _trained(fitting: Fitting, stages: Stages) -> tuple[Fitting, Training[Index]]:
+    training = fitting.training()
+    settings = fitting.settings
+    stages.run(f"{settings.n_components}-{settings.ridge:g}", training)
+    return fitting, training
+
+
+def _score(fitted: tuple[Fitting, Training[Index]]) -> tuple[float, ...]:
+    return fitted[1].best.score

@@ -1,0 +1,94 @@
+"""What deep baselines have in common: how they are fitted, watched and gone on with."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from cmbench.datasets.contract import Split
+from cmbench.evaluator import bimodal_map
+from cmbench.methods.cmgans_parameters import PRACTICAL, AnyFolder
+from cmbench.methods.constraints import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.input_contract import check_training_pairs
+from cmbench.methods.method_warning import warn
+from cmbench.methods.training_checkpoint import checkpoint_path
+from cmbench.methods.training_device import cpu_threads
+from cmbench.methods.training_guards import Spread
+from cmbench.methods.training_stages import Stages
+from cmbench.methods.view_map import MappedMethod
+
+TRAINING: Constraints = {
+    "learning_rate": Number(0, open_ends=True),
+    "weight_decay": Number(0),
+    "batch_size": Count(2),
+    "epochs": Count(1),
+    "stopping": Words("validation", "none"),
+    "eval_epochs": Count(1),
+    "patience": Count(1),
+    "preprocessing": Words("none", "zscore", "rownorm"),
+    "device": Words("auto", "cpu", "cuda"),
+    "threads": Count(1, optional=True),
+    "checkpoint": AnyFolder(),
+    "checkpoint_seconds": Number(0),
+    "random_state": Count(0),
+}
+"""The constraints of parameters that every deep baseline has."""
+
+
+class DeepMethod(MappedMethod):
+    """A method that trains networks in one or more stages; a subclass says how in ``_learn``.
+
+    ``fit`` sets ``threads_``, ``resumed_at_``, ``validation_map_``, and ``spread_``, ``mean_cosine_``
+    and ``collapsed_`` of the validation representations of the modality that fares worse.
+    """
+
+    family: ClassVar[Literal["traditional", "deep"]] = "deep"
+    constraints: ClassVar[Constraints] = TRAINING
+    practical: ClassVar[tuple[str, ...]] = PRACTICAL
+
+    stopping: str
+    threads: int | None
+    checkpoint: str | os.PathLike[str] | None
+    checkpoint_seconds: float
+
+    def fit(self, train: Split, validation: Split) -> Self:
+        """Train on ``train``; stop, and choose the state to keep, on ``validation``."""
+        check_parameters(self, self.constraints)
+        check_training_pairs(train)
+        check_training_pairs(validation)
+        with cpu_threads(self.threads) as self.threads_:
+            stages = Stages(self._checkpoint_path(train, validation), seconds=self.checkpoint_seconds)
+            self._learn(train, validation, stages)
+            self.resumed_at_ = stages.resumed_at
+            self._judge(validation)
+            stages.complete()
+        return self
+
+    @abstractmethod
+    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
+        """Run the trainings in ``stages`` and set the maps, ``curves_``, and what else is to be kept."""
+
+    def _checkpoint_path(self, train: Split, validation: Split) -> Path | None:
+        if self.checkpoint is None:
+            return None
+        values = {name: getattr(self, name) for name in self.constraints if name not in self.practical}
+        values["version"] = self.version
+        return checkpoint_path(self.checkpoint, self.name, values, (train, validation))
+
+    def _judge(self, validation: Split) -> None:
+        """Record the MAP on validation, and warn of representations that are all alike."""
+        mapped = self.image_map_(validation.images), self.text_map_(validation.texts)
+        watched = self.stopping != "none"
+        self.validation_map_ = bimodal_map(*mapped, validation.labels) if watched else None
+        spreads = [Spread.of(rows) for rows in mapped]
+        self.spread_ = min(each.deviation for each in spreads)
+        self.mean_cosine_ = max(each.cosine for each in spreads)
+        self.collapsed_ = any(each.collapsed for each in spreads)
+        if self.collapsed_:
+            warn(
+                f"{self.name}: representations of different items are nearly equal (mean deviation "
+                f"{self.spread_:.2g}, mean cosine {self.mean_cosine_:.4f}); change learning_rate, or lower "
+                "weight_decay"
+            )

@@ -1,0 +1,252 @@
+"""Deep-SM: deep semantic matching."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cmbench.datasets.contract import Split
+from cmbench.errors import MethodError
+from cmbench.methods.constraints import Constraints, Count, Number, Words
+from cmbench.methods.cross_modal_networks import MODALITIES
+from cmbench.methods.deep_method import TRAINING, DeepMethod
+from cmbench.methods.generator_map import learned_scalings
+from cmbench.methods.label_code import Labels, checked_classes
+from cmbench.methods.pair_sampler import Index
+from cmbench.methods.softmax_classifier import ClassifierFitting, Descent, LabelledView
+from cmbench.methods.training_curves import side_by_side
+from cmbench.methods.training_device import Place
+from cmbench.methods.training_loop import Training
+from cmbench.methods.training_stages import Stages
+from cmbench.methods.view_network import PosteriorMap, Shape
+
+USUAL = {
+    "adam": {"learning_rate": 1e-3, "weight_decay": 0.0},
+    "sgd": {"learning_rate": 0.01, "weight_decay": 5e-4},
+}
+"""What ``"auto"`` stands for, by optimiser."""
+
+
+class DeepSM(DeepMethod):
+    """Deep semantic matching: a classifier for each modality, compared by what they say of an item.
+
+    A network g_i of images and one g_t of texts learn the categories y, each by itself ::
+
+        minimise over g_i   CE(softmax(g_i(x)), y) + (weight_decay / 2) |weights|²,   and alike g_t,
+
+    the mean cross-entropy over training items. The representation of an item is the vector of its
+    class probabilities, softmax(g(x)), of one number for each category. Nothing else joins the two
+    networks, and which image belongs to which text does not matter.
+
+    Y. Wei, Y. Zhao, C. Lu, S. Wei, L. Liu, Z. Zhu, S. Yan, "Cross-modal retrieval with CNN visual
+    features: a new baseline", IEEE Transactions on Cybernetics 47, 2017.
+
+    Parameters
+    ----------
+    hidden_image, hidden_text : int
+        Hidden layers of each network. The features of images are outputs of a CNN already, and 0 is
+        its last layer anew, which is logistic regression; 1 leaves it something to learn. What the
+        paper has for texts could not be read; 2 is ours.
+    hidden_width : int
+        Size of each hidden layer, all of which have ReLU.
+    dropout : float
+        Share of hidden units left out in training. One half, as usual for few items.
+    optimizer : "adam" or "sgd"
+    learning_rate, weight_decay : float or "auto"
+        ``"auto"``: 0.001 and none for Adam, 0.01 and 0.0005 for SGD, as is usual for CNNs. Weights
+        decay in the gradient, biases do not.
+    momentum : float
+        Of SGD; Adam takes no notice.
+    batch_size : int
+        Cut to the number of pairs; the incomplete last batch of an epoch is left out.
+    epochs : int
+    stopping : "validation" or "none"
+        Of each network the state of the highest accuracy on validation is kept, of equals that of the
+        lower cross-entropy there; or the last.
+    eval_epochs, patience : int, epochs
+        From one look at validation to the next, and how long to wait for a better one.
+    preprocessing : "zscore", "none" or "rownorm"
+        Features standardised by training statistics, which suits one learning rate to any of them; as
+        stored; or of unit norm. In each case columns that are constant in training become 0.
+    device : "auto", "cpu" or "cuda"
+    threads : int or None
+        CPU threads; None leaves PyTorch's setting. A different number may change the last bits.
+    checkpoint : folder or None
+    checkpoint_seconds : float
+        At the end of an epoch, at most this often, and when a training ends, the state is saved, and
+        a fit that was killed goes on from there. Takes no part in the result; deleted at the end.
+    random_state : int
+
+    Attributes
+    ----------
+    classes_ : int64 (c,), the labels that the columns of representations stand for
+    curves_ : float64 arrays by name, one value for each look: ``iteration``, and of each network
+        ``image_loss``, ``image_accuracy`` and ``image_gradient`` since the last look, and
+        ``image_validation_accuracy`` and ``image_validation_loss``; NaN once a network has stopped
+    image_iterations_, text_iterations_ : rounds run of each network
+    image_best_iteration_, text_best_iteration_ : the round whose state is kept
+    iterations_ : rounds of both together
+    image_validation_accuracy_, text_validation_accuracy_ : of the states kept
+    validation_map_ : MAP on validation of the representations kept
+        The three are None without validation.
+    resumed_at_ : rounds, of both trainings together, that checkpoints spared; 0 for none
+    spread_, mean_cosine_, collapsed_ : of both modalities' validation representations, the worse
+    threads_, device_ : what was used
+
+    Raises
+    ------
+    DivergenceError
+        From ``fit``, when a loss becomes NaN or infinite; it names the network and the iteration.
+
+    Notes
+    -----
+    The paper trains a CNN on images. Here images come as its features, as for every method, and what
+    is left of it is its last layers.
+
+    Probabilities, not logits nor their logarithms: on the same networks, these rank far worse by cosine.
+    The temperature of the softmax is 1, and no parameter, for it would change the ranking. Networks
+    train in float32 and are evaluated in float64, in which fewer probabilities round to 1, and so
+    fewer items tie. Each item has one category; data of several would need sigmoids.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.arange(40) % 2
+    >>> views = [rng.normal(size=(40, d)).astype(np.float32) + labels[:, None] for d in (6, 4)]
+    >>> pairs = Split(*views, labels=labels, ids=np.arange(40).astype(str))
+    >>> method = DeepSM(hidden_width=8, epochs=3).fit(pairs, pairs)
+    >>> method.transform_images(views[0]).shape, float(method.transform_texts(views[1][:1]).sum().round(6))
+    ((40, 2), 1.0)
+    """
+
+    name: ClassVar[str] = "deep-sm"
+    paper_name: ClassVar[str] = "Deep-SM"
+    citation: ClassVar[str] = (
+        "Y. Wei, Y. Zhao, C. Lu, S. Wei, L. Liu, Z. Zhu, S. Yan, Cross-modal retrieval with CNN visual "
+        "features: a new baseline, IEEE Transactions on Cybernetics 47, 2017"
+    )
+    uses_labels: ClassVar[bool] = True
+    version: ClassVar[int] = 1
+    constraints: ClassVar[Constraints] = {
+        **TRAINING,
+        "hidden_image": Count(0),
+        "hidden_text": Count(0),
+        "hidden_width": Count(1),
+        "dropout": Number(0, 0.99),
+        "optimizer": Words("adam", "sgd"),
+        "learning_rate": Number(0, open_ends=True, words=("auto",)),
+        "weight_decay": Number(0, words=("auto",)),
+        "momentum": Number(0, 0.999),
+    }
+    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "hidden_image": (0, 1),
+        "hidden_text": (0, 1, 2),
+        "learning_rate": (1e-4, 1e-3),
+        "weight_decay": (0.0, 1e-3),
+        "dropout": (0.0, 0.5),
+        "preprocessing": ("none", "zscore"),
+    }
+
+    def __init__(
+        self,
+        hidden_image: int = 1,
+        hidden_text: int = 2,
+        hidden_width: int = 1024,
+        *,
+        dropout: float = 0.5,
+        optimizer: str = "adam",
+        learning_rate: float | str = "auto",
+        weight_decay: float | str = "auto",
+        momentum: float = 0.9,
+        batch_size: int = 64,
+        epochs: int = 100,
+        stopping: str = "validation",
+        eval_epochs: int = 1,
+        patience: int = 20,
+        preprocessing: str = "zscore",
+        device: str = "auto",
+        threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 60.0,
+        random_state: int = 0,
+    ) -> None:
+        self.hidden_image = hidden_image
+        self.hidden_text = hidden_text
+        self.hidden_width = hidden_width
+        self.dropout = dropout
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.momentum = momentum
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.stopping = stopping
+        self.eval_epochs = eval_epochs
+        self.patience = patience
+        self.preprocessing = preprocessing
+        self.device = device
+        self.threads = threads
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
+        self.random_state = random_state
+
+    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
+        self.classes_ = checked_classes(train.labels, len(train.images))
+        place = Place.of(self.device, "float32")
+        images, texts = self._views(train, validation)
+        image, image_training = self._trained(images, place, stages)
+        text, text_training = self._trained(texts, place, stages)
+        self.image_map_, self.text_map_ = PosteriorMap(image.map()), PosteriorMap(text.map())
+        self.curves_ = side_by_side([image_training.curves, text_training.curves])
+        self.image_iterations_, self.text_iterations_ = image_training.iteration, text_training.iteration
+        self.iterations_ = self.image_iterations_ + self.text_iterations_
+        self.image_best_iteration_ = image_training.best_iteration
+        self.text_best_iteration_ = text_training.best_iteration
+        self.image_validation_accuracy_ = self._accuracy(image_training)
+        self.text_validation_accuracy_ = self._accuracy(text_training)
+        self.device_ = str(place.device)
+
+    def _views(self, train: Split, validation: Split) -> Iterator[tuple[LabelledView, LabelledView]]:
+        """Yield images, then texts, of training and of validation."""
+        scalings = learned_scalings(train, self.preprocessing)
+        numbers = self._class_numbers(train), self._class_numbers(validation)
+        for modality in MODALITIES:
+            features = (getattr(split, f"{modality}s") for split in (train, validation))
+            both = zip(features, numbers, strict=True)
+            seen, unseen = (LabelledView(modality, rows, scalings[modality], own) for rows, own in both)
+            yield seen, unseen
+
+    def _class_numbers(self, split: Split) -> Labels:
+        unknown = np.setdiff1d(split.labels, self.classes_)
+        if len(unknown):
+            raise MethodError(
+                f"{self.name}: category {unknown[0]} of validation has no training pair; remove its pairs"
+            )
+        return self.classes_.searchsorted(split.labels)
+
+    def _trained(
+        self, views: tuple[LabelledView, LabelledView], place: Place, stages: Stages
+    ) -> tuple[ClassifierFitting, Training[Index]]:
+        modality = views[0].modality
+        layers = {"image": self.hidden_image, "text": self.hidden_text}[modality]
+        shape = Shape(layers, self.hidden_width, len(self.classes_), "relu", self.dropout)
+        fitting = ClassifierFitting(
+            *views, shape, self._descent(), place, method=self.name, seed=self.random_state
+        )
+        training = fitting.training()
+        stages.run(modality, training)
+        fitting.network.cpu()
+        return fitting, training
+
+    def _descent(self) -> Descent:
+        values = {field.name: getattr(self, field.name) for field in fields(Descent)}
+        usual = {name: value for name, value in USUAL[self.optimizer].items() if values[name] == "auto"}
+        return Descent(**{**values, **usual})
+
+    def _accuracy(self, training: Training[Index]) -> float | None:
+        return training.best.score[0] if self.stopping == "validation" else None

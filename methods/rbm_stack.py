@@ -1,0 +1,123 @@
+"""Unsupervised codes in (0, 1) for one view: two stacked RBMs, or a denoising autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn.utils import skip_init
+
+from cmbench.methods.budgeted_training import Run
+from cmbench.methods.code_map import CodeMap
+from cmbench.methods.denoising_autoencoder import (
+    DenoisingAutoencoder,
+    DenoisingTraining,
+    train_denoising_autoencoder,
+)
+from cmbench.methods.rbm import RBM
+from cmbench.methods.rbm_training import RBMTraining, Sparsity, train_rbm
+from cmbench.methods.training_loop import Training
+from cmbench.methods.training_rows import Budget, RowDraw, TrainingRows
+
+GAUSSIAN_SPARSITY = Sparsity(target=0.2, cost=0.1)  # as in the released Corr-AE and CCL programs
+BINARY_SPARSITY = Sparsity(target=0.1, cost=0.01)
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How codes are learned; ``CorrAE`` says where the defaults come from.
+
+    Parameters
+    ----------
+    pretrain : "rbm" or "dae"
+    code : int, size of the code
+    gaussian_rate, binary_rate : float, learning rates of the lower and of the upper RBM
+    rbm_l2 : float, weight decay of the RBMs
+    rbm_epochs, rbm_steps : int, at most so many for each RBM, or for the autoencoder
+    rbm_batch_size, cd_steps : int
+    corruption, dae_rate : float, the share of values that the denoising autoencoder does not see, and its
+        learning rate
+    """
+
+    pretrain: Literal["rbm", "dae"] = "rbm"
+    code: int = 1024
+    gaussian_rate: float = 1e-3
+    binary_rate: float = 0.05
+    rbm_l2: float = 1e-3
+    rbm_epochs: int = 50
+    rbm_steps: int = 3000
+    rbm_batch_size: int = 128
+    cd_steps: int = 1
+    corruption: float = 0.2
+    dae_rate: float = 1e-3
+
+    @property
+    def budget(self) -> Budget:
+        """That of each RBM."""
+        return Budget(self.rbm_epochs, self.rbm_steps, self.rbm_batch_size)
+
+    @property
+    def gaussian(self) -> RBMTraining:
+        """The training of the lower RBM, whose visible units are real."""
+        return RBMTraining(self.gaussian_rate, self.rbm_l2, GAUSSIAN_SPARSITY, self.budget, self.cd_steps)
+
+    @property
+    def binary(self) -> RBMTraining:
+        """The training of the upper RBM, whose visible units are probabilities."""
+        return RBMTraining(self.binary_rate, self.rbm_l2, BINARY_SPARSITY, self.budget, self.cd_steps)
+
+    @property
+    def denoising(self) -> DenoisingTraining:
+        """The training of the denoising autoencoder."""
+        return DenoisingTraining(self.corruption, self.budget, self.dae_rate)
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """A network from scaled rows (n, d) to codes (n, code) in (0, 1), and how its training went."""
+
+    network: nn.Module
+    trainings: tuple[Training[RowDraw], ...]
+
+
+def train_stack(rows: TrainingRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
+    """Learn codes of ``rows`` (n, d), which may be parts of items as well, without labels.
+
+    With ``pretrain="rbm"`` a Gaussian RBM is trained on the rows, then a binary one on the probabilities
+    of its hidden units; probabilities of the second are the codes, and nothing is sampled. The codes of
+    all rows of the first, 4 · n · ``hidden`` bytes, are held in memory. ``"dae"`` trains a denoising
+    autoencoder of the same sizes instead.
+
+    ``view`` names the rows in files, errors, curves and streams of random numbers.
+    """
+    train = _denoising_codes if pretraining.pretrain == "dae" else _stacked_rbms
+    return train(rows, hidden, pretraining, view, run)
+
+
+def _stacked_rbms(rows: TrainingRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
+    lower = RBM(rows.width, hidden, "gaussian", run.stream(f"rbm1_{view}"))
+    first = train_rbm(lower, rows, pretraining.gaussian, f"rbm1_{view}", run)
+    layer = hidden_layer(lower)
+    above = TrainingRows(CodeMap(layer, view, rows.scaling).encode(rows.features), None, rows.place)
+    upper = RBM(hidden, pretraining.code, "binary", run.stream(f"rbm2_{view}"))
+    second = train_rbm(upper, above, pretraining.binary, f"rbm2_{view}", run)
+    return Stack(nn.Sequential(*layer, *hidden_layer(upper)), (first, second))
+
+
+def _denoising_codes(rows: TrainingRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
+    stage = f"dae_{view}"
+    network = DenoisingAutoencoder(rows.width, hidden, pretraining.code, run.stream(stage))
+    training = train_denoising_autoencoder(network, rows, pretraining.denoising, stage, run)
+    return Stack(network.encoder, (training,))
+
+
+def hidden_layer(rbm: RBM) -> nn.Sequential:
+    """Return the network that gives p(h = 1 | v), a copy of the RBM's weights."""
+    visible, hidden = rbm.weight.shape
+    layer: nn.Linear = skip_init(nn.Linear, visible, hidden, device=rbm.weight.device)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        layer.weight.copy_(rbm.weight.T)
+        layer.bias.copy_(rbm.hidden_bias)
+    return nn.Sequential(layer, nn.Sigmoid())

@@ -1,0 +1,163 @@
+"""Training a restricted Boltzmann machine for a fixed number of steps, and judging what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from cmbench.errors import MethodError
+from cmbench.methods.budgeted_training import Run
+from cmbench.methods.method_warning import warn
+from cmbench.methods.rbm import RBM, Divergence, contrastive_divergence
+from cmbench.methods.scheduled_sgd import ScheduledSGD
+from cmbench.methods.training_loop import Training
+from cmbench.methods.training_rows import Budget, RowDraw, TrainingRows
+from cmbench.methods.view_network import decayed
+
+ROWS_OF_A_JUDGEMENT = 4096
+LIVELY = (0.01, 0.99)  # between these lies the mean activation of a unit that is neither dead nor saturated
+MOST_IDLE = 0.5  # share of units outside them that passes without a warning
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """A pull of each hidden unit's mean activation towards ``target``.
+
+    The gradient of the unit's input is cost · (q - target), with q a running mean of its activation
+    over batches, of which ``damping`` is kept at each. A cost of 0 is no pull.
+    """
+
+    target: float = 0.2
+    cost: float = 0.0
+    damping: float = 0.9
+
+
+@dataclass(frozen=True)
+class RBMTraining:
+    """How an RBM is trained; see ``CorrAE`` for where the defaults come from.
+
+    Parameters
+    ----------
+    learning_rate : float, at first; it falls as ``ScheduledSGD`` says
+    l2 : float, weight decay, of W alone
+    sparsity : Sparsity
+    budget : Budget
+    cd_steps : int, steps of Gibbs sampling in each update
+    """
+
+    learning_rate: float = 0.01
+    l2: float = 1e-4
+    sparsity: Sparsity = field(default_factory=Sparsity)
+    budget: Budget = field(default_factory=Budget)
+    cd_steps: int = 1
+
+
+class MeanActivation(nn.Module):
+    """The running mean (hidden,) of the activation of hidden units, on its way from the target."""
+
+    def __init__(self, hidden: int, sparsity: Sparsity) -> None:
+        super().__init__()
+        self.sparsity = sparsity
+        self.mean: Tensor
+        self.register_buffer("mean", torch.full((hidden,), sparsity.target))
+
+    def pull(self, activation: Tensor) -> Tensor:
+        """Take the mean activation of a batch (hidden,) and return the gradient of each unit's input."""
+        kept = self.sparsity.damping
+        self.mean.mul_(kept).add_(activation, alpha=1 - kept)
+        return self.sparsity.cost * (self.mean - self.sparsity.target)
+
+
+class RBMUpdates:
+    """An RBM, the rows it learns, and the updates that move it, of which there will be ``steps``.
+
+    Momentum grows with a time constant of half of all steps, which it has in the released programs.
+    """
+
+    def __init__(self, rbm: RBM, rows: TrainingRows, settings: RBMTraining, steps: int) -> None:
+        self.rbm, self.rows, self.settings = rbm, rows, settings
+        self.activation = MeanActivation(len(rbm.hidden_bias), settings.sparsity).to(rows.place.device)
+        self.optimizer = ScheduledSGD(
+            decayed([rbm], settings.l2), settings.learning_rate, momentum_steps=steps / 2
+        )
+
+    def update(self, draw: RowDraw) -> Tensor:
+        """Follow the contrastive divergence of a batch; return its reconstruction error."""
+        visible = self.rows.rows(draw.index)
+        shape = (self.settings.cd_steps, len(visible), len(self.rbm.hidden_bias))
+        uniforms = torch.rand(shape, generator=draw.random).to(visible.device)
+        found = contrastive_divergence(self.rbm, visible, uniforms)
+        self.set_gradients(found)
+        self.optimizer.step()
+        return found.error
+
+    def set_gradients(self, found: Divergence) -> None:
+        """Give each parameter the gradient to descend: model minus data, and the pull to sparsity."""
+        positive, negative = found.positive, found.negative
+        pull = self.activation.pull(positive.hidden)
+        self.rbm.weight.grad = negative.product - positive.product + torch.outer(positive.visible, pull)
+        self.rbm.visible_bias.grad = negative.visible - positive.visible
+        self.rbm.hidden_bias.grad = negative.hidden - positive.hidden + pull
+
+
+def train_rbm(rbm: RBM, rows: TrainingRows, settings: RBMTraining, stage: str, run: Run) -> Training[RowDraw]:
+    """Train ``rbm`` on ``rows`` (n, visible), in place, and judge it.
+
+    ``stage`` names the RBM in files, errors, curves and streams of random numbers.
+
+    Raises
+    ------
+    DivergenceError
+        A weight or the reconstruction error became NaN or infinite.
+    MethodError
+        Real rows are reconstructed no better than by their mean, which is how an RBM that diverges, or
+        has learnt nothing, shows.
+    """
+    rbm.to(rows.place.device)
+    batches = run.batches(len(rows), settings.budget, stage)
+    updates = RBMUpdates(rbm, rows, settings, batches.steps)
+    modules = {"rbm": rbm, "activation": updates.activation}
+    training = run.train(
+        stage,
+        modules,
+        updates.optimizer,
+        batches,
+        lambda draw: [(f"{run.prefix}{stage}_error", updates.update(draw))],
+    )
+    judge(rbm, rows.sample(ROWS_OF_A_JUDGEMENT), f"{run.method}: {run.prefix}{stage}")
+    return training
+
+
+@torch.no_grad()
+def judge(rbm: RBM, visible: Tensor, name: str) -> None:
+    """Raise or warn where an RBM is no use for rows (n, visible) that it was trained on."""
+    check_reconstruction(visible, rbm.reconstruction(visible), name, must_beat_mean=rbm.units == "gaussian")
+    check_activations(rbm(visible), name)
+
+
+def check_reconstruction(rows: Tensor, reconstruction: Tensor, name: str, *, must_beat_mean: bool) -> None:
+    """Raise ``MethodError``, or warn, unless ``rows`` (n, d) are reconstructed better than by their mean."""
+    error = (rows - reconstruction).square().mean().item()
+    of_mean = (rows - rows.mean(dim=0)).square().mean().item()
+    if error < of_mean:
+        return
+    message = (
+        f"{name} reconstructs its training rows with a mean squared error of {error:.3g}, and their mean "
+        f"alone has {of_mean:.3g}; standardise the features by preprocessing, or give it more epochs"
+    )
+    if must_beat_mean:
+        raise MethodError(message)
+    warn(message)
+
+
+def check_activations(hidden: Tensor, name: str) -> None:
+    """Warn where over half of the units (n, hidden) are always off or always on."""
+    mean = hidden.mean(dim=0)
+    idle = ((mean < LIVELY[0]) | (mean > LIVELY[1])).float().mean().item()
+    if idle > MOST_IDLE:
+        warn(
+            f"{name}: {idle:.0%} of the hidden units are dead or saturated (mean activation outside "
+            f"{LIVELY[0]} to {LIVELY[1]}); lower the learning rate, or standardise the features"
+        )

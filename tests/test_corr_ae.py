@@ -1,0 +1,315 @@
+"""Corr-AE as a method: what it learns, what it chooses, what it keeps, and what its parameters do."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from cmbench.datasets.contract import Split
+from cmbench.errors import MethodError
+from cmbench.evaluator import bimodal_map
+from cmbench.methods.budgeted_training import Run
+from cmbench.methods.corr_ae import CorrAE, CorrAECorr, CorrAECross, CorrAEFull
+from cmbench.methods.correspondence_training import (
+    CorrespondenceFitting,
+    CorrespondenceTraining,
+    PairCodes,
+)
+from cmbench.methods.method_warning import MethodWarning
+from cmbench.methods.training_device import Place
+from cmbench.methods.training_guards import DivergenceError
+from cmbench.methods.training_loop import Training
+from cmbench.methods.training_stages import Stages
+
+pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+
+STAGE_1 = {"hidden": 10, "code": 8, "rbm_epochs": 4, "rbm_batch_size": 16, "device": "cpu"}
+BRIEF = {**STAGE_1, "embedding": 6, "batch_size": 16, "epochs": 3}
+ROUNDS_1 = 4 * 4 * 5  # four RBMs, four epochs, five batches
+
+
+def changed(split, **changes):
+    fields = {key: getattr(split, key) for key in ("images", "texts", "labels", "ids")}
+    return Split(**{**fields, **changes})
+
+
+def represented(method, split):
+    return np.hstack([method.transform_images(split.images), method.transform_texts(split.texts)])
+
+
+def fitted(toy, kind=CorrAEFull, **parameters):
+    return kind(**{**BRIEF, "alpha": 0.5, **parameters}).fit(toy.train, toy.validation)
+
+
+@pytest.fixture(scope="module")
+def default(toy):
+    return represented(fitted(toy), toy.test)
+
+
+@pytest.fixture(scope="module")
+def best_of_nine(toy):
+    return CorrAE(**BRIEF).fit(toy.train, toy.validation)
+
+
+def test_pairs_bring_both_modalities_into_one_space(toy):
+    sizes = {"embedding": 24, "hidden": 24, "code": 24, "rbm_batch_size": 16, "batch_size": 16}
+    length = {
+        "rbm_epochs": 30,
+        "gaussian_rate": 0.01,
+        "epochs": 20,
+        "learning_rate": 0.01,
+        "stopping": "none",
+    }
+
+    def score(train, seed):
+        method = CorrAEFull(**sizes, **length, alpha=0.5, random_state=seed, device="cpu")
+        method.fit(train, toy.validation)
+        sides = method.transform_images(toy.test.images), method.transform_texts(toy.test.texts)
+        return bimodal_map(*sides, toy.test.labels)
+
+    paired = [score(toy.train, seed) for seed in range(3)]
+    apart = []
+    for seed in range(3):
+        shuffled = toy.train.texts[np.random.default_rng(seed).permutation(len(toy.train))]
+        apart.append(score(changed(toy.train, texts=shuffled), seed))
+    assert min(paired) > 0.5, "chance is 0.29"
+    assert np.mean(apart) < np.mean(paired) - 0.1, (paired, apart)
+
+
+def test_the_best_of_all_variants_and_weights_is_chosen_on_validation(toy, best_of_nine):
+    tried = dict(part.rsplit(" ", 1) for part in best_of_nine.trials_.split(", "))
+    assert set(tried) == {
+        f"{name} {alpha}" for name in ("corr", "cross", "full") for alpha in (0.2, 0.5, 0.8)
+    }
+    chosen = max(tried, key=lambda name: float(tried[name]))
+    assert chosen == f"{best_of_nine.variant_} {best_of_nine.alpha_:g}"
+    assert best_of_nine.validation_map_ == pytest.approx(float(tried[chosen]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(CorrAECorr, "corr"), (CorrAECross, "cross"), (CorrAEFull, "full")]
+)
+def test_a_variant_alone_is_what_the_choice_tried(toy, best_of_nine, kind, name):
+    alone = fitted(toy, kind, alpha=0.8)
+    assert (alone.variant_, alone.alpha_) == (name, 0.8)
+    assert alone.trials_ in best_of_nine.trials_
+    if (best_of_nine.variant_, best_of_nine.alpha_) == (name, 0.8):
+        assert np.array_equal(represented(alone, toy.test), represented(best_of_nine, toy.test))
+
+
+def test_stage_1_is_trained_once_for_all_trials(toy, monkeypatch):
+    seen = []
+    original = Training.run
+    monkeypatch.setattr(
+        Training, "run", lambda self, *a, **k: seen.append(list(self.task.modules)) or original(self, *a, **k)
+    )
+    CorrAE(**BRIEF).fit(toy.train, toy.validation)
+    assert len([modules for modules in seen if "rbm" in modules]) == 4
+    assert len([modules for modules in seen if "autoencoder" in modules]) == 9
+
+
+def test_labels_of_training_pairs_do_not_count(toy, default):
+    shuffled = changed(toy.train, labels=np.random.default_rng(0).permutation(toy.train.labels))
+    method = CorrAEFull(**BRIEF, alpha=0.5).fit(shuffled, toy.validation)
+    assert np.array_equal(represented(method, toy.test), default)
+    assert not CorrAE.uses_labels
+
+
+def test_the_same_seed_gives_the_same_representations_and_another_seed_others(toy, default):
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002 - proof that neither global state counts
+    assert np.array_equal(represented(fitted(toy), toy.test), default)
+    assert not np.allclose(represented(fitted(toy, random_state=4), toy.test), default)
+
+
+CHOICES = {
+    "alpha": {"alpha": 0.2},
+    "size": {"embedding": 7},
+    "hidden": {"hidden": 11},
+    "code": {"code": 9},
+    "dae": {"pretrain": "dae", "rbm_epochs": 40, "dae_rate": 0.02},
+    "gaussian rate": {"gaussian_rate": 0.01},
+    "binary rate": {"binary_rate": 0.5},
+    "rbm l2": {"rbm_l2": 0.1},
+    "rbm epochs": {"rbm_epochs": 5},
+    "rbm steps": {"rbm_steps": 18},
+    "rbm batch": {"rbm_batch_size": 20},
+    "cd": {"cd_steps": 2},
+    "sgd": {"optimizer": "sgd"},
+    "rate": {"learning_rate": 0.01},
+    "decay": {"weight_decay": 1.0},
+    "batch": {"batch_size": 20},
+    "scaling": {"preprocessing": "rownorm", "gaussian_rate": 0.01},
+    "post": {"post": "none"},
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
+def test_every_setting_has_an_effect(toy, default, choice):
+    (name, *_) = choice
+    assert getattr(CorrAE(), name) != choice[name]
+    other = represented(fitted(toy, **choice), toy.test)
+    assert np.isfinite(other).all()
+    assert other.shape != default.shape or not np.allclose(other, default, rtol=1e-4)
+
+
+def first_rate(variant="full", **settings):
+    codes = PairCodes(
+        {"image": np.full((8, 4), 0.5, np.float32), "text": np.full((8, 4), 0.4, np.float32)}, np.arange(8)
+    )
+    run, place = Run("toy", 0, Stages(None, seconds=60)), Place.of("cpu", "float32")
+    fitting = CorrespondenceFitting(
+        variant, 0.5, CorrespondenceTraining(**settings), codes, codes, place, run
+    )
+    fitting.update(np.arange(8), norms=False)
+    return fitting.optimizer
+
+
+def test_rates_by_default_are_those_of_the_release_for_sgd_and_a_thousandth_for_adam():
+    for variant, rate in (("corr", 0.05), ("cross", 0.01), ("full", 0.05)):
+        sgd = first_rate(variant, optimizer="sgd").param_groups
+        assert [group["lr"] for group in sgd] == [rate, rate]
+        assert [group["momentum"] for group in sgd] == [0.5, 0.5]
+        assert [group["weight_decay"] for group in sgd] == [1e-4, 0.0]
+        assert first_rate(variant).param_groups[0]["lr"] == 1e-3
+    for optimizer in ("sgd", "adam"):
+        chosen = first_rate(optimizer=optimizer, learning_rate=0.3)
+        assert chosen.param_groups[0]["lr"] == 0.3
+
+
+def test_an_item_alone_is_represented_as_in_a_batch(toy):
+    method = fitted(toy)
+    whole = method.transform_images(toy.test.images)
+    alone = np.vstack([method.transform_images(toy.test.images[i : i + 1]) for i in range(len(whole))])
+    np.testing.assert_allclose(alone, whole, rtol=1e-4, atol=1e-4)
+    assert method.transform_texts(toy.test.texts[:0]).shape == (0, 6)
+
+
+def test_post_normalisation_takes_the_statistics_of_training_items(toy):
+    raw, post = fitted(toy, post="none", stopping="none"), fitted(toy, stopping="none")
+    for side, features in (("images", toy.train.images), ("texts", toy.train.texts)):
+        before, after = (getattr(method, f"transform_{side}")(features) for method in (raw, post))
+        assert ((before > 0) & (before < 1)).all()
+        np.testing.assert_allclose(after, (before - before.mean(axis=0)) / before.std(axis=0), atol=1e-5)
+
+
+def test_the_state_that_is_kept_is_the_best_on_validation(toy):
+    method = fitted(toy, epochs=12, learning_rate=0.05)
+    curve = method.curves_["validation_map"]
+    best = np.nanargmax(curve)
+    assert best < len(curve) - 1, "choose a setting whose best state is not the last"
+    assert method.best_iteration_ == method.curves_["iteration"][best]
+    assert method.validation_map_ == pytest.approx(np.nanmax(curve), abs=1e-6)
+    last = fitted(toy, epochs=12, learning_rate=0.05, stopping="none")
+    assert not np.allclose(represented(last, toy.test), represented(method, toy.test))
+    assert last.validation_map_ is None
+    assert last.trials_ == "full 0.5"
+
+
+def test_training_ends_when_patience_does(toy):
+    method = fitted(toy, epochs=1000, patience=2, learning_rate=0.05)
+    assert method.iterations_ == method.best_iteration_ + 2 * 5 < ROUNDS_1 + 1000 * 5
+
+
+def test_curves_follow_all_stages_on_one_count(toy):
+    method = fitted(toy)
+    assert method.iterations_ == ROUNDS_1 + 3 * 5
+    assert method.curves_["iteration"].tolist() == [*range(5, ROUNDS_1 + 3 * 5 + 1, 5)]
+    losses = {f"{name}_loss" for name in ("correlation", "image_to_text", "image_to_image", "text_to_text")}
+    errors = {f"rbm{layer}_{name}_error" for layer in (1, 2) for name in ("image", "text")}
+    assert losses | errors | {"loss", "text_to_image_loss", "validation_map", "iteration"} == set(
+        method.curves_
+    )
+    alpha = 0.5
+    last = {name: values[-1] for name, values in method.curves_.items()}
+    parts = sum(
+        last[f"{path}_loss"] for path in ("image_to_image", "image_to_text", "text_to_image", "text_to_text")
+    )
+    assert last["loss"] == pytest.approx((1 - alpha) * parts + alpha * last["correlation_loss"], rel=1e-4)
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("epochs", [1, 9, 17, 20])  # of sixteen in stage 1; then come trials of three each
+def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path, monkeypatch, epochs):
+    kind, brief = CorrAEFull, {**BRIEF, "checkpoint_seconds": 0.0}
+    whole = kind(**brief).fit(toy.train, toy.validation)
+    original, ran = Training._run_epoch, []
+
+    def mortal(self, epoch):
+        if len(ran) >= epochs:
+            raise KilledError
+        ran.append(epoch)
+        return original(self, epoch)
+
+    monkeypatch.setattr(Training, "_run_epoch", mortal)
+    with pytest.raises(KilledError):
+        kind(**brief, checkpoint=tmp_path).fit(toy.train, toy.validation)
+    assert list(tmp_path.iterdir())
+    epochs_before, epochs, ran = len(ran), 1000, []
+    resumed = kind(**brief, checkpoint=tmp_path).fit(toy.train, toy.validation)
+    assert len(ran) == 16 + 9 - epochs_before
+    assert resumed.resumed_at_ == 5 * epochs_before
+    assert np.array_equal(represented(whole, toy.test), represented(resumed, toy.test))
+    assert resumed.trials_ == whole.trials_
+    for name, values in whole.curves_.items():
+        np.testing.assert_array_equal(resumed.curves_[name], values, err_msg=name)
+    assert not list(tmp_path.iterdir()), "a training that is complete leaves no checkpoint"
+
+
+def test_memory_mapped_features_train_the_same(toy, tmp_path, default):
+    for name in ("images", "texts"):
+        np.save(tmp_path / f"{name}.npy", getattr(toy.train, name))
+    mapped = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("images", "texts")}
+    method = CorrAEFull(**BRIEF, alpha=0.5).fit(changed(toy.train, **mapped), toy.validation)
+    assert np.array_equal(represented(method, toy.test), default)
+
+
+def test_collapsed_codes_are_warned_of(toy):
+    with pytest.warns(
+        MethodWarning, match=r"codes of different items are nearly equal .*lower alpha, which is 1"
+    ):
+        method = fitted(toy, alpha=1, learning_rate=0.05, epochs=20, patience=20, stopping="none")
+    assert method.code_deviation_ < 0.01
+
+
+def test_features_that_no_rbm_can_learn_are_an_error(toy):
+    huge = changed(toy.train, images=1e4 * toy.train.images)
+    with pytest.raises((MethodError, DivergenceError), match=r"rbm1_image.*standardise"):
+        CorrAEFull(**BRIEF, preprocessing="none").fit(huge, toy.validation)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"alpha": 1.5}, "alpha is 1.5; use a number between 0 and 1 or 'validation'"),
+        ({"pretrain": "ae"}, "pretrain is 'ae'; use 'rbm' or 'dae'"),
+        ({"hidden": 0}, "hidden is 0"),
+        ({"optimizer": "lbfgs"}, "optimizer is 'lbfgs'"),
+        ({"learning_rate": 0}, "learning_rate is 0"),
+        ({"corruption": 2}, "corruption is 2"),
+        ({"post": "zscore"}, "post is 'zscore'"),
+        ({"stopping": "none"}, "9 combinations of variant and alpha .* corr-ae-full"),
+    ],
+)
+def test_bad_parameters_are_refused_with_the_remedy(toy, parameters, message):
+    with pytest.raises(MethodError, match=f"corr-ae: {message}"):
+        CorrAE(**{**BRIEF, **parameters}).fit(toy.train, toy.validation)
+
+
+@pytest.mark.parametrize("kind", [CorrAE, CorrAECorr, CorrAECross, CorrAEFull])
+def test_it_is_a_scikit_learn_estimator(kind):
+    method = clone(kind(32, alpha=0.8, checkpoint="somewhere"))
+    assert method.get_params()["alpha"] == 0.8
+    assert set(kind.constraints) == set(method.get_params())
+    assert set(kind.tuning_space) <= set(method.get_params())
+    assert set(kind.practical) <= set(method.get_params())
+
+
+def test_a_fitted_method_survives_pickling(toy, default):
+    again = pickle.loads(pickle.dumps(fitted(toy)))
+    assert np.array_equal(represented(again, toy.test), default)

@@ -1,0 +1,225 @@
+"""What every deep baseline has in common: parameters, seeds, interruptions, rows apart from their batch."""
+
+import math
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from cmbench.datasets.contract import Split
+from cmbench.errors import MethodError
+from cmbench.methods.dcca import DCCA
+from cmbench.methods.deep_method import PRACTICAL
+from cmbench.methods.deep_sm import DeepSM
+from cmbench.methods.method_warning import MethodWarning
+
+BRIEF = {
+    DCCA: {"n_components": 3, "ridge": 1e-3, "hidden_width": 12, "epochs": 4},
+    DeepSM: {"hidden_width": 12, "batch_size": 16, "epochs": 4, "learning_rate": 0.02},
+}
+METHODS = pytest.mark.parametrize("kind", BRIEF)
+
+
+def changed(split, **changes):
+    fields = {key: getattr(split, key) for key in ("images", "texts", "labels", "ids")}
+    return Split(**{**fields, **changes})
+
+
+def represented(method, split):
+    return np.hstack([method.transform_images(split.images), method.transform_texts(split.texts)])
+
+
+def brief(kind, **parameters):
+    return kind(**{**BRIEF[kind], "device": "cpu", "threads": 1, **parameters})
+
+
+def fitted(toy, kind, **parameters):
+    return brief(kind, **parameters).fit(toy.train, toy.validation)
+
+
+@METHODS
+def test_the_same_seed_gives_the_same_and_another_seed_other_weights(toy, kind):
+    torch.manual_seed(1)
+    first = represented(fitted(toy, kind, random_state=3), toy.test)
+    torch.manual_seed(2)
+    assert np.array_equal(first, represented(fitted(toy, kind, random_state=3), toy.test))
+    assert not np.allclose(first, represented(fitted(toy, kind, random_state=4), toy.test), atol=1e-3)
+
+
+@METHODS
+def test_memory_mapped_features_train_the_same(toy, tmp_path, kind):
+    for name in ("images", "texts"):
+        np.save(tmp_path / f"{name}.npy", getattr(toy.train, name))
+    mapped = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("images", "texts")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        method = brief(kind).fit(changed(toy.train, **mapped), toy.validation)
+    assert np.array_equal(represented(method, toy.test), represented(fitted(toy, kind), toy.test))
+
+
+@METHODS
+def test_an_item_alone_is_represented_as_in_a_batch(toy, kind):
+    method = fitted(toy, kind)
+    whole = method.transform_images(toy.test.images)
+    alone = np.vstack([method.transform_images(toy.test.images[i : i + 1]) for i in range(len(whole))])
+    np.testing.assert_allclose(alone, whole, rtol=1e-9, atol=1e-12)
+    assert method.transform_texts(toy.test.texts[:0]).shape == (0, whole.shape[1])
+
+
+@METHODS
+def test_a_fitted_method_can_be_pickled(toy, kind):
+    method = fitted(toy, kind)
+    again = pickle.loads(pickle.dumps(method))
+    assert np.array_equal(represented(again, toy.test), represented(method, toy.test))
+
+
+@METHODS
+def test_a_fixed_length_ignores_validation(toy, kind):
+    nonsense = changed(toy.validation, labels=toy.validation.labels[::-1].copy())
+    methods = [brief(kind, stopping="none").fit(toy.train, pairs) for pairs in (toy.validation, nonsense)]
+    assert np.array_equal(*(represented(method, toy.test) for method in methods))
+    assert methods[0].validation_map_ is None
+    assert not any("validation" in name for name in methods[0].curves_)
+
+
+@METHODS
+@pytest.mark.parametrize("preprocessing", ["none", "rownorm"])
+def test_features_are_scaled_as_asked(toy, kind, preprocessing):
+    method = fitted(toy, kind, preprocessing=preprocessing, learning_rate=0.02)
+    longer = 7 * toy.test.images
+    same = np.allclose(method.transform_images(longer), method.transform_images(toy.test.images), atol=1e-5)
+    assert same is (preprocessing == "rownorm")
+
+
+@METHODS
+def test_zscored_features_do_not_depend_on_their_units(toy, kind):
+    scale = np.geomspace(1e-3, 1e3, 12).astype(np.float32)
+    other = [
+        changed(split, images=split.images * scale - 2) for split in (toy.train, toy.validation, toy.test)
+    ]
+    method = brief(kind).fit(*other[:2])
+    np.testing.assert_allclose(
+        represented(method, other[2]), represented(fitted(toy, kind), toy.test), atol=2e-2
+    )
+
+
+BAD = {
+    None: {
+        "hidden_width": 0,
+        "learning_rate": 0.0,
+        "weight_decay": math.inf,
+        "batch_size": 1,
+        "epochs": 0,
+        "stopping": "map",
+        "eval_epochs": 0,
+        "patience": 1.5,
+        "preprocessing": "whiten",
+        "device": "tpu",
+        "threads": 0,
+        "checkpoint": 3,
+        "checkpoint_seconds": -1,
+        "random_state": None,
+    },
+    DCCA: {
+        "n_components": 0,
+        "ridge": -1.0,
+        "corr_power": -1,
+        "hidden_layers": -1,
+        "activation": "tanh",
+    },
+    DeepSM: {
+        "hidden_image": -1,
+        "hidden_text": 1.0,
+        "dropout": 1.0,
+        "optimizer": "lbfgs",
+        "momentum": 1.0,
+        "stopping": "correlation",
+    },
+}
+
+
+@METHODS
+def test_a_bad_value_is_refused_by_name(toy, kind):
+    for name, value in {**BAD[None], **BAD[kind]}.items():
+        with pytest.raises(MethodError, match=rf"{kind.name}: {name} is .*; use "):
+            fitted(toy, kind, **{name: value})
+
+
+@METHODS
+def test_every_parameter_has_a_constraint_and_defaults_and_values_to_try_keep_it(kind):
+    parameters = kind().get_params()
+    assert parameters.keys() == kind.constraints.keys() == {*BAD[None], *BAD[kind]}
+    assert all(kind.constraints[name].accepts(value) for name, value in parameters.items())
+    assert set(kind.practical) == set(PRACTICAL) <= parameters.keys()
+    for name, values in kind.tuning_space.items():
+        assert all(kind.constraints[name].accepts(value) for value in values)
+
+
+@METHODS
+def test_it_is_an_estimator(kind):
+    method = kind(7, hidden_width=5, checkpoint="somewhere")
+    assert clone(method).get_params() == method.get_params() != kind().get_params()
+    assert (kind.family, kind.uses_labels) == ("deep", kind is DeepSM)
+
+
+CHOICES = [
+    (DCCA, {"activation": "relu"}),
+    (DCCA, {"hidden_layers": 1}),
+    (DCCA, {"hidden_width": 13}),
+    (DCCA, {"learning_rate": 1e-2}),
+    (DCCA, {"weight_decay": 0.1}),
+    (DCCA, {"ridge": 1e-1}),
+    (DeepSM, {"hidden_image": 0, "hidden_text": 1}),
+    (DeepSM, {"hidden_width": 13}),
+    (DeepSM, {"dropout": 0.2}),
+    (DeepSM, {"optimizer": "sgd"}),
+    (DeepSM, {"learning_rate": 1e-2}),
+    (DeepSM, {"weight_decay": 0.1}),
+    (DeepSM, {"batch_size": 8}),
+]
+
+
+@pytest.fixture(scope="module")
+def plain(toy):
+    return {kind: represented(fitted(toy, kind), toy.test) for kind in BRIEF}
+
+
+@pytest.mark.parametrize(("kind", "choice"), CHOICES)
+@pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+def test_every_choice_has_an_effect(toy, plain, kind, choice):
+    other = represented(fitted(toy, kind, **choice), toy.test)
+    assert np.isfinite(other).all()
+    assert not np.allclose(plain[kind], other, rtol=1e-3)
+
+
+@METHODS
+def test_new_features_of_another_width_are_refused(toy, kind):
+    with pytest.raises(MethodError, match="images have 8 features, but the method was fitted on 12"):
+        fitted(toy, kind).transform_images(toy.test.texts)
+    with pytest.raises(MethodError, match=f"{kind.name} is not fitted"):
+        kind().transform_texts(toy.test.texts)
+
+
+@METHODS
+def test_threads_are_recorded_and_given_back(toy, kind):
+    before = torch.get_num_threads()
+    assert fitted(toy, kind, threads=before + 1, epochs=1, stopping="none").threads_ == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_representations_that_are_all_alike_are_warned_of(toy):
+    with pytest.warns(MethodWarning, match=r"deep-sm: representations .* nearly equal .*weight_decay"):
+        method = fitted(toy, DeepSM, learning_rate=1e-6)
+    assert method.collapsed_
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@METHODS
+def test_a_gpu_trains_to_nearly_the_same(toy, kind):
+    here, there = (represented(fitted(toy, kind, device=device), toy.test) for device in ("cpu", "cuda"))
+    assert here.shape == there.shape
+    if kind is DCCA:  # the random numbers of dropout are the device's own
+        np.testing.assert_allclose(np.abs(here), np.abs(there), atol=1e-2)

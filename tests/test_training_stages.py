@@ -1,0 +1,131 @@
+"""Trainings in stages: scores with ties, curves side by side, and what a kill leaves of them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from cmbench.methods.best_state import BestState
+from cmbench.methods.training_checkpoint import Checkpoint
+from cmbench.methods.training_curves import CurveRecorder, side_by_side
+from cmbench.methods.training_loop import Finding, Length, Task, Training
+from cmbench.methods.training_stages import Stages
+
+
+def test_further_numbers_of_a_score_break_ties_and_nan_is_never_better():
+    network = {"a": torch.nn.Linear(1, 1)}
+    best = BestState()
+    offers = [
+        (0.5, -2.0),
+        (0.5, -1.0),
+        (0.5, -1.0),
+        (0.4, 0.0),
+        (0.5, math.nan),
+        (0.6, -9.0),
+        (math.nan, 0.0),
+    ]
+    taken = [best.offer(score, step=step, modules=network) for step, score in enumerate(offers, 1)]
+    assert taken == [True, True, False, False, False, True, False]
+    assert (best.score, best.step) == ((0.6, -9.0), 6)
+
+
+def test_curves_side_by_side_are_joined_by_iteration():
+    first, second = CurveRecorder("toy"), CurveRecorder("toy")
+    first.point(2, {"a": 1.0})
+    first.point(5, {"a": 2.0})
+    for step in (2, 4):
+        second.point(step, {"b": float(step)})
+    joined = side_by_side([first, second])
+    np.testing.assert_array_equal(joined["iteration"], [2, 4, 5])
+    np.testing.assert_array_equal(joined["a"], [1, np.nan, 2])
+    np.testing.assert_array_equal(joined["b"], [2, 4, np.nan])
+
+
+def counting(scores=None, *, epochs=4, eval_every=3, log=None):
+    """Return a training of one weight, which each of its two rounds an epoch raises by 1."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    found = None if scores is None else iter(scores)
+
+    def step(item, norms):
+        if log is not None:
+            log.append(item)
+        network.weight.data += 1
+        return [("weight", network.weight.detach().clone().squeeze())]
+
+    task = Task(
+        name="toy",
+        modules={"a": network},
+        kept={"a": network},
+        optimizers={},
+        items=lambda epoch: [(epoch, 0), (epoch, 1)],
+        rounds=2,
+        step=step,
+        score=None if found is None else lambda: next(found),
+    )
+    return Training(task, Length(epochs, eval_every, 100)), network
+
+
+def test_a_finding_names_its_own_curves_and_its_score_decides():
+    findings = [
+        Finding((score, -loss), {"hits": score, "loss": loss})
+        for score, loss in ((0.5, 3.0), (0.5, 2.0), (0.4, 1.0))
+    ]
+    training, network = counting(findings)
+    training.run(Checkpoint(None, seconds=0))
+    curves = training.curves.curves()
+    assert curves.keys() == {"iteration", "weight", "hits", "loss"}
+    assert curves["iteration"].tolist() == [3, 6, 8]
+    assert curves["hits"].tolist() == [0.5, 0.5, 0.4]
+    assert training.best_iteration == network.weight.item() == 6
+
+
+def test_a_number_as_score_is_a_map_on_validation():
+    training, network = counting([0.3, 0.2, 0.1])
+    training.run(Checkpoint(None, seconds=0))
+    assert training.curves.curves()["validation_map"].tolist() == [0.3, 0.2, 0.1]
+    assert training.best_iteration == network.weight.item() == 3
+
+
+@pytest.mark.parametrize("scores", [None, (0.1, 0.3, 0.2)])
+def test_a_stage_that_is_complete_comes_back_as_it_ended(tmp_path, scores):
+    whole, kept = counting(scores)
+    first = Stages(tmp_path / "a.pt", seconds=1000)
+    first.run("x", whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["a-x.pt"]
+    log = []
+    again, restored = counting(scores, log=log)
+    second = Stages(tmp_path / "a.pt", seconds=1000)
+    second.run("x", again)
+    assert not log, "nothing is trained again"
+    assert restored.weight.item() == kept.weight.item() == (8 if scores is None else 6)
+    assert again.best_iteration == whole.best_iteration
+    assert (again.iteration, second.resumed_at, first.resumed_at) == (8, 8, 0)
+    for name, values in whole.curves.curves().items():
+        np.testing.assert_array_equal(again.curves.curves()[name], values, err_msg=name)
+    second.complete()
+    assert not list(tmp_path.iterdir())
+
+
+def test_stages_have_files_of_their_own_and_rounds_spared_add_up(tmp_path):
+    stages = Stages(tmp_path / "a.pt", seconds=1000)
+    for name, epochs in (("x", 4), ("y", 2)):
+        stages.run(name, counting(epochs=epochs)[0])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-x.pt", "a-y.pt"]
+    again = Stages(tmp_path / "a.pt", seconds=1000)
+    weights = []
+    for name, epochs in (("x", 4), ("y", 2)):
+        training, network = counting(epochs=epochs)
+        again.run(name, training)
+        weights.append(network.weight.item())
+    assert weights == [8, 4]
+    assert again.resumed_at == 12
+
+
+def test_without_a_folder_stages_leave_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stages = Stages(None, seconds=0)
+    stages.run("x", counting()[0])
+    stages.complete()
+    assert not list(tmp_path.iterdir())
