@@ -67,15 +67,17 @@ def test_pairs_bring_both_modalities_into_one_space(toy):
         method = CorrAEFull(**sizes, **length, alpha=0.5, random_state=seed, device="cpu")
         method.fit(train, toy.validation)
         sides = method.transform_images(toy.test.images), method.transform_texts(toy.test.texts)
-        return bimodal_map(*sides, toy.test.labels)
+        return bimodal_map(*sides, toy.test.labels), bimodal_map(*sides, np.arange(len(toy.test)))
 
     paired = [score(toy.train, seed) for seed in range(3)]
     apart = []
     for seed in range(3):
         shuffled = toy.train.texts[np.random.default_rng(seed).permutation(len(toy.train))]
         apart.append(score(changed(toy.train, texts=shuffled), seed))
-    assert min(paired) > 0.5, "chance is 0.29"
-    assert np.mean(apart) < np.mean(paired) - 0.1, (paired, apart)
+    by_category, by_pair = np.transpose(paired)
+    assert by_category.min() > 0.5, "chance is 0.29"
+    assert by_pair.min() > 0.2, "chance is 0.09"
+    assert np.transpose(apart)[1].max() < 0.17
 
 
 def test_the_best_of_all_variants_and_weights_is_chosen_on_validation(toy, best_of_nine):
@@ -313,3 +315,13 @@ def test_it_is_a_scikit_learn_estimator(kind):
 def test_a_fitted_method_survives_pickling(toy, default):
     again = pickle.loads(pickle.dumps(fitted(toy)))
     assert np.array_equal(represented(again, toy.test), default)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("pretrain", [{}, CHOICES["dae"]])
+def test_a_gpu_trains_to_nearly_the_same(toy, pretrain):
+    settings = {**pretrain, "stopping": "none"}
+    methods = [fitted(toy, **{**settings, "device": device}) for device in ("cpu", "cuda")]
+    assert methods[1].device_ == "cuda"
+    here, there = (represented(method, toy.test) for method in methods)
+    assert np.corrcoef(here.ravel(), there.ravel())[0, 1] > 0.99
