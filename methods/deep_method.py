@@ -47,6 +47,8 @@ class DeepMethod(MappedMethod):
     family: ClassVar[Literal["traditional", "deep"]] = "deep"
     constraints: ClassVar[Constraints] = TRAINING
     practical: ClassVar[tuple[str, ...]] = PRACTICAL
+    advice: ClassVar[str] = "change learning_rate, or lower weight_decay"
+    """What to do about representations that are all alike."""
 
     stopping: str
     threads: int | None
@@ -89,6 +91,5 @@ class DeepMethod(MappedMethod):
         if self.collapsed_:
             warn(
                 f"{self.name}: representations of different items are nearly equal (mean deviation "
-                f"{self.spread_:.2g}, mean cosine {self.mean_cosine_:.4f}); change learning_rate, or lower "
-                "weight_decay"
+                f"{self.spread_:.2g}, mean cosine {self.mean_cosine_:.4f}); {self.advice}"
             )
