@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.npy_folder import load_array, load_split
 from cmbench.errors import MethodError
-from cmbench.job import CURVES, MODALITIES, OUTCOME, Job
+from cmbench.job import CURVES, MODALITIES, OUTCOME, Job, handed_out_parts
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.registry import new_method
 
@@ -68,7 +68,8 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
     learn(train, validation)
     fitted = time.perf_counter()
     for modality, rows in features.items():
-        representations = as_array(getattr(method, f"transform_{modality}")(rows), modality)
+        parts = (handed_out_parts(job.features, modality),) if method.uses_parts else ()
+        representations = as_array(getattr(method, f"transform_{modality}")(rows, *parts), modality)
         np.save(folder / f"{modality}.npy", representations, allow_pickle=False)
     curves = {f"curve_{name}": values for name, values in training_curves(method).items()}
     np.savez(folder / CURVES, allow_pickle=False, **curves)

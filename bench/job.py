@@ -1,9 +1,9 @@
 """The folder through which a run and a cell's child process exchange arrays and JSON, never pickles.
 
-``features/`` (shared by the cells of a dataset) holds the training and validation splits and the
-test features, without test labels, ids or order. The cell's own folder holds ``job.json``, and later
-``outcome.json`` with ``images.npy`` and ``texts.npy``, the representations of the test features,
-and ``curves.npz``, those of the training.
+``features/`` (shared by the cells of a dataset) holds the training and validation splits, and the
+features and parts of the test items, without their labels, ids or order. The cell's own folder holds
+``job.json``, and later ``outcome.json`` with ``images.npy`` and ``texts.npy``, the representations of the
+test items, and ``curves.npz``, those of the training.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.contract import Dataset
-from cmbench.datasets.npy_folder import save_split
+from cmbench.datasets.arrays import file_key
+from cmbench.datasets.contract import Dataset, Parts
+from cmbench.datasets.npy_folder import load_array, save_split
 from cmbench.errors import CmbenchError
 from cmbench.methods.registry import MethodEntry
 
 JOB, OUTCOME, CURVES = "job.json", "outcome.json", "curves.npz"
 MODALITIES = ("images", "texts")
+PARTS = {"images": "image_parts", "texts": "text_parts"}
 
 
 @dataclass(frozen=True)
@@ -102,4 +104,26 @@ def hand_out(dataset: Dataset, folder: Path) -> HandedOut:
         for start in range(0, len(rows), 4096):
             shuffled[start : start + 4096] = rows[order[modality][start : start + 4096]]
         shuffled.flush()
+        parts = getattr(dataset.test, PARTS[modality])
+        if parts is not None:
+            _save_shuffled(parts, order[modality], folder, PARTS[modality])
     return HandedOut(folder, order)
+
+
+def _save_shuffled(parts: Parts, order: NDArray[np.intp], folder: Path, key: str) -> None:
+    offsets = np.concatenate([[0], np.diff(parts.offsets)[order].cumsum()]).astype(np.int64)
+    np.save(folder / f"{file_key(f'{key}_offsets', 'test')}.npy", offsets, allow_pickle=False)
+    path, shape = folder / f"{file_key(key, 'test')}.npy", parts.values.shape
+    shuffled = np.lib.format.open_memmap(path, mode="w+", dtype=parts.values.dtype, shape=shape)
+    for row, item in enumerate(order):
+        shuffled[offsets[row] : offsets[row + 1]] = parts[int(item)]
+    shuffled.flush()
+
+
+def handed_out_parts(folder: Path, modality: str) -> Parts | None:
+    """Return the parts of the test items of a modality from the folder of features, if there are any."""
+    names = [file_key(f"{PARTS[modality]}{ending}", "test") for ending in ("", "_offsets")]
+    if not (folder / f"{names[0]}.npy").exists():
+        return None
+    values, offsets = (load_array(folder, name) for name in names)
+    return Parts(values, offsets)

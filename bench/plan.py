@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from cmbench.datasets.contract import Dataset
 from cmbench.errors import MethodError
-from cmbench.methods.registry import MethodEntry, new_method
+from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
 from cmbench.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -81,19 +81,34 @@ def plan(
     *,
     seeds: Sequence[int],
     protocol: Protocol,
+    known: Registry | None = None,
 ) -> list[Cell]:
     """Return the cells of every dataset and method, one for each seed where the seed matters.
 
+    On a dataset without parts, a method that names another for that case gives way to it, which is looked
+    up in ``known``, by default the methods without plugins; it takes over the parameters.
+
     Raises ``MethodError`` for parameters that a method does not have or that cannot be stored.
     """
-    prepared = [(entry, entry.load(), parameters, entry.code_version()) for entry, parameters in methods]
+    known, listed = known or registry(), list(methods)
     cells = [
         Cell(dataset, entry, method, effective_parameters(method, parameters, seed), seed, protocol, version)
         for dataset in datasets
-        for entry, method, parameters, version in prepared
+        for entry, method, parameters, version in _suitable(listed, dataset, known)
         for seed in _seeds(method, parameters, seeds)
     ]
     return list({cell.key: cell for cell in cells}.values())
+
+
+def _suitable(
+    methods: Collection[tuple[MethodEntry, Mapping[str, Any]]], dataset: Dataset, known: Registry
+) -> Iterator[tuple[MethodEntry, type[Method], Mapping[str, Any], str]]:
+    for wanted, parameters in methods:
+        entry, method = wanted, wanted.load()
+        if method.without_parts and not dataset.train.has_parts:
+            entry = known[method.without_parts]
+            method = entry.load()
+        yield entry, method, parameters, entry.code_version()
 
 
 def effective_parameters(

@@ -88,7 +88,7 @@ def run(
         raise CmbenchError(f"jobs is {jobs}; use 1 or more")
     known = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
     chosen = _chosen(datasets, methods, known, parameters or {})
-    cells = plan(*chosen, seeds=seeds, protocol=get_protocol(protocol))
+    cells = plan(*chosen, seeds=seeds, protocol=get_protocol(protocol), known=known)
     limits = Limits(
         parse_duration(deadline), _memory(memory, jobs), threads or max(1, available_cores() // jobs)
     )

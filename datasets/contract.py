@@ -59,6 +59,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether there are parts of both images and texts."""
+        return self.image_parts is not None and self.text_parts is not None
+
 
 @dataclass(frozen=True)
 class Card:

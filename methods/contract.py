@@ -48,6 +48,14 @@ class Method(BaseEstimator, ABC):
     citation: ClassVar[str] = ""
     uses_labels: ClassVar[bool] = True
     """Whether ``fit`` reads ``train.labels``. Choosing parameters on validation does not count."""
+    uses_parts: ClassVar[bool] = False
+    """Whether it looks at parts of items (regions of an image, segments of a text).
+
+    Its ``transform_images`` and ``transform_texts`` then take those of their items as a second argument,
+    ``parts: Parts | None = None``.
+    """
+    without_parts: ClassVar[str] = ""
+    """The name of the method that runs in its place on a dataset without parts; none if empty."""
     version: ClassVar[int] = 1
     """Raise it when the same parameters give other representations: stored cells then run again."""
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}

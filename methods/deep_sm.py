@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
 
-import numpy as np
-
 from cmbench.datasets.contract import Split
-from cmbench.errors import MethodError
+from cmbench.methods.class_numbers import class_numbers
 from cmbench.methods.constraints import Constraints, Count, Number, Words
 from cmbench.methods.cross_modal_networks import MODALITIES
 from cmbench.methods.deep_method import TRAINING, DeepMethod
 from cmbench.methods.generator_map import learned_scalings
-from cmbench.methods.label_code import Labels, checked_classes
+from cmbench.methods.label_code import checked_classes
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.softmax_classifier import ClassifierFitting, Descent, LabelledView
 from cmbench.methods.training_curves import side_by_side
@@ -214,20 +212,12 @@ class DeepSM(DeepMethod):
     def _views(self, train: Split, validation: Split) -> Iterator[tuple[LabelledView, LabelledView]]:
         """Yield images, then texts, of training and of validation."""
         scalings = learned_scalings(train, self.preprocessing)
-        numbers = self._class_numbers(train), self._class_numbers(validation)
+        numbers = class_numbers(train, validation, self.name)
         for modality in MODALITIES:
             features = (getattr(split, f"{modality}s") for split in (train, validation))
             both = zip(features, numbers, strict=True)
             seen, unseen = (LabelledView(modality, rows, scalings[modality], own) for rows, own in both)
             yield seen, unseen
-
-    def _class_numbers(self, split: Split) -> Labels:
-        unknown = np.setdiff1d(split.labels, self.classes_)
-        if len(unknown):
-            raise MethodError(
-                f"{self.name}: category {unknown[0]} of validation has no training pair; remove its pairs"
-            )
-        return self.classes_.searchsorted(split.labels)
 
     def _trained(
         self, views: tuple[LabelledView, LabelledView], place: Place, stages: Stages

@@ -25,6 +25,8 @@ GROUP = "cmbench.methods"
 
 BUILT_IN = {
     "cca": "cmbench.methods.cca:CCA",
+    "ccl": "cmbench.methods.ccl:CCL",
+    "ccl-coarse": "cmbench.methods.ccl_coarse:CCLCoarse",
     "cfa": "cmbench.methods.cfa:CFA",
     "cmgans": "cmbench.methods.cmgans:CMGANs",
     "cmgans-cae": "cmbench.methods.cmgans_ablations:CMGANsCAE",

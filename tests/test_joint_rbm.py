@@ -76,6 +76,13 @@ def test_a_missing_group_without_weights_leaves_the_exact_conditional(steps):
     np.testing.assert_allclose(inferred(made, steps), expected, rtol=1e-10)
 
 
+def test_a_missing_group_starts_at_its_mean_without_the_rest():
+    made = joint()
+    weight, bias = made.weight.detach().numpy(), made.visible_bias.detach().numpy()
+    resting = images().numpy() @ weight[:3] + expit(bias[3:]) @ weight[3:]
+    np.testing.assert_allclose(inferred(made, 0), expit(resting + made.hidden_bias.detach().numpy()))
+
+
 def test_weakly_coupled_groups_are_inferred_nearly_exactly_and_better_than_at_the_start():
     made = joint(scale=0.5)
     expected = np.array([posterior_mean(made, p) for p in images().numpy()])

@@ -246,7 +246,7 @@ def test_a_raised_version_of_a_built_in_method_is_another_key(toy, monkeypatch):
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_method_has_a_cell(toy, name):
     (cell,) = cells_of([toy], (KNOWN[name], {}))
-    assert cell.method.name == name
+    assert cell.method.name == (KNOWN[name].load().without_parts or name)
     assert len(cell.key) == 16
     assert int(cell.key, 16) >= 0
 

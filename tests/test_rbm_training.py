@@ -267,6 +267,7 @@ def test_the_denoising_loss_is_the_formula():
 
 
 def test_a_denoising_autoencoder_sees_only_part_of_its_input():
-    blind = Pretraining("dae", code=5, rbm_epochs=6, rbm_batch_size=16, corruption=1.0)
+    settings = {"code": 5, "rbm_epochs": 20, "rbm_batch_size": 16, "dae_rate": 0.02}
     with pytest.raises(MethodError, match="dae_image reconstructs"):
-        stack(blind)
+        stack(Pretraining("dae", **settings, corruption=1.0))
+    stack(Pretraining("dae", **settings, corruption=0.0))

@@ -2,6 +2,7 @@
 
 import inspect
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 
 import cmbench
 from cmbench import arrays
+from cmbench.datasets.contract import Dataset, Parts
 from cmbench.errors import CmbenchError, DatasetError, EvaluationError, MethodError
 from cmbench.methods.cfa import CFA
-from cmbench.methods.registry import file_entries
+from cmbench.methods.registry import file_entries, registry
+from cmbench.plan import plan
+from cmbench.protocol import PAPER
 from cmbench.store import Store
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -197,6 +201,69 @@ def test_methods_see_test_rows_in_another_order_and_results_come_back_in_place(t
     images, texts = features.representations(tmp_path)
     np.testing.assert_array_equal(images, toy.test.images)
     np.testing.assert_array_equal(texts, toy.test.texts)
+
+
+def with_parts(toy):
+    """The toy dataset with one to three parts an item, each the item's features times a number."""
+
+    def parts(features, first):
+        counts = 1 + (np.arange(len(features)) + first) % 3
+        values = np.repeat(features, counts, axis=0) * (1 + np.arange(counts.sum()))[:, None] % 7
+        return Parts(values.astype(np.float32), np.concatenate([[0], counts.cumsum()]))
+
+    def parted(split):
+        return replace(split, image_parts=parts(split.images, 0), text_parts=parts(split.texts, 1))
+
+    splits = (parted(split) for split in (toy.train, toy.validation, toy.test))
+    return Dataset("parted", *splits, toy.class_names)
+
+
+PARTED = """
+import numpy as np
+from cmbench.methods.contract import Method
+class Parted(Method):
+    name, uses_parts, without_parts = "parted", True, "cca"
+    def fit(self, train, validation):
+        return self
+    def transform_images(self, images, parts=None): return self.means(images, parts)
+    def transform_texts(self, texts, parts=None): return self.means(texts, parts)
+    def means(self, rows, parts):
+        means = np.array([parts[item].mean(axis=0) for item in range(len(rows))])
+        return np.hstack([rows, means, means])[:, :20]
+"""
+
+
+def test_a_method_that_uses_parts_gets_those_of_the_test_items_it_maps(toy, store, tmp_path):
+    dataset = with_parts(toy)
+    (tmp_path / "parted.py").write_text(PARTED)
+    frame = run(dataset, ["parted"], store, plugins=[tmp_path / "parted.py"])
+    assert list(frame["status"]) == ["ok"], only_record(store)["error"]
+
+    def mapped(rows, parts):
+        means = np.array([parts[item].mean(axis=0) for item in range(len(rows))])
+        return np.hstack([rows, means, means])[:, :20]
+
+    test = dataset.test
+    sides = mapped(test.images, test.image_parts), mapped(test.texts, test.text_parts)
+    by_hand = cmbench.evaluate(*sides, test.labels)
+    assert only_record(store)["map"]["image_to_text"] == pytest.approx(by_hand.map["image_to_text"])
+
+
+def test_on_a_dataset_without_parts_its_stand_in_runs(toy, store, tmp_path):
+    (tmp_path / "parted.py").write_text(PARTED)
+    frame = run([toy, with_parts(toy)], ["parted", "cca"], store, plugins=[tmp_path / "parted.py"])
+    assert list(zip(frame["dataset"], frame["method"], strict=True)) == [
+        ("toy", "cca"),
+        ("parted", "parted"),
+        ("parted", "cca"),
+    ]
+
+
+def test_ccl_on_a_dataset_without_parts_is_named_by_its_coarse_grain(toy):
+    known = registry()
+    for dataset, name in ((toy, "CCL (coarse only)"), (with_parts(toy), "CCL")):
+        (cell,) = plan([dataset], [(known["ccl"], {"width": 9})], seeds=(0,), protocol=PAPER)
+        assert (cell.method.paper_name, cell.parameters["width"]) == (name, 9)
 
 
 def test_a_record_says_what_was_run_where_and_how_long_it_took(toy, store):

@@ -1,0 +1,133 @@
+"""The grains of CCL: codes of items as wholes, and of their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.contract import Parts
+from cmbench.methods.budgeted_training import Run
+from cmbench.methods.class_codes import ClassMap
+from cmbench.methods.code_map import CodeMap
+from cmbench.methods.correspondence_training import CorrespondenceFitting, CorrespondenceTraining, PairCodes
+from cmbench.methods.cross_modal_networks import MODALITIES, Modality
+from cmbench.methods.item_parts import Items, PartMap, WholeMap, completed
+from cmbench.methods.preprocessing import Matrix, Scaling
+from cmbench.methods.rbm_stack import Pretraining, train_stack
+from cmbench.methods.training_device import Place
+from cmbench.methods.training_loop import Training
+from cmbench.methods.training_rows import TrainingRows
+
+Trainings: TypeAlias = list[Training[Any]]
+GrainKind: TypeAlias = type[WholeMap] | type[PartMap]
+
+
+@dataclass(frozen=True)
+class GrainTraining:
+    """How the codes of one grain are learned; see ``CCLCoarse`` for the meaning and the defaults."""
+
+    hidden: Mapping[Modality, int]
+    pretraining: Pretraining
+    alpha: float
+    correlation_epochs: int
+    correlation_batch: int
+
+
+@dataclass(frozen=True, eq=False)
+class GrainMap:
+    """Items become codes of their whole, or mean codes of their parts, and then those of an autoencoder."""
+
+    items: WholeMap | PartMap
+    correlated: CodeMap
+
+    def encode(self, items: Items) -> NDArray[np.float32]:
+        """Map n items to (n, code)."""
+        return self.correlated.encode(self.items.encode(items))
+
+
+def learn_grain(
+    views: Mapping[Modality, Items],
+    scalings: Mapping[Modality, Scaling],
+    kind: GrainKind,
+    settings: GrainTraining,
+    place: Place,
+    run: Run,
+) -> tuple[dict[Modality, GrainMap], Trainings]:
+    """Learn codes of pairs, ``views`` of n items each, from their wholes or from their parts.
+
+    RBMs, or an autoencoder, on wholes or on all parts as rows of their own, give each item a code; a
+    correspondence autoencoder (``corr``) then draws the codes of a pair together.
+    """
+    trainings: Trainings = []
+    maps: dict[Modality, WholeMap | PartMap] = {}
+    for name in MODALITIES:
+        rows = TrainingRows(_rows_of(kind, views[name], f"{name}s"), scalings[name], place)
+        stack = train_stack(rows, settings.hidden[name], settings.pretraining, name, run)
+        trainings += stack.trainings
+        maps[name] = kind(CodeMap(stack.network, f"{name}s", scalings[name]))
+    codes = {name: maps[name].encode(views[name]) for name in MODALITIES}
+    fitting = _correlation(codes, settings, place, run)
+    trainings.append(fitting.trained())
+    correlated = fitting.maps()
+    return {name: GrainMap(maps[name], correlated[name]) for name in MODALITIES}, trainings
+
+
+def _rows_of(kind: GrainKind, items: Items, view: str) -> NDArray[Any]:
+    return completed(items, view).values if kind is PartMap else items.features
+
+
+def _correlation(
+    codes: Mapping[Modality, NDArray[np.float32]], settings: GrainTraining, place: Place, run: Run
+) -> CorrespondenceFitting:
+    n, batch = len(codes["image"]), settings.correlation_batch
+    rounds = n // min(batch, n)
+    epochs = min(settings.correlation_epochs, -(-settings.pretraining.rbm_steps // rounds))
+    training = CorrespondenceTraining(
+        settings.pretraining.code,
+        batch_size=batch,
+        epochs=epochs,
+        stopping="none",
+        patience=epochs,
+        post="none",
+    )
+    pairs = PairCodes(codes, np.zeros(n, np.int64))
+    return CorrespondenceFitting("corr", settings.alpha, training, pairs, pairs, place, run)
+
+
+def side_by_side(grains: Sequence[GrainMap], items: Items) -> NDArray[np.float32]:
+    """Return the codes of items of all grains in one matrix (n, sum of widths)."""
+    return np.hstack([grain.encode(items) for grain in grains])
+
+
+@dataclass(frozen=True, eq=False)
+class GrainedMap:
+    """Items of one modality become their representations, by way of one grain or two.
+
+    Parameters
+    ----------
+    grains : maps of items to codes, which go side by side
+    classes : of these to class codes
+    common : of these to representations
+    parts : of the items that come without, if it is known which will
+    """
+
+    grains: Sequence[GrainMap]
+    classes: ClassMap
+    common: CodeMap
+    parts: Parts | None = None
+
+    def __call__(self, features: NDArray[Any], parts: Parts | None = None) -> Matrix:
+        """Map n items, with features (n, d) and where there is a fine grain their parts, to (n, k)."""
+        codes = side_by_side(self.grains, Items(features, self.parts if parts is None else parts))
+        return self.common(self.classes.encode(codes))
+
+    def on_cpu(self) -> GrainedMap:
+        """Return it after moving all its networks."""
+        inner = [code for grain in self.grains for code in (grain.items.codes, grain.correlated)]
+        for code in (*inner, self.classes.joint, self.classes.classes, self.common):
+            code.network.cpu()
+        return self

@@ -1,0 +1,118 @@
+"""Codes of items that tell classes, learned from several codes of each: a stage of CMDN and of CCL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from cmbench.methods.budgeted_training import Run
+from cmbench.methods.code_map import CodeMap
+from cmbench.methods.cross_modal_networks import Modality
+from cmbench.methods.joint_rbm import JointRBM
+from cmbench.methods.label_code import Labels
+from cmbench.methods.preprocessing import Scaling
+from cmbench.methods.rbm_stack import hidden_layer
+from cmbench.methods.rbm_training import RBMTraining, train_rbm
+from cmbench.methods.softmax_classifier import ClassifierFitting, Descent, LabelledView
+from cmbench.methods.training_device import Place
+from cmbench.methods.training_loop import Training
+from cmbench.methods.training_rows import TrainingRows, unscaled
+from cmbench.methods.view_network import Shape, ViewNetwork
+
+LAYERS = 3
+Codes: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ClassTraining:
+    """How class codes are learned.
+
+    Parameters
+    ----------
+    joint, width : hidden units of the joint RBM, and of each layer of the classifier
+    joint_training, descent : how the two are trained
+    """
+
+    joint: int
+    width: int
+    joint_training: RBMTraining
+    descent: Descent
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMap:
+    """Codes of all groups side by side become joint codes, and these, standardised, class codes."""
+
+    joint: CodeMap
+    classes: CodeMap
+
+    def encode(self, codes: Codes) -> Codes:
+        """Map codes of n items (n, sum of widths) to (n, width)."""
+        return self.classes.encode(self.joint.encode(codes))
+
+
+@dataclass(frozen=True, eq=False)
+class ClassCodes:
+    """A map to class codes, those (n, width) of training and validation items, and how it was learned."""
+
+    map: ClassMap
+    train: Codes
+    validation: Codes
+    trainings: list[Training[Any]]
+
+
+def learn_class_codes(
+    codes: tuple[Codes, Codes],
+    widths: Mapping[str, int],
+    classes: tuple[Labels, Labels],
+    settings: ClassTraining,
+    name: Modality,
+    place: Place,
+    run: Run,
+) -> ClassCodes:
+    """Learn from codes of items of one modality the last hidden layer of a classifier with ReLU.
+
+    Between them is a joint RBM over the groups of codes; one group alone makes it a plain RBM. Its codes
+    are standardised by training statistics, without which the classifier hardly learns in so few steps.
+
+    Parameters
+    ----------
+    codes : in (0, 1), of training and of validation items (n, sum of widths), group beside group
+    widths : of the groups by name, in their order
+    classes : of training and of validation items, numbered from 0
+    """
+    first, layer = _joint_layer(codes[0], widths, settings, name, place, run)
+    joint = CodeMap(layer, f"{name}s", unscaled(codes[0].shape[1]))
+    inner = joint.encode(codes[0]), joint.encode(codes[1])
+    scaling = Scaling.fit(inner[0], f"joint codes of {name}s")
+    seen, unseen = (
+        LabelledView(name, *each) for each in zip(inner, (scaling, scaling), classes, strict=True)
+    )
+    shape = Shape(LAYERS, settings.width, int(classes[0].max()) + 1, "relu")
+    fitting = ClassifierFitting(
+        seen, unseen, shape, settings.descent, place, method=run.method, seed=run.seed
+    )
+    second = fitting.training()
+    run.run(f"classes_{name}", second)
+    outer = CodeMap(last_hidden_layer(fitting.network), f"{name}s", scaling)
+    return ClassCodes(ClassMap(joint, outer), outer.encode(inner[0]), outer.encode(inner[1]), [first, second])
+
+
+def _joint_layer(
+    codes: Codes, widths: Mapping[str, int], settings: ClassTraining, name: Modality, place: Place, run: Run
+) -> tuple[Training[Any], nn.Sequential]:
+    stage, rows = f"joint_{name}", TrainingRows(codes, None, place)
+    joint = JointRBM(widths, settings.joint, run.stream(stage))
+    training = train_rbm(joint, rows, settings.joint_training, stage, run)
+    return training, hidden_layer(joint)
+
+
+def last_hidden_layer(network: ViewNetwork) -> nn.Sequential:
+    """Return the network without its last full connection, the same weights."""
+    hidden = list(network.layers)[:-1]
+    return nn.Sequential(*(module for layer in hidden for module in (layer, nn.ReLU())))

@@ -1,0 +1,142 @@
+"""The training of the common space of CCL on class codes of training pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from cmbench.evaluator import bimodal_map
+from cmbench.methods.budgeted_training import Run
+from cmbench.methods.code_map import CodeMap
+from cmbench.methods.correspondence_training import ROWS_OF_A_LOOK, PairCodes
+from cmbench.methods.cross_modal_correlation import CommonNetwork, CorrelationObjective
+from cmbench.methods.cross_modal_networks import MODALITIES, Modality
+from cmbench.methods.pair_sampler import Index
+from cmbench.methods.preprocessing import Scaling
+from cmbench.methods.training_device import Place
+from cmbench.methods.training_loop import Length, Task, Training, Watched
+from cmbench.methods.training_rows import TrainingRows
+from cmbench.methods.view_network import decayed
+
+RELEASED_MOMENTUM = 0.9
+RATES = {"adam": 1e-3, "sgd": 1e-4}
+DECAYS = {"adam": 0.0, "sgd": 0.004}
+"""What ``"auto"`` stands for, by optimiser; for SGD it is what the released program has."""
+
+
+@dataclass(frozen=True)
+class CommonTraining:
+    """How the common space is trained; see ``CCLCoarse`` for the meaning and the defaults."""
+
+    width: int = 1024
+    embedding: int = 1024
+    w_inter: float = 1.0
+    w_intra: float = 1.0
+    margin: float = 1.0
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: float | str = "auto"
+    weight_decay: float | str = "auto"
+    batch_size: int = 80
+    epochs: int = 200
+    stopping: Literal["validation", "none"] = "validation"
+    eval_epochs: int = 1
+    patience: int = 20
+    post: Literal["none", "zscore_train"] = "zscore_train"
+
+    @property
+    def objective(self) -> CorrelationObjective:
+        """What is minimised."""
+        return CorrelationObjective(self.w_inter, self.w_intra, self.margin)
+
+
+class CommonFitting:
+    """Two networks and the codes they learn from, whose labels are class numbers, ready to be trained.
+
+    ``scalings`` standardise the codes of each modality.
+    """
+
+    def __init__(
+        self,
+        settings: CommonTraining,
+        train: PairCodes,
+        validation: PairCodes,
+        scalings: Mapping[Modality, Scaling],
+        place: Place,
+        run: Run,
+    ) -> None:
+        self.settings, self.run, self.scalings = settings, run, scalings
+        self.train, self.validation = train, validation
+        self.rows = {name: TrainingRows(train.views[name], scalings[name], place) for name in MODALITIES}
+        self.classes = torch.from_numpy(train.labels).to(place.device)
+        n_classes = int(train.labels.max()) + 1
+        self.networks = {
+            name: self._network(name, rows.width, n_classes).to(place.device)
+            for name, rows in self.rows.items()
+        }
+        self.batches = run.order(len(train.labels), settings.batch_size, "common pairs")
+        self.optimizer = self._optimizer()
+
+    def trained(self) -> Training[Index]:
+        """Train as a stage of the run, to the state that is best on validation."""
+        settings, rounds = self.settings, self.batches.rounds
+        modules: dict[str, nn.Module] = {str(name): network for name, network in self.networks.items()}
+        task = Task(
+            name=self.run.method,
+            modules=modules,
+            kept=modules,
+            optimizers={"both": self.optimizer},
+            items=self.batches.epoch,
+            rounds=rounds,
+            step=self.update,
+            score=None if settings.stopping == "none" else self.validation_map,
+        )
+        training = Training(task, Length(settings.epochs, settings.eval_epochs * rounds, settings.patience))
+        self.run.run("common", training)
+        return training
+
+    def update(self, index: Index, norms: bool) -> Watched:
+        """Descend the loss of the pairs of that index."""
+        codes = {name: self.rows[name].rows(index) for name in MODALITIES}
+        classes = self.classes[torch.from_numpy(index).to(self.classes.device)]
+        loss, terms = self.settings.objective(self.networks, codes, classes)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return [("loss", loss.detach()), *((f"{name}_loss", term.detach()) for name, term in terms.items())]
+
+    def validation_map(self) -> float:
+        """Return the mean of the two bi-modal MAPs of the validation pairs, as the networks are now."""
+        maps = self.maps(every=-(-len(self.train.labels) // ROWS_OF_A_LOOK))
+        images, texts = (maps[name](self.validation.views[name]) for name in MODALITIES)
+        return bimodal_map(images, texts, self.validation.labels)
+
+    def maps(self, *, every: int = 1) -> dict[Modality, CodeMap]:
+        """Return the maps from class codes to representations, as the networks are now.
+
+        ``every`` n-th training row gives the statistics where representations are standardised.
+        """
+        maps = {
+            name: CodeMap(network, f"{name}s", self.scalings[name]) for name, network in self.networks.items()
+        }
+        if self.settings.post == "none":
+            return maps
+        return {name: maps[name].standardised(self.train.views[name][::every]) for name in MODALITIES}
+
+    def _network(self, name: Modality, width: int, n_classes: int) -> CommonNetwork:
+        settings = self.settings
+        random = self.run.stream(f"common {name}")
+        return CommonNetwork(width, settings.width, settings.embedding, n_classes, random)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        settings, kind = self.settings, self.settings.optimizer
+        rate, decay = settings.learning_rate, settings.weight_decay
+        rate = RATES[kind] if isinstance(rate, str) else rate
+        groups = decayed(list(self.networks.values()), DECAYS[kind] if isinstance(decay, str) else decay)
+        if kind == "adam":
+            return torch.optim.Adam(groups, lr=rate, fused=True)
+        groups[1]["lr"] = 2 * rate  # biases learn twice as fast in the released program
+        return torch.optim.SGD(groups, lr=rate, momentum=RELEASED_MOMENTUM)

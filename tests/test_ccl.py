@@ -1,0 +1,334 @@
+"""CCL and its coarse grain as methods: what they learn from, what they keep, and what they refuse."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from cmbench.datasets.contract import Parts, Split
+from cmbench.errors import MethodError
+from cmbench.evaluator import bimodal_map
+from cmbench.methods import rbm_stack
+from cmbench.methods.ccl import CCL
+from cmbench.methods.ccl_coarse import CCLCoarse
+from cmbench.methods.ccl_stages import side_by_side
+from cmbench.methods.item_parts import Items
+from cmbench.methods.training_loop import Training
+
+pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+
+SIZES = {"embedding": 6, "hidden_image": 10, "hidden_text": 9, "code": 8, "joint": 12, "width": 7}
+BATCHES = {"rbm_batch_size": 16, "correlation_batch": 16, "class_batch": 16, "batch_size": 16}
+BRIEF = {**SIZES, **BATCHES, "rbm_epochs": 4, "correlation_epochs": 2, "class_epochs": 3, "epochs": 3}
+BRIEF |= {"device": "cpu"}
+EPOCHS = 4 * 4 + 2 + 2 * (4 + 3) + 3  # RBMs, autoencoder, joint RBMs and classifiers, common space
+
+
+def changed(split, **changes):
+    keys = ("images", "texts", "labels", "ids", "image_parts", "text_parts")
+    return Split(**{**{key: getattr(split, key) for key in keys}, **changes})
+
+
+def some_parts(features, seed):
+    """From none to three noisy copies of each item."""
+    random = np.random.default_rng(seed)
+    counts = random.integers(0, 4, len(features))
+    rows = np.repeat(np.arange(len(features)), counts)
+    values = features[rows] + 0.5 * random.normal(size=(len(rows), features.shape[1]))
+    return Parts(values.astype(np.float32), np.concatenate([[0], np.cumsum(counts)]))
+
+
+def with_parts(split):
+    return changed(split, image_parts=some_parts(split.images, 1), text_parts=some_parts(split.texts, 2))
+
+
+def represented(method, split):
+    if isinstance(method, CCL):
+        images = method.transform_images(split.images, split.image_parts)
+        return np.hstack([images, method.transform_texts(split.texts, split.text_parts)])
+    return np.hstack([method.transform_images(split.images), method.transform_texts(split.texts)])
+
+
+def fitted(toy, kind=CCLCoarse, **parameters):
+    return kind(**{**BRIEF, **parameters}).fit(with_parts(toy.train), with_parts(toy.validation))
+
+
+@pytest.fixture(scope="module")
+def default(toy):
+    return represented(fitted(toy), toy.test)
+
+
+def test_a_common_space_is_found(toy):
+    sizes = {
+        "hidden_image": 24,
+        "hidden_text": 24,
+        "code": 24,
+        "joint": 32,
+        "width": 24,
+        "gaussian_rate": 0.01,
+    }
+    length = {"rbm_epochs": 30, "correlation_epochs": 20, "class_epochs": 30, "epochs": 30}
+    method = CCLCoarse(24, **sizes, **BATCHES, **length, device="cpu").fit(toy.train, toy.validation)
+    sides = method.transform_images(toy.test.images), method.transform_texts(toy.test.texts)
+    assert bimodal_map(*sides, toy.test.labels) > 0.5, "chance is 0.29"
+
+
+def test_the_coarse_grain_is_ccl_without_its_fine_grain(toy, monkeypatch):
+    full = fitted(toy, CCL)
+    split = with_parts(toy.test)
+    monkeypatch.setattr(CCL, "_grains", CCLCoarse._grains)
+    without = fitted(toy, CCL)
+    coarse = fitted(toy)
+    assert np.array_equal(represented(without, split), represented(coarse, toy.test))
+    assert not np.allclose(represented(full, split), represented(coarse, toy.test), atol=1e-2)
+
+
+def test_the_coarse_grain_does_not_look_at_parts(toy, default):
+    plain = CCLCoarse(**BRIEF).fit(toy.train, toy.validation)
+    assert np.array_equal(represented(plain, toy.test), default)
+
+
+def test_parts_of_training_validation_and_new_items_all_count(toy):
+    method, split = fitted(toy, CCL), with_parts(toy.test)
+    before = represented(method, split)
+    other = changed(split, image_parts=some_parts(split.images, 5))
+    assert not np.allclose(represented(method, other)[:, :6], before[:, :6], atol=1e-3)
+    assert np.array_equal(represented(method, other)[:, 6:], before[:, 6:])
+    train = changed(with_parts(toy.train), text_parts=some_parts(toy.train.texts, 7))
+    again = CCL(**BRIEF).fit(train, with_parts(toy.validation))
+    assert not np.allclose(represented(again, split), before, atol=1e-3)
+    sides = (
+        method.transform_images(toy.validation.images, with_parts(toy.validation).image_parts),
+        (method.transform_texts(toy.validation.texts, with_parts(toy.validation).text_parts)),
+    )
+    assert method.validation_map_ == pytest.approx(bimodal_map(*sides, toy.validation.labels))
+
+
+def test_fine_rbms_learn_from_every_part_as_a_row_of_its_own(toy, monkeypatch):
+    seen = []
+    original = rbm_stack.train_rbm
+
+    def watched(rbm, rows, settings, stage, run):
+        seen.append((run.prefix + stage, len(rows)))
+        return original(rbm, rows, settings, stage, run)
+
+    monkeypatch.setattr(rbm_stack, "train_rbm", watched)
+    fitted(toy, CCL)
+    train = with_parts(toy.train)
+    for name, parts in (("image", train.image_parts), ("text", train.text_parts)):
+        n_parts = np.maximum(np.diff(parts.offsets), 1).sum()
+        rows = [("coarse_rbm1_", 80), ("coarse_rbm2_", 80), ("fine_rbm1_", n_parts), ("fine_rbm2_", n_parts)]
+        assert {(stage + name, number) for stage, number in rows} <= set(seen)
+
+
+def test_codes_are_standardised_by_training_items_of_their_own_modality(toy):
+    method = fitted(toy)
+    for grained, features in ((method.image_map_, toy.train.images), (method.text_map_, toy.train.texts)):
+        joined = side_by_side(grained.grains, Items(features))
+        for codes, map_ in (
+            (grained.classes.joint.encode(joined), grained.classes.classes),
+            (grained.classes.encode(joined), grained.common),
+        ):
+            np.testing.assert_allclose(map_.scaling.mean, codes.mean(axis=0), rtol=1e-4)
+            alive = np.isfinite(map_.scaling.scale)
+            np.testing.assert_allclose(map_.scaling.scale[alive], codes.std(axis=0)[alive], rtol=1e-3)
+        mapped = grained(features)
+        np.testing.assert_allclose(mapped.mean(axis=0), 0, atol=1e-4)
+        np.testing.assert_allclose(mapped.std(axis=0), 1, rtol=1e-3)
+
+
+def test_without_parts_ccl_refuses_to_be_fitted_or_to_map(toy, monkeypatch):
+    with pytest.raises(MethodError, match=r"images come without parts.*ccl-coarse"):
+        CCL(**BRIEF).fit(toy.train, toy.validation)
+    with pytest.raises(MethodError, match="texts come without parts"):
+        CCL(**BRIEF).fit(changed(with_parts(toy.train), text_parts=None), with_parts(toy.validation))
+    with pytest.raises(MethodError, match="texts come without parts"):
+        fitted(toy, CCL).transform_texts(toy.test.texts)
+    monkeypatch.delattr(Training, "run")  # nothing is trained before
+    with pytest.raises(MethodError, match="images come without parts"):
+        CCL(**BRIEF).fit(with_parts(toy.train), toy.validation)
+
+
+@pytest.mark.parametrize("kind", [CCLCoarse, CCL])
+def test_the_same_seed_gives_the_same_representations_and_another_seed_others(toy, kind):
+    split = with_parts(toy.test)
+    torch.manual_seed(1)
+    first = represented(fitted(toy, kind), split)
+    torch.manual_seed(2)
+    assert np.array_equal(represented(fitted(toy, kind), split), first)
+    assert not np.allclose(represented(fitted(toy, kind, random_state=4), split), first)
+
+
+CHOICES = {
+    "size": {"embedding": 5},
+    "image": {"hidden_image": 11},
+    "text": {"hidden_text": 11},
+    "code": {"code": 9},
+    "joint": {"joint": 13},
+    "width": {"width": 8},
+    "dae": {"pretrain": "dae", "rbm_epochs": 40, "dae_rate": 0.02},
+    "alpha": {"alpha": 0.2},
+    "autoencoder": {"correlation_epochs": 3},
+    "autoencoder batch": {"correlation_batch": 20},
+    "joint rate": {"joint_rate": 0.1},
+    "classifier": {"class_epochs": 1},
+    "classifier batch": {"class_batch": 20},
+    "inter": {"w_inter": 0.1},
+    "intra": {"w_intra": 0.0},
+    "margin": {"margin": 5.0},
+    "sgd": {"optimizer": "sgd"},
+    "rate": {"learning_rate": 0.01},
+    "decay": {"weight_decay": 0.5},
+    "batch": {"batch_size": 20},
+    "scaling": {"preprocessing": "rownorm", "gaussian_rate": 0.01},
+    "post": {"post": "none"},
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
+def test_every_setting_has_an_effect(toy, default, choice):
+    (name, *_) = choice
+    assert getattr(CCLCoarse(), name) != choice[name]
+    other = represented(fitted(toy, **choice), toy.test)
+    assert np.isfinite(other).all()
+    assert other.shape != default.shape or not np.allclose(other, default, rtol=1e-4)
+
+
+def test_the_optimiser_of_the_release_moves_biases_twice_as_fast(toy, monkeypatch):
+    seen = []
+    original = Training.run
+    monkeypatch.setattr(
+        Training, "run", lambda self, *a, **k: seen.append(self.task.optimizers) or original(self, *a, **k)
+    )
+    fitted(toy, optimizer="sgd")
+    weights, biases = seen[-1]["both"].param_groups
+    assert (weights["lr"], weights["momentum"], weights["weight_decay"]) == (1e-4, 0.9, 0.004)
+    assert (biases["lr"], biases["momentum"], biases["weight_decay"]) == (2e-4, 0.9, 0.0)
+
+
+def test_labels_may_have_gaps_and_count(toy, default):
+    train = changed(toy.train, labels=toy.train.labels * 3 + 5)
+    gaps = CCLCoarse(**BRIEF).fit(train, changed(toy.validation, labels=toy.validation.labels * 3 + 5))
+    assert np.array_equal(represented(gaps, toy.test), default)
+    shuffled = changed(toy.train, labels=np.random.default_rng(0).permutation(toy.train.labels))
+    other = CCLCoarse(**BRIEF).fit(shuffled, toy.validation)
+    assert not np.allclose(represented(other, toy.test), default)
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize(("kind", "epochs"), [(CCLCoarse, 5), (CCLCoarse, 17), (CCLCoarse, 34), (CCL, 30)])
+def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path, monkeypatch, kind, epochs):
+    whole = fitted(toy, kind)
+    original, ran = Training._run_epoch, []
+
+    def mortal(self, epoch):
+        if len(ran) >= epochs:
+            raise KilledError
+        ran.append(epoch)
+        return original(self, epoch)
+
+    monkeypatch.setattr(Training, "_run_epoch", mortal)
+    with pytest.raises(KilledError):
+        fitted(toy, kind, checkpoint=tmp_path, checkpoint_seconds=0.0)
+    before, epochs, ran = len(ran), 1000, []
+    resumed = fitted(toy, kind, checkpoint=tmp_path, checkpoint_seconds=0.0)
+    assert len(ran) == EPOCHS + (kind is CCL) * (4 * 4 + 2) - before
+    split = with_parts(toy.test)
+    assert np.array_equal(represented(whole, split), represented(resumed, split))
+    for name, values in whole.curves_.items():
+        np.testing.assert_array_equal(resumed.curves_[name], values, err_msg=name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_serves_no_training_on_other_parts(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(Training, "_run_epoch", lambda self, epoch: (_ for _ in ()).throw(KilledError))
+    paths = []
+    for seed in (1, 2):
+        train = changed(with_parts(toy.train), image_parts=some_parts(toy.train.images, seed))
+        method = CCL(**BRIEF, checkpoint=tmp_path)
+        paths.append(method._checkpoint_path(train, with_parts(toy.validation)))
+    assert paths[0] != paths[1]
+
+
+def test_curves_follow_all_stages_on_one_count(toy):
+    curves = fitted(toy).curves_
+    assert (np.diff(curves["iteration"]) > 0).all()
+    assert {
+        "coarse_rbm1_image_error",
+        "coarse_correlation_loss",
+        "joint_text_error",
+        "image_accuracy",
+    } <= set(curves)
+    assert {"inter_loss", "image_intra_loss", "text_intra_loss", "validation_map"} <= set(curves)
+    assert not {"coarse_image_to_text_loss", "coarse_text_to_image_loss"} & set(curves), "each its own"
+    assert curves["iteration"][-1] == fitted(toy).iterations_ == 5 * EPOCHS
+
+
+def test_the_state_that_is_kept_is_the_best_on_validation(toy):
+    method = fitted(toy, epochs=12, learning_rate=0.05)
+    curve = method.curves_["validation_map"]
+    assert np.nanargmax(curve) < len(curve) - 1, "choose a setting whose best state is not the last"
+    assert method.best_iteration_ == method.curves_["iteration"][np.nanargmax(curve)]
+    assert method.validation_map_ == pytest.approx(np.nanmax(curve), abs=1e-6)
+    assert fitted(toy, stopping="none").validation_map_ is None
+
+
+@pytest.mark.parametrize("kind", [CCLCoarse, CCL])
+def test_an_item_alone_is_represented_as_in_a_batch(toy, kind):
+    method, split = fitted(toy, kind), with_parts(toy.test)
+    whole = represented(method, split)
+    alone = [represented(method, one_item(split, item)) for item in range(len(split))]
+    np.testing.assert_allclose(np.vstack(alone), whole, rtol=1e-3, atol=1e-3)
+
+
+def one_item(split, item):
+    def own(parts):
+        return Parts(parts[item], np.array([0, len(parts[item])]))
+
+    rows = slice(item, item + 1)
+    fields = {key: getattr(split, key)[rows] for key in ("images", "texts", "labels", "ids")}
+    return Split(**fields, image_parts=own(split.image_parts), text_parts=own(split.text_parts))
+
+
+@pytest.mark.parametrize("kind", [CCLCoarse, CCL])
+def test_it_is_a_scikit_learn_estimator_that_survives_pickling(toy, kind):
+    method = clone(kind(32, margin=2.0))
+    assert method.get_params()["margin"] == 2.0
+    assert set(kind.constraints) == set(method.get_params())
+    assert set(kind.tuning_space) <= set(method.get_params())
+    made, split = fitted(toy, kind), with_parts(toy.test)
+    again = pickle.loads(pickle.dumps(made))
+    assert np.array_equal(represented(again, split), represented(made, split))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"margin": 0}, "margin is 0"),
+        ({"alpha": "validation"}, "alpha is 'validation'; use a number between 0 and 1"),
+        ({"w_inter": 0, "w_intra": 0}, "both weights are 0"),
+        ({"weight_decay": "none"}, "weight_decay is 'none'"),
+    ],
+)
+def test_bad_parameters_are_refused_with_the_remedy(toy, parameters, message):
+    with pytest.raises(MethodError, match=f"ccl-coarse: {message}"):
+        fitted(toy, **parameters)
+
+
+def test_a_category_only_validation_has_is_an_error(toy):
+    strange = changed(toy.validation, labels=toy.validation.labels + 1)
+    with pytest.raises(MethodError, match="category 4 of validation has no training pair"):
+        CCLCoarse(**BRIEF).fit(toy.train, strange)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_trains_to_nearly_the_same(toy):
+    methods = [fitted(toy, CCL, device=device, stopping="none") for device in ("cpu", "cuda")]
+    assert methods[1].device_ == "cuda"
+    here, there = (represented(method, with_parts(toy.test)) for method in methods)
+    assert np.corrcoef(here.ravel(), there.ravel())[0, 1] > 0.99
