@@ -10,21 +10,10 @@ from cmbench.errors import MethodError
 from cmbench.methods.adversarial_losses import AdversarialLosses
 from cmbench.methods.cmgans_objective import Objective
 from cmbench.methods.cmgans_updates import Optimisation
-from cmbench.methods.constraints import Constraints, Count, Number, Words
+from cmbench.methods.constraints import AnyFolder, Constraints, Count, Number, Words
 from cmbench.methods.cross_modal_networks import Architecture, Parts
 
 Group = TypeVar("Group")
-
-
-@dataclass(frozen=True)
-class AnyFolder:
-    """A path, or None."""
-
-    def accepts(self, value: Any) -> bool:
-        return value is None or isinstance(value, str) or hasattr(value, "__fspath__")
-
-    def __str__(self) -> str:
-        return "the path of a folder or None"
 
 
 CONSTRAINTS: Constraints = {
@@ -71,7 +60,6 @@ CONSTRAINTS: Constraints = {
     "checkpoint_seconds": Number(0),
     "random_state": Count(0),
 }
-PRACTICAL = ("threads", "checkpoint", "checkpoint_seconds")  # without effect on what is being trained
 
 
 @dataclass(frozen=True)

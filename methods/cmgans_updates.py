@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from cmbench.methods.cmgans_objective import Batch, Objective, Outcome, Views
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality, Networks
+from cmbench.methods.training_curves import gradient_norm
 
 Autocast: TypeAlias = Callable[[], AbstractContextManager[Any]]
 Watched: TypeAlias = list[tuple[str, Tensor]]
@@ -158,10 +159,3 @@ class Updates:
             weight_decay=optimisation.weight_decay,
             fused=True,
         )
-
-
-def gradient_norm(parameters: list[Tensor]) -> Tensor:
-    """Return the 2-norm of all gradients together."""
-    norms = [each.grad.norm() for each in parameters if each.grad is not None]
-    total: Tensor = torch.stack(norms).norm()
-    return total

@@ -94,6 +94,17 @@ class Count:
         return " or ".join([f"a whole number, {self.low} or more", *others])
 
 
+@dataclass(frozen=True)
+class AnyFolder:
+    """A path, or None."""
+
+    def accepts(self, value: Any) -> bool:
+        return value is None or isinstance(value, str) or hasattr(value, "__fspath__")
+
+    def __str__(self) -> str:
+        return "the path of a folder or None"
+
+
 def check_parameters(method: Any, constraints: Constraints) -> None:
     """Raise ``MethodError`` for the first parameter of ``method`` outside its constraint."""
     for name, constraint in constraints.items():

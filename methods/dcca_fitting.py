@@ -14,13 +14,13 @@ from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluator import bimodal_map
 from cmbench.methods.canonical_correlation import canonical_problem
-from cmbench.methods.cmgans_updates import gradient_norm
 from cmbench.methods.correlation_objective import total_correlation
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality, stream
 from cmbench.methods.epoch_batches import EpochBatches
 from cmbench.methods.generator_map import Scalings
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.preprocessing import Matrix, ScaledView, scaled_view
+from cmbench.methods.training_curves import gradient_norm
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_loop import Finding, Length, Task, Training, Watched
 from cmbench.methods.view_map import LinearMap

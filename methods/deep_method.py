@@ -9,8 +9,7 @@ from typing import ClassVar, Literal, Self
 
 from cmbench.datasets.contract import Split
 from cmbench.evaluator import bimodal_map
-from cmbench.methods.cmgans_parameters import PRACTICAL, AnyFolder
-from cmbench.methods.constraints import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.constraints import AnyFolder, Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.input_contract import check_training_pairs
 from cmbench.methods.method_warning import warn
 from cmbench.methods.training_checkpoint import checkpoint_path
@@ -35,6 +34,8 @@ TRAINING: Constraints = {
     "random_state": Count(0),
 }
 """The constraints of parameters that every deep baseline has."""
+
+PRACTICAL = ("threads", "checkpoint", "checkpoint_seconds")  # without effect on what is being trained
 
 
 class DeepMethod(MappedMethod):

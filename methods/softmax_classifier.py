@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from cmbench.methods.cmgans_updates import gradient_norm
 from cmbench.methods.cross_modal_networks import Modality, stream
 from cmbench.methods.epoch_batches import EpochBatches
 from cmbench.methods.label_code import Labels
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.preprocessing import Scaling
+from cmbench.methods.training_curves import gradient_norm
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_loop import Finding, Length, Task, Training, Watched
 from cmbench.methods.view_network import NetworkMap, Shape, ViewNetwork, decayed, training_features

@@ -87,3 +87,10 @@ def side_by_side(recorders: Sequence[CurveRecorder]) -> Curves:
 def _curves_of(points: Sequence[Mapping[str, float]]) -> Curves:
     names = dict.fromkeys(name for point in points for name in point)
     return {name: np.array([point.get(name, np.nan) for point in points]) for name in names}
+
+
+def gradient_norm(parameters: list[Tensor]) -> Tensor:
+    """Return the 2-norm of all gradients together."""
+    norms = [each.grad.norm() for each in parameters if each.grad is not None]
+    total: Tensor = torch.stack(norms).norm()
+    return total

@@ -20,8 +20,8 @@ class DivergenceError(MethodError):
 
     def __init__(self, method: str, term: str, step: int, value: float) -> None:
         super().__init__(
-            f"{method}: {term} became {value} at step {step}; lower learning_rate, set gradient_clip, "
-            "or standardise the features by preprocessing"
+            f"{method}: {term} became {value} at step {step}; lower learning_rate, standardise the features "
+            "by preprocessing, or set gradient_clip where the method has it"
         )
         self.term, self.step = term, step
 

@@ -14,8 +14,9 @@ from cmbench.errors import MethodError
 from cmbench.evaluator import bimodal_map
 from cmbench.methods.cmgans import CMGANs
 from cmbench.methods.cmgans_ablations import CMGANsCAE, CMGANsInter, CMGANsNone, CMGANsSC, CMGANsWS
-from cmbench.methods.cmgans_parameters import CONSTRAINTS, PRACTICAL
+from cmbench.methods.cmgans_parameters import CONSTRAINTS
 from cmbench.methods.cmgans_release import CMGANsRelease
+from cmbench.methods.deep_method import PRACTICAL
 from cmbench.methods.method_warning import MethodWarning
 from cmbench.methods.training_guards import DivergenceError
 
