@@ -80,7 +80,7 @@ class CCLCoarse(DeepMethod):
         Of stage 2. ``"auto"``: 0.001 and none for Adam; 0.0001 and 0.004 for SGD, which has momentum 0.9
         and twice the rate for biases, as released.
     batch_size, epochs, stopping, eval_epochs, patience
-        Of stage 2, as in ``CorrAE``; ``stopping`` also of the classifier.
+        Of stage 2, as in ``CorrAE``; ``stopping`` and ``patience`` also of the classifier.
     preprocessing, post, device, threads, checkpoint, checkpoint_seconds, random_state
         As in ``CorrAE``.
 
@@ -181,7 +181,7 @@ class CCLCoarse(DeepMethod):
         corruption: float = 0.2,
         dae_rate: float = 1e-3,
         alpha: float = 0.7,
-        correlation_epochs: int = 200,
+        correlation_epochs: int = 50,
         correlation_batch: int = 100,
         joint_rate: float = 0.01,
         class_epochs: int = 50,
@@ -300,7 +300,7 @@ class CCLCoarse(DeepMethod):
             batch_size=self.class_batch,
             epochs=self.class_epochs,
             stopping=self.stopping,
-            patience=self.class_epochs,
+            patience=self.patience,
         )
         return ClassTraining(self.joint, self.width, joint, descent)
 

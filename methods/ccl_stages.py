@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -84,16 +84,11 @@ def _correlation(
     codes: Mapping[Modality, NDArray[np.float32]], settings: GrainTraining, place: Place, run: Run
 ) -> CorrespondenceFitting:
     n, batch = len(codes["image"]), settings.correlation_batch
-    rounds = n // min(batch, n)
-    epochs = min(settings.correlation_epochs, -(-settings.pretraining.rbm_steps // rounds))
     training = CorrespondenceTraining(
-        settings.pretraining.code,
-        batch_size=batch,
-        epochs=epochs,
-        stopping="none",
-        patience=epochs,
-        post="none",
+        settings.pretraining.code, batch_size=batch, stopping="none", post="none"
     )
+    longest = training.epochs_of(settings.pretraining.rbm_steps, n)
+    training = replace(training, epochs=min(settings.correlation_epochs, longest))
     pairs = PairCodes(codes, np.zeros(n, np.int64))
     return CorrespondenceFitting("corr", settings.alpha, training, pairs, pairs, place, run)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 from itertools import product
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from torch import nn
 
@@ -26,11 +25,9 @@ from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 from cmbench.methods.deep_method import TRAINING, DeepMethod
 from cmbench.methods.generator_map import Scalings, learned_scalings
 from cmbench.methods.method_warning import warn
-from cmbench.methods.pair_sampler import Index
 from cmbench.methods.preprocessing import Scaling
 from cmbench.methods.rbm_stack import Pretraining, Stack, train_stack
 from cmbench.methods.training_device import Place
-from cmbench.methods.training_loop import Training
 from cmbench.methods.training_rows import TrainingRows
 from cmbench.methods.training_stages import Stages
 
@@ -53,26 +50,14 @@ PRETRAINING: Constraints = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One variant and alpha, trained."""
+class Trial(NamedTuple):
+    """A variant and a weight of the correlation."""
 
-    fitting: CorrespondenceFitting
-    training: Training[Index]
-
-    @classmethod
-    def of(cls, fitting: CorrespondenceFitting) -> Trial:
-        """Train ``fitting``."""
-        return cls(fitting, fitting.trained())
-
-    @property
-    def score(self) -> tuple[float, ...]:
-        """The best MAP on validation; minus infinity where nobody looked."""
-        return self.training.best.score
+    variant: Variant
+    alpha: float
 
     def __str__(self) -> str:
-        found = f" {self.score[0]:.4f}" if math.isfinite(self.score[0]) else ""
-        return f"{self.fitting.variant} {self.fitting.alpha:g}{found}"
+        return f"{self.variant} {self.alpha:g}"
 
 
 class CorrAE(DeepMethod):
@@ -94,6 +79,9 @@ class CorrAE(DeepMethod):
         Size of a and b.
     alpha : float or "validation"
         Weight alpha of the correlation. ``"validation"`` tries 0.2, 0.5 and 0.8.
+    trial_steps : int
+        Where there is more than one combination of variant and alpha, each is trained for so many steps,
+        made up to whole epochs, and the best on validation, from the start again, in full.
     hidden, code : int
         Hidden units of the lower RBM, and of the upper one, which is the size of u and v.
     pretrain : "rbm" or "dae"
@@ -133,7 +121,7 @@ class CorrAE(DeepMethod):
     Attributes
     ----------
     variant_, alpha_ : what was chosen by MAP on validation
-    trials_ : str, all that was tried, with the MAP of each
+    trials_ : str, the combinations tried, with the MAP of each at the end of its trial; empty if only one
     validation_map_ : MAP on validation of the choice; None without validation
     curves_ : float64 arrays by name, one value for each point: ``iteration``, which counts steps of all
         RBMs one after another and then those of the chosen autoencoder; errors of reconstruction of each
@@ -193,6 +181,7 @@ class CorrAE(DeepMethod):
     constraints: ClassVar[Constraints] = {
         "embedding": Count(1),
         "alpha": Number(0, 1, words=("validation",)),
+        "trial_steps": Count(1),
         **PRETRAINING,
         "optimizer": Words("adam", "sgd"),
         **TRAINING,
@@ -212,6 +201,7 @@ class CorrAE(DeepMethod):
         embedding: int = 1024,
         *,
         alpha: float | str = "validation",
+        trial_steps: int = 200,
         hidden: int = 1024,
         code: int = 1024,
         pretrain: str = "rbm",
@@ -242,6 +232,7 @@ class CorrAE(DeepMethod):
     ) -> None:
         self.embedding = embedding
         self.alpha = alpha
+        self.trial_steps = trial_steps
         self.hidden = hidden
         self.code = code
         self.pretrain = pretrain
@@ -279,14 +270,20 @@ class CorrAE(DeepMethod):
         encode = {name: CodeMap(stacks[name].network, f"{name}s", scalings[name]) for name in MODALITIES}
         codes = PairCodes.of(train, encode), PairCodes.of(validation, encode)
         settings = CorrespondenceTraining(**self._values(CorrespondenceTraining))
-        fittings = (CorrespondenceFitting(*each, settings, *codes, place, run) for each in trials)
-        best, self.trials_ = _best_of(Trial.of(fitting) for fitting in fittings)
-        self._keep(best, stacks, scalings)
+
+        def fitting(trial: Trial, epochs: int) -> CorrespondenceFitting:
+            return CorrespondenceFitting(*trial, replace(settings, epochs=epochs), *codes, place, run)
+
+        self.trials_ = ""
+        if len(trials) > 1:
+            short = min(self.epochs, settings.epochs_of(self.trial_steps, len(train)))
+            trials[0], self.trials_ = _best_of((trial, fitting(trial, short).tried()) for trial in trials)
+        self._keep(fitting(trials[0], self.epochs), stacks, scalings)
         self.device_ = str(place.device)
 
-    def _trials(self) -> list[tuple[Variant, float]]:
+    def _trials(self) -> list[Trial]:
         alphas = ALPHAS if isinstance(self.alpha, str) else (float(self.alpha),)
-        trials = list(product(self.variants, alphas))
+        trials = [Trial(*each) for each in product(self.variants, alphas)]
         if len(trials) > 1 and self.stopping == "none":
             raise MethodError(
                 f"{self.name}: {len(trials)} combinations of variant and alpha are to be compared on "
@@ -305,8 +302,10 @@ class CorrAE(DeepMethod):
             for name in MODALITIES
         }
 
-    def _keep(self, trial: Trial, stacks: Mapping[Modality, Stack], scalings: Scalings) -> None:
-        fitting, training = trial.fitting, trial.training
+    def _keep(
+        self, fitting: CorrespondenceFitting, stacks: Mapping[Modality, Stack], scalings: Scalings
+    ) -> None:
+        training = fitting.trained()
         self.variant_, self.alpha_ = fitting.variant, fitting.alpha
         self.code_deviation_ = fitting.code_deviation()
         self.image_map_, self.text_map_ = (
@@ -351,17 +350,11 @@ class CorrAEFull(CorrAE):
     variants: ClassVar[tuple[Variant, ...]] = ("full",)
 
 
-def _best_of(trials: Iterator[Trial]) -> tuple[Trial, str]:
-    """Return the trial with the highest score, the first of equals, and a line about all of them.
-
-    No more than two are held at a time.
-    """
-    best = next(trials)
-    described = [str(best)]
-    for trial in trials:
-        described.append(str(trial))
-        best = trial if trial.score > best.score else best
-    return best, ", ".join(described)
+def _best_of(trials: Iterator[tuple[Trial, float]]) -> tuple[Trial, str]:
+    """Return the trial with the highest score, the first of equals, and a line about all of them."""
+    scores = dict(trials)
+    best = max(scores, key=scores.__getitem__)
+    return best, ", ".join(f"{trial} {score:.4f}" for trial, score in scores.items())
 
 
 def _from_features(stack: Stack, scaling: Scaling, codes: CodeMap) -> CodeMap:

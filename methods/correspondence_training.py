@@ -50,6 +50,14 @@ class CorrespondenceTraining:
     patience: int = 20
     post: Literal["none", "zscore_train"] = "zscore_train"
 
+    def epochs_of(self, steps: int, n_pairs: int) -> int:
+        """Return the epochs that so many steps take, made up to a whole number.
+
+        >>> CorrespondenceTraining(batch_size=100).epochs_of(25, 1000)
+        3
+        """
+        return -(-steps // max(1, n_pairs // min(self.batch_size, n_pairs)))
+
 
 @dataclass(frozen=True, eq=False)
 class PairCodes:
@@ -91,8 +99,20 @@ class CorrespondenceFitting:
         self.batches = run.order(len(train.labels), settings.batch_size, "pairs")
         self.optimizer = self._optimizer()
 
+    def tried(self) -> float:
+        """Train as a stage of the run, and return the highest MAP on validation."""
+        (score,) = self._trained(f"trial_{self._stage}").best.score
+        return score
+
     def trained(self) -> Training[Index]:
         """Train as a stage of the run, to the state that is best on validation."""
+        return self._trained(self._stage)
+
+    @property
+    def _stage(self) -> str:
+        return f"{self.variant}_{self.alpha:g}"
+
+    def _trained(self, stage: str) -> Training[Index]:
         settings, rounds = self.settings, self.batches.rounds
         task = Task(
             name=self.run.method,
@@ -105,7 +125,7 @@ class CorrespondenceFitting:
             score=None if settings.stopping == "none" else self.validation_map,
         )
         training = Training(task, Length(settings.epochs, settings.eval_epochs * rounds, settings.patience))
-        self.run.run(f"{self.variant}_{self.alpha:g}", training)
+        self.run.run(stage, training)
         return training
 
     def update(self, index: Index, norms: bool) -> Watched:

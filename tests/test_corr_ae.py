@@ -96,7 +96,8 @@ def test_the_best_of_all_variants_and_weights_is_chosen_on_validation(toy, best_
 def test_a_variant_alone_is_what_the_choice_tried(toy, best_of_nine, kind, name):
     alone = fitted(toy, kind, alpha=0.8)
     assert (alone.variant_, alone.alpha_) == (name, 0.8)
-    assert alone.trials_ in best_of_nine.trials_
+    assert f"{name} 0.8 {alone.validation_map_:.4f}" in best_of_nine.trials_
+    assert not alone.trials_
     if (best_of_nine.variant_, best_of_nine.alpha_) == (name, 0.8):
         assert np.array_equal(represented(alone, toy.test), represented(best_of_nine, toy.test))
 
@@ -109,7 +110,18 @@ def test_stage_1_is_trained_once_for_all_trials(toy, monkeypatch):
     )
     CorrAE(**BRIEF).fit(toy.train, toy.validation)
     assert len([modules for modules in seen if "rbm" in modules]) == 4
-    assert len([modules for modules in seen if "autoencoder" in modules]) == 9
+    assert len([modules for modules in seen if "autoencoder" in modules]) == 9 + 1
+
+
+def test_trials_end_after_their_steps_and_the_best_is_trained_in_full(toy, monkeypatch):
+    seen = []
+    original = Training.run
+    monkeypatch.setattr(
+        Training, "run", lambda self, *a, **k: (original(self, *a, **k), seen.append(self.iteration))
+    )
+    method = CorrAEFull(**{**BRIEF, "trial_steps": 6}).fit(toy.train, toy.validation)
+    assert seen[4:] == [2 * 5] * 3 + [3 * 5], "an epoch has 5 steps"
+    assert method.best_iteration_ <= method.iterations_ == ROUNDS_1 + 3 * 5
 
 
 def test_labels_of_training_pairs_do_not_count(toy, default):
@@ -207,7 +219,6 @@ def test_the_state_that_is_kept_is_the_best_on_validation(toy):
     last = fitted(toy, epochs=12, learning_rate=0.05, stopping="none")
     assert not np.allclose(represented(last, toy.test), represented(method, toy.test))
     assert last.validation_map_ is None
-    assert last.trials_ == "full 0.5"
 
 
 def test_training_ends_when_patience_does(toy):
@@ -236,7 +247,9 @@ class KilledError(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("epochs", [1, 9, 17, 20])  # of sixteen in stage 1; then come trials of three each
+@pytest.mark.parametrize(
+    "epochs", [1, 9, 17, 20, 26]
+)  # of 16 in stage 1; then come 3 trials and the final, of 3 each
 def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path, monkeypatch, epochs):
     kind, brief = CorrAEFull, {**BRIEF, "checkpoint_seconds": 0.0}
     whole = kind(**brief).fit(toy.train, toy.validation)
@@ -254,7 +267,7 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path,
     assert list(tmp_path.iterdir())
     epochs_before, epochs, ran = len(ran), 1000, []
     resumed = kind(**brief, checkpoint=tmp_path).fit(toy.train, toy.validation)
-    assert len(ran) == 16 + 9 - epochs_before
+    assert len(ran) == 16 + 12 - epochs_before
     assert resumed.resumed_at_ == 5 * epochs_before
     assert np.array_equal(represented(whole, toy.test), represented(resumed, toy.test))
     assert resumed.trials_ == whole.trials_
