@@ -16,12 +16,12 @@ from cmbench.methods.ccl_coarse import CCLCoarse, Grains
 from cmbench.methods.ccl_stages import GrainedMap, Trainings
 from cmbench.methods.contract import Representations
 from cmbench.methods.cross_modal_networks import MODALITIES
-from cmbench.methods.generator_map import PREPROCESSING, Scalings, learned_scalings
 from cmbench.methods.input_contract import row_blocks
 from cmbench.methods.item_parts import PartMap, WholeMap, completed, items_of
 from cmbench.methods.preprocessing import Scaling
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_stages import Stages
+from cmbench.methods.view_scalings import PREPROCESSING, Scalings, learned_scalings
 
 
 class CCL(CCLCoarse):

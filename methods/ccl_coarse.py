@@ -24,12 +24,11 @@ from cmbench.methods.class_numbers import class_numbers
 from cmbench.methods.constraints import Constraints, Count, Number, Words
 from cmbench.methods.corr_ae import PRETRAINING
 from cmbench.methods.correlation_learning import CommonFitting, CommonTraining
-from cmbench.methods.correspondence_training import PairCodes
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 from cmbench.methods.deep_method import TRAINING, DeepMethod
-from cmbench.methods.generator_map import Scalings, learned_scalings
 from cmbench.methods.item_parts import WholeMap, items_of
 from cmbench.methods.label_code import Labels
+from cmbench.methods.pair_mapping import PairCodes
 from cmbench.methods.preprocessing import Scaling
 from cmbench.methods.rbm_stack import Pretraining
 from cmbench.methods.rbm_training import RBMTraining
@@ -37,6 +36,7 @@ from cmbench.methods.softmax_classifier import Descent
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_rows import Budget
 from cmbench.methods.training_stages import Stages
+from cmbench.methods.view_scalings import Scalings, learned_scalings
 
 Grains: TypeAlias = dict[Modality, dict[str, GrainMap]]
 CLASS_DECAY = 1e-4  # of the weights of the classifier

@@ -13,9 +13,10 @@ from cmbench.datasets.contract import Parts
 from cmbench.methods.budgeted_training import Run
 from cmbench.methods.class_codes import ClassMap
 from cmbench.methods.code_map import CodeMap
-from cmbench.methods.correspondence_training import CorrespondenceFitting, CorrespondenceTraining, PairCodes
+from cmbench.methods.correspondence_training import CorrespondenceFitting, CorrespondenceTraining
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 from cmbench.methods.item_parts import Items, PartMap, WholeMap, completed
+from cmbench.methods.pair_mapping import PairCodes
 from cmbench.methods.preprocessing import Matrix, Scaling
 from cmbench.methods.rbm_stack import Pretraining, train_stack
 from cmbench.methods.training_device import Place

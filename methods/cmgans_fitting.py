@@ -6,21 +6,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cmbench.datasets.contract import Split
-from cmbench.evaluator import bimodal_map
-from cmbench.methods.cmgans_objective import Batch, Views
+from cmbench.methods.cmgans_objective import Batch, Views, classify
 from cmbench.methods.cmgans_parameters import Settings
 from cmbench.methods.cmgans_updates import Updates
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality, Networks, build_networks
-from cmbench.methods.generator_map import GeneratorMap, Scalings
+from cmbench.methods.code_map import CodeMap
+from cmbench.methods.cross_modal_networks import MODALITIES, Generator, Modality, Networks, build_networks
 from cmbench.methods.label_code import checked_classes
+from cmbench.methods.pair_mapping import PairCodes, PairMapping, views_of
 from cmbench.methods.pair_sampler import Draw, Index, PairSampler
 from cmbench.methods.training_device import Place, TrainingFeatures
 from cmbench.methods.training_loop import Length, Task, Training, Watched
+from cmbench.methods.view_scalings import Scalings
 
-ROWS_OF_A_LOOK = 4096  # training rows that a look at validation may have to encode
+
+class Represented(nn.Module):
+    """What a generator makes of rows (n, d): ``"common"``, or the class probabilities read off it."""
+
+    def __init__(self, generator: Generator, representation: str) -> None:
+        super().__init__()
+        self.generator, self.representation = generator, representation
+        self.train(generator.training)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return representations (n, k)."""
+        common: Tensor = self.generator(rows)
+        if self.representation == "common":
+            return common
+        return classify(self.generator, common).softmax(dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +47,7 @@ class Pairs:
 
     @classmethod
     def of(cls, train: Split, scalings: Scalings, place: Place) -> Pairs:
-        views = {"image": train.images, "text": train.texts}
+        views = views_of(train)
         resident = place.keeps(4 * (train.images.size + train.texts.size))
         classes = checked_classes(train.labels, len(train.images)).searchsorted(train.labels)
         features = {
@@ -50,7 +65,7 @@ class Pairs:
         return Batch(self.views(index), self.classes[torch.from_numpy(index).to(self.classes.device)])
 
 
-class Fitting:
+class Fitting(PairMapping):
     """Networks, their updates and the pairs, ready to be trained.
 
     Every random number comes from ``random_state`` through a stream of its own purpose: one for
@@ -59,7 +74,9 @@ class Fitting:
 
     def __init__(self, settings: Settings, train: Split, validation: Split, scalings: Scalings) -> None:
         self.settings, self.scalings = settings, scalings
-        self.train, self.validation = train, validation
+        self.train, self.validation = (
+            PairCodes(views_of(split), split.labels) for split in (train, validation)
+        )
         self.place = Place.of(settings.device, settings.precision)
         self.pairs = Pairs.of(train, scalings, self.place)
         self.sampler = PairSampler(
@@ -70,6 +87,10 @@ class Fitting:
         )
         self.networks = self._networks(train)
         self.updates = Updates(self.networks, settings.objective, settings.optimisation, self.place.autocast)
+
+    @property
+    def standardises(self) -> bool:
+        return self.settings.post != "none"
 
     def training(self) -> Training[Draw]:
         """Return the training of these networks, not yet begun."""
@@ -100,30 +121,16 @@ class Fitting:
         strangers = self.pairs.views(draw.others) if self.networks.inter else {}
         return self.updates.round(batches, strangers, norms=norms)
 
-    def validation_map(self) -> float:
-        """Return the mean of the two bi-modal MAPs of the validation pairs, as the networks are now.
-
-        Where representations are standardised, the statistics are those of ``ROWS_OF_A_LOOK`` training
-        rows at most, so that a look takes no longer with more training pairs.
-        """
-        images, texts = self.maps(every=-(-len(self.train) // ROWS_OF_A_LOOK))
-        return bimodal_map(
-            images(self.validation.images), texts(self.validation.texts), self.validation.labels
-        )
-
-    def maps(self, *, every: int = 1) -> tuple[GeneratorMap, GeneratorMap]:
-        """Return the maps of images and texts as the networks are now.
-
-        ``every`` n-th training row gives the statistics where representations are standardised.
-        """
-        images, texts = (
-            GeneratorMap(self.networks.generators[name], self.scalings[name], self.settings.representation)
+    def code_maps(self) -> dict[Modality, CodeMap]:
+        """Return the maps of both views to what the generators give as they are now."""
+        return {
+            name: CodeMap(
+                Represented(self.networks.generators[name], self.settings.representation),
+                f"{name}s",
+                self.scalings[name],
+            )
             for name in MODALITIES
-        )
-        if self.settings.post == "none":
-            return images, texts
-        images = images.standardised(self.train.images[::every], "images")
-        return images, texts.standardised(self.train.texts[::every], "texts")
+        }
 
     def _networks(self, train: Split) -> Networks:
         networks = build_networks(

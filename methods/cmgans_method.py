@@ -12,10 +12,10 @@ from cmbench.methods.cmgans_fitting import Fitting
 from cmbench.methods.cmgans_parameters import CONSTRAINTS, Settings
 from cmbench.methods.constraints import Constraints, check_parameters
 from cmbench.methods.deep_method import DeepMethod
-from cmbench.methods.generator_map import learned_scalings
 from cmbench.methods.pair_sampler import Draw
 from cmbench.methods.training_loop import Training
 from cmbench.methods.training_stages import Stages
+from cmbench.methods.view_scalings import learned_scalings
 
 
 class AdversarialMethod(DeepMethod):
@@ -60,7 +60,8 @@ class AdversarialMethod(DeepMethod):
     def _keep(self, fitting: Fitting, training: Training[Draw]) -> None:
         for generator in fitting.networks.generators.values():
             generator.cpu().eval()
-        self.image_map_, self.text_map_ = fitting.maps()
+        maps = fitting.maps()
+        self.image_map_, self.text_map_ = maps["image"], maps["text"]
         self.curves_ = training.curves.curves()
         self.iterations_, self.best_iteration_ = training.iteration, training.best_iteration
         self.device_, self.mixed_precision_ = str(fitting.place.device), fitting.place.mixed

@@ -38,9 +38,12 @@ class CodeMap:
         return raw.astype(np.float64) if self.standardising is None else self.standardising.apply(raw)
 
     def encode(self, features: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what the network puts out (n, k) for features (n, d), block by block."""
+        """Return what the network puts out (n, k) for features (n, d), in evaluation mode, block by block."""
+        was_training = self.network.training
+        self.network.eval()
         with torch.no_grad():
             blocks = [self.network(rows).cpu().numpy() for rows in self._blocks(features)]
+        self.network.train(was_training)
         encoded: NDArray[np.float32] = np.concatenate(blocks)
         return encoded
 

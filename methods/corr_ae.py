@@ -19,17 +19,17 @@ from cmbench.methods.correspondence_autoencoder import Variant
 from cmbench.methods.correspondence_training import (
     CorrespondenceFitting,
     CorrespondenceTraining,
-    PairCodes,
 )
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 from cmbench.methods.deep_method import TRAINING, DeepMethod
-from cmbench.methods.generator_map import Scalings, learned_scalings
 from cmbench.methods.method_warning import warn
+from cmbench.methods.pair_mapping import PairCodes, views_of
 from cmbench.methods.preprocessing import Scaling
 from cmbench.methods.rbm_stack import Pretraining, Stack, train_stack
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_rows import TrainingRows
 from cmbench.methods.training_stages import Stages
+from cmbench.methods.view_scalings import Scalings, learned_scalings
 
 ALPHAS = (0.2, 0.5, 0.8)
 LEAST_DEVIATION = 0.01  # of code units; below it codes of all items are practically the same
@@ -294,7 +294,7 @@ class CorrAE(DeepMethod):
 
     def _stacks(self, train: Split, scalings: Scalings, place: Place, run: Run) -> dict[Modality, Stack]:
         pretraining = Pretraining(**self._values(Pretraining))
-        views = {"image": train.images, "text": train.texts}
+        views = views_of(train)
         return {
             name: train_stack(
                 TrainingRows(views[name], scalings[name], place), self.hidden, pretraining, name, run

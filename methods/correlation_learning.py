@@ -9,16 +9,16 @@ from typing import Literal
 import torch
 from torch import nn
 
-from cmbench.evaluator import bimodal_map
 from cmbench.methods.budgeted_training import Run
 from cmbench.methods.code_map import CodeMap
-from cmbench.methods.correspondence_training import ROWS_OF_A_LOOK, PairCodes
 from cmbench.methods.cross_modal_correlation import CommonNetwork, CorrelationObjective
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
+from cmbench.methods.pair_fitting import PairFitting
+from cmbench.methods.pair_mapping import PairCodes
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.preprocessing import Scaling
 from cmbench.methods.training_device import Place
-from cmbench.methods.training_loop import Length, Task, Training, Watched
+from cmbench.methods.training_loop import Training, Watched
 from cmbench.methods.training_rows import TrainingRows
 from cmbench.methods.view_network import decayed
 
@@ -53,11 +53,13 @@ class CommonTraining:
         return CorrelationObjective(self.w_inter, self.w_intra, self.margin)
 
 
-class CommonFitting:
+class CommonFitting(PairFitting):
     """Two networks and the codes they learn from, whose labels are class numbers, ready to be trained.
 
     ``scalings`` standardise the codes of each modality.
     """
+
+    settings: CommonTraining
 
     def __init__(
         self,
@@ -82,49 +84,20 @@ class CommonFitting:
 
     def trained(self) -> Training[Index]:
         """Train as a stage of the run, to the state that is best on validation."""
-        settings, rounds = self.settings, self.batches.rounds
         modules: dict[str, nn.Module] = {str(name): network for name, network in self.networks.items()}
-        task = Task(
-            name=self.run.method,
-            modules=modules,
-            kept=modules,
-            optimizers={"both": self.optimizer},
-            items=self.batches.epoch,
-            rounds=rounds,
-            step=self.update,
-            score=None if settings.stopping == "none" else self.validation_map,
-        )
-        training = Training(task, Length(settings.epochs, settings.eval_epochs * rounds, settings.patience))
-        self.run.run("common", training)
-        return training
+        return self.trained_as("common", modules, modules)
 
     def update(self, index: Index, norms: bool) -> Watched:
         """Descend the loss of the pairs of that index."""
         codes = {name: self.rows[name].rows(index) for name in MODALITIES}
         classes = self.classes[torch.from_numpy(index).to(self.classes.device)]
-        loss, terms = self.settings.objective(self.networks, codes, classes)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return [("loss", loss.detach()), *((f"{name}_loss", term.detach()) for name, term in terms.items())]
+        return self.descend(*self.settings.objective(self.networks, codes, classes))
 
-    def validation_map(self) -> float:
-        """Return the mean of the two bi-modal MAPs of the validation pairs, as the networks are now."""
-        maps = self.maps(every=-(-len(self.train.labels) // ROWS_OF_A_LOOK))
-        images, texts = (maps[name](self.validation.views[name]) for name in MODALITIES)
-        return bimodal_map(images, texts, self.validation.labels)
-
-    def maps(self, *, every: int = 1) -> dict[Modality, CodeMap]:
-        """Return the maps from class codes to representations, as the networks are now.
-
-        ``every`` n-th training row gives the statistics where representations are standardised.
-        """
-        maps = {
+    def code_maps(self) -> dict[Modality, CodeMap]:
+        """Return the maps from class codes to f, as the networks are now."""
+        return {
             name: CodeMap(network, f"{name}s", self.scalings[name]) for name, network in self.networks.items()
         }
-        if self.settings.post == "none":
-            return maps
-        return {name: maps[name].standardised(self.train.views[name][::every]) for name in MODALITIES}
 
     def _network(self, name: Modality, width: int, n_classes: int) -> CommonNetwork:
         settings = self.settings

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from cmbench.datasets.contract import Split
-from cmbench.evaluator import bimodal_map
 from cmbench.methods.budgeted_training import Run
 from cmbench.methods.code_map import CodeMap
 from cmbench.methods.correspondence_autoencoder import (
@@ -20,16 +15,17 @@ from cmbench.methods.correspondence_autoencoder import (
     correspondence_loss,
 )
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
+from cmbench.methods.pair_fitting import PairFitting
+from cmbench.methods.pair_mapping import PairCodes
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.scheduled_sgd import ScheduledSGD
 from cmbench.methods.training_device import Place
-from cmbench.methods.training_loop import Length, Task, Training, Watched
+from cmbench.methods.training_loop import Training, Watched
 from cmbench.methods.training_rows import TrainingRows, unscaled
 from cmbench.methods.view_network import decayed
 
 ADAM_RATE = 1e-3
 RELEASED_RATES: dict[Variant, float] = {"corr": 0.05, "cross": 0.01, "full": 0.05}
-ROWS_OF_A_LOOK = 4096  # training rows that a look at validation may have to encode
 
 
 @dataclass(frozen=True)
@@ -59,26 +55,14 @@ class CorrespondenceTraining:
         return -(-steps // max(1, n_pairs // min(self.batch_size, n_pairs)))
 
 
-@dataclass(frozen=True, eq=False)
-class PairCodes:
-    """Codes of the pairs of a split: row i of each array (n, code) is of pair i."""
-
-    views: Mapping[Modality, NDArray[np.float32]]
-    labels: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, split: Split, maps: Mapping[Modality, CodeMap]) -> PairCodes:
-        """Map both views of a split."""
-        features: dict[Modality, NDArray[Any]] = {"image": split.images, "text": split.texts}
-        return cls({name: maps[name].encode(features[name]) for name in MODALITIES}, split.labels)
-
-
-class CorrespondenceFitting:
+class CorrespondenceFitting(PairFitting):
     """An autoencoder of one variant and one alpha, and the codes it learns from, ready to be trained.
 
     Initial encoders and the order of pairs depend on the seed alone, so that variants and values of alpha
     are compared from the same start.
     """
+
+    settings: CorrespondenceTraining
 
     def __init__(
         self,
@@ -113,57 +97,23 @@ class CorrespondenceFitting:
         return f"{self.variant}_{self.alpha:g}"
 
     def _trained(self, stage: str) -> Training[Index]:
-        settings, rounds = self.settings, self.batches.rounds
-        task = Task(
-            name=self.run.method,
-            modules={"autoencoder": self.network},
-            kept={"encoders": self.network.encoders},
-            optimizers={"autoencoder": self.optimizer},
-            items=self.batches.epoch,
-            rounds=rounds,
-            step=self.update,
-            score=None if settings.stopping == "none" else self.validation_map,
-        )
-        training = Training(task, Length(settings.epochs, settings.eval_epochs * rounds, settings.patience))
-        self.run.run(stage, training)
-        return training
+        return self.trained_as(stage, {"autoencoder": self.network}, {"encoders": self.network.encoders})
 
     def update(self, index: Index, norms: bool) -> Watched:
         """Descend the loss of the pairs of that index."""
         inputs = {name: self.rows[name].rows(index) for name in MODALITIES}
-        loss, terms = correspondence_loss(self.network, inputs, self.alpha)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        values = {"loss": loss, **{f"{name}_loss": term for name, term in terms.items()}}
-        return [(self.run.prefix + name, value.detach()) for name, value in values.items()]
+        return self.descend(*correspondence_loss(self.network, inputs, self.alpha))
 
-    def validation_map(self) -> float:
-        """Return the mean of the two bi-modal MAPs of the validation pairs, as the networks are now."""
-        maps = self.maps(every=-(-len(self.train.labels) // ROWS_OF_A_LOOK))
-        images, texts = (maps[name](self.validation.views[name]) for name in MODALITIES)
-        return bimodal_map(images, texts, self.validation.labels)
-
-    def maps(self, *, every: int = 1) -> dict[Modality, CodeMap]:
-        """Return the maps from stage-1 codes to representations, as the networks are now.
-
-        ``every`` n-th training row gives the statistics where representations are standardised.
-        """
-        maps = {
+    def code_maps(self) -> dict[Modality, CodeMap]:
+        """Return the maps from stage-1 codes to a and b, as the networks are now."""
+        return {
             name: CodeMap(self.network.encoders[name], f"{name}s", unscaled(self.rows[name].width))
             for name in MODALITIES
         }
-        if self.settings.post == "none":
-            return maps
-        return {name: maps[name].standardised(self.train.views[name][::every]) for name in MODALITIES}
 
     def code_deviation(self) -> float:
         """Return the mean standard deviation of code units over validation items, of the lesser modality."""
-        encoders = self.network.encoders
-        codes = (
-            CodeMap(encoders[name], f"{name}s", unscaled(view.shape[1])).encode(view)
-            for name, view in self.validation.views.items()
-        )
+        codes = (each.encode(self.validation.views[name]) for name, each in self.code_maps().items())
         return min(float(each.std(axis=0).mean()) for each in codes)
 
     def _optimizer(self) -> torch.optim.Optimizer:

@@ -13,12 +13,12 @@ from cmbench.errors import MethodError
 from cmbench.methods.constraints import Constraints, Count, Number, Words
 from cmbench.methods.dcca_fitting import Fitting, Settings
 from cmbench.methods.deep_method import TRAINING, DeepMethod
-from cmbench.methods.generator_map import learned_scalings
 from cmbench.methods.method_warning import warn
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_loop import Training
 from cmbench.methods.training_stages import Stages
+from cmbench.methods.view_scalings import learned_scalings
 
 SIZES = (20, 50, 100)
 RIDGES = (1e-3, 1e-1)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
@@ -17,7 +15,7 @@ from cmbench.methods.canonical_correlation import canonical_problem
 from cmbench.methods.correlation_objective import total_correlation
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality, stream
 from cmbench.methods.epoch_batches import EpochBatches
-from cmbench.methods.generator_map import Scalings
+from cmbench.methods.pair_mapping import views_of
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.preprocessing import Matrix, ScaledView, scaled_view
 from cmbench.methods.training_curves import gradient_norm
@@ -32,6 +30,7 @@ from cmbench.methods.view_network import (
     decayed,
     training_features,
 )
+from cmbench.methods.view_scalings import Scalings
 
 ROWS_PER_OUTPUT, FEWEST_ROWS = 4, 200  # of a batch, without which its covariances are mostly noise
 
@@ -109,7 +108,7 @@ class Fitting:
         self.settings, self.scalings = settings, scalings
         self.train, self.validation = train, validation
         self.features = {
-            name: training_features(view, scalings[name], place) for name, view in _views(train).items()
+            name: training_features(view, scalings[name], place) for name, view in views_of(train).items()
         }
         self.batches = EpochBatches(
             len(train), batch=settings.batch(len(train)), seed=settings.random_state, stream="pairs"
@@ -172,7 +171,7 @@ class Fitting:
     def projections(self) -> Projections:
         """Return the networks as they are now, followed by the linear CCA of their training outputs."""
         maps, outputs = {}, {}
-        for name, features in _views(self.train).items():
+        for name, features in views_of(self.train).items():
             maps[name] = NetworkMap(self.networks[name], f"{name}s", self.scalings[name])
             outputs[name] = scaled_view(maps[name](features), f"outputs of {name}s", mode="center")
         ridge = self.settings.ridge
@@ -195,7 +194,7 @@ class Fitting:
         return Projections(images, texts, found.correlations, paired_correlation(*variates), condition)
 
     def _network(self, name: Modality) -> ViewNetwork:
-        width = _views(self.train)[name].shape[1]
+        width = views_of(self.train)[name].shape[1]
         return ViewNetwork(width, self.settings.shape, stream(self.settings.random_state, f"{name} network"))
 
 
@@ -213,10 +212,6 @@ def paired_correlation(images: Matrix, texts: Matrix) -> float:
     norms = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
     products = np.einsum("ij,ij->j", a, b)
     return float(np.divide(products, norms, out=np.zeros_like(products), where=norms > 0).sum())
-
-
-def _views(split: Split) -> dict[Modality, NDArray[Any]]:
-    return {"image": split.images, "text": split.texts}
 
 
 def _condition(outputs: ScaledView, ridge: float) -> float:

@@ -12,7 +12,6 @@ from cmbench.methods.class_numbers import class_numbers
 from cmbench.methods.constraints import Constraints, Count, Number, Words
 from cmbench.methods.cross_modal_networks import MODALITIES
 from cmbench.methods.deep_method import TRAINING, DeepMethod
-from cmbench.methods.generator_map import learned_scalings
 from cmbench.methods.label_code import checked_classes
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.softmax_classifier import ClassifierFitting, Descent, LabelledView
@@ -21,6 +20,7 @@ from cmbench.methods.training_device import Place
 from cmbench.methods.training_loop import Training
 from cmbench.methods.training_stages import Stages
 from cmbench.methods.view_network import PosteriorMap, Shape
+from cmbench.methods.view_scalings import learned_scalings
 
 USUAL = {
     "adam": {"learning_rate": 1e-3, "weight_decay": 0.0},

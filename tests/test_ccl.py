@@ -203,7 +203,7 @@ def test_the_optimiser_of_the_release_moves_biases_twice_as_fast(toy, monkeypatc
         Training, "run", lambda self, *a, **k: seen.append(self.task.optimizers) or original(self, *a, **k)
     )
     fitted(toy, optimizer="sgd")
-    weights, biases = seen[-1]["both"].param_groups
+    weights, biases = seen[-1]["common"].param_groups
     assert (weights["lr"], weights["momentum"], weights["weight_decay"]) == (1e-4, 0.9, 0.004)
     assert (biases["lr"], biases["momentum"], biases["weight_decay"]) == (2e-4, 0.9, 0.0)
 
