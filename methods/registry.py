@@ -28,6 +28,7 @@ BUILT_IN = {
     "ccl": "cmbench.methods.ccl:CCL",
     "ccl-coarse": "cmbench.methods.ccl_coarse:CCLCoarse",
     "cfa": "cmbench.methods.cfa:CFA",
+    "cmdn": "cmbench.methods.cmdn:CMDN",
     "cmgans": "cmbench.methods.cmgans:CMGANs",
     "cmgans-cae": "cmbench.methods.cmgans_ablations:CMGANsCAE",
     "cmgans-inter": "cmbench.methods.cmgans_ablations:CMGANsInter",
