@@ -2,13 +2,14 @@
 
 A part is ``choose``, ``final``, ``release`` or ``render``; all of them in this order by default. ``choose``
 trains CM-GANs in each of a few settings on each file, one seed, on three also in variations of the best
-until none is better or some rounds are over, and the setting with the highest MAP on the validation pairs is
-that file's; the trials are kept apart, and nothing looks at their test numbers.
-``final`` trains CM-GANs and its five ablations in the setting of the file, with several seeds;
+until none is better or some rounds are over; the setting with the highest MAP on the validation pairs is
+written to ``chosen.json``. The trials are kept apart, and nothing looks at their test numbers.
+``final`` trains CM-GANs and its five ablations in the setting chosen for the file, with several seeds;
 ``release`` trains the preset of the released program.
 Whatever is in the stores already is not run again.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from cmbench.store import Store
 
 HERE = Path(__file__).parent
 TRIALS = "results/runs/cmgans-trials"
+CHOSEN = HERE / "chosen.json"
 SEEDS = {
     "wikipedia_cnn128_lda50": (0, 1, 2, 3, 4),
     "wikipedia_sift128_lda10": (0, 1, 2, 3, 4),
@@ -47,11 +49,12 @@ CELLS = {"threads": 1, "deadline": "none"}
 def main(features: Path, parts: list[str]) -> None:
     datasets = {name: cmbench.load_dataset(features / f"{name}.npz") for name in SEEDS}
     if "choose" in parts:
-        for dataset in datasets.values():
-            chosen(dataset)
+        found = {name: chosen(dataset) for name, dataset in datasets.items()}
+        CHOSEN.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if "final" in parts:
-        for dataset in datasets.values():
-            finals(dataset)
+        settings = json.loads(CHOSEN.read_text(encoding="utf-8"))
+        for name, dataset in datasets.items():
+            run(dataset, ["cmgans", *ABLATIONS], settings[name]["setting"], HERE, seeds=SEEDS[name])
     if "release" in parts:
         for name in RELEASE_FILES:
             run(datasets[name], ["cmgans-release"], RELEASE, HERE, seeds=(0, 1, 2))
@@ -62,7 +65,7 @@ def main(features: Path, parts: list[str]) -> None:
 
 
 def chosen(dataset: Dataset) -> dict[str, object]:
-    """Return the setting with the highest MAP on the validation pairs; the first of equals."""
+    """Return the setting with the highest MAP on the validation pairs, the first of equals, and that MAP."""
     common = {**COMMON, **LARGE.get(dataset.name, {})}
     score, best = best_of(dataset, [{**common, **values} for values in SETTINGS])
     for _ in range(ROUNDS.get(dataset.name, 0)):
@@ -70,7 +73,7 @@ def chosen(dataset: Dataset) -> dict[str, object]:
         if further <= score:
             break
         score, best = further, other
-    return best
+    return {"validation_map": score, "setting": best}
 
 
 def variations(setting: dict[str, object]) -> list[dict[str, object]]:
@@ -91,12 +94,6 @@ def best_of(dataset: Dataset, tried: list[dict[str, object]]) -> tuple[float, di
         found.setdefault(record["fitted"]["validation_map_"], setting)
         print(dataset.name, setting, f"{record['fitted']['validation_map_']:.4f}", flush=True)
     return max(found), found[max(found)]
-
-
-def finals(dataset: Dataset) -> None:
-    """Train all six methods in the setting of the file, where a parameter is not what an ablation fixes."""
-    setting = chosen(dataset)
-    run(dataset, ["cmgans", *ABLATIONS], setting, HERE, seeds=SEEDS[dataset.name])
 
 
 def run(
