@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any, ClassVar, TypeAlias
 
 from cmbench.datasets.contract import Split
@@ -19,30 +18,26 @@ from cmbench.methods.ccl_stages import (
     learn_grain,
     side_by_side,
 )
-from cmbench.methods.class_codes import ClassCodes, ClassTraining, learn_class_codes
+from cmbench.methods.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
 from cmbench.methods.class_numbers import class_numbers
 from cmbench.methods.constraints import Constraints, Count, Number, Words
 from cmbench.methods.corr_ae import PRETRAINING
 from cmbench.methods.correlation_learning import CommonFitting, CommonTraining
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
-from cmbench.methods.deep_method import TRAINING, DeepMethod
+from cmbench.methods.deep_method import TRAINING
 from cmbench.methods.item_parts import WholeMap, items_of
 from cmbench.methods.label_code import Labels
 from cmbench.methods.pair_mapping import PairCodes
 from cmbench.methods.preprocessing import Scaling
 from cmbench.methods.rbm_stack import Pretraining
-from cmbench.methods.rbm_training import RBMTraining
-from cmbench.methods.softmax_classifier import Descent
 from cmbench.methods.training_device import Place
-from cmbench.methods.training_rows import Budget
 from cmbench.methods.training_stages import Stages
 from cmbench.methods.view_scalings import Scalings, learned_scalings
 
 Grains: TypeAlias = dict[Modality, dict[str, GrainMap]]
-CLASS_DECAY = 1e-4  # of the weights of the classifier
 
 
-class CCLCoarse(DeepMethod):
+class CCLCoarse(ClassCodedMethod):
     """The coarse grain of CCL, for datasets without parts; it is not CCL, and never to be called so.
 
     Stage 1 learns codes of each modality, each step from the codes of the one before: two RBMs; a
@@ -252,7 +247,7 @@ class CCLCoarse(DeepMethod):
         numbers = class_numbers(train, validation, self.name)
         place, run = Place.of(self.device, "float32"), Run(self.name, int(self.random_state), stages)
         grains, trainings = self._grains(train, place, run)
-        views, settings = (items_of(train), items_of(validation)), self._class_training()
+        views, settings = (items_of(train), items_of(validation)), self._class_training(self.joint)
         found = {}
         for name in MODALITIES:
             maps = list(grains[name].values())
@@ -292,18 +287,6 @@ class CCLCoarse(DeepMethod):
             self.correlation_batch,
         )
 
-    def _class_training(self) -> ClassTraining:
-        budget = Budget(self.rbm_epochs, self.rbm_steps, self.rbm_batch_size)
-        joint = RBMTraining(self.joint_rate, budget=budget, cd_steps=self.cd_steps)
-        descent = Descent(
-            weight_decay=CLASS_DECAY,
-            batch_size=self.class_batch,
-            epochs=self.class_epochs,
-            stopping=self.stopping,
-            patience=self.patience,
-        )
-        return ClassTraining(self.joint, self.width, joint, descent)
-
     def _common(
         self, found: Mapping[Modality, ClassCodes], numbers: tuple[Labels, Labels], place: Place, run: Run
     ) -> CommonFitting:
@@ -329,6 +312,3 @@ class CCLCoarse(DeepMethod):
         before = sum(training.iteration for training in trainings[:-1])
         self.iterations_ = before + trainings[-1].iteration
         self.best_iteration_ = before + trainings[-1].best_iteration
-
-    def _values(self, kind: type[Any]) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(kind)}

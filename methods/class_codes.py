@@ -13,6 +13,7 @@ from torch import nn
 from cmbench.methods.budgeted_training import Run
 from cmbench.methods.code_map import CodeMap
 from cmbench.methods.cross_modal_networks import Modality
+from cmbench.methods.deep_method import DeepMethod
 from cmbench.methods.joint_rbm import JointRBM
 from cmbench.methods.label_code import Labels
 from cmbench.methods.preprocessing import Scaling
@@ -21,10 +22,11 @@ from cmbench.methods.rbm_training import RBMTraining, train_rbm
 from cmbench.methods.softmax_classifier import ClassifierFitting, Descent, LabelledView
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_loop import Training
-from cmbench.methods.training_rows import TrainingRows, unscaled
+from cmbench.methods.training_rows import Budget, TrainingRows, unscaled
 from cmbench.methods.view_network import Shape, ViewNetwork
 
 LAYERS = 3
+WEIGHT_DECAY = 1e-4  # of the weights of the classifier
 Codes: TypeAlias = NDArray[np.float32]
 
 
@@ -42,6 +44,34 @@ class ClassTraining:
     width: int
     joint_training: RBMTraining
     descent: Descent
+
+
+class ClassCodedMethod(DeepMethod):
+    """A method with class codes among its stages, and the parameters that say how they are learned."""
+
+    width: int
+    joint_rate: float
+    rbm_epochs: int
+    rbm_steps: int
+    rbm_batch_size: int
+    cd_steps: int
+    class_batch: int
+    class_epochs: int
+    patience: int
+
+    def _joint_training(self) -> RBMTraining:
+        budget = Budget(self.rbm_epochs, self.rbm_steps, self.rbm_batch_size)
+        return RBMTraining(self.joint_rate, budget=budget, cd_steps=self.cd_steps)
+
+    def _class_training(self, joint: int) -> ClassTraining:
+        descent = Descent(
+            weight_decay=WEIGHT_DECAY,
+            batch_size=self.class_batch,
+            epochs=self.class_epochs,
+            stopping=self.stopping,
+            patience=self.patience,
+        )
+        return ClassTraining(joint, self.width, self._joint_training(), descent)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any, ClassVar
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.methods.bimodal_training import BimodalTraining, Level, stacked, train_levels
 from cmbench.methods.budgeted_training import Run, in_sequence
-from cmbench.methods.class_codes import ClassCodes, ClassTraining, learn_class_codes
+from cmbench.methods.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
 from cmbench.methods.class_numbers import class_numbers
 from cmbench.methods.cmdn_stages import (
     InterTraining,
@@ -24,24 +23,20 @@ from cmbench.methods.cmdn_stages import (
 from cmbench.methods.constraints import Constraints, Count, Number, Words
 from cmbench.methods.corr_ae import PRETRAINING
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
-from cmbench.methods.deep_method import TRAINING, DeepMethod
+from cmbench.methods.deep_method import TRAINING
 from cmbench.methods.label_code import Labels
 from cmbench.methods.pair_mapping import PairCodes, views_of
 from cmbench.methods.rbm_stack import Pretraining
-from cmbench.methods.rbm_training import RBMTraining
-from cmbench.methods.softmax_classifier import Descent
 from cmbench.methods.stacked_autoencoder import StackedTraining
 from cmbench.methods.training_device import Place
-from cmbench.methods.training_rows import Budget
 from cmbench.methods.training_stages import Stages
 from cmbench.methods.unit_scaling import UnitScaling
 from cmbench.methods.view_scalings import learned_scalings
 
 DEEPEST = 4  # levels
-CLASS_DECAY = 1e-4  # of the weights of the classifier
 
 
-class CMDN(DeepMethod):
+class CMDN(ClassCodedMethod):
     """Cross-media multiple deep networks: hierarchical learning of a shared representation.
 
     Stage 1 learns two codes of each modality: ``intra``, of a stacked autoencoder (``StackedAutoencoder``)
@@ -275,7 +270,7 @@ class CMDN(DeepMethod):
         found: dict[Modality, ClassCodes] = {}
         for name in MODALITIES:
             codes = separate[name].encode(views[name]), separate[name].encode(unseen[name])
-            settings, widths = self._class_training(), separate[name].widths
+            settings, widths = self._class_training(self.fusion), separate[name].widths
             found[name] = learn_class_codes(codes, widths, numbers, settings, name, place, run)
             trainings += found[name].trainings
         units = {
@@ -312,20 +307,6 @@ class CMDN(DeepMethod):
         scalings = learned_scalings(train, self.preprocessing)
         return learn_separate_codes(views_of(train), scalings, intra, inter, place, run)
 
-    def _class_training(self) -> ClassTraining:
-        descent = Descent(
-            weight_decay=CLASS_DECAY,
-            batch_size=self.class_batch,
-            epochs=self.class_epochs,
-            stopping=self.stopping,
-            patience=self.patience,
-        )
-        return ClassTraining(self.fusion, self.width, self._joint_training(), descent)
-
-    def _joint_training(self) -> RBMTraining:
-        budget = Budget(self.rbm_epochs, self.rbm_steps, self.rbm_batch_size)
-        return RBMTraining(self.joint_rate, budget=budget, cd_steps=self.cd_steps)
-
     def _levels(
         self,
         n_levels: int,
@@ -349,6 +330,3 @@ class CMDN(DeepMethod):
         self.iterations_ = sum(training.iteration for training in trainings)
         below = [*before, *(level.training for level in levels[: best.number - 1])]
         self.best_iteration_ = sum(training.iteration for training in below) + best.training.best_iteration
-
-    def _values(self, kind: type[Any]) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(kind)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any, ClassVar, NamedTuple
 
@@ -321,9 +321,6 @@ class CorrAE(DeepMethod):
                 f"{self.name}: codes of different items are nearly equal (mean deviation "
                 f"{self.code_deviation_:.2g}); lower alpha, which is {self.alpha_:g}"
             )
-
-    def _values(self, kind: type[Any]) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(kind)}
 
 
 class CorrAECorr(CorrAE):

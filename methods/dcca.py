@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from itertools import product
 from typing import Any, ClassVar
 
@@ -221,7 +220,7 @@ class DCCA(DeepMethod):
         return [self._settings(size, ridge) for size, ridge in product(sizes, ridges)]
 
     def _settings(self, size: int, ridge: float) -> Settings:
-        values = {field.name: getattr(self, field.name) for field in fields(Settings)}
+        values = self._values(Settings)
         return Settings(**{**values, "n_components": size, "ridge": ridge})
 
     def _keep(self, fitting: Fitting, training: Training[Index], validation: Split) -> None:

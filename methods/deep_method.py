@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from dataclasses import fields
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from cmbench.datasets.contract import Split
 from cmbench.evaluator import bimodal_map
@@ -79,6 +80,10 @@ class DeepMethod(MappedMethod):
         values = {name: getattr(self, name) for name in self.constraints if name not in self.practical}
         values["version"] = self.version
         return checkpoint_path(self.checkpoint, self.name, values, (train, validation))
+
+    def _values(self, kind: type[Any]) -> dict[str, Any]:
+        """Return the parameters that have the names of the fields of a dataclass."""
+        return {field.name: getattr(self, field.name) for field in fields(kind)}
 
     def _judge(self, validation: Split) -> None:
         """Record the MAP on validation, and warn of representations that are all alike."""

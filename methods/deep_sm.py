@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, ClassVar
 
 from cmbench.datasets.contract import Split
@@ -234,7 +233,7 @@ class DeepSM(DeepMethod):
         return fitting, training
 
     def _descent(self) -> Descent:
-        values = {field.name: getattr(self, field.name) for field in fields(Descent)}
+        values = self._values(Descent)
         usual = {name: value for name, value in USUAL[self.optimizer].items() if values[name] == "auto"}
         return Descent(**{**values, **usual})
 

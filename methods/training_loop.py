@@ -78,10 +78,10 @@ class Training(Generic[Item]):
         self.curves, self.best = CurveRecorder(task.name), BestState()
         self.iteration = self.resumed_at = 0
 
-    def run(self, checkpoint: Checkpoint, *, leave: bool = False) -> None:
+    def run(self, checkpoint: Checkpoint) -> None:
         """Train to the end, going on from ``checkpoint`` if there is one, and keep the best state.
 
-        ``leave`` saves the end in the checkpoint, for a training that others follow; else its file goes.
+        The end is saved too, for the trainings that follow; whoever runs them removes the checkpoint.
         """
         saved = checkpoint.load()
         first = 0 if saved is None else self._restore(saved)
@@ -92,11 +92,8 @@ class Training(Generic[Item]):
                 checkpoint.save(self._state(epoch + 1))
         if self.iteration > self._looked_at:
             self._look()
-        if leave:
-            checkpoint.save(self._state(self.length.epochs))
+        checkpoint.save(self._state(self.length.epochs))
         self.best.put_back(self.task.kept)
-        if not leave:
-            checkpoint.remove()
 
     @property
     def best_iteration(self) -> int:
