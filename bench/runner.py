@@ -61,8 +61,8 @@ def run(
     Parameters
     ----------
     datasets : names, paths of feature files, or ``Dataset`` objects
-    methods : names or configured ``Method`` objects of importable classes; by default CCA, CFA, KCCA, JRL,
-        LGCFL and the methods of ``plugins``
+    methods : names or configured ``Method`` objects of importable classes; by default the
+        eleven of the paper and the methods of ``plugins``
     seeds : values of ``random_state``, for the methods that have one and for which it is not set
     store : folder of the results
     protocol : ``paper``, ``release`` or a ``Protocol``

@@ -13,7 +13,6 @@ from torch import nn
 from cmbench.methods.bimodal_autoencoder import BimodalAutoencoder, TripledPairs, bimodal_loss
 from cmbench.methods.budgeted_training import Run
 from cmbench.methods.code_map import CodeMap
-from cmbench.methods.correspondence_training import ADAM_RATE
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 from cmbench.methods.pair_fitting import PairFitting
 from cmbench.methods.pair_mapping import PairCodes
@@ -25,7 +24,7 @@ from cmbench.methods.training_loop import Training, Watched
 from cmbench.methods.training_rows import unscaled
 from cmbench.methods.view_network import decayed
 
-RELEASED_RATE = 0.05
+RATES = {"adam": 3e-3, "sgd": 0.05}
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,8 @@ class BimodalTraining:
     batch_size: int = 231
     epochs: int = 200
     stopping: Literal["validation", "none"] = "validation"
-    eval_epochs: int = 1
-    patience: int = 20
+    eval_epochs: int = 2
+    patience: int = 10
     post: Literal["none", "zscore_train"] = "zscore_train"
 
     def code(self, number: int) -> int:
@@ -102,13 +101,11 @@ class BimodalFitting(PairFitting):
 
     def _optimizer(self) -> torch.optim.Optimizer:
         settings, rate = self.settings, self.settings.learning_rate
+        rate = RATES[settings.optimizer] if isinstance(rate, str) else rate
         groups = decayed([self.network], settings.weight_decay)
         if settings.optimizer == "adam":
-            return torch.optim.Adam(groups, lr=ADAM_RATE if isinstance(rate, str) else rate, fused=True)
-        steps = settings.epochs * self.batches.rounds
-        return ScheduledSGD(
-            groups, RELEASED_RATE if isinstance(rate, str) else rate, momentum_steps=steps / 2
-        )
+            return torch.optim.Adam(groups, lr=rate, fused=True)
+        return ScheduledSGD(groups, rate, momentum_steps=settings.epochs * self.batches.rounds / 2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -153,7 +153,7 @@ class CCLCoarse(ClassCodedMethod):
         "margin": (1.0, 5.0),
         "learning_rate": (2e-4, 1e-3),
         "pretrain": ("rbm", "dae"),
-        "gaussian_rate": (1e-3, 1e-2),
+        "gaussian_rate": (1e-3, 3e-3),
     }
 
     def __init__(
@@ -169,7 +169,7 @@ class CCLCoarse(ClassCodedMethod):
         gaussian_rate: float = 1e-3,
         binary_rate: float = 0.05,
         rbm_l2: float = 1e-3,
-        rbm_epochs: int = 50,
+        rbm_epochs: int = 30,
         rbm_steps: int = 3000,
         rbm_batch_size: int = 128,
         cd_steps: int = 1,
@@ -190,8 +190,8 @@ class CCLCoarse(ClassCodedMethod):
         batch_size: int = 80,
         epochs: int = 200,
         stopping: str = "validation",
-        eval_epochs: int = 1,
-        patience: int = 20,
+        eval_epochs: int = 2,
+        patience: int = 10,
         preprocessing: str = "zscore",
         post: str = "zscore_train",
         device: str = "auto",

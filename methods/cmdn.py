@@ -81,7 +81,7 @@ class CMDN(ClassCodedMethod):
         Of the bimodal autoencoders. ``"sgd"`` is as released: the rate falls as 1 / (1 + t / 10,000) and
         momentum grows from 0.5 to 0.9.
     learning_rate : float or "auto"
-        ``"auto"`` is 0.001 for Adam, and 0.05 for SGD as released.
+        ``"auto"`` is 0.003 for Adam, and 0.05 for SGD as released.
     weight_decay, batch_size : of the bimodal autoencoders, as released
     epochs, stopping, eval_epochs, patience
         Of each bimodal autoencoder, as in ``CorrAE``; ``stopping`` and ``patience`` also of the classifier.
@@ -173,7 +173,7 @@ class CMDN(ClassCodedMethod):
         "label_weight": (1.0, 10.0),
         "learning_rate": (1e-3, 3e-3),
         "pretrain": ("rbm", "dae"),
-        "gaussian_rate": (1e-3, 1e-2),
+        "gaussian_rate": (1e-3, 3e-3),
     }
 
     def __init__(
@@ -194,7 +194,7 @@ class CMDN(ClassCodedMethod):
         gaussian_rate: float = 1e-3,
         binary_rate: float = 0.05,
         rbm_l2: float = 1e-3,
-        rbm_epochs: int = 50,
+        rbm_epochs: int = 30,
         rbm_steps: int = 3000,
         rbm_batch_size: int = 128,
         cd_steps: int = 1,
@@ -210,8 +210,8 @@ class CMDN(ClassCodedMethod):
         batch_size: int = 231,
         epochs: int = 200,
         stopping: str = "validation",
-        eval_epochs: int = 1,
-        patience: int = 20,
+        eval_epochs: int = 2,
+        patience: int = 10,
         preprocessing: str = "zscore",
         post: str = "zscore_train",
         device: str = "auto",

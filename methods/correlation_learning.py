@@ -43,8 +43,8 @@ class CommonTraining:
     batch_size: int = 80
     epochs: int = 200
     stopping: Literal["validation", "none"] = "validation"
-    eval_epochs: int = 1
-    patience: int = 20
+    eval_epochs: int = 2
+    patience: int = 10
     post: Literal["none", "zscore_train"] = "zscore_train"
 
     @property

@@ -40,10 +40,10 @@ class CorrespondenceTraining:
     learning_rate: float | str = "auto"
     weight_decay: float = 1e-4
     batch_size: int = 100
-    epochs: int = 200
+    epochs: int = 100
     stopping: Literal["validation", "none"] = "validation"
-    eval_epochs: int = 1
-    patience: int = 20
+    eval_epochs: int = 2
+    patience: int = 10
     post: Literal["none", "zscore_train"] = "zscore_train"
 
     def epochs_of(self, steps: int, n_pairs: int) -> int:

@@ -71,7 +71,7 @@ def train_denoising_autoencoder(
 ) -> Training[RowDraw]:
     """Train ``network`` on ``rows`` (n, width), in place, and judge it as an RBM is judged."""
     network.to(rows.place.device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
 
     def update(draw: RowDraw) -> Watched:
         visible = rows.rows(draw.index)

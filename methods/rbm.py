@@ -78,34 +78,28 @@ class RBM(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
-    """Means over rows of vᵀh (visible, hidden), v (visible,) and h (hidden,).
+class States:
+    """Rows of visible units (n, visible) and the probabilities of their hidden units (n, hidden)."""
 
-    The gradient of the log-likelihood is their difference between the data and the model.
-    """
-
-    product: Tensor
     visible: Tensor
     hidden: Tensor
-
-    @classmethod
-    def of(cls, visible: Tensor, hidden: Tensor) -> Moments:
-        """Measure rows v (n, visible) beside h (n, hidden)."""
-        return cls(visible.T @ hidden / len(visible), visible.mean(dim=0), hidden.mean(dim=0))
 
 
 @dataclass(frozen=True, eq=False)
 class Divergence:
-    """What contrastive divergence measures on a batch.
+    """What contrastive divergence finds on a batch.
+
+    The gradient of the log-likelihood is the difference between the means of vᵀh, v and h over the data
+    and over the end of the chain.
 
     Parameters
     ----------
-    positive, negative : moments of the data, and of the data after a few steps of the chain
+    data, chain : states of the data, and of the data after a few steps of the chain
     error : 0-d, the mean over rows of ‖v - its first reconstruction‖²
     """
 
-    positive: Moments
-    negative: Moments
+    data: States
+    chain: States
     error: Tensor
 
 
@@ -114,18 +108,18 @@ def contrastive_divergence(rbm: RBM, visible: Tensor, uniforms: Tensor) -> Diver
     """Run as many steps of Gibbs sampling from ``visible`` (n, visible) as ``uniforms`` has rows for.
 
     Hidden units are sampled: h is 1 where a number of ``uniforms`` (steps, n, hidden), uniform in
-    [0, 1), lies below its probability. Visible units take their mean. Both moments are of
-    probabilities of h, not of samples: the same mean with less noise.
+    [0, 1), lies below its probability. Visible units take their mean. Both ends give probabilities
+    of h, not samples: the same mean with less noise.
 
     G. Hinton, Training products of experts by minimizing contrastive divergence, Neural Computation 14,
     2002. Details as in deepnet and in Hinton's "A practical guide to training restricted Boltzmann
     machines", 2010.
     """
-    probabilities = rbm(visible)
-    positive = Moments.of(visible, probabilities)
+    data = States(visible, rbm(visible))
+    probabilities = data.hidden
     means: list[Tensor] = []
     for step in uniforms:
         means.append(rbm.visible_mean((step < probabilities).to(visible.dtype)))
         probabilities = rbm(means[-1])
     error = (visible - means[0]).square().sum(dim=1).mean()
-    return Divergence(positive, Moments.of(means[-1], probabilities), error)
+    return Divergence(data, States(means[-1], probabilities), error)

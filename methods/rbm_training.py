@@ -95,11 +95,13 @@ class RBMUpdates:
 
     def set_gradients(self, found: Divergence) -> None:
         """Give each parameter the gradient to descend: model minus data, and the pull to sparsity."""
-        positive, negative = found.positive, found.negative
-        pull = self.activation.pull(positive.hidden)
-        self.rbm.weight.grad = negative.product - positive.product + torch.outer(positive.visible, pull)
-        self.rbm.visible_bias.grad = negative.visible - positive.visible
-        self.rbm.hidden_bias.grad = negative.hidden - positive.hidden + pull
+        data, chain = found.data, found.chain
+        n = len(data.visible)
+        pull = self.activation.pull(data.hidden.mean(dim=0))
+        inputs = torch.cat([chain.hidden, pull - data.hidden]) / n  # gradients of the inputs of h
+        self.rbm.weight.grad = torch.cat([chain.visible, data.visible]).T @ inputs  # all three terms at once
+        self.rbm.visible_bias.grad = chain.visible.mean(dim=0) - data.visible.mean(dim=0)
+        self.rbm.hidden_bias.grad = inputs.sum(dim=0)
 
 
 def train_rbm(rbm: RBM, rows: TrainingRows, settings: RBMTraining, stage: str, run: Run) -> Training[RowDraw]:

@@ -48,7 +48,19 @@ BUILT_IN = {
     "lgcfl": "cmbench.methods.lgcfl:LGCFL",
     "rcca": "cmbench.methods.cca:RCCA",
 }
-DEFAULT_METHODS = ("cca", "cfa", "kcca", "jrl", "lgcfl")
+DEFAULT_METHODS = (
+    "cca",
+    "cfa",
+    "kcca",
+    "jrl",
+    "lgcfl",
+    "corr-ae",
+    "dcca",
+    "deep-sm",
+    "cmdn",
+    "ccl",
+    "cmgans",
+)
 """What a run fits unless told otherwise: the rows of the paper's tables."""
 
 

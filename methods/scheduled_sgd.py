@@ -42,7 +42,10 @@ class ScheduledSGD(torch.optim.SGD):
         self, groups: Sequence[dict[str, Any]], learning_rate: float, *, momentum_steps: float
     ) -> None:
         super().__init__(
-            [{**group, "steps": 0} for group in groups], lr=learning_rate, momentum=FIRST_MOMENTUM
+            [{**group, "steps": 0} for group in groups],
+            lr=learning_rate,
+            momentum=FIRST_MOMENTUM,
+            fused=True,
         )
         self.learning_rate, self.momentum_steps = learning_rate, momentum_steps
 

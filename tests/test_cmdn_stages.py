@@ -241,7 +241,7 @@ def test_without_their_weight_levels_do_not_depend_on_labels(toy, monkeypatch):
     assert not np.allclose(represented(fitted(toy, stopping="none"), toy.test), weighted)
 
 
-def test_rates_by_default_are_those_of_the_release_for_sgd_and_a_thousandth_for_adam(toy, monkeypatch):
+def test_rates_by_default_are_those_of_the_release_for_sgd_and_three_thousandths_for_adam(toy, monkeypatch):
     made = watched(monkeypatch, bimodal_training, "BimodalFitting")
     fitted(toy, optimizer="sgd")
     fitted(toy)
@@ -251,5 +251,5 @@ def test_rates_by_default_are_those_of_the_release_for_sgd_and_a_thousandth_for_
         assert [group["weight_decay"] for group in sgd.param_groups] == [1e-4, 0.0]
         assert [group["momentum"] for group in sgd.param_groups] == pytest.approx([0.8339] * 2, abs=1e-3)
     for adam in optimizers[4:]:
-        assert [group["lr"] for group in adam.param_groups] == [1e-3, 1e-3]
+        assert [group["lr"] for group in adam.param_groups] == [3e-3, 3e-3]
         assert [group["weight_decay"] for group in adam.param_groups] == [1e-4, 0.0]

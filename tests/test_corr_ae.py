@@ -227,7 +227,7 @@ def test_training_ends_when_patience_does(toy):
 
 
 def test_curves_follow_all_stages_on_one_count(toy):
-    method = fitted(toy)
+    method = fitted(toy, eval_epochs=1)
     assert method.iterations_ == ROUNDS_1 + 3 * 5
     assert method.curves_["iteration"].tolist() == [*range(5, ROUNDS_1 + 3 * 5 + 1, 5)]
     losses = {f"{name}_loss" for name in ("correlation", "image_to_text", "image_to_image", "text_to_text")}

@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from scipy.special import expit, logsumexp
 
 from cmbench.methods.budgeted_training import Run
-from cmbench.methods.rbm import RBM, Moments, contrastive_divergence
+from cmbench.methods.rbm import RBM, contrastive_divergence
 from cmbench.methods.rbm_training import RBMTraining, RBMUpdates, Sparsity, train_rbm
 from cmbench.methods.scheduled_sgd import ScheduledSGD
 from cmbench.methods.training_device import Place
@@ -144,7 +144,7 @@ def test_training_raises_the_exact_log_likelihood():
     assert found[2] > 0.5 * (uniform + best)
 
 
-def test_the_positive_moments_are_the_expectations_under_the_data():
+def test_the_states_of_the_data_have_the_moments_expected_under_it():
     made, visible = rbm(), visible_rows("binary")
     hidden = np.array(states(3))
     product_, mean = np.zeros((4, 3)), np.zeros(3)
@@ -153,10 +153,10 @@ def test_the_positive_moments_are_the_expectations_under_the_data():
         for h, share in zip(hidden, weights / weights.sum(), strict=True):
             product_ += share * np.outer(row, h) / len(visible)
             mean += share * h / len(visible)
-    found = contrastive_divergence(made, visible, torch.zeros(1, 5, 3)).positive
-    np.testing.assert_allclose(found.product.numpy(), product_, rtol=1e-10)
-    np.testing.assert_allclose(found.hidden.numpy(), mean, rtol=1e-10)
-    np.testing.assert_allclose(found.visible.numpy(), visible.numpy().mean(axis=0), rtol=1e-10)
+    found = contrastive_divergence(made, visible, torch.zeros(1, 5, 3)).data
+    np.testing.assert_allclose((found.visible.T @ found.hidden).numpy() / 5, product_, rtol=1e-10)
+    np.testing.assert_allclose(found.hidden.numpy().mean(axis=0), mean, rtol=1e-10)
+    assert found.visible is visible
 
 
 @pytest.mark.parametrize("units", UNITS)
@@ -172,10 +172,8 @@ def test_contrastive_divergence_is_the_chain_written_out(units, steps):
         v = mean(sample @ weight.T + b)
         errors.append(((visible.numpy() - v) ** 2).sum(axis=1).mean())
     found = contrastive_divergence(made, visible, uniforms)
-    h = expit(v @ weight + c)
-    np.testing.assert_allclose(found.negative.product.numpy(), v.T @ h / 5, rtol=1e-10)
-    np.testing.assert_allclose(found.negative.visible.numpy(), v.mean(axis=0), rtol=1e-10)
-    np.testing.assert_allclose(found.negative.hidden.numpy(), h.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(found.chain.visible.numpy(), v, rtol=1e-10)
+    np.testing.assert_allclose(found.chain.hidden.numpy(), expit(v @ weight + c), rtol=1e-10)
     assert found.error.item() == pytest.approx(errors[0])
 
 
@@ -268,7 +266,7 @@ def test_the_pull_to_sparsity_is_the_formula():
         plain.set_gradients(found)
         before = {name: values.grad.clone() for name, values in made.named_parameters()}
         pulled.set_gradients(found)
-        q = 0.9 * q + 0.1 * found.positive.hidden.numpy()
+        q = 0.9 * q + 0.1 * found.data.hidden.numpy().mean(axis=0)
         pull = 0.5 * (q - 0.2)
         added = {name: (values.grad - before[name]).numpy() for name, values in made.named_parameters()}
         np.testing.assert_allclose(added["hidden_bias"], pull, atol=1e-7)
@@ -297,11 +295,3 @@ def test_at_first_hidden_units_that_know_nothing_reconstruct_the_middle(units):
     if units == "gaussian":
         assert made.reconstruction(nothing).abs().max() < 1e-5
     assert made.weight.std().item() == pytest.approx(50**-0.5, rel=0.03)
-
-
-def test_moments_are_means_over_rows():
-    v, h = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[1.0], [0.5]])
-    found = Moments.of(v, h)
-    assert found.product.tolist() == [[1.25], [2.0]]
-    assert found.visible.tolist() == [2.0, 3.0]
-    assert found.hidden.tolist() == [0.75]

@@ -55,7 +55,7 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     "--methods",
     callback=_names,
     metavar="A,B,C",
-    help="Methods to run. [default: cca,cfa,kcca,jrl,lgcfl and those of plugins]",
+    help="Methods to run. [default: the eleven of the paper, and those of plugins]",
 )
 @click.option(
     "--set",

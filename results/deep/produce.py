@@ -1,16 +1,18 @@
-"""Make the results in this folder: python results/deep/produce.py FOLDER_OF_FEATURE_FILES [PART ...]
+"""Make the results in this folder: python results/deep/produce.py FEATURES [PART ...] [DATASET ...]
 
-A part is ``choose``, ``final`` or ``render``; all of them in this order by default. ``choose`` goes through
-the tuning space that each method declares, one parameter after the other, with one seed: the value with the
-highest MAP on the validation pairs stays while the next parameter is tried. On the fashion products, where a
-fit takes longest, it compares the defaults and what was chosen on Pascal Sentence, which has the same kind of
-features. What was chosen stands in ``chosen.json``; the trials are kept apart, and nothing looks at
-their test numbers. ``final`` fits each method in its setting with several seeds, and the three variants of
-Corr-AE in that of Corr-AE. Whatever is in the stores already is not run again.
+FEATURES is the folder of the feature files. A part is ``choose``, ``final`` or ``render``; all of them in
+this order by default, on all four datasets. ``choose`` takes one parameter after the other, of those in
+``SEARCHED``, and the values in the method's tuning space, with one seed: the value with the highest MAP on
+the validation pairs stays while the next parameter is tried. The fashion products, where a fit takes
+longest, take what was chosen on Pascal Sentence, which has the same kind of features. What was chosen
+stands in ``chosen-DATASET.json``; the trials are kept apart, and nothing looks at their test numbers.
+``final`` fits each method in its setting with several seeds, and the three variants of Corr-AE in that of
+Corr-AE. Whatever is in the stores already is not run again, and the winning trial is the fit with seed 0.
 """
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,69 +24,97 @@ from cmbench.store import Store
 
 HERE = Path(__file__).parent
 TRIALS = "results/runs/deep-trials"
-CHOSEN = HERE / "chosen.json"
+PARTS = ("choose", "final", "render")
 SEEDS = {
+    "pascal_sentence_mnv2_lsa300": (0, 1, 2),
     "wikipedia_cnn128_lda50": (0, 1, 2),
     "wikipedia_sift128_lda10": (0, 1, 2),
-    "pascal_sentence_mnv2_lsa300": (0, 1, 2),
     "fashion_mnv2_lsa300": (0,),
 }
 LIKE = {"fashion_mnv2_lsa300": "pascal_sentence_mnv2_lsa300"}
-METHODS = ("deep-sm", "dcca", "corr-ae", "ccl-coarse", "cmdn")
+SEARCHED = {
+    "deep-sm": ("hidden_image", "hidden_text", "learning_rate", "weight_decay", "dropout", "preprocessing"),
+    "dcca": ("n_components", "ridge"),
+    "corr-ae": ("pretrain",),
+    "ccl-coarse": ("pretrain",),
+    "cmdn": ("pretrain",),
+}
+START: dict[str, dict[str, Any]] = {"corr-ae": {"epochs": 200}, "cmdn": {"depth": "validation"}}
 VARIANTS = ("corr-ae-corr", "corr-ae-cross", "corr-ae-full")
 CELLS: dict[str, Any] = {"threads": 1, "deadline": "none"}
 
 Setting = dict[str, Any]
 
 
-def main(features: Path, parts: list[str]) -> None:
-    datasets = {name: cmbench.load_dataset(features / f"{name}.npz") for name in SEEDS}
-    settings: dict[str, dict[str, Setting]] = (
-        json.loads(CHOSEN.read_text(encoding="utf-8")) if CHOSEN.exists() else {}
-    )
-    if "choose" in parts:
-        for name, dataset in datasets.items():
-            known = settings.get(LIKE.get(name, ""), {})
-            for method in METHODS:
-                found = compared(dataset, method, known[method]) if known else searched(dataset, method)
-                settings.setdefault(name, {})[method] = found
-                CHOSEN.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    if "final" in parts:
-        for name, dataset in datasets.items():
-            chosen = settings[name]
-            parameters = {**chosen, **dict.fromkeys(VARIANTS, chosen["corr-ae"])}
-            cmbench.run(
-                dataset, list(parameters), parameters=parameters, seeds=SEEDS[name], store=HERE, **CELLS
-            )
+def main(features: Path, parts: Iterable[str], names: Iterable[str]) -> None:
+    for name in names:
+        if "choose" in parts and name not in LIKE:
+            choose(cmbench.load_dataset(features / f"{name}.npz"))
+        if "final" in parts:
+            finish(cmbench.load_dataset(features / f"{name}.npz"))
     if "render" in parts:
         (HERE / "table.md").write_text(render(Store(HERE).records()), encoding="utf-8")
 
 
+def choose(dataset: Dataset) -> None:
+    found = {method: searched(dataset, method) for method in SEARCHED}
+    chosen_path(dataset.name).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def finish(dataset: Dataset) -> None:
+    chosen = json.loads(chosen_path(dataset.name).read_text(encoding="utf-8"))
+    parameters = {**chosen, **dict.fromkeys(VARIANTS, chosen["corr-ae"])}
+    seeds = SEEDS[dataset.name]
+    for method, setting in parameters.items():
+        if dataset.name not in LIKE and method in SEARCHED:
+            keep(dataset, method, setting)
+        cmbench.run(dataset, [method], parameters={method: setting}, seeds=seeds, store=HERE, **CELLS)
+
+
+def keep(dataset: Dataset, method: str, setting: Setting) -> None:
+    """Take the winning trial among the final fits, of which it is one."""
+    trials = Store(TRIALS)
+    record = trials.find(trial(dataset, method, setting)["key"])
+    if record is not None and Store(HERE).find(record["key"]) is None:
+        Store(HERE).put(record, trials.arrays(record))
+
+
+def chosen_path(name: str) -> Path:
+    return HERE / f"chosen-{LIKE.get(name, name)}.json"
+
+
 def searched(dataset: Dataset, method: str) -> Setting:
-    """Return the setting found by going through the tuning space, one parameter after the other."""
-    best: Setting = {}
+    """Return the setting found by going through the parameters, one after the other."""
+    best = START.get(method, {})
     score = validation_map(dataset, method, best)
-    for name, values in registry()[method].load().tuning_space.items():
-        tried = {value: validation_map(dataset, method, {**best, name: value}) for value in values}
+    space = registry()[method].load().tuning_space
+    for name in SEARCHED[method]:
+        tried = {value: validation_map(dataset, method, {**best, name: value}) for value in space[name]}
         value = max(tried, key=tried.__getitem__)
         if tried[value] > score:
             best, score = {**best, name: value}, tried[value]
     return best
 
 
-def compared(dataset: Dataset, method: str, known: Setting) -> Setting:
-    """Return the defaults or a known setting, whichever has the higher MAP on validation."""
-    return max(({}, known), key=lambda setting: validation_map(dataset, method, setting))
-
-
 def validation_map(dataset: Dataset, method: str, setting: Setting) -> float:
     """Return the MAP of a method on the validation pairs in a setting, with one seed."""
-    frame = cmbench.run(dataset, [method], parameters={method: setting}, store=TRIALS, **CELLS)
-    record = Store(TRIALS).find(frame["key"][0])
+    record = trial(dataset, method, setting)
     found = record["fitted"]["validation_map_"] if record["status"] == "ok" else float("-inf")
     print(f"{dataset.name} {method} {setting} {found:.4f}", flush=True)
-    return found
+    return float(found)
+
+
+def trial(dataset: Dataset, method: str, setting: Setting) -> dict[str, Any]:
+    frame = cmbench.run(dataset, [method], parameters={method: setting}, store=TRIALS, **CELLS)
+    record = Store(TRIALS).find(frame["key"][0])
+    assert record is not None
+    return record
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:] or ["choose", "final", "render"])
+    given = sys.argv[2:]
+    main(
+        Path(sys.argv[1]),
+        [part for part in PARTS if part in given] or PARTS,
+        [name for name in SEEDS if name in given] or SEEDS,
+    )
