@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cmbench.methods.contract import Method
 
 DEFAULT_DATASETS = ("scenes",)
+DEFAULT_JOBS = 2  # where there are as many processors and cells
 
 
 def run(
@@ -46,7 +47,7 @@ def run(
     plugins: Sequence[str | Path] | Registry = (),
     force: bool = False,
     retry_failed: bool = False,
-    jobs: int = 1,
+    jobs: int | None = None,
     threads: int | None = None,
     deadline: str | float | None = DEFAULT_DEADLINE,
     memory: str | float | None = "auto",
@@ -71,7 +72,8 @@ def run(
         left out with a warning
     force : run the cells again that are in the store
     retry_failed : run the failed ones of them again
-    jobs : cells run at the same time
+    jobs : cells run at the same time; by default two, where there are two processors or more: small networks
+        gain little from a second thread. For undisturbed times, use 1
     threads : threads of each cell; by default the processors available, shared by the jobs
     deadline : of each cell, as ``90s``, ``10m``, ``3h``, or ``none``
     memory : of each cell, as ``2GB``, or ``none``; ``auto`` is 80 % of what is free, shared by the jobs
@@ -84,16 +86,16 @@ def run(
     """
     from cmbench.report.frame import records_frame  # pandas: not wanted by --help
 
-    if jobs < 1:
+    if jobs is not None and jobs < 1:
         raise CmbenchError(f"jobs is {jobs}; use 1 or more")
     known = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
     chosen = _chosen(datasets, methods, known, parameters or {})
     cells = plan(*chosen, seeds=seeds, protocol=get_protocol(protocol), known=known)
-    limits = Limits(
-        parse_duration(deadline), _memory(memory, jobs), threads or max(1, available_cores() // jobs)
-    )
     results = Store(store)
     pending = [cell for cell in cells if force or _is_wanted(results.find(cell.key), retry_failed)]
+    cores = available_cores()
+    jobs = jobs or max(1, min(DEFAULT_JOBS, cores, len(pending)))
+    limits = Limits(parse_duration(deadline), _memory(memory, jobs), threads or max(1, cores // jobs))
     _execute(pending, results, limits, jobs, len(cells) - len(pending), progress or Silent())
     return records_frame(record for cell in cells if (record := results.find(cell.key)) is not None)
 

@@ -194,7 +194,7 @@ class CMDN(ClassCodedMethod):
         gaussian_rate: float = 1e-3,
         binary_rate: float = 0.05,
         rbm_l2: float = 1e-3,
-        rbm_epochs: int = 30,
+        rbm_epochs: int = 40,
         rbm_steps: int = 3000,
         rbm_batch_size: int = 128,
         cd_steps: int = 1,

@@ -61,7 +61,7 @@ def unscaled(width: int) -> Scaling:
 class Budget:
     """How long to train: at most so many epochs and steps, each step on a batch."""
 
-    epochs: int = 30
+    epochs: int = 40
     steps: int = 3000
     batch_size: int = 128
 

@@ -89,7 +89,9 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
 @click.option("--force", is_flag=True, help="Run cells again that are in the store.")
 @click.option("--retry-failed", is_flag=True, help="Run those of them again that failed.")
 @click.option(
-    "--jobs", default=1, show_default=True, type=click.IntRange(1), help="Cells to run at the same time."
+    "--jobs",
+    type=click.IntRange(1),
+    help="Cells to run at the same time. [default: 2, where there are as many processors]",
 )
 @click.option(
     "--threads",
