@@ -182,7 +182,11 @@ def _one_per_seed(records: Sequence[Record]) -> tuple[Record, ...]:
 
 
 def _place(setting: Setting) -> tuple[int, str, str]:
-    """Return the place of a method in a table; settings of one method keep their order."""
+    """Return the place of a method in a table; settings of one method keep their order.
+
+    What is called "CCL (coarse only)", say, stands behind CCL, or where CCL would.
+    """
     name = setting.method["paper_name"]
-    place = PAPER_ORDER.index(name) if name in PAPER_ORDER else len(PAPER_ORDER)
+    of_paper = name.partition(" (")[0]
+    place = PAPER_ORDER.index(of_paper) if of_paper in PAPER_ORDER else len(PAPER_ORDER)
     return place, name.casefold(), setting.method["name"]
