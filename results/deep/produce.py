@@ -35,7 +35,7 @@ LIKE = {"fashion_mnv2_lsa300": "pascal_sentence_mnv2_lsa300"}
 SEARCHED = {
     "deep-sm": ("hidden_image", "hidden_text", "learning_rate", "weight_decay", "dropout", "preprocessing"),
     "dcca": ("n_components", "ridge"),
-    "corr-ae": ("pretrain",),
+    "corr-ae": (),  # variant and weight of the correlation are chosen by every fit
     "ccl-coarse": ("pretrain",),
     "cmdn": ("pretrain",),
 }
