@@ -63,7 +63,8 @@ class CMDN(ClassCodedMethod):
     sae_hidden, sae_code : int
         Layers of the stacked autoencoder beside its code, and the code.
     sae_rate : float
-        Its learning rate. It runs as long as an RBM, once with one layer and once with both.
+        Its learning rate. It runs as long as an RBM, once with one layer and once with both. At 0.001 the
+        second of these ends with all outputs at 0 where a text is a distribution over topics.
     hidden_image, hidden_text, code, joint : int
         Hidden units of the lower RBMs, of the upper ones, and of the joint RBM of both modalities.
     fusion, width : int
@@ -183,7 +184,7 @@ class CMDN(ClassCodedMethod):
         depth: int | str = DEEPEST,
         sae_hidden: int = 1024,
         sae_code: int = 512,
-        sae_rate: float = 1e-3,
+        sae_rate: float = 3e-4,
         hidden_image: int = 2048,
         hidden_text: int = 1024,
         code: int = 1024,

@@ -62,7 +62,7 @@ class StackedTraining:
     """
 
     budget: Budget = field(default_factory=Budget)
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     shallow_decay: float = 1e-3
     deep_decay: float = 1e-4
 
