@@ -366,44 +366,6 @@ def test_what_cannot_be_planned_raises_before_anything_runs(toy, store, options,
     assert not store.folder.exists() or not store.paths()
 
 
-class Watching:
-    """Notes what a run tells of its progress."""
-
-    def __init__(self):
-        self.seen = []
-
-    def planned(self, pending, stored, limits): ...
-    def started(self, cell):
-        self.seen.append("started")
-
-    def finished(self, cell, record, log):
-        self.seen.append("finished")
-
-    def closed(self): ...
-
-
-def test_two_cells_run_side_by_side_when_asked(toy, store):
-    watching = Watching()
-    run(toy, ["cca", "cfa", "kcca"], store, jobs=2, progress=watching)
-    assert watching.seen[:2] == ["started", "started"]
-    assert sorted(watching.seen) == ["finished"] * 3 + ["started"] * 3
-
-
-@pytest.mark.parametrize(
-    ("processors", "methods", "together", "threads"),
-    [(1, 2, 1, 1), (2, 2, 2, 1), (8, 2, 2, 4), (8, 1, 1, 8)],
-)
-def test_two_cells_share_the_processors_unless_told_otherwise(
-    toy, store, monkeypatch, processors, methods, together, threads
-):
-    monkeypatch.setattr("cmbench.runner.available_cores", lambda: processors)
-    watching = Watching()
-    names = ["cca", "cfa"][:methods]
-    cmbench.run(toy, names, store=store.folder, memory="none", progress=watching)
-    assert watching.seen[: together + 1].count("started") == together
-    assert {record["threads"] for record in store.records()} == {threads}
-
-
 def test_a_broken_plugin_is_reported_and_the_others_run(toy, store, tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text("import nothing_of_that_name\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
     from cmbench.datasets.description import Description
     from cmbench.datasets.files import CheckedRule
+    from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 
 FORMATS = """A PATH is a .npz file, a MATLAB .mat file (any version), or a folder of .npy files, with the keys
 images_*, texts_* and labels_* for each of train, val and test. ids_*, class_names, first_label, name,
@@ -34,15 +37,25 @@ def list_datasets() -> None:
 @datasets.command(epilog=FORMATS)
 @click.argument("name_or_path")
 def info(name_or_path: str) -> None:
-    """Show sizes, features, categories, source and fingerprint of a dataset."""
-    from cmbench.datasets.description import describe
-    from cmbench.datasets.registry import load_dataset
+    """Show sizes, features, categories, source and fingerprint of a dataset.
 
-    description = describe(load_dataset(name_or_path))
+    Of a collection of pictures and texts that has no features yet, such as wikipedia, show where it comes
+    from, what its source says of it, and how to get it.
+    """
+    from cmbench.datasets.description import describe
+    from cmbench.datasets.raw.registry import raw_dataset_cards
+    from cmbench.datasets.registry import dataset_names, load_dataset
+
     console = _console()
+    cards = raw_dataset_cards()
+    if name_or_path in cards and name_or_path not in dataset_names():
+        _print_pairs(console, {"name": name_or_path, **_raw_card_lines(cards[name_or_path])})
+        return
+    description = describe(load_dataset(name_or_path))
     _print_pairs(console, _card_lines(description))
     console.print()
-    _print_classes(console, description)
+    names, *counts = zip(*description.classes, strict=True)
+    _print_classes(console, names, counts)
 
 
 @datasets.command(epilog=FORMATS)
@@ -59,6 +72,67 @@ def check(context: click.Context, path: Path) -> None:
         console.print(f"\nKeys without a meaning here: {', '.join(result.unused)}")
     if not result.holds:
         context.exit(1)
+
+
+@datasets.command()
+@click.argument("name")
+@click.option(
+    "--from",
+    "place",
+    type=click.Path(path_type=Path),
+    metavar="PLACE",
+    help="The folder of its files, or an archive of it (.zip, .tar, .tar.gz, ...). Not needed for scenes.",
+)
+@click.option(
+    "--splits",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="A split of your own: a line 'id,split' for each pair, with train, val or test.",
+)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where an archive is unpacked. [default: beside it, under its name]",
+)
+def prepare(name: str, place: Path | None, splits: Path | None, to: Path | None) -> None:
+    """Check a collection of pictures and texts as its source sent it: NAME is one of 'datasets raw'.
+
+    Every file is looked at and every picture opened; what is missing or damaged is named. With nothing
+    wrong, the card is printed.
+    """
+    from cmbench.datasets.raw.preparation import prepared
+
+    dataset = prepared(name, place, splits, to)
+    console = _console()
+    sizes = "{} train, {} val, {} test".format(*(len(pairs) for _, pairs in dataset.splits))
+    _print_pairs(console, {"name": dataset.name, "pairs": sizes, **_raw_card_lines(dataset.card)})
+    console.print()
+    _print_classes(console, dataset.class_names, [_counts(dataset, pairs) for _, pairs in dataset.splits])
+
+
+@datasets.command("raw")
+def list_raw() -> None:
+    """List the collections of pictures and texts that features can be made of."""
+    from cmbench.datasets.raw.registry import raw_dataset_summaries
+
+    _print_pairs(_console(), raw_dataset_summaries())
+
+
+def _counts(dataset: RawDataset, pairs: Sequence[RawPair]) -> list[int]:
+    found = Counter(pair.label for pair in pairs)
+    return [found[label] for label in range(len(dataset.class_names))]
+
+
+def _raw_card_lines(card: RawCard) -> dict[str, str]:
+    lines = {
+        "published": "" if card.sizes is None else "{} train, {} val, {} test".format(*card.sizes),
+        "source": card.source,
+        "terms": card.terms,
+        "citation": card.citation,
+        "how to get it": card.obtaining,
+    }
+    return {key: value for key, value in lines.items() if value}
 
 
 def _console() -> Console:
@@ -94,15 +168,16 @@ def _print_pairs(console: Console, pairs: dict[str, str]) -> None:
     console.print(table)
 
 
-def _print_classes(console: Console, description: Description) -> None:
+def _print_classes(console: Console, names: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
+    """Print the pairs of each category in train, val and test."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table("category", box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("train", "val", "test"):
-        table.add_column(name, justify="right")
-    for name, *counts in description.classes:
-        table.add_row(name, *map(str, counts))
+    for split in ("train", "val", "test"):
+        table.add_column(split, justify="right")
+    for name, *row in zip(names, *counts, strict=True):
+        table.add_row(name, *map(str, row))
     console.print(table)
 
 

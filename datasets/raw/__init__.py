@@ -1,0 +1,1 @@
+"""Raw pairs: pictures and texts, before any features are made of them."""

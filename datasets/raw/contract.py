@@ -1,0 +1,120 @@
+"""What a raw dataset is: three splits of pictures and texts, class names and a card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cmbench.datasets.raw.pictures import Picture
+from cmbench.errors import DatasetError
+
+
+@dataclass(frozen=True, eq=False)
+class RawPair:
+    """A picture and the text that belongs to it.
+
+    Parameters
+    ----------
+    id : str, unique over the dataset
+    picture : Picture
+    segments : the sentences or paragraphs of the text, in their order; at least one that says something
+    label : int, the category, from 0
+    """
+
+    id: str
+    picture: Picture
+    segments: tuple[str, ...]
+    label: int
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "\n".join(self.segments)
+
+
+@dataclass(frozen=True)
+class RawCard:
+    """Where raw pairs come from, what may be done with them, and what their source says of them.
+
+    Parameters
+    ----------
+    source : str, who published it and where
+    terms : str, on which it may be used
+    citation : str
+    obtaining : str, how to get it, in a sentence or two
+    sizes : numbers of training, validation and test pairs, if published; verified
+    class_sizes : pairs of each category in each split, by the name of the split, where published; verified
+    """
+
+    source: str = "unknown"
+    terms: str = "unknown"
+    citation: str = ""
+    obtaining: str = ""
+    sizes: tuple[int, int, int] | None = None
+    class_sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class RawDataset:
+    """Three splits of raw pairs that keep the rules; breaking one raises ``DatasetError``.
+
+    No split is empty, ids are unique, no text is empty, labels lie within the classes, each class of
+    validation and test is in training, and numbers are those of the card. Pictures are not opened here.
+    """
+
+    name: str
+    train: Sequence[RawPair]
+    validation: Sequence[RawPair]
+    test: Sequence[RawPair]
+    class_names: tuple[str, ...]
+    card: RawCard = field(default_factory=RawCard)
+
+    def __post_init__(self) -> None:
+        broken = [*self._broken_rules(), *self._broken_promises()]
+        if broken:
+            raise DatasetError(f"raw dataset {self.name!r}: " + "; ".join(broken))
+
+    @property
+    def splits(self) -> tuple[tuple[str, Sequence[RawPair]], ...]:
+        """The splits with the names the file formats use: train, val, test."""
+        return (("train", self.train), ("val", self.validation), ("test", self.test))
+
+    def _broken_rules(self) -> list[str]:
+        broken = []
+        pairs = [pair for _, split in self.splits for pair in split]
+        for id_, count in Counter(pair.id for pair in pairs).items():
+            if count > 1:
+                broken.append(f"the id {id_!r} stands {count} times; give each pair an id of its own")
+        for pair in pairs:
+            if not pair.text.strip():
+                broken.append(f"the text of {pair.id!r} is empty; leave the pair out")
+            if not 0 <= pair.label < len(self.class_names):
+                known = len(self.class_names)
+                broken.append(f"{pair.id!r} has the label {pair.label}, and there are {known} categories")
+        broken += [f"{split} has no pair; change the split" for split, pairs in self.splits if not pairs]
+        learnt = {pair.label for pair in self.train}
+        for label in sorted({pair.label for pair in (*self.validation, *self.test)} - learnt):
+            name = self.class_names[label] if 0 <= label < len(self.class_names) else label
+            broken.append(f"the category {name!r} has no training pair; change the split")
+        return broken
+
+    def _broken_promises(self) -> list[str]:
+        broken = []
+        sizes = tuple(len(split) for _, split in self.splits)
+        if self.card.sizes is not None and sizes != self.card.sizes:
+            broken.append(
+                "train/val/test have {}/{}/{} pairs".format(*sizes)
+                + " and the source says {}/{}/{}; the copy is not complete".format(*self.card.sizes)
+            )
+        for split, pairs in self.splits:
+            counts = Counter(pair.label for pair in pairs)
+            published = self.card.class_sizes.get(split, ())
+            for label, expected in enumerate(published):
+                if counts[label] != expected:
+                    name = self.class_names[label] if label < len(self.class_names) else label
+                    broken.append(
+                        f"{split} has {counts[label]} pairs of {name!r} and the source says {expected}; "
+                        "the copy is not complete"
+                    )
+        return broken

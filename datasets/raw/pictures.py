@@ -1,0 +1,125 @@
+"""Where a picture is, and how it becomes an array."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cmbench.datasets.damage import DAMAGE
+from cmbench.errors import DatasetError
+
+Pixels = NDArray[np.uint8]
+
+
+class Picture(Protocol):
+    """A picture that is read when it is needed."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in errors: its file, say."""
+        ...
+
+    def read(self) -> Pixels:
+        """Return uint8 (height, width, 3), red, green and blue.
+
+        Raises ``DatasetError`` where there is no picture, or one that cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture in a file of its own."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def read(self) -> Pixels:
+        """Return uint8 (height, width, 3)."""
+        try:
+            return decoded(self.path.read_bytes(), self.name)
+        except OSError as error:
+            raise DatasetError(_unread(self.name, error.strerror or str(error))) from error
+
+
+@dataclass(frozen=True)
+class ArchivedPicture:
+    """A picture in a ZIP archive, which stays open for the next one."""
+
+    archive: Path
+    entry: str
+
+    @property
+    def name(self) -> str:
+        """The path of the archive and the name of the entry."""
+        return f"{self.archive}:{self.entry}"
+
+    def read(self) -> Pixels:
+        """Return uint8 (height, width, 3)."""
+        try:
+            encoded = _opened(self.archive, self.archive.stat().st_mtime_ns).read(self.entry)
+        except DAMAGE as error:
+            raise DatasetError(_unread(self.name, str(error))) from error
+        return decoded(encoded, self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class PictureArray:
+    """A picture that is an array already: uint8 (height, width, 3)."""
+
+    name: str
+    pixels: Pixels
+
+    def read(self) -> Pixels:
+        """Return the array."""
+        return self.pixels
+
+
+def decoded(encoded: bytes, name: str) -> Pixels:
+    """Return the pixels, uint8 (height, width, 3), of an encoded picture; ``name`` is for errors.
+
+    Grey pictures, palettes and transparency become red, green and blue, the last on white; the
+    orientation that a camera noted is not applied, as it is not in the programs of this field.
+    """
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            return np.asarray(_in_eight_bits(_opaque(image)).convert("RGB"))
+    except (*DAMAGE, Image.DecompressionBombError) as error:
+        raise DatasetError(_unread(name, str(error))) from error
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    coloured = image.convert("RGBA")
+    ground: Any = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(ground, coloured)
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """Return 16-bit grey scaled, where Pillow would clip it."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+
+
+@lru_cache(maxsize=4)
+def _opened(archive: Path, changed: int) -> zipfile.ZipFile:
+    """Return the archive as it was ``changed``; reading the list of its entries takes longest."""
+    return zipfile.ZipFile(archive)
+
+
+def _unread(name: str, reason: str) -> str:
+    return f"{name}: no picture can be read ({reason}); get the file again, or leave the pair out"

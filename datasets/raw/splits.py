@@ -1,0 +1,161 @@
+"""Split files: which pairs are for training, validation and test; read, drawn and written.
+
+A split file is UTF-8 text with a header and a line for each pair::
+
+    id,split
+    2008_000716.jpg,train
+    2008_001380.jpg,test
+
+The fields are separated by commas (quoted as in CSV) or tabs; blank lines and lines that begin with ``#``
+are left out. With the header ``position,split``, pairs are named by their positions from 0, for a
+collection whose ids may not be known. Splits keep the order of the collection, not that of the file.
+
+The files of the folder ``splits`` come with cmbench: ``shipped_splits`` names them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cmbench.datasets.keys import SPLIT_NAMES
+from cmbench.datasets.raw.contract import RawDataset, RawPair
+from cmbench.datasets.raw.pair_files import Line, read_text
+from cmbench.datasets.raw.problems import Problems
+from cmbench.errors import DatasetError
+
+Divided = tuple[list[RawPair], list[RawPair], list[RawPair]]
+
+KEYS = ("id", "position")
+SHARE = 10  # one pair in ten is for validation, one for test
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a split file says: by the id or the position of each pair its split and its place in the file."""
+
+    path: Path
+    key: str
+    words: Mapping[str, str]
+    places: Mapping[str, str]
+
+
+def shipped_splits(name: str) -> Path:
+    """Return the path of the split file that comes with cmbench for the raw dataset ``name``."""
+    return Path(__file__).with_name("splits") / f"{name}.csv"
+
+
+def read_splits(path: Path) -> Splits:
+    """Return what a split file says.
+
+    Raises
+    ------
+    DatasetError
+        Naming file and line, for a wrong header, a line that has not two fields, an id twice, a position that
+        is no number, or a split other than train, val and test.
+    """
+    lines = _lines(path)
+    header = next(lines, Line(str(path), ()))
+    key = header.fields[0] if header.fields else ""
+    if key not in KEYS or header.fields != (key, "split"):
+        raise DatasetError(
+            f"{header.place}: the header is {','.join(header.fields)!r}; write id,split or position,split"
+        )
+    words: dict[str, str] = {}
+    places: dict[str, str] = {}
+    problems = Problems("split file")
+    for line in lines:
+        with problems.noted():
+            name, word = _entry(line, key)
+            if name in words:
+                raise DatasetError(
+                    f"{line.place}: the {key} {name!r} stands already in {places[name]}; keep one"
+                )
+            words[name], places[name] = word, line.place
+    problems.settle()
+    return Splits(path, key, words, places)
+
+
+def divided(pairs: Sequence[RawPair], splits: Splits) -> Divided:
+    """Return the pairs for training, validation and test, each in the order of ``pairs``.
+
+    Raises ``DatasetError``, naming file and line, for an id that no pair has and a pair without a line.
+    """
+    names = [pair.id if splits.key == "id" else str(at) for at, pair in enumerate(pairs)]
+    problems = Problems(f"split file {splits.path}")
+    for name in splits.words.keys() - set(names):
+        problems.add(
+            f"{splits.places[name]}: no pair has the {splits.key} {name!r}; correct or remove the line"
+        )
+    for name in names:
+        if name not in splits.words:
+            problems.add(f"the {splits.key} {name!r} is missing; add a line with its split")
+    problems.settle()
+    return sorted_out(pairs, [splits.words[name] for name in names])
+
+
+def sorted_out(pairs: Sequence[RawPair], words: Sequence[str]) -> Divided:
+    """Return the pairs for training, validation and test; ``words`` has train, val or test for each."""
+    train, validation, test = (
+        [pair for pair, word in zip(pairs, words, strict=True) if word == name] for name in SPLIT_NAMES
+    )
+    return train, validation, test
+
+
+def drawn_splits(labels: Sequence[int], *, seed: int = 0) -> list[str]:
+    """Return train, val or test for each label: a tenth of each category for val and for test, by lot.
+
+    A tenth is rounded to the nearest number, halves up, so categories of fewer than five pairs are all
+    for training. Each category has a stream of its own, ``default_rng([seed, label])``: adding a category
+    does not change the others.
+    """
+    rows = defaultdict(list)
+    for row, label in enumerate(labels):
+        rows[label].append(row)
+    words = ["train"] * len(labels)
+    for label, members in rows.items():
+        share = (2 * len(members) + SHARE) // (2 * SHARE)
+        lots = np.random.default_rng([seed, label]).permutation(members).tolist()
+        for row in lots[:share]:
+            words[row] = "val"
+        for row in lots[share : 2 * share]:
+            words[row] = "test"
+    return words
+
+
+def save_splits(path: Path, dataset: RawDataset) -> None:
+    """Write the splits of ``dataset`` to ``path``, by id, so that a later load can be given the same."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("id", "split"))
+        for word, pairs in dataset.splits:
+            writer.writerows((pair.id, word) for pair in pairs)
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    text = read_text(path)
+    kept = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    separator = "\t" if kept and "\t" in kept[0] else ","
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip() and not line.startswith("#"):
+            fields = next(csv.reader(io.StringIO(line), delimiter=separator))
+            yield Line(f"{path}, line {number}", tuple(field.strip() for field in fields))
+
+
+def _entry(line: Line, key: str) -> tuple[str, str]:
+    if len(line.fields) != 2:
+        raise DatasetError(f"{line.place}: {line.fields} has not the two fields {key} and split; write both")
+    name, word = line.fields
+    if word not in SPLIT_NAMES:
+        raise DatasetError(f"{line.place}: unknown split {word!r}; write {', '.join(SPLIT_NAMES)}")
+    if key == "position":
+        if not (name.isascii() and name.isdigit()):
+            raise DatasetError(f"{line.place}: the position {name!r} is no number; count from 0")
+        name = str(int(name))
+    return name, word

@@ -1,0 +1,93 @@
+"""XMediaNet: pictures and texts of 200 animals and artefacts, 32,000/4,000/4,000 pairs, on application.
+
+PKU XMediaNet has five media; only its images and texts are read here. Its authors give it on application
+and do not publish how it is laid out, so the layout below is **that of cmbench**, to be written from what
+one received:
+
+* ``categories.txt``: the 200 names, one to a line, in the order of their numbers;
+* ``train_list.txt``, ``val_list.txt``, ``test_list.txt``: a pair to a line, with the path of the image,
+  the path of the text and the name of the category, separated by tabs; paths are relative to the folder;
+* the images and the texts (UTF-8, a paragraph to a line), wherever the lists say.
+
+The id of a pair is the path of its image as it stands in the list. Files that no list names are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from cmbench.datasets.keys import SPLIT_NAMES
+from cmbench.datasets.raw.completeness import check_categories
+from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
+from cmbench.datasets.raw.pair_files import Line, claim, picture_at, read_list, read_names, read_segments
+from cmbench.datasets.raw.problems import Problems
+from cmbench.datasets.raw.splits import divided, read_splits
+from cmbench.errors import DatasetError
+
+NAME = "xmedianet"
+CATEGORIES = 200
+FIELDS = ("image path", "text path", "category")
+
+CARD = RawCard(
+    source="PKU XMediaNet, Peking University (MIPL): https://www.icst.pku.edu.cn/mipl/",
+    terms="for research, under the agreement that applicants sign",
+    citation=(
+        "Y. Peng, X. Huang, Y. Zhao: An overview of cross-media retrieval: Concepts, methodologies, "
+        "benchmarks, and challenges. IEEE Transactions on Circuits and Systems for Video Technology 28(9), "
+        "2018, pp. 2372-2385"
+    ),
+    obtaining=(
+        "Apply to its authors with the form on the page of the source; then write categories.txt and "
+        "the three lists that the docstring of cmbench.datasets.raw.xmedianet describes."
+    ),
+    sizes=(32000, 4000, 4000),
+)
+
+
+def load(folder: Path, splits: Path | None = None) -> RawDataset:
+    """Return the dataset in ``folder``, divided as its lists say, or by the file ``splits``.
+
+    The published sizes of the lists and the number of categories are verified.
+
+    Raises
+    ------
+    DatasetError
+        Naming every missing or broken file and every wrong line of a list.
+    """
+    problems = Problems(f"raw dataset {NAME!r}")
+    class_names = read_names(folder / "categories.txt")
+    check_categories(class_names, CATEGORIES, place=folder / "categories.txt", problems=problems)
+    problems.settle()
+    labels = {name: label for label, name in enumerate(class_names)}
+    taken: dict[str, str] = {}
+    parts: list[list[RawPair]] = []
+    for split in SPLIT_NAMES:
+        parts.append([])
+        for line in read_list(folder / f"{split}_list.txt", FIELDS):
+            with problems.noted():
+                parts[-1].append(_pair(line, folder, labels, taken))
+    problems.settle()
+    dataset = RawDataset(NAME, parts[0], parts[1], parts[2], class_names, CARD)
+    if splits is None:
+        return dataset
+    pairs = [pair for part in parts for pair in part]
+    own = divided(pairs, read_splits(splits))
+    return RawDataset(NAME, *own, class_names, replace(CARD, sizes=None))
+
+
+def _pair(line: Line, folder: Path, labels: Mapping[str, int], taken: dict[str, str]) -> RawPair:
+    image, text, category = line.fields
+    if category not in labels:
+        raise DatasetError(
+            f"{line.place}: unknown category {category!r}; add it to {folder / 'categories.txt'}"
+        )
+    claim(image, line.place, taken)
+    claim(f"text {text}", line.place, taken)
+    return RawPair(
+        id=image,
+        picture=picture_at(folder / image, line.place),
+        segments=read_segments(folder / text, line.place),
+        label=labels[category],
+    )

@@ -1,0 +1,241 @@
+"""Pairs of one's own: tables of every kind, and folders named after categories."""
+
+import csv
+import io
+import sys
+from collections import Counter
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cmbench.datasets.raw import pairs_table
+from cmbench.datasets.raw.picture_check import checked_pictures
+from cmbench.datasets.raw.splits import save_splits
+from cmbench.errors import DatasetError
+
+HEADER = ("image", "text", "category", "split")
+ROWS = [
+    ("a.png", 'A cat, "Tom".\nIt sleeps.', "cat", "train"),
+    ("b.png", "A dög.", "dog", "train"),
+    ("c.png", "A second cat.", "cat", "val"),
+    ("d.png", "A second dog.", "dog", "test"),
+]
+
+
+def png(kind="PNG"):
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def write_table(folder, rows=ROWS, header=HEADER):
+    """Write a table, and a picture for each row of ``ROWS``."""
+    for image, *_ in ROWS:
+        (folder / image).write_bytes(png())
+    path = folder / "mine.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def write_folder(folder, sizes):
+    for category, size in sizes.items():
+        (folder / category).mkdir(parents=True)
+        for at in range(size):
+            (folder / category / f"{at:02}.jpg").write_bytes(png("JPEG"))
+            (folder / category / f"{at:02}.txt").write_text(f"{category} {at}")
+    return folder
+
+
+def changed(row, **values):
+    """Return the rows with some cells of one of them changed."""
+    cells = dict(zip(HEADER, ROWS[row], strict=True)) | values
+    return [*ROWS[:row], tuple(cells.values()), *ROWS[row + 1 :]]
+
+
+def refused(path, splits=None):
+    with pytest.raises(DatasetError) as caught:
+        pairs_table.load(path, splits)
+    return str(caught.value)
+
+
+def test_a_table_is_read(tmp_path):
+    loaded = checked_pictures(pairs_table.load(write_table(tmp_path)))
+    assert loaded.name == "mine"
+    assert loaded.class_names == ("cat", "dog")
+    assert [(pair.id, pair.label) for pair in loaded.train] == [("a.png", 0), ("b.png", 1)]
+    assert loaded.train[0].segments == ('A cat, "Tom".', "It sleeps.")
+    assert loaded.train[1].text == "A dög."
+    assert [pairs[0].id for pairs in (loaded.validation, loaded.test)] == ["c.png", "d.png"]
+
+
+def test_the_byte_order_mark_and_the_blank_lines_of_spreadsheets_are_left_out(tmp_path):
+    path = write_table(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + b"\r\n")
+    assert len(pairs_table.load(path).train) == 2
+
+
+def test_ids_and_other_columns_may_be_given(tmp_path):
+    rows = [(*row, f"pair {at}", "a note") for at, row in enumerate(ROWS)]
+    loaded = pairs_table.load(write_table(tmp_path, rows, (*HEADER, "id", "note")))
+    assert [pair.id for pair in loaded.train] == ["pair 0", "pair 1"]
+
+
+def test_texts_may_lie_in_files(tmp_path):
+    for image, text, *_ in ROWS:
+        (tmp_path / f"{image}.txt").write_text(text, encoding="utf-8")
+    rows = [(image, f"{image}.txt", *rest) for image, _, *rest in ROWS]
+    path = write_table(tmp_path, rows, ("image", "text_file", "category", "split"))
+    assert pairs_table.load(path).train[0].segments == ('A cat, "Tom".', "It sleeps.")
+    (tmp_path / "a.png.txt").unlink()
+    (tmp_path / "b.png.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "c.png.txt").write_text("\n")
+    message = refused(path)
+    assert "line 2: the text" in message
+    assert "a.png.txt is missing" in message
+    assert "b.png.txt is not UTF-8" in message
+    assert "c.png.txt: the text is empty" in message
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"image": "no.png"}, r"mine\.csv, line 4: the image .*no\.png is missing"),
+        ({"image": " "}, r"line 4: image is empty; fill it in, or leave the pair out"),
+        ({"image": "d.png"}, r"line 6: the id 'd\.png' stands already in .*line 4"),
+        ({"text": " \n"}, r"line 4: the text is empty"),
+        ({"category": ""}, r"line 4: category is empty"),
+        ({"split": "dev"}, r"line 4: unknown split 'dev'; write train, val, test"),
+        ({"split": ""}, r"line 4: split is empty"),
+    ],
+)
+def test_a_wrong_cell_is_named_with_its_line(tmp_path, values, message):
+    # The text of the first row has two lines, so the second pair begins in line 4.
+    with pytest.raises(DatasetError, match=message):
+        pairs_table.load(write_table(tmp_path, changed(1, **values)))
+
+
+def test_all_wrong_lines_are_told_at_once(tmp_path):
+    rows = [*changed(1, image="no.png"), ("a.png", "Again.", "cat", "val")]
+    message = refused(write_table(tmp_path, rows))
+    assert "line 4: the image" in message
+    assert "line 7: the id 'a.png' stands already in" in message
+
+
+def test_a_row_with_too_few_or_too_many_fields_is_refused(tmp_path):
+    for row in (("a.png", "A cat"), (*ROWS[0], "more")):
+        message = refused(write_table(tmp_path, [row]))
+        assert f"mine.csv, line 2: {len(row)} fields and 4 columns" in message
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (("picture", "text", "category", "split"), "has no column 'image'; its columns are picture, text"),
+        (("image", "text", "class", "split"), "has no column 'category'"),
+        (("image", "words", "category", "split"), "must have one of the columns text and text_file"),
+        (("image", "text", "category", "text_file"), "must have one of the columns text and text_file"),
+        (("image", "text", "category", "category"), "has the column 'category' twice"),
+    ],
+)
+def test_wrong_columns_are_refused(tmp_path, header, message):
+    assert message in refused(write_table(tmp_path, header=header))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has no column 'image'"),
+        (b"image,text,category\na.png,caf\xe9,cat\n", "mine.csv is not UTF-8"),
+        (b'image,text,category\na.png,"A cat,cat\n', "mine.csv, line 2: not CSV"),
+        (b"image,text,category\na.png," + b"a" * 200_000 + b",cat\n", "column text_file"),
+    ],
+)
+def test_a_broken_table_is_named(tmp_path, content, message):
+    path = write_table(tmp_path)
+    path.write_bytes(content)
+    assert message in refused(path)
+
+
+def test_a_file_that_is_no_table_and_a_missing_one_are_refused(tmp_path):
+    (tmp_path / "mine.xlsx").touch()
+    assert "mine.xlsx is neither a .csv nor a .parquet file nor a folder" in refused(tmp_path / "mine.xlsx")
+    assert "none.csv cannot be read" in refused(tmp_path / "none.csv")
+
+
+def test_a_category_that_is_not_in_training_is_refused(tmp_path):
+    assert "the category 'owl' has no training pair" in refused(
+        write_table(tmp_path, changed(3, category="owl"))
+    )
+
+
+def test_a_split_without_pairs_is_refused(tmp_path):
+    assert "no pair is in val" in refused(write_table(tmp_path, changed(2, split="train")))
+    rows = [row[:3] for row in ROWS]
+    message = refused(write_table(tmp_path, rows, HEADER[:3]))
+    assert "no pair is in test; a drawn split needs five pairs of some category, or give one" in message
+
+
+def test_a_split_file_goes_before_the_column(tmp_path):
+    path = write_table(tmp_path)
+    (tmp_path / "own.csv").write_text("id,split\na.png,train\nb.png,train\nc.png,test\nd.png,val\n")
+    assert pairs_table.load(path, tmp_path / "own.csv").test[0].id == "c.png"
+
+
+def test_without_a_split_one_is_drawn_that_can_be_written(tmp_path):
+    folder = write_folder(tmp_path / "my.pairs", {"cat": 20, "dog": 30})
+    loaded = pairs_table.load(folder)
+    assert [len(pairs) for _, pairs in loaded.splits] == [40, 5, 5]
+    assert Counter(pair.label for pair in loaded.test) == {0: 2, 1: 3}
+    save_splits(tmp_path / "drawn.csv", loaded)
+    for again in (pairs_table.load(folder), pairs_table.load(folder, tmp_path / "drawn.csv")):
+        for (_, pairs), (_, first) in zip(again.splits, loaded.splits, strict=True):
+            assert [pair.id for pair in pairs] == [pair.id for pair in first]
+
+
+def test_a_folder_of_categories_is_read(tmp_path, monkeypatch):
+    folder = write_folder(tmp_path / "my.pairs", {"dog": 5, "cat": 5})
+    (folder / "cat" / "00.jpg").rename(folder / "cat" / "00.PNG")
+    monkeypatch.chdir(folder)
+    for path in (folder, folder.relative_to(folder)):
+        loaded = checked_pictures(pairs_table.load(path))
+        assert (loaded.name, loaded.class_names) == ("my.pairs", ("cat", "dog"))
+        pairs = {pair.id: pair.text for _, split in loaded.splits for pair in split}
+        assert pairs == {f"{name}/{at:02}": f"{name} {at}" for name in ("cat", "dog") for at in range(5)}
+
+
+def test_images_and_texts_of_a_folder_without_the_other_are_all_told(tmp_path):
+    folder = write_folder(tmp_path / "mine", {"dog": 5, "cat": 5})
+    (folder / "cat" / "01.jpg").unlink()
+    (folder / "dog" / "02.txt").unlink()
+    (folder / "dog" / "03.txt").write_text("")
+    message = refused(folder)
+    assert "cat/01.txt has no image 01" in message
+    assert "dog/02.jpg has no text" in message
+    assert "dog/03.txt: the text is empty" in message
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    assert "no pair is in train" in refused(tmp_path)
+
+
+def test_a_parquet_table_is_read(tmp_path):
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    write_table(tmp_path)
+    table = pd.DataFrame(ROWS, columns=HEADER)
+    table.to_parquet(tmp_path / "mine.parquet")
+    assert pairs_table.load(tmp_path / "mine.parquet").train[0].segments == ('A cat, "Tom".', "It sleeps.")
+    table["category"] = [7, None, 7, 8]
+    table.to_parquet(tmp_path / "mine.parquet")
+    assert "mine.parquet, row 2: category is empty" in refused(tmp_path / "mine.parquet")
+    (tmp_path / "mine.parquet").write_bytes(b"no table")
+    assert "mine.parquet cannot be read" in refused(tmp_path / "mine.parquet")
+
+
+def test_without_pyarrow_a_parquet_table_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "mine.parquet").touch()
+    assert "Parquet needs pyarrow; pip install pyarrow, or save the table as CSV" in refused(
+        tmp_path / "mine.parquet"
+    )
