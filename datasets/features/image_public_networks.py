@@ -1,0 +1,173 @@
+"""Networks that others publish: of torchvision and timm, and TorchScript and ONNX files.
+
+Nothing of theirs is unpickled. Weights of torchvision and those given as files are read with
+``weights_only=True``; timm reads safetensors, and its other files in the same way. TorchScript is a
+program that its own interpreter runs with nothing but the operators of PyTorch, and ONNX is data;
+both are still to be taken from sources one trusts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cmbench.datasets.features.image_weights import give_weights, installed, read_weights
+from cmbench.datasets.features.picture_batches import Preprocessing
+from cmbench.errors import DatasetError
+
+RANDOM = "random"
+"""Given in place of weights: none that were learnt, for trials."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A network that classifies, the name of the layer that gives the scores, and what pictures it wants."""
+
+    network: nn.Module
+    last_layer: str
+    preprocessing: Preprocessing
+
+
+def torchvision_network(name: str, weights: str | None, seed: int) -> Classifier:
+    """Return a classifier of torchvision.
+
+    Parameters
+    ----------
+    name : as ``torchvision.models.list_models()`` has it
+    weights : path of a file, ``"random"``, or None for those torchvision recommends, which it downloads
+    seed : of random weights
+    """
+    models = installed("torchvision.models", "torchvision", f"torchvision:{name}")
+    try:
+        learnt = models.get_model_weights(name).DEFAULT
+        with _random_numbers(seed):
+            network = models.get_model(name, weights=None)
+    except (ValueError, AttributeError) as error:
+        raise DatasetError(
+            f"torchvision:{name}: torchvision has no such network with weights ({error}); "
+            "torchvision.models.list_models() names those it has"
+        ) from error
+    if weights != RANDOM:
+        source = f"torchvision:{name}" if weights is None else weights
+        give_weights(network, _downloaded(learnt) if weights is None else read_weights(weights), source)
+    if hasattr(network, "transform_input"):  # Inception networks learnt on pictures scaled in another way
+        network.transform_input = True
+    expected = learnt.transforms()
+    preprocessing = Preprocessing(
+        expected.resize_size[0], expected.crop_size[0], tuple(expected.mean), tuple(expected.std)
+    )
+    return Classifier(network, last_full_connection(network), preprocessing)
+
+
+def _downloaded(learnt: Any) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = learnt.get_state_dict(
+            progress=False, check_hash=True, weights_only=True, map_location="cpu"
+        )
+    except (OSError, RuntimeError) as error:
+        raise DatasetError(
+            f"{learnt.url}: the weights cannot be downloaded ({error}); get the file another way and give "
+            "its path as weights"
+        ) from error
+    return state
+
+
+def timm_network(name: str, weights: str | None, seed: int) -> Classifier:
+    """Return a classifier of timm.
+
+    Parameters
+    ----------
+    name : as ``timm.list_models()`` has it
+    weights : path of a file, ``"random"``, or None for those timm recommends, which it downloads
+    seed : of random weights
+    """
+    timm = installed("timm", "timm", f"timm:{name}")
+    try:
+        with _random_numbers(seed):
+            network = timm.create_model(name, pretrained=weights is None)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DatasetError(
+            f"timm:{name}: timm cannot make this network ({error}); timm.list_models() names those it has, "
+            "and a file of weights can be given as weights"
+        ) from error
+    if weights not in (None, RANDOM):
+        give_weights(network, read_weights(str(weights)), str(weights))
+    expected = timm.data.resolve_model_data_config(network)
+    crop = int(expected["input_size"][-1])
+    resize = max(crop, round(crop / expected["crop_pct"]))
+    preprocessing = Preprocessing(resize, crop, tuple(expected["mean"]), tuple(expected["std"]))
+    return Classifier(network, _named(network, network.get_classifier()), preprocessing)
+
+
+@contextmanager
+def _random_numbers(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def last_full_connection(network: nn.Module) -> str:
+    """Return the name of the last ``nn.Linear`` of a network, as a rule the one that gives the scores."""
+    names = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return names[-1] if names else _named(network, None)
+
+
+def _named(network: nn.Module, classifier: Any) -> str:
+    names: list[str] = [name for name, module in network.named_modules() if module is classifier]
+    if not names or not isinstance(classifier, nn.Linear):
+        raise DatasetError(
+            f"{type(network).__name__} does not end in a full connection, so it is not known what its "
+            "features are; save the part that gives them as TorchScript or ONNX"
+        )
+    return names[0]
+
+
+def script_network(path: Path, device: torch.device) -> nn.Module:
+    """Return the network of a TorchScript file."""
+    try:
+        network: nn.Module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise DatasetError(
+            f"{path}: is no TorchScript ({_first_line(error)}); save the network with torch.jit.save, or "
+            "give a state dict as weights of a network"
+        ) from error
+    return network.eval()
+
+
+class OnnxNetwork:
+    """A network in an ONNX file with one input (n, 3, height, width), run by onnxruntime."""
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        runtime = installed("onnxruntime", "onnxruntime", str(path))
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
+        providers = [each for each in wanted if each in runtime.get_available_providers()]
+        self._path = path
+        try:
+            self._session = runtime.InferenceSession(str(path), options, [*providers, "CPUExecutionProvider"])
+        except Exception as error:  # its errors have no base of their own; none is let pass
+            raise DatasetError(f"{path}: onnxruntime cannot read it ({_first_line(error)})") from error
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the first output for float32 images (n, 3, height, width)."""
+        inputs = self._session.get_inputs()
+        try:
+            outputs = self._session.run(None, {inputs[0].name: images.cpu().numpy()})
+        except Exception as error:  # as above
+            raise DatasetError(
+                f"{self._path}: cannot be run on pictures {tuple(images.shape)} ({_first_line(error)}); "
+                f"export it with one input (any number, 3, height, width), now {inputs[0].shape}, and "
+                "give its preprocessing"
+            ) from error
+        return torch.from_numpy(outputs[0])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

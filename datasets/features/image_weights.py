@@ -1,0 +1,137 @@
+"""Weights of networks: read without unpickling, given to a network, hashed and written.
+
+A file of weights is a state dict: names of tensors, and the tensors. Files of PyTorch are read with
+``weights_only=True``, so that nothing in them is executed, and safetensors files hold nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from cmbench.errors import DatasetError
+
+State: TypeAlias = Mapping[str, Tensor]
+
+DAMAGE = (UnpicklingError, RuntimeError, EOFError, LookupError, ValueError)  # what torch.load raises of it
+NAMED = 3  # of the keys that are wrong, so many stand in the error
+BLOCK = 2**20  # bytes
+
+
+def installed(library: str, package: str, purpose: str) -> Any:
+    """Return an optional library, or raise ``DatasetError`` that says what to install for ``purpose``."""
+    try:
+        return import_module(library)
+    except (ImportError, RuntimeError) as error:  # RuntimeError: built for another PyTorch
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DatasetError(
+            f"{purpose} needs {package}, which cannot be imported ({reason}): pip install {package}"
+        ) from error
+
+
+def read_weights(path: Path | str) -> dict[str, Tensor]:
+    """Return the state dict in a file of PyTorch or, ending in .safetensors, of safetensors; on the CPU.
+
+    Numbers with a fraction become float32. Raises ``DatasetError`` where the file is missing, damaged,
+    or holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetError(f"{path}: there is no such file of weights; check the path")
+    state = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DatasetError(
+            f"{path}: holds no state dict but {_kind(state)}; save network.state_dict() alone with torch.save"
+        )
+    return {
+        str(key): value.float() if value.is_floating_point() else value.detach()
+        for key, value in state.items()
+    }
+
+
+def _torch_file(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, *DAMAGE) as error:
+        raise DatasetError(
+            f"{path}: is not a file of weights that can be read safely ({type(error).__name__}); get it "
+            "again, or save network.state_dict() with torch.save or safetensors"
+        ) from error
+
+
+def _safetensors(path: Path) -> Any:
+    library = installed("safetensors.torch", "safetensors", f"reading {path}")
+    damage = import_module("safetensors").SafetensorError
+    try:
+        return library.load_file(path)
+    except (OSError, damage) as error:
+        raise DatasetError(f"{path}: is no readable safetensors file ({error}); get it again") from error
+
+
+def _kind(value: Any) -> str:
+    if not isinstance(value, dict):
+        return f"a {type(value).__name__}"
+    return f"a dictionary of {', '.join(map(repr, list(value)[:NAMED]))} ..."
+
+
+def give_weights(network: nn.Module, weights: State, source: Path | str) -> None:
+    """Make ``weights`` those of ``network``, without a copy; it may have been built on the meta device.
+
+    Raises ``DatasetError`` naming ``source``, the key and the shapes where they do not fit.
+    """
+    expected = network.state_dict()
+    problems = [f"{key} is missing" for key in expected if key not in weights]
+    problems += [f"{key} is not one of its keys" for key in weights if key not in expected]
+    problems += [
+        f"{key} is {tuple(weights[key].shape)} and should be {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in weights and weights[key].shape != value.shape
+    ]
+    if problems:
+        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+        raise DatasetError(
+            f"{source}: these are not weights of {type(network).__name__}: "
+            f"{'; '.join(problems[:NAMED])}{more}; give the file of a {type(network).__name__}"
+        )
+    network.load_state_dict(weights, assign=True)
+
+
+def hash_of_weights(network: nn.Module) -> str:
+    """Return the SHA-256 (hexadecimal) over names, types, shapes and bytes of the network's state."""
+    digest = sha256(b"cmbench weights 1\n")
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def hash_of_file(path: Path) -> str:
+    """Return the SHA-256 (hexadecimal) of a file."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_weights(path: Path | str, weights: State) -> None:
+    """Write a state dict for ``read_weights``, beside its place, and move it there."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            torch.save(dict(weights), file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,142 @@
+"""Pictures in batches, as networks take them: resized, cropped and scaled, read when they are needed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cmbench.datasets.raw.pictures import Picture, Pixels
+from cmbench.errors import DatasetError
+
+Images = NDArray[np.float32]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+THREADS = 2  # that decode pictures
+AHEAD = 2  # batches that are being read while one is in use
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of a resized picture that is taken: its upper left corner, and whether it is mirrored."""
+
+    top: int
+    left: int
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes the input of a network.
+
+    It is resized to a square, whatever its shape (bilinear, averaging where it shrinks), a square is cut
+    out, and of each colour the mean is taken away and the rest divided by the deviation. The defaults
+    are those of the paper of CM-GANs (256 by 256) and of the networks of ImageNet.
+
+    Parameters
+    ----------
+    resize : int, height and width after resizing, in pixels
+    crop : int, height and width of the part that is taken, in pixels; at most ``resize``
+    mean, std : of red, green and blue, where 1 is the brightest
+    """
+
+    resize: int = 256
+    crop: int = 224
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.crop <= self.resize:
+            raise DatasetError(f"crop is {self.crop} and resize {self.resize}; use 1 <= crop <= resize")
+        if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:
+            raise DatasetError(
+                f"mean is {self.mean} and std {self.std}; give three numbers each, std greater than 0"
+            )
+
+    @property
+    def centre(self) -> View:
+        """The part in the middle."""
+        border = (self.resize - self.crop) // 2
+        return View(border, border)
+
+    def random_view(self, random: np.random.Generator) -> View:
+        """Return a part anywhere in the picture, mirrored half of the times."""
+        top, left = random.integers(self.resize - self.crop + 1, size=2).tolist()
+        return View(top, left, bool(random.integers(2)))
+
+    def apply(self, pixels: Pixels, view: View | None = None) -> Images:
+        """Return float32 (3, crop, crop) of uint8 (height, width, 3); without a view, the middle."""
+        view = view or self.centre
+        part = self._resized(pixels)[view.top : view.top + self.crop, view.left : view.left + self.crop]
+        scaled = part[:, ::-1] if view.mirrored else part
+        colours = scaled.astype(np.float32) / np.float32(255)
+        colours -= np.asarray(self.mean, dtype=np.float32)
+        colours /= np.asarray(self.std, dtype=np.float32)
+        return np.ascontiguousarray(colours.transpose(2, 0, 1))
+
+    def _resized(self, pixels: Pixels) -> Pixels:
+        size = (self.resize, self.resize)
+        if pixels.shape[:2] == size:
+            return pixels
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+
+@dataclass(frozen=True, eq=False)
+class PictureView:
+    """A picture, and the part of it that is wanted."""
+
+    picture: Picture
+    view: View
+
+    def read(self, preprocessing: Preprocessing) -> Images:
+        """Return float32 (3, crop, crop)."""
+        pixels = self.picture.read()
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+            raise DatasetError(
+                f"{self.picture.name}: is {pixels.dtype} {pixels.shape}; pictures must be uint8 "
+                "(height, width, 3)"
+            )
+        return preprocessing.apply(pixels, self.view)
+
+
+def in_order(
+    pictures: Sequence[Picture], preprocessing: Preprocessing, batch_size: int, *, start: int = 0
+) -> Iterator[list[PictureView]]:
+    """Yield the middles of the pictures from number ``start`` on, ``batch_size`` at a time."""
+    if batch_size < 1:
+        raise DatasetError(f"batch_size is {batch_size}; use 1 or more")
+    for first in range(start, len(pictures), batch_size):
+        rows = range(first, min(first + batch_size, len(pictures)))
+        yield [PictureView(pictures[row], preprocessing.centre) for row in rows]
+
+
+def picture_batches(
+    batches: Iterable[Sequence[PictureView]], preprocessing: Preprocessing, *, threads: int = THREADS
+) -> Iterator[Images]:
+    """Yield each batch as float32 (n, 3, crop, crop).
+
+    Pictures are read by a few threads, never more than two batches ahead, so memory does not grow with
+    their number. Raises what reading a picture raises.
+    """
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[list[Future[Images]]] = deque()
+    remaining = iter(batches)
+
+    def submit(number: int) -> None:
+        for batch in islice(remaining, number):
+            waiting.append([pool.submit(each.read, preprocessing) for each in batch])
+
+    try:
+        submit(AHEAD)
+        while waiting:
+            submit(1)
+            yield np.stack([future.result() for future in waiting.popleft()])
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,110 @@
+"""VGG of nineteen layers, from whose layer fc7 the paper of CM-GANs takes its image features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cmbench.datasets.features.image_weights import State, give_weights, read_weights
+from cmbench.errors import DatasetError
+
+CONFIGURATION_E = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
+"""Channels and number of the convolutions before each pooling."""
+
+LAST_LAYER = "classifier.6"
+WIDTH = 4096  # of fc6 and fc7
+POOLED = 7  # height and width of the last feature map
+SOURCE = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+"""Where torchvision has the weights learnt on ImageNet (574 MB)."""
+
+
+class VGG19(nn.Module):
+    """Sixteen convolutions of 3 by 3 and three full connections: configuration E of the paper.
+
+    The state dict has the keys of torchvision's ``vgg19``, so that public weights fit. As there, the last
+    feature map is brought to 7 by 7 by averaging, which changes nothing for pictures of 224 by 224.
+
+    Parameters
+    ----------
+    n_classes : int, outputs of the last layer; with 1000 there are 143,667,240 parameters
+
+    References
+    ----------
+    K. Simonyan and A. Zisserman, "Very deep convolutional networks for large-scale image recognition",
+    ICLR 2015, table 1.
+    """
+
+    def __init__(self, n_classes: int = 1000) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*_convolutions())
+        self.avgpool = nn.AdaptiveAvgPool2d(POOLED)
+        self.classifier = nn.Sequential(
+            nn.Linear(CONFIGURATION_E[-1][0] * POOLED**2, WIDTH),
+            nn.ReLU(inplace=True),
+            nn.Dropout(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.ReLU(inplace=True),
+            nn.Dropout(),
+            nn.Linear(WIDTH, n_classes),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores (n, n_classes) of pictures (n, 3, height, width), at least 32 by 32."""
+        return self._classified(images, len(self.classifier))
+
+    def fc7(self, images: Tensor) -> Tensor:
+        """Return the output of fc7 after ReLU, (n, 4096)."""
+        return self._classified(images, 5)
+
+    def _classified(self, images: Tensor, layers: int) -> Tensor:
+        hidden = torch.flatten(self.avgpool(self.features(images)), 1)
+        scores: Tensor = self.classifier[:layers](hidden)
+        return scores
+
+
+def _convolutions() -> Iterator[nn.Module]:
+    before = 3
+    for channels, convolutions in CONFIGURATION_E:
+        for _ in range(convolutions):
+            yield nn.Conv2d(before, channels, kernel_size=3, padding=1)
+            yield nn.ReLU(inplace=True)
+            before = channels
+        yield nn.MaxPool2d(2)
+
+
+def load_vgg19(path: Path | str) -> VGG19:
+    """Return the network with the weights in a file, for as many classes as they are for.
+
+    Raises ``DatasetError`` where a key is missing or a shape is wrong.
+    """
+    return vgg19_of(read_weights(path), path)
+
+
+def vgg19_of(weights: State, source: Path | str) -> VGG19:
+    """Return the network that has ``weights`` themselves, no copy; errors name ``source``."""
+    bias = weights.get(f"{LAST_LAYER}.bias")
+    if bias is None:
+        raise DatasetError(
+            f"{source}: {LAST_LAYER}.bias is missing, so these are not weights of VGG19; get {SOURCE}"
+        )
+    with torch.device("meta"):
+        network = VGG19(len(bias) if bias.ndim else 1000)
+    give_weights(network, weights, source)
+    return network
+
+
+def random_vgg19(seed: int, n_classes: int = 1000) -> VGG19:
+    """Return the network with random weights that keep the size of activations (He et al., ICCV 2015)."""
+    with torch.device("meta"):
+        network = VGG19(n_classes)
+    network.to_empty(device="cpu")
+    random = torch.Generator().manual_seed(seed)
+    for name, values in network.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(values)
+        else:
+            nn.init.kaiming_normal_(values, nonlinearity="relu", generator=random)
+    return network

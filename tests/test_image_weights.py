@@ -1,0 +1,101 @@
+"""Files of weights: what is read, what is refused, and that nothing in them is executed."""
+
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from cmbench.datasets.features.image_weights import give_weights, hash_of_weights, read_weights, write_weights
+from cmbench.errors import DatasetError
+
+
+class Touches:
+    """An object that makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_nothing_in_a_file_is_executed(tmp_path, legacy):
+    torch.save(
+        {"a": Touches(tmp_path / "touched")}, tmp_path / "w.pth", _use_new_zipfile_serialization=not legacy
+    )
+    with pytest.raises(DatasetError, match=r"w\.pth: is not a file of weights that can be read safely"):
+        read_weights(tmp_path / "w.pth")
+    (tmp_path / "p.pth").write_bytes(pickle.dumps(Touches(tmp_path / "touched")))
+    with pytest.raises(DatasetError, match="safely"):
+        read_weights(tmp_path / "p.pth")
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_files_of_both_formats_of_pytorch_are_read_as_float32(tmp_path, legacy):
+    state = {"a": torch.arange(3).half(), "steps": torch.tensor(7)}
+    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=not legacy)
+    read = read_weights(tmp_path / "w.pth")
+    assert read["a"].dtype == torch.float32
+    assert read["a"].tolist() == [0, 1, 2]
+    assert read["steps"].dtype == torch.int64
+
+
+def test_a_damaged_file_and_a_missing_one_are_named(tmp_path):
+    write_weights(tmp_path / "w.pth", {"a": torch.zeros(1000)})
+    content = (tmp_path / "w.pth").read_bytes()
+    (tmp_path / "w.pth").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DatasetError, match=r"w\.pth"):
+        read_weights(tmp_path / "w.pth")
+    with pytest.raises(DatasetError, match="no such file of weights"):
+        read_weights(tmp_path / "none.pth")
+
+
+def test_a_whole_checkpoint_is_refused_with_what_to_do(tmp_path):
+    torch.save({"epoch": 3, "model": {}}, tmp_path / "w.pth")
+    with pytest.raises(DatasetError, match=r"a dictionary of 'epoch', 'model'.*save network.state_dict"):
+        read_weights(tmp_path / "w.pth")
+
+
+def test_safetensors_are_read(tmp_path):
+    library = pytest.importorskip("safetensors.torch")
+    library.save_file({"a": torch.arange(3.0)}, tmp_path / "w.safetensors")
+    assert read_weights(tmp_path / "w.safetensors")["a"].tolist() == [0, 1, 2]
+    (tmp_path / "w.safetensors").write_bytes(b"nothing")
+    with pytest.raises(DatasetError, match="no readable safetensors file"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+def test_without_safetensors_it_is_said_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "w.safetensors").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(DatasetError, match="pip install safetensors"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+def test_weights_are_given_without_a_copy():
+    with torch.device("meta"):
+        network = nn.Linear(2, 3)
+    weights = {"weight": torch.ones(3, 2), "bias": torch.zeros(3)}
+    give_weights(network, weights, "test")
+    assert network.weight.data_ptr() == weights["weight"].data_ptr()
+    assert network.weight.requires_grad
+    with pytest.raises(DatasetError, match=r"test: .*bias is missing; extra is not one of its keys"):
+        give_weights(network, {"weight": weights["weight"], "extra": torch.zeros(1)}, "test")
+
+
+def test_the_hash_is_of_names_shapes_and_numbers():
+    network = nn.Linear(2, 3)
+    before = hash_of_weights(network)
+    assert hash_of_weights(network) == before
+    other = nn.Linear(2, 3)
+    other.load_state_dict(network.state_dict())
+    assert hash_of_weights(other) == before
+    with torch.no_grad():
+        other.bias[1] += 1e-3
+    assert hash_of_weights(other) != before
+    assert hash_of_weights(nn.Sequential(network)) != before
