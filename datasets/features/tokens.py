@@ -1,0 +1,116 @@
+"""Texts as rows of a table of word vectors."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.contract import FloatMatrix
+from cmbench.datasets.features.word_vectors import WordVectors
+
+Tokens = NDArray[np.int64]
+
+PADDING, UNKNOWN = 0, 1
+"""Rows of the table: zeros, which fill up texts, and the one vector of all words that have none."""
+
+OFTEN = 2
+"""A word without a vector gets one of its own if training texts hold it so many times."""
+
+TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+def tokens_of(text: str) -> list[str]:
+    """Return the words and marks of a text: runs of letters, digits and underscores, and each other sign.
+
+    Captions and articles come without marked sentences. Tokenisers after the Penn Treebank expect one
+    sentence at a time and leave full stops on words otherwise; this one needs nothing but the text.
+
+    >>> tokens_of("A man's double-decker bus, parked.")
+    ['A', 'man', "'", 's', 'double', '-', 'decker', 'bus', ',', 'parked', '.']
+    """
+    return TOKEN.findall(text)
+
+
+def wanted_words(texts: Iterable[str]) -> set[str]:
+    """Return all words of the texts, as written and in lower case: those to load vectors of.
+
+    >>> sorted(wanted_words(["A boat"]))
+    ['A', 'a', 'boat']
+    """
+    written = {token for text in texts for token in tokens_of(text)}
+    return written | {token.lower() for token in written}
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """Words and their rows in a table of vectors, which starts with the rows of padding and unknown words.
+
+    Parameters
+    ----------
+    rows : the row of each word
+    table : float32 (rows, d), the vectors; row 0 is zeros
+    """
+
+    rows: dict[str, int]
+    table: FloatMatrix = field(repr=False)
+
+    @classmethod
+    def of(cls, train_texts: Iterable[str], vectors: WordVectors, *, seed: int) -> Vocabulary:
+        """Return all words that have vectors, and the unknown ones that training texts hold at least twice.
+
+        Capitals of unknown words count as small letters. The vectors of these words, and the one that all
+        others share, are drawn from N(0, variance of the known vectors in that dimension), following
+        Kim (2014), Section 3.3, who draws from a uniform distribution of this variance.
+        """
+        counts = Counter(token for text in train_texts for token in tokens_of(text))
+        unknown: Counter[str] = Counter()
+        for token, count in counts.items():
+            if vectors.row(token) is None:
+                unknown[token.lower()] += count
+        frequent = sorted(word for word, count in unknown.items() if count >= OFTEN)
+        deviation = vectors.values.std(axis=0, dtype=np.float64)
+        drawn = np.random.default_rng(seed).standard_normal((1 + len(frequent), len(deviation))) * deviation
+        first = UNKNOWN + 1
+        rows = {word: first + row for word, row in vectors.rows.items()}
+        rows |= {word: first + len(vectors) + number for number, word in enumerate(frequent)}
+        padding = np.zeros((1, len(deviation)))
+        table = np.concatenate([padding, drawn[:1], vectors.values, drawn[1:]]).astype(np.float32)
+        return cls(rows, table)
+
+    def row(self, token: str) -> int:
+        """Return the row of a word as it is written, otherwise of its lower case, otherwise ``UNKNOWN``."""
+        found = self.rows.get(token)
+        return self.rows.get(token.lower(), UNKNOWN) if found is None else found
+
+    def encoded(self, texts: Sequence[str], *, longest: int) -> list[Tokens]:
+        """Return int64 (tokens,) for each text; a text without any token has none.
+
+        Texts of more than ``longest`` tokens are cut there, and a warning says how many were.
+        """
+        encoded = [np.array([self.row(token) for token in tokens_of(text)], np.int64) for text in texts]
+        cut = sum(len(rows) > longest for rows in encoded)
+        if cut:
+            warnings.warn(
+                f"{cut} of {len(texts)} texts have more than {longest} tokens and were cut there; "
+                "raise longest to keep them whole",
+                stacklevel=2,
+            )
+        return [rows[:longest] for rows in encoded]
+
+
+def padded(encoded: Sequence[Tokens]) -> Tokens:
+    """Return int64 (texts, tokens of the longest), filled up with ``PADDING`` behind each text.
+
+    >>> padded([np.array([5, 6]), np.array([], np.int64)]).tolist()
+    [[5, 6], [0, 0]]
+    """
+    rows = np.full((len(encoded), max(map(len, encoded), default=0)), PADDING, np.int64)
+    for row, tokens in zip(rows, encoded, strict=True):
+        row[: len(tokens)] = tokens
+    return rows

@@ -1,0 +1,217 @@
+"""Features of texts from a word CNN, of toy texts and of real captions."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from cmbench.datasets.features.text_cross_fitting import cross_fitted_posteriors, posteriors
+from cmbench.datasets.features.text_features import fit_text_extractor
+from cmbench.datasets.features.tokens import wanted_words
+from cmbench.datasets.features.word_cnn import WordCNNShape
+from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+from cmbench.datasets.features.word_vectors import WordVectors, load_word_vectors
+from cmbench.errors import DatasetError
+
+NOUNS = (("boat", "sail", "harbour"), ("dog", "bone", "kennel"), ("train", "rail", "station"))
+FILLERS = ("the", "is", "near", "with", "some", "other", "very", "old", "new", "and")
+SMALL = WordCNNSettings(
+    shape=WordCNNShape(maps=8), learning_rate=0.02, batch=16, epochs=10, patience=10, longest=40
+)
+
+
+def vectors():
+    words = (*(noun for nouns in NOUNS for noun in nouns), *FILLERS)
+    values = np.random.default_rng(5).standard_normal((len(words), 6)).astype(np.float32)
+    return WordVectors(words, values, "0123456789abcdef" * 4)
+
+
+def sentences(count, seed):
+    """Sentences of fillers with a noun of their category, and the categories."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % len(NOUNS)
+    texts = []
+    for label in labels:
+        words = [*random.choice(FILLERS, 5), random.choice(NOUNS[label])]
+        texts.append(" ".join(random.permutation(words)))
+    return texts, labels
+
+
+TRAIN, VALIDATION = sentences(60, 1), sentences(30, 2)
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return fit_text_extractor(*TRAIN, *VALIDATION, vectors(), SMALL)
+
+
+def test_a_linear_classifier_tells_the_categories_of_new_texts():
+    texts, labels = sentences(90, 3)
+    longer = replace(SMALL, shape=WordCNNShape(maps=30), epochs=30, patience=30)
+    learnt = fit_text_extractor(*sentences(150, 4), *VALIDATION, vectors(), longer)
+    classifier = LogisticRegression(max_iter=1000).fit(learnt.features(TRAIN[0]), TRAIN[1])
+    assert classifier.score(learnt.features(texts), labels) > 0.9
+
+
+def test_features_have_the_promised_form(extractor):
+    features = extractor.features(VALIDATION[0])
+    assert features.dtype == np.float32
+    assert features.shape == (30, 24)
+    assert (features >= 0).all()
+    assert np.array_equal(extractor.groups, np.repeat([0, 1, 2], 8))
+    assert extractor.groups.dtype == np.int64
+    assert fit_text_extractor(
+        *TRAIN, *VALIDATION, vectors(), replace(SMALL, epochs=1, shape=WordCNNShape())
+    ).features(["a boat"]).shape == (1, 300)
+
+
+def test_a_text_has_the_same_features_alone_as_among_others(extractor):
+    texts = ["the boat", "", "dog " * 30, "unheard-of words"]
+    together = extractor.features(texts)
+    alone = np.concatenate([extractor.features([text]) for text in texts])
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
+    assert extractor.features([]).shape == (0, 24)
+
+
+def test_an_empty_text_has_the_features_of_padding_alone(extractor):
+    biases = [block.bias.detach().numpy() for block in extractor.trained.network.blocks]
+    expected = np.maximum(np.concatenate(biases), 0)
+    for text in ("", " \n"):
+        np.testing.assert_allclose(extractor.features([text])[0], expected, rtol=1e-6)
+
+
+def test_parts_are_the_features_of_segments(extractor):
+    parts = extractor.part_features([("the boat", "a dog and bone"), (), ("rail",)])
+    assert parts.values.dtype == np.float32
+    assert parts.offsets.dtype == np.int64
+    assert parts.offsets.tolist() == [0, 2, 2, 3]
+    np.testing.assert_allclose(parts[0][1], extractor.features(["a dog and bone"])[0], rtol=1e-6)
+    np.testing.assert_allclose(parts[2], extractor.features(["rail"]), rtol=1e-6)
+    assert parts[1].shape == (0, 24)
+
+
+def test_the_same_seed_gives_the_same_features(extractor):
+    again = fit_text_extractor(*TRAIN, *VALIDATION, vectors(), SMALL)
+    other = fit_text_extractor(*TRAIN, *VALIDATION, vectors(), replace(SMALL, seed=1))
+    expected = extractor.features(VALIDATION[0])
+    np.testing.assert_array_equal(again.features(VALIDATION[0]), expected)
+    assert not np.allclose(other.features(VALIDATION[0]), expected)
+
+
+def test_long_texts_are_cut_with_a_warning(extractor):
+    with pytest.warns(UserWarning, match="1 of 2 texts have more than 40 tokens"):
+        features = extractor.features(["the " * 40 + "boat", "the " * 40])
+    np.testing.assert_array_equal(features[0], features[1])
+
+
+def test_a_sentence_describes_where_features_come_from(extractor):
+    sentence = extractor.describe()
+    for said in (
+        "filters over 3, 4, 5 words with 8 maps each",
+        "60 texts of 3 categories",
+        "19 tuned 6-d word vectors (SHA-256 0123456789ab)",
+        "seed 0",
+        f"best of 10 epochs: {extractor.trained.best_epoch}",
+    ):
+        assert said in sentence
+    static = replace(SMALL, epochs=1, shape=WordCNNShape(maps=2, tuned=False))
+    unfiled = WordVectors(vectors().words, vectors().values)
+    assert (
+        "static 6-d word vectors (from no file)"
+        in fit_text_extractor(*TRAIN, *VALIDATION, unfiled, static).describe()
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({0: "one text"}, "train_texts is one text; give a list"),
+        ({0: ["a", None], 1: np.array([0, 1])}, r"train_texts\[1\] is a NoneType"),
+        ({1: np.zeros(60)}, "train_labels are float64"),
+        ({1: np.zeros(59, np.int64)}, r"shape \(59,\) for 60 texts"),
+        ({1: np.arange(60) - 1}, "train_labels hold -1"),
+        ({2: [], 3: np.zeros(0, np.int64)}, "validation_texts are empty"),
+        ({3: np.arange(30)}, "validation_labels hold 3, which no training text has"),
+    ],
+)
+def test_texts_and_labels_that_do_not_fit_are_refused(changes, message):
+    arguments = [*TRAIN, *VALIDATION]
+    for position, value in changes.items():
+        arguments[position] = value
+    with pytest.raises(DatasetError, match=message):
+        fit_text_extractor(*arguments, vectors(), SMALL)
+
+
+def test_cross_fitted_rows_come_from_networks_that_learnt_from_the_other_folds():
+    fitted = cross_fitted_posteriors(TRAIN, VALIDATION, vectors(), folds=3, settings=SMALL)
+    assert fitted.train.shape == (60, 3)
+    assert fitted.train.dtype == np.float32
+    np.testing.assert_allclose(fitted.train.sum(axis=1), 1, rtol=1e-5)
+    for fold in range(3):
+        unseen = np.flatnonzero(fitted.folds == fold)
+        assert np.bincount(TRAIN[1][unseen]).tolist() in ([6, 7, 7], [7, 6, 7], [7, 7, 6])
+        seen = np.flatnonzero(fitted.folds != fold)
+        own = fit_text_extractor([TRAIN[0][i] for i in seen], TRAIN[1][seen], *VALIDATION, vectors(), SMALL)
+        expected = posteriors(own, [TRAIN[0][i] for i in unseen])
+        np.testing.assert_array_equal(fitted.train[unseen], expected)
+    new = sentences(20, 9)[0]
+    mean = sum(posteriors(each, new).astype(np.float64) for each in fitted.extractors) / 3
+    np.testing.assert_allclose(fitted.posteriors(new), mean, rtol=1e-5)
+
+
+def test_cross_fitting_does_not_let_labels_through():
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 3, 60), random.integers(0, 3, 30)
+    settings = replace(
+        SMALL, shape=WordCNNShape(maps=30, dropout=0.0), learning_rate=0.01, epochs=30, patience=30
+    )
+    texts = [f"{text} {text[::-1]}" for text in TRAIN[0]]
+    seen = fit_text_extractor(texts, noise[0], VALIDATION[0], noise[1], vectors(), settings)
+    classifier = LogisticRegression(C=100, max_iter=2000).fit(seen.features(texts), noise[0])
+    assert classifier.score(seen.features(texts), noise[0]) > 0.75, "an extractor knows its training labels"
+    fitted = cross_fitted_posteriors(
+        (texts, noise[0]), (VALIDATION[0], noise[1]), vectors(), folds=3, settings=settings
+    )
+    assert (fitted.train.argmax(axis=1) == noise[0]).mean() < 0.55, "chance is a third"
+
+
+@pytest.mark.parametrize("folds", [1, 21])
+def test_folds_that_cannot_be_are_refused(folds):
+    with pytest.raises(DatasetError, match=f"folds is {folds}; .* at most the 20"):
+        cross_fitted_posteriors(TRAIN, VALIDATION, vectors(), folds=folds, settings=SMALL)
+
+
+@pytest.mark.slow
+def test_a_linear_classifier_tells_the_categories_of_real_captions(real_data):
+    described = json.loads((real_data / "pascal_sentence_captions.json").read_text("utf-8"))
+    names = sorted(set(described["category"].values()))
+    segments = {
+        part: [described["captions"][name] for name in ids] for part, ids in described["split"].items()
+    }
+    labels = {
+        part: np.array([names.index(described["category"][name]) for name in ids])
+        for part, ids in described["split"].items()
+    }
+    whole = {part: [" ".join(each) for each in texts] for part, texts in segments.items()}
+    wanted = wanted_words(text for texts in whole.values() for text in texts)
+    word_vectors = load_word_vectors(real_data / "glove_twitter_25d_12k.npz", wanted)
+    learnt = [*whole["train"], *(sentence for each in segments["train"] for sentence in each)]
+    repeated = np.repeat(labels["train"], [len(each) for each in segments["train"]])
+    extractor = fit_text_extractor(
+        learnt, np.concatenate([labels["train"], repeated]), whole["val"], labels["val"], word_vectors
+    )
+    features = {part: extractor.features(texts) for part, texts in whole.items()}
+    classifiers = [
+        make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=500)).fit(
+            features["train"], labels["train"]
+        )
+        for c in (1e-4, 1e-3, 1e-2, 1e-1)
+    ]
+    best = max(classifiers, key=lambda each: each.score(features["val"], labels["val"]))
+    assert best.score(features["val"], labels["val"]) >= 0.72
+    # Seeds 0 to 2 give 0.68, 0.75 and 0.69; of 100 texts an accuracy has a standard error of 0.046.
+    assert best.score(features["test"], labels["test"]) >= 0.62
