@@ -17,6 +17,7 @@ from cmbench.datasets.damage import DAMAGE
 from cmbench.errors import DatasetError
 
 Pixels = NDArray[np.uint8]
+UNREADABLE: tuple[type[Exception], ...] = (*DAMAGE, Image.DecompressionBombError)
 
 
 class Picture(Protocol):
@@ -96,7 +97,7 @@ def decoded(encoded: bytes, name: str) -> Pixels:
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             return np.asarray(_in_eight_bits(_opaque(image)).convert("RGB"))
-    except (*DAMAGE, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise DatasetError(_unread(name, str(error))) from error
 
 
