@@ -102,7 +102,8 @@ class CorrAE(DeepMethod):
     stopping : "validation" or "none"
         Every ``eval_epochs`` epochs the mean of the two bi-modal MAPs is taken on validation and the best
         state kept; after ``patience`` epochs without a better one, or ``epochs`` in all, stage 2 ends.
-        ``"none"`` keeps the last state, and leaves nothing else to be chosen.
+        ``"none"`` keeps the last state, and leaves nothing else to be chosen. On few pairs it takes 200 steps
+        and more until representations of a pair begin to agree, and in the "cross" variant ten times as many.
     preprocessing : "none", "zscore" or "rownorm"
         The lower RBM presumes features of unit variance, hence ``"zscore"``.
     post : "none" or "zscore_train"
@@ -221,7 +222,7 @@ class CorrAE(DeepMethod):
         epochs: int = 100,
         stopping: str = "validation",
         eval_epochs: int = 2,
-        patience: int = 10,
+        patience: int = 50,
         preprocessing: str = "zscore",
         post: str = "zscore_train",
         device: str = "auto",

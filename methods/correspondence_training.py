@@ -43,7 +43,7 @@ class CorrespondenceTraining:
     epochs: int = 100
     stopping: Literal["validation", "none"] = "validation"
     eval_epochs: int = 2
-    patience: int = 10
+    patience: int = 50
     post: Literal["none", "zscore_train"] = "zscore_train"
 
     def epochs_of(self, steps: int, n_pairs: int) -> int:

@@ -35,11 +35,11 @@ LIKE = {"fashion_mnv2_lsa300": "pascal_sentence_mnv2_lsa300"}
 SEARCHED = {
     "deep-sm": ("hidden_image", "hidden_text", "learning_rate", "weight_decay", "dropout", "preprocessing"),
     "dcca": ("n_components", "ridge"),
-    "corr-ae": (),  # variant and weight of the correlation are chosen by every fit
     "ccl-coarse": ("pretrain",),
     "cmdn": ("pretrain",),
+    "corr-ae": (),  # variant and weight of the correlation are chosen by every fit
 }
-START: dict[str, dict[str, Any]] = {"corr-ae": {"epochs": 200}, "cmdn": {"depth": "validation"}}
+CORRESPONDENCE = {"steps": 4000, "batch": 100}  # about so many, since few pairs need many epochs
 VARIANTS = ("corr-ae-corr", "corr-ae-cross", "corr-ae-full")
 CELLS: dict[str, Any] = {"threads": 1, "deadline": "none"}
 
@@ -85,7 +85,7 @@ def chosen_path(name: str) -> Path:
 
 def searched(dataset: Dataset, method: str) -> Setting:
     """Return the setting found by going through the parameters, one after the other."""
-    best = START.get(method, {})
+    best = start(dataset, method)
     score = validation_map(dataset, method, best)
     space = registry()[method].load().tuning_space
     for name in SEARCHED[method]:
@@ -94,6 +94,14 @@ def searched(dataset: Dataset, method: str) -> Setting:
         if tried[value] > score:
             best, score = {**best, name: value}, tried[value]
     return best
+
+
+def start(dataset: Dataset, method: str) -> Setting:
+    """Return what is set before the search."""
+    if method == "corr-ae":
+        rounds = max(1, len(dataset.train) // CORRESPONDENCE["batch"])
+        return {"epochs": CORRESPONDENCE["steps"] // rounds, "trial_steps": 300}
+    return {"depth": "validation"} if method == "cmdn" else {}
 
 
 def validation_map(dataset: Dataset, method: str, setting: Setting) -> float:
