@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Draft
@@ -16,18 +17,23 @@ from cmbench.datasets.keys import CASTS
 from cmbench.errors import DatasetError
 
 
-def read_npz(path: Path) -> FeatureFile:
-    """Read the known keys of an ``.npz`` file; object arrays are refused, never unpickled."""
+def opened_npz(path: Path) -> NpzFile:
+    """Open an ``.npz`` file; arrays of Python objects in it are refused when read, never unpickled."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":  # NumPy would take it for a pickle and advise to trust it
             raise DatasetError(f"{path} is not an .npz archive; write it with numpy.savez")
     try:
-        archive = np.load(path, allow_pickle=False)
+        archive: NpzFile = np.load(path, allow_pickle=False)
     except DAMAGE as error:
         raise DatasetError(damaged(path, error)) from error
+    return archive
+
+
+def read_npz(path: Path) -> FeatureFile:
+    """Read the known keys of an ``.npz`` file; object arrays are refused, never unpickled."""
     arrays: dict[str, NDArray[Any]] = {}
     problems = []
-    with archive:
+    with opened_npz(path) as archive:
         for key in (key for key in archive.files if key in CASTS):
             try:
                 arrays[key] = archive[key]

@@ -43,13 +43,12 @@ def info(name_or_path: str) -> None:
     from, what its source says of it, and how to get it.
     """
     from cmbench.datasets.description import describe
-    from cmbench.datasets.raw.registry import raw_dataset_cards
+    from cmbench.datasets.raw.registry import raw_dataset_cards, raw_dataset_names
     from cmbench.datasets.registry import dataset_names, load_dataset
 
     console = _console()
-    cards = raw_dataset_cards()
-    if name_or_path in cards and name_or_path not in dataset_names():
-        _print_pairs(console, {"name": name_or_path, **_raw_card_lines(cards[name_or_path])})
+    if name_or_path in raw_dataset_names() and name_or_path not in dataset_names():
+        _print_pairs(console, {"name": name_or_path, **_raw_card_lines(raw_dataset_cards()[name_or_path])})
         return
     description = describe(load_dataset(name_or_path))
     _print_pairs(console, _card_lines(description))

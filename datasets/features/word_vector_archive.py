@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.damage import DAMAGE, damaged
 from cmbench.datasets.features.word_vector_rows import finite_values
+from cmbench.datasets.npz import opened_npz
 from cmbench.errors import DatasetError
 
 
@@ -37,14 +38,7 @@ def archive_rows(path: Path, wanted: frozenset[str] | None) -> Iterator[tuple[st
 
 
 def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    with path.open("rb") as file:
-        if file.read(2) != b"PK":  # NumPy would take it for a pickle and advise to trust it
-            raise DatasetError(f"{path} is not an .npz archive; write it with numpy.savez")
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except DAMAGE as error:
-        raise DatasetError(damaged(path, error)) from error
-    with archive:
+    with opened_npz(path) as archive:
         missing = [key for key in ("words", "vectors") if key not in archive.files]
         if missing:
             raise DatasetError(
