@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.atomic import replacing
 from cmbench.datasets.damage import DAMAGE
+from cmbench.datasets.replacing import replacing
 from cmbench.errors import StoreError
 
 SCHEMA = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from cmbench.datasets.contract import Draft
 from cmbench.datasets.damage import DAMAGE, damaged
 from cmbench.datasets.feature_file import FeatureFile, dataset_arrays
 from cmbench.datasets.keys import CASTS
+from cmbench.datasets.replacing import replacing
 from cmbench.errors import DatasetError
 
 
@@ -51,7 +51,5 @@ def save_npz(path: Path | str, dataset: Draft) -> None:
     if path.suffix != ".npz":
         raise DatasetError(f"{path} does not end in .npz; name it {path.name}.npz")
     arrays: dict[str, Any] = dict(dataset_arrays(dataset))
-    unfinished = path.with_name(f"{path.name}.part")
-    with unfinished.open("wb") as file:
-        np.savez(file, **arrays)
-    os.replace(unfinished, path)
+    with replacing(path) as beside:
+        np.savez(beside, **arrays)

@@ -112,7 +112,7 @@ def may_import(module, other):
     [
         ("cmbench.datasets.npz", "cmbench.datasets.keys", True),
         ("cmbench.datasets.npz", "cmbench.errors", True),
-        ("cmbench.datasets.npz", "cmbench.atomic", False),
+        ("cmbench.datasets.npz", "cmbench.store", False),
         ("cmbench.datasets.npz", "cmbench.methods.contract", False),
         ("cmbench.datasets.npz", "cmbench", False),
         ("cmbench.methods.cca", "cmbench.datasets.contract", True),

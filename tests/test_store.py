@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmbench.atomic import replacing
 from cmbench.errors import StoreError
 from cmbench.store import SCHEMA, Store, matching, read_record
 
@@ -303,21 +302,3 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_the_remedy(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match=r"cannot be written .*choose another"):
         Store(tmp_path / "file").put(a_record())
-
-
-def test_replacing_keeps_the_old_file_when_the_block_fails_and_leaves_nothing(tmp_path):
-    path = tmp_path / "deep" / "result.txt"
-    with replacing(path) as beside:
-        beside.write_text("old")
-        assert beside.suffix == ".txt"
-        assert not path.exists()
-
-    def failing():
-        with replacing(path) as beside:
-            beside.write_text("half of the new")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        failing()
-    assert path.read_text() == "old"
-    assert [found.name for found in path.parent.iterdir()] == ["result.txt"]

@@ -12,8 +12,6 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -21,6 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from cmbench.datasets.features.image_origin import Origin, difference, key_of
+from cmbench.datasets.replacing import replacing
 from cmbench.errors import DatasetError
 
 ARRAY, STATE = "features.npy", "features.json"
@@ -37,7 +37,7 @@ class FeatureRows:
     origin : what the features depend on; a folder with rows of another origin is refused
     """
 
-    def __init__(self, folder: Path, *, rows: int, width: int, origin: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, *, rows: int, width: int, origin: Origin) -> None:
         self._array, self._state = folder / ARRAY, folder / STATE
         self._shape, self._origin = (rows, width), dict(origin)
         self._file: BinaryIO | None = None
@@ -82,8 +82,10 @@ class FeatureRows:
             return 0
         state = self._read_state()
         if state["key"] != self._key():
-            difference = self._difference(state["origin"])
-            raise DatasetError(f"{self._array.parent} has features of another origin: {difference}; {REMEDY}")
+            raise DatasetError(
+                f"{self._array.parent} has features of another origin: "
+                f"{difference(state['origin'], self._origin)}; {REMEDY}"
+            )
         if not state["done"]:
             return 0
         if not self._array.is_file() or self._array.stat().st_size < self._size(state["done"]):
@@ -104,27 +106,13 @@ class FeatureRows:
             ) from error
         raise DatasetError(f"{self._state} says that {state['done']} rows are done; {REMEDY}")
 
-    def _difference(self, other: Mapping[str, Any]) -> str:
-        return "; ".join(
-            f"{name} is {other.get(name)!r} there and {self._origin.get(name)!r} here"
-            for name in dict.fromkeys((*self._origin, *other))
-            if other.get(name) != self._origin.get(name)
-        )
-
     def _key(self) -> str:
-        return sha256(json.dumps([self._origin, self._shape], sort_keys=True).encode()).hexdigest()
+        return key_of([self._origin, self._shape])
 
     def _write_state(self) -> None:
         state = {"key": self._key(), "done": self.done, "shape": self._shape, "origin": self._origin}
-        beside = self._state.with_name(f".{STATE}.{os.getpid()}")
-        try:
-            with beside.open("w", encoding="utf-8") as file:
-                json.dump(state, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._state)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(self._state) as beside:
+            beside.write_text(json.dumps(state, indent=1), encoding="utf-8")
 
     def _header(self) -> bytes:
         buffer = io.BytesIO()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -14,12 +12,13 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.features.backbones import Backbone
 from cmbench.datasets.features.image_feature_rows import FeatureRows
+from cmbench.datasets.features.image_origin import hash_of_names, origin_of_backbone
 from cmbench.datasets.features.picture_batches import in_order, picture_batches
 from cmbench.datasets.raw.pictures import Picture
 from cmbench.errors import DatasetError
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Told how many pictures are done, and of how many."""
+"""Told how many pictures or epochs are done, and of how many."""
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -55,7 +54,11 @@ def extract_image_features(
     if not len(pictures):
         raise DatasetError("there are no pictures to take features of; give at least one")
     mixed = is_mixed(precision, backbone.device)
-    origin = _origin(pictures, backbone, mixed=mixed)
+    origin = {
+        **origin_of_backbone(backbone, mixed=mixed),
+        "number of pictures": len(pictures),
+        "names of pictures": hash_of_names(pictures),
+    }
     with FeatureRows(Path(folder), rows=len(pictures), width=backbone.width, origin=origin) as rows:
         views = in_order(pictures, backbone.preprocessing, batch_size, start=rows.done)
         for images in picture_batches(views, backbone.preprocessing):
@@ -74,24 +77,6 @@ def is_mixed(precision: str, device: torch.device) -> bool:
     if precision == "bfloat16" and device.type != "cuda":
         raise DatasetError(f"precision is 'bfloat16' and the device {device}; use 'auto', or a GPU")
     return precision != "float32" and device.type == "cuda"
-
-
-def _origin(pictures: Sequence[Picture], backbone: Backbone, *, mixed: bool) -> dict[str, Any]:
-    names = sha256()
-    for picture in pictures:
-        names.update(f"{len(picture.name)}:{picture.name}".encode("utf-8", "surrogatepass"))
-    return {
-        "backbone": backbone.name,
-        "weights": backbone.weights_hash,
-        "preprocessing": {key: _plain(value) for key, value in asdict(backbone.preprocessing).items()},
-        "precision": "bfloat16" if mixed else "float32",
-        "number of pictures": len(pictures),
-        "names of pictures": names.hexdigest(),
-    }
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _check_finite(

@@ -6,7 +6,6 @@ A file of weights is a state dict: names of tensors, and the tensors. Files of P
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib import import_module
@@ -17,6 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from cmbench.datasets.replacing import replacing
 from cmbench.errors import DatasetError
 
 State: TypeAlias = Mapping[str, Tensor]
@@ -124,14 +124,5 @@ def hash_of_file(path: Path) -> str:
 
 def write_weights(path: Path | str, weights: State) -> None:
     """Write a state dict for ``read_weights``, beside its place, and move it there."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            torch.save(dict(weights), file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(Path(path)) as beside, beside.open("wb") as file:
+        torch.save(dict(weights), file)  # of a path, PyTorch would write the name into the file

@@ -1,0 +1,76 @@
+"""Files that are replaced as a whole: none is ever half written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cmbench.datasets.contract import Dataset, Split
+from cmbench.datasets.features.image_feature_rows import STATE, FeatureRows
+from cmbench.datasets.features.image_weights import write_weights
+from cmbench.datasets.npz import save_npz
+from cmbench.datasets.replacing import replacing
+
+
+def test_replacing_keeps_the_old_file_when_the_block_fails_and_leaves_nothing(tmp_path):
+    path = tmp_path / "deep" / "result.txt"
+    with replacing(path) as beside:
+        beside.write_text("old")
+        assert beside.suffix == ".txt"
+        assert not path.exists()
+
+    def failing():
+        with replacing(path) as beside:
+            beside.write_text("half of the new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert path.read_text() == "old"
+    assert [found.name for found in path.parent.iterdir()] == ["result.txt"]
+
+
+def a_dataset():
+    rows = np.eye(2, dtype=np.float32)
+    splits = [Split(rows, rows, np.arange(2), np.array([name, f"{name}0"])) for name in ("a", "b", "c")]
+    return Dataset("toy", *splits, class_names=("x", "y"))
+
+
+def fill_disk(path, *_, **__):
+    """Write half of something, as on a full disk."""
+    with open(path, "wb") if isinstance(path, Path) else path as file:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+
+def write_state(folder):
+    with FeatureRows(folder, rows=2, width=1, origin={"a": 1}) as rows:
+        rows.append(np.ones((1, 1), dtype=np.float32))
+
+
+WRITERS = {
+    "weights.pth": (lambda path: write_weights(path, {"a": torch.ones(2)}), (torch, "save", 1)),
+    "dataset.npz": (lambda path: save_npz(path, a_dataset()), (np, "savez", 0)),
+    STATE: (lambda path: write_state(path.parent), (Path, "write_text", 0)),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_leaves_the_older_file_and_nothing_else(tmp_path, monkeypatch, name):
+    write, (owner, writer, position) = WRITERS[name]
+    write(tmp_path / name)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, writer, lambda *arguments, **_: fill_disk(arguments[position]))
+        with pytest.raises(OSError, match="No space"):
+            write(tmp_path / name)
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert after.keys() == before.keys()
+    assert after[name] == before[name]
+
+
+def test_weights_written_twice_are_the_same_bytes(tmp_path):
+    for name in ("one.pth", "two.pth"):
+        write_weights(tmp_path / name, {"a": torch.arange(3.0)})
+    assert (tmp_path / "one.pth").read_bytes() == (tmp_path / "two.pth").read_bytes()
