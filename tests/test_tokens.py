@@ -1,9 +1,14 @@
 """Texts become rows of a table of word vectors."""
 
 import json
+import re
+import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import text
+from scipy.stats import uniform
 
 from cmbench.datasets.features.tokens import (
     PADDING,
@@ -35,6 +40,14 @@ VECTORS = WordVectors(("boat", "US", "us"), np.array([[1, 10], [2, 20], [3, 60]]
 )
 def test_words_and_marks_are_parted(text, tokens):
     assert tokens_of(text) == tokens
+
+
+@settings(max_examples=200, deadline=None)
+@given(text())
+def test_tokens_are_runs_of_word_characters_and_single_marks(written):
+    expected = re.findall(r"\w+|[^\w\s]", written)
+    assert tokens_of(written) == expected
+    assert "".join(expected) == "".join(written.split())
 
 
 def test_wanted_are_words_as_written_and_in_lower_case():
@@ -70,6 +83,20 @@ def test_drawn_vectors_have_the_variance_of_the_known_in_each_dimension():
     expected = np.array([np.std([1, 2, 3]), np.std([10, 20, 60])])
     np.testing.assert_allclose(drawn.std(axis=0), expected, rtol=0.05)
     np.testing.assert_allclose(drawn.mean(axis=0) / expected, 0, atol=0.06)
+
+
+def test_without_given_vectors_all_are_drawn_with_the_deviation_of_uniform_within_a_quarter():
+    words = " ".join(f"word{number}" for number in range(4000))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        vocabulary = Vocabulary.of([words, words, "once"], WordVectors.none(3), seed=0)
+    drawn = vocabulary.table[UNKNOWN:].astype(np.float64)
+    assert drawn.shape == (4001, 3)
+    assert vocabulary.row("once") == UNKNOWN
+    expected = uniform(-0.25, 0.5).std()
+    np.testing.assert_allclose(drawn.std(axis=0), expected, rtol=0.05)
+    np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=0.06 * expected)
+    assert not vocabulary.table[PADDING].any()
 
 
 def test_the_seed_alone_decides_what_is_drawn():

@@ -183,6 +183,14 @@ def test_a_missing_file_is_named(tmp_path):
         load_word_vectors(tmp_path / "absent.txt")
 
 
+def test_there_may_be_no_words():
+    nothing = WordVectors.none(7)
+    assert (len(nothing), nothing.values.shape, nothing.digest) == (0, (0, 7), "")
+    assert nothing.row("boat") is None
+    with pytest.raises(DatasetError, match="dimension is 0"):
+        WordVectors.none(0)
+
+
 @pytest.mark.parametrize(
     ("words", "values", "message"),
     [

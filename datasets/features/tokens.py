@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +23,32 @@ PADDING, UNKNOWN = 0, 1
 OFTEN = 2
 """A word without a vector gets one of its own if training texts hold it so many times."""
 
-TOKEN = re.compile(r"\w+|[^\w\s]")
+TOKEN = r"\w+|[^\w\s]"
+
+RANDOM_DEVIATION = 0.25 / math.sqrt(3)
+"""Standard deviation of the uniform distribution within ±0.25, from which Kim draws vectors of words."""
 
 
 def tokens_of(text: str) -> list[str]:
     """Return the words and marks of a text: runs of letters, digits and underscores, and each other sign.
 
     Captions and articles come without marked sentences. Tokenisers after the Penn Treebank expect one
-    sentence at a time and leave full stops on words otherwise; this one needs nothing but the text.
+    sentence at a time and leave full stops on words otherwise; scikit-learn's, used here, needs nothing
+    but the text. Its own pattern skips marks and words of one letter, which a word CNN reads as well.
 
     >>> tokens_of("A man's double-decker bus, parked.")
     ['A', 'man', "'", 's', 'double', '-', 'decker', 'bus', ',', 'parked', '.']
     """
-    return TOKEN.findall(text)
+    return _tokeniser()(text)
+
+
+@cache
+def _tokeniser() -> Callable[[str], list[str]]:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    tokeniser: Callable[[str], list[str]]
+    tokeniser = CountVectorizer(lowercase=False, token_pattern=TOKEN).build_tokenizer()
+    return tokeniser
 
 
 def wanted_words(texts: Iterable[str]) -> set[str]:
@@ -66,7 +80,9 @@ class Vocabulary:
 
         Capitals of unknown words count as small letters. The vectors of these words, and the one that all
         others share, are drawn from N(0, variance of the known vectors in that dimension), following
-        Kim (2014), Section 3.3, who draws from a uniform distribution of this variance.
+        Kim (2014), Section 4.3, who draws from a uniform distribution of this variance. Where no vectors
+        are given (``WordVectors.none``), they are drawn with the variance of the uniform distribution
+        within ±0.25, that of Kim's own program.
         """
         counts = Counter(token for text in train_texts for token in tokens_of(text))
         unknown: Counter[str] = Counter()
@@ -74,7 +90,7 @@ class Vocabulary:
             if vectors.row(token) is None:
                 unknown[token.lower()] += count
         frequent = sorted(word for word, count in unknown.items() if count >= OFTEN)
-        deviation = vectors.values.std(axis=0, dtype=np.float64)
+        deviation = _deviation(vectors)
         drawn = np.random.default_rng(seed).standard_normal((1 + len(frequent), len(deviation))) * deviation
         first = UNKNOWN + 1
         rows = {word: first + row for word, row in vectors.rows.items()}
@@ -102,6 +118,13 @@ class Vocabulary:
                 stacklevel=2,
             )
         return [rows[:longest] for rows in encoded]
+
+
+def _deviation(vectors: WordVectors) -> NDArray[np.float64]:
+    if not len(vectors):
+        return np.full(vectors.values.shape[1], RANDOM_DEVIATION)
+    deviation: NDArray[np.float64] = vectors.values.std(axis=0, dtype=np.float64)
+    return deviation
 
 
 def padded(encoded: Sequence[Tokens]) -> Tokens:

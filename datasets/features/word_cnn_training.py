@@ -32,6 +32,12 @@ OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
 class WordCNNSettings:
     """How a word CNN is shaped and trained.
 
+    Adam's rate and patience suit Pascal Sentence: three-fold cross-validation on its 800 training
+    texts and their sentences, with GloVe vectors of 25 dimensions, gave a linear classifier of the features
+    the accuracy 0.775 (standard error 0.015). No variant was better: a patience of 12 gave 0.769, a rate of
+    0.001 gave 0.768, of 0.002 with static vectors 0.686, and of 0.002 with three in ten words of each step
+    taken for unknown ones 0.755.
+
     Parameters
     ----------
     shape : WordCNNShape

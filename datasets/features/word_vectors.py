@@ -55,6 +55,17 @@ class WordVectors:
         if len(self.rows) < rows:
             raise DatasetError(f"{rows - len(self.rows)} of {rows} words stand twice; give each word once")
 
+    @classmethod
+    def none(cls, dimension: int) -> WordVectors:
+        """Return no words with vectors of that dimension: all that training texts hold will be drawn.
+
+        >>> len(WordVectors.none(25))
+        0
+        """
+        if dimension < 1:
+            raise DatasetError(f"dimension is {dimension}; word vectors must have 1 or more")
+        return cls((), np.zeros((0, dimension), np.float32))
+
     def __len__(self) -> int:
         return len(self.words)
 
