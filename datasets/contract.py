@@ -70,7 +70,8 @@ class Card:
     """Where a dataset comes from and how its features were made.
 
     ``sizes`` are the numbers of training, validation and test pairs its source states, and
-    ``fingerprint`` is the SHA-256 it should have; both are verified when given.
+    ``fingerprint`` is the SHA-256 it should have; both are verified when given. ``recipe`` is JSON: every
+    setting, hash and version that the features depend on, for those who make them again.
     """
 
     source: str = "unknown"
@@ -80,6 +81,7 @@ class Card:
     citation: str = ""
     sizes: tuple[int, int, int] | None = None
     fingerprint: str = ""
+    recipe: str = ""
 
 
 @dataclass(frozen=True, eq=False)

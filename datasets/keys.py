@@ -16,8 +16,8 @@ Once for the dataset, all optional:
 * ``first_label``: what the labels count from, 0 or (often in MATLAB) 1. Labels are never shifted on
   a guess: a file whose smallest label is not 0 is refused until ``first_label`` says what it means;
 * ``name``, ``source``, ``licence``, ``citation``, ``image_feature``, ``text_feature``, ``sizes``
-  (pairs in train, val and test) and ``fingerprint``: the card. Without ``name`` the dataset is
-  called like its file.
+  (pairs in train, val and test), ``fingerprint`` and ``recipe`` (JSON): the card. Without ``name`` the
+  dataset is called like its file.
 
 Other keys are left alone. Features may be any real type and labels may be whole floats, as long as
 every value survives the cast to float32 or int64.
@@ -39,7 +39,7 @@ SPLIT_NAMES = ("train", "val", "test")
 REQUIRED = ("images", "texts", "labels")
 PARTS = ("image_parts", "text_parts")
 GROUPS = ("image_groups", "text_groups")
-CARD_TEXTS = ("source", "licence", "citation", "image_feature", "text_feature", "fingerprint")
+CARD_TEXTS = ("source", "licence", "citation", "image_feature", "text_feature", "fingerprint", "recipe")
 
 _CASTS: dict[str, Cast] = {"float32": float_matrix, "int64": int_vector, "str": text_vector}
 _SPLIT_CASTS: dict[str, Cast] = {

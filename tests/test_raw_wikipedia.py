@@ -5,11 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
+from scipy.io import savemat
 
+from cmbench.cli.features import features
+from cmbench.datasets.files import load_file
 from cmbench.datasets.raw import wikipedia
 from cmbench.datasets.raw.picture_check import checked_pictures
 from cmbench.datasets.raw.splits import save_splits
+from cmbench.datasets.raw.wikipedia_features import published_features
 from cmbench.errors import DatasetError
 
 NAMES = (
@@ -262,3 +267,45 @@ def test_several_texts_of_a_document_are_all_read(copy):
         "<d><text>One <b>bold</b>.</text><p><text>Two.</text></p></d>"
     )
     assert wikipedia.load(copy).train[0].segments == ("One bold.", "Two.")
+
+
+def write_features(folder, **changed):
+    """Write features of 3 and 4 pairs, whose first column is the row."""
+    matrices = {
+        key: np.column_stack([np.arange(rows), np.full(rows, width)]).astype(np.float64)
+        for key, rows, width in (("I_tr", 3, 128), ("T_tr", 3, 10), ("I_te", 4, 128), ("T_te", 4, 10))
+    }
+    savemat(folder / "raw_features.mat", {**matrices, **changed})
+
+
+def test_the_features_of_the_distribution_are_those_of_the_lines(copy):
+    write_features(copy)
+    dataset = published_features(copy)
+    raw = wikipedia.load(copy)
+    for (_, pairs), (_, split), rows in zip(
+        raw.splits, dataset.splits, ([0, 1, 2], [1, 3], [0, 2]), strict=True
+    ):
+        assert split.ids.tolist() == [pair.id for pair in pairs]
+        assert split.labels.tolist() == [pair.label for pair in pairs]
+        assert split.images.tolist() == [[row, 128] for row in rows]
+        assert split.texts.tolist() == [[row, 10] for row in rows]
+
+
+def test_features_that_do_not_fit_the_lists_are_refused(copy):
+    with pytest.raises(DatasetError, match=r"raw_features\.mat is missing; get the distribution again"):
+        published_features(copy)
+    write_features(copy, I_te=np.zeros((5, 2)))
+    with pytest.raises(DatasetError, match=r"I_te has 5 rows, and testset_txt_img_cat\.list 4 lines"):
+        published_features(copy)
+    (copy / "raw_features.mat").write_bytes(b"not MATLAB at all" * 20)
+    with pytest.raises(DatasetError, match=r"raw_features\.mat"):
+        published_features(copy)
+
+
+def test_the_command_writes_the_features_of_the_distribution(copy, tmp_path):
+    write_features(copy)
+    command = ["published", "--from", str(copy), "-o", str(tmp_path / "sift.npz")]
+    result = CliRunner().invoke(features, command)
+    assert result.exit_code == 0, result.output
+    assert load_file(tmp_path / "sift.npz").fingerprint == published_features(copy).fingerprint
+    assert CliRunner().invoke(features, command).exit_code == 2

@@ -39,7 +39,12 @@ def test_the_example_runs(tmp_path):
     assert re.match(r"0\.\d{3} \[", done.stdout)
 
 
-COMMANDS = sorted(set(re.findall(r"cmbench ((?:datasets|plot) [a-z]+|run|table|show|methods)", README)))
+VERBS = (
+    ["run"], ["table"], ["plot", "categories"], ["methods"], ["datasets", "prepare"], ["features", "extract"],
+)  # fmt: skip
+COMMANDS = sorted(
+    set(re.findall(r"cmbench ((?:datasets|features|plot) [a-z]+|run|table|show|methods)", README))
+)
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -50,8 +55,5 @@ def test_every_command_exists(words):
 
 @pytest.mark.parametrize("option", sorted(set(re.findall(r"(?<!-)--[a-z][a-z-]+", README))))
 def test_every_option_exists(option):
-    helps = [
-        CliRunner().invoke(cli, [*verb, "--help"]).output
-        for verb in (["run"], ["table"], ["plot", "categories"], ["methods"])
-    ]
+    helps = [CliRunner().invoke(cli, [*verb, "--help"]).output for verb in VERBS]
     assert any(option in text for text in helps)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMATS = """A PATH is a .npz file, a MATLAB .mat file (any version), or a folder of .npy files, with the keys
 images_*, texts_* and labels_* for each of train, val and test. ids_*, class_names, first_label, name,
-source, licence, citation, image_feature, text_feature and sizes are optional."""
+source, licence, citation, image_feature, text_feature, recipe and sizes are optional."""
 
 
 @click.group()
@@ -154,14 +155,40 @@ def _card_lines(description: Description) -> dict[str, str]:
         "licence": card.licence,
         "citation": card.citation,
         "fingerprint": description.fingerprint,
+        "recipe": _recipe_lines(card.recipe),
     }
     return {key: value for key, value in lines.items() if value}
 
 
-def _print_pairs(console: Console, pairs: dict[str, str]) -> None:
-    from rich.table import Table
+def _recipe_lines(recipe: str) -> str:
+    """Return a line for each setting of a recipe; of anything but a JSON object, the text itself."""
+    try:
+        settings = json.loads(recipe)
+    except ValueError:
+        return recipe
+    if not isinstance(settings, dict):
+        return recipe
+    return "\n".join(f"{name}: {_shown(value)}" for name, value in _flat(settings) if value is not None)
 
-    table = Table.grid("name", "what", padding=(0, 2))
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _flat(settings: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _print_pairs(console: Console, pairs: dict[str, str]) -> None:
+    from rich.table import Column, Table
+
+    table = Table.grid("name", Column("what", overflow="fold"), padding=(0, 2))
     for key, value in pairs.items():
         table.add_row(key, value)
     console.print(table)

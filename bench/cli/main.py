@@ -21,6 +21,7 @@ VERBS = {
     "show": "Show everything a store knows of a cell.",
     "methods": "List the methods, built in and from plugins.",
     "datasets": "List, describe and check datasets.",
+    "features": "Make features of pictures and texts.",
 }
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 

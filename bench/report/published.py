@@ -47,9 +47,9 @@ def published_dataset(group: Group) -> str | None:
     """Return the dataset of the paper these records correspond to, or None.
 
     They do when all of this holds: the dataset is Wikipedia, Pascal Sentence or XMediaNet; the
-    image feature is VGG19 fc7 with 4096 dimensions; the text feature is WordCNN with 300; the
-    splits have the published sizes; and the protocol looks at the full ranking with the query kept,
-    as the authors' evaluation does.
+    image feature is VGG19 fc7 with 4096 dimensions, of weights that have learnt; the text feature is
+    WordCNN with 300; the splits have the published sizes; and the protocol looks at the full ranking
+    with the query kept, as the authors' evaluation does.
     """
     dataset, protocol = group.dataset, group.protocol
     name = _NAMES.get(_letters(dataset["name"]))
@@ -85,7 +85,8 @@ def _all_values() -> tuple[PublishedMap, ...]:
 
 def _is_feature(dataset: Mapping[str, Any], side: str, dimension: int, words: tuple[str, ...]) -> bool:
     feature = _letters(dataset[f"{side}_feature"])
-    return dataset[f"{side}_dimension"] == dimension and all(word in feature for word in words)
+    learnt = "randomweights" not in feature
+    return learnt and dataset[f"{side}_dimension"] == dimension and all(word in feature for word in words)
 
 
 def _sizes(dataset: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -31,7 +31,7 @@ CATEGORIES = 200
 FIELDS = ("image path", "text path", "category")
 
 CARD = RawCard(
-    source="PKU XMediaNet, Peking University (MIPL): https://www.icst.pku.edu.cn/mipl/",
+    source="PKU XMediaNet, Peking University (MIPL): https://www.icst.pku.edu.cn/mipl/lwsjjxz/dataset",
     terms="for research, under the agreement that applicants sign",
     citation=(
         "Y. Peng, X. Huang, Y. Zhao: An overview of cross-media retrieval: Concepts, methodologies, "

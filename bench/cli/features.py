@@ -1,0 +1,263 @@
+"""``cmbench features``: from pictures and texts to a feature dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cmbench.cli.extraction_progress import extraction_progress
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from cmbench.datasets.contract import Dataset
+    from cmbench.datasets.features.image_fine_tuning import FineTuning
+    from cmbench.datasets.features.recipe import Recipe
+    from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
+
+TRAININGS = ("none", "fine-tune", "scratch")
+SIDES = ("image", "text")
+RECIPE_OPTIONS = (
+    "backbone", "weights", "training", "vectors", "sentences", "parts", "folds", "settings", "seed",
+    "batch_size", "device",
+)  # fmt: skip
+OUTPUT = "The feature dataset to write; without .npz, a folder of .npy files."
+NO_SETTINGS = ("shape", "seed")  # the first is made of settings, and the second has an option of its own
+
+
+@click.group()
+def features() -> None:
+    """Make features of pictures and texts."""
+
+
+def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    settings: dict[str, dict[str, Any]] = {side: {} for side in SIDES}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        side, _dot, setting = name.partition(".")
+        if not equals or side not in SIDES:
+            raise click.BadParameter(f"{text!r} is not image.SETTING=VALUE or text.SETTING=VALUE")
+        try:
+            settings[side][setting] = json.loads(value)
+        except ValueError:
+            settings[side][setting] = value
+    return settings
+
+
+@features.command()
+@click.argument("raw")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE.npz",
+    help=OUTPUT,
+)
+@click.option(
+    "--from",
+    "place",
+    type=click.Path(path_type=Path),
+    metavar="PLACE",
+    help="Where the pictures and texts are, as for 'datasets prepare'. Not needed for scenes.",
+)
+@click.option(
+    "--splits",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="A split of your own: a line 'id,split' for each pair, with train, val or test.",
+)
+@click.option(
+    "--backbone",
+    default="vgg19",
+    show_default=True,
+    metavar="NAME_OR_FILE",
+    help="vgg19, small-cnn, torchvision:NAME, timm:NAME, or a TorchScript or ONNX file.",
+)
+@click.option(
+    "--weights",
+    metavar="FILE",
+    help="Weights of the backbone, or 'random'. [default: those of torchvision or timm]",
+)
+@click.option(
+    "--training",
+    type=click.Choice(TRAININGS),
+    default="none",
+    show_default=True,
+    help="How the backbone learns the categories of the training pictures first.",
+)
+@click.option(
+    "--vectors",
+    metavar="FILE",
+    required=True,
+    help="Word vectors: word2vec (.bin or text), GloVe or .npz; or 'random' for none.",
+)
+@click.option("--sentences", is_flag=True, help="Learn from sentences of the training texts too.")
+@click.option("--parts", is_flag=True, help="Features of regions and sentences too, as CCL uses them.")
+@click.option(
+    "--cross-fit",
+    "folds",
+    type=click.IntRange(3),
+    metavar="K",
+    help="Take features of training items from one of K networks that has not learnt from them.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=_settings,
+    metavar="image|text.SETTING=VALUE",
+    help="A setting of a training, such as image.epochs=10 or text.learning_rate=0.001. Repeatable.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of all that chance decides.")
+@click.option(
+    "--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Pictures at a time."
+)
+@click.option(
+    "--device", default="auto", show_default=True, help="Where networks of pictures are: cpu, cuda."
+)
+@click.option("--threads", type=click.IntRange(1), help="Threads of a processor. [default: all]")
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where what is finished is kept until the end. [default: the output's name and '.work']",
+)
+def extract(raw: str, output: Path, work: Path | None, threads: int | None, **options: Any) -> None:
+    """Make a feature dataset of the pictures and texts of RAW, one of 'datasets raw'.
+
+    Pictures go through a backbone, texts through a word CNN (Kim 2014) that learns the categories of the
+    training texts. The file's card says exactly how. After an interruption the same command goes on.
+    """
+    import shutil
+
+    import torch
+
+    from cmbench.datasets.features.extraction import extract_features
+    from cmbench.datasets.raw.registry import load_raw
+
+    _refuse_to_overwrite(output)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    recipe = _recipe(**{name: options[name] for name in RECIPE_OPTIONS})
+    pairs = load_raw(raw, options["place"], options["splits"])
+    folder = work or output.with_name(f"{output.name}.work")
+    with extraction_progress() as report:
+        dataset = extract_features(pairs, recipe, folder, report)
+    _write(output, dataset)
+    del dataset  # its rows are files in the folder
+    shutil.rmtree(folder)
+
+
+@features.command()
+@click.option(
+    "--from",
+    "place",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FOLDER",
+    help="The folder of the distribution.",
+)
+@click.option("--splits", type=click.Path(path_type=Path), metavar="FILE.csv", help="A split of your own.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), required=True, metavar="FILE.npz", help=OUTPUT
+)
+def published(place: Path, splits: Path | None, output: Path) -> None:
+    """Make a feature dataset of the SIFT and LDA features that come with Wikipedia's distribution."""
+    from cmbench.datasets.raw.wikipedia_features import published_features
+
+    _refuse_to_overwrite(output)
+    _write(output, published_features(place, splits))
+
+
+def _refuse_to_overwrite(output: Path) -> None:
+    if output.exists():
+        raise click.UsageError(f"{output} exists already; name another file, or remove it")
+
+
+def _write(output: Path, dataset: Dataset) -> None:
+    from cmbench.datasets.npy_folder import save_folder
+    from cmbench.datasets.npz import save_npz
+
+    (save_npz if output.suffix == ".npz" else save_folder)(output, dataset)
+    click.echo(f"{output}: fingerprint {dataset.fingerprint}")
+
+
+def _recipe(
+    *,
+    backbone: str,
+    weights: str | None,
+    training: str,
+    vectors: str,
+    sentences: bool,
+    parts: bool,
+    folds: int | None,
+    settings: dict[str, dict[str, Any]],
+    seed: int,
+    batch_size: int,
+    device: str,
+) -> Recipe:
+    from cmbench.datasets.features.recipe import ImageRecipe, Recipe, TextRecipe
+
+    return Recipe(
+        ImageRecipe(
+            backbone,
+            weights,
+            _fine_tuning(training, settings["image"], seed),
+            batch_size,
+            device=device,
+            seed=seed,
+        ),
+        TextRecipe(
+            None if vectors == "random" else Path(vectors),
+            sentences=sentences,
+            settings=_word_cnn(settings["text"], seed),
+        ),
+        parts=parts,
+        folds=folds,
+    )
+
+
+def _fine_tuning(training: str, settings: dict[str, Any], seed: int) -> FineTuning | None:
+    from cmbench.datasets.features.image_fine_tuning import FROM_SCRATCH, FineTuning
+
+    if training == "none":
+        if settings:
+            raise click.UsageError("--set image.… is of a training of the backbone; add --training")
+        return None
+    start = FROM_SCRATCH if training == "scratch" else FineTuning()
+    return _with(replace(start, seed=seed), settings, "image")
+
+
+def _word_cnn(settings: dict[str, Any], seed: int) -> WordCNNSettings:
+    from cmbench.datasets.features.word_cnn import WordCNNShape
+    from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+
+    names = _names(WordCNNShape())
+    shape = {name: _immutable(value) for name, value in settings.items() if name in names}
+    others = {name: value for name, value in settings.items() if name not in names}
+    return _with(WordCNNSettings(WordCNNShape(**shape), seed=seed), others, "text", names)
+
+
+def _with(start: Settings, given: dict[str, Any], side: str, more: Sequence[str] = ()) -> Settings:
+    """Return the settings with those given; ``more`` are names of others, for the error."""
+    known = [name for name in (*_names(start), *more) if name not in NO_SETTINGS]
+    for name in given:
+        if name not in known:
+            raise click.UsageError(f"--set {side}.{name}: there is no such setting; {', '.join(known)} are")
+    return replace(start, **given)
+
+
+def _names(settings: DataclassInstance) -> list[str]:
+    return [field.name for field in fields(settings)]
+
+
+def _immutable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

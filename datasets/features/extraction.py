@@ -1,0 +1,80 @@
+"""From raw pairs to a feature dataset: the whole way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from cmbench.datasets.contract import Card, Dataset, Parts, Split
+from cmbench.datasets.features.picture_side import picture_side
+from cmbench.datasets.features.recipe import Recipe, recipe_text
+from cmbench.datasets.features.sides import Report, Side, labels_of
+from cmbench.datasets.features.text_side import load_vectors, text_side
+from cmbench.datasets.raw.contract import RawDataset, RawPair
+
+
+def extract_features(raw: RawDataset, recipe: Recipe, work: Path, report: Report | None = None) -> Dataset:
+    """Return the feature dataset that a recipe makes of raw pairs.
+
+    ``work`` is a folder for what is finished: features of pictures, and states of networks that learn. A
+    second call with the same folder goes on from there, whatever ended the first, and gives the same
+    features as an uninterrupted one on the same machine. Features of pictures are memory-mapped files
+    in it: delete it after they have been saved elsewhere. Texts come last, and from the beginning.
+
+    Networks learn from training pairs, and stop by validation pairs; test pairs have no part in it.
+
+    Raises ``DatasetError`` for a picture or file that cannot be read, weights that do not fit, a training
+    that diverges, or a folder with features of another recipe.
+    """
+    tell = report or _silent
+    vectors = load_vectors(raw, recipe.text)  # first, so that a wrong file is found at once
+    images = picture_side(raw, recipe, work / "images", tell)
+    texts = text_side(raw, recipe, vectors, tell)
+    train, validation, test = (
+        _split(pairs, rows, images, texts)
+        for (_, pairs), rows in zip(raw.splits, _rows_of_splits(raw), strict=True)
+    )
+    card = Card(
+        source=raw.card.source,
+        licence=raw.card.terms,
+        citation=raw.card.citation,
+        image_feature=images.description,
+        text_feature=texts.description,
+        sizes=(len(train), len(validation), len(test)),
+        recipe=recipe_text(recipe, {"image": images.found, "text": texts.found}),
+    )
+    dataset = Dataset(raw.name, train, validation, test, raw.class_names, card)
+    return replace(dataset, card=replace(card, fingerprint=dataset.fingerprint))
+
+
+def _rows_of_splits(raw: RawDataset) -> list[slice]:
+    """Return where the pairs of training, validation and test are among all."""
+    edges = [0, *accumulate(len(pairs) for _, pairs in raw.splits)]
+    return [slice(*ends) for ends in pairwise(edges)]
+
+
+def _split(pairs: Sequence[RawPair], rows: slice, images: Side, texts: Side) -> Split:
+    return Split(
+        images.made.rows[rows],
+        texts.made.rows[rows],
+        labels_of(pairs),
+        np.array([pair.id for pair in pairs], dtype=np.str_),
+        image_parts=_parts(images.made.parts, rows),
+        text_parts=_parts(texts.made.parts, rows),
+        image_groups=images.groups,
+        text_groups=texts.groups,
+    )
+
+
+def _parts(parts: Parts | None, rows: slice) -> Parts | None:
+    if parts is None:
+        return None
+    offsets = parts.offsets[rows.start : rows.stop + 1]
+    return Parts(parts.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+
+def _silent(what: str, done: int, of: int) -> None: ...

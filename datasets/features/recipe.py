@@ -1,0 +1,102 @@
+"""How features are made of pairs: everything that decides their values."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cmbench.datasets.features.image_fine_tuning import FineTuning
+from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+from cmbench.errors import DatasetError
+
+VERSIONS = ("cmbench", "torch", "numpy", "pillow", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class ImageRecipe:
+    """How features of pictures are made.
+
+    Parameters
+    ----------
+    backbone, weights, device : as ``load_backbone`` takes them
+    training : how the backbone learns the categories of the training pictures before; None for not at all
+    batch_size, precision : as ``extract_image_features`` takes them
+    seed : of random weights
+    """
+
+    backbone: str = "vgg19"
+    weights: str | None = None
+    training: FineTuning | None = None
+    batch_size: int = 32
+    precision: str = "auto"
+    device: str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TextRecipe:
+    """How features of texts are made: by a word CNN that learns the categories of the training texts.
+
+    Parameters
+    ----------
+    vectors : file of word vectors; None for vectors that are random before the network learns
+    dimension : of vectors that come from no file
+    sentences : whether the sentences of training texts are learnt too, each as a text by itself
+    settings : of the word CNN and its training
+    """
+
+    vectors: Path | None = None
+    dimension: int = 50
+    sentences: bool = False
+    settings: WordCNNSettings = field(default_factory=WordCNNSettings)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How features of both sides are made.
+
+    Parameters
+    ----------
+    image, text : recipes of the two sides
+    parts : whether there are features of regions of the pictures and of sentences of the texts too
+    folds : None, or the number of networks that learn, of which none gives the features of training items
+        that it has learnt from; see ``cmbench.datasets.features.cross_fitting``
+    """
+
+    image: ImageRecipe = field(default_factory=ImageRecipe)
+    text: TextRecipe = field(default_factory=TextRecipe)
+    parts: bool = False
+    folds: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.folds is not None and self.folds < 3:
+            raise DatasetError(f"folds is {self.folds}; use 3 or more, or None")
+
+
+def recipe_text(recipe: Recipe, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the recipe as JSON for a card, with the versions of libraries.
+
+    ``found`` is what each side, ``"image"`` and ``"text"``, found out: hashes, say.
+    """
+    sides: dict[str, dict[str, Any]] = {"image": asdict(recipe.image), "text": asdict(recipe.text)}
+    for side, file in (("image", "weights"), ("text", "vectors")):
+        sides[side][file] = (
+            sides[side][file] and Path(sides[side][file]).name
+        )  # folders are nobody's business
+        sides[side]["found"] = dict(found[side])
+    everything = {
+        **sides,
+        "parts": recipe.parts,
+        "folds": recipe.folds,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in VERSIONS},
+    }
+    return json.dumps(everything, sort_keys=True)

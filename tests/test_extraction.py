@@ -1,0 +1,195 @@
+"""From raw pairs to a feature dataset: right rows, nothing learnt from test pairs, the same once more."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from cmbench.datasets.features.backbones import load_backbone
+from cmbench.datasets.features.cross_fitting import stratified_folds
+from cmbench.datasets.features.extraction import extract_features
+from cmbench.datasets.features.image_fine_tuning import FROM_SCRATCH
+from cmbench.datasets.features.image_regions import regions_of
+from cmbench.datasets.features.recipe import ImageRecipe, Recipe, TextRecipe
+from cmbench.datasets.features.text_features import fit_text_extractor
+from cmbench.datasets.features.word_cnn import WordCNNShape
+from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+from cmbench.datasets.features.word_vectors import WordVectors
+from cmbench.datasets.files import load_file
+from cmbench.datasets.npz import save_npz
+from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
+from cmbench.datasets.raw.pictures import PictureArray
+from cmbench.errors import DatasetError
+from cmbench.methods.registry import load_method
+
+COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
+SETTINGS = WordCNNSettings(WordCNNShape(widths=(1, 2), maps=4), epochs=3, batch=8)
+TEXT = TextRecipe(dimension=6, settings=SETTINGS)
+IMAGE = ImageRecipe("small-cnn", "random", device="cpu", batch_size=7)
+PLAIN = Recipe(IMAGE, TEXT)
+LEARNING = replace(PLAIN, image=replace(IMAGE, training=replace(FROM_SCRATCH, epochs=3, batch_size=6)))
+
+
+def pair(number, split, changed=""):
+    """A noisy picture of a colour, and two sentences of which one may name it."""
+    random = np.random.default_rng([number, len(split)])
+    label = number % len(COLOURS)
+    name, colour = list(COLOURS.items())[label]
+    pixels = np.clip(random.normal(colour, 60, (20, 30, 3)), 0, 255).astype(np.uint8)
+    words = (f"A {name} thing.", f"It has corner {number % 4}{changed}.")
+    return RawPair(f"{split}-{number}", PictureArray(f"{split}-{number}", pixels), words, label)
+
+
+def raw_pairs(changed=""):
+    sizes = {"train": 24, "val": 9, "test": 12}
+    splits = [
+        [pair(number, split, changed if split == "test" else "") for number in range(size)]
+        for split, size in sizes.items()
+    ]
+    card = RawCard("the tests", "CC0", "none")
+    return RawDataset("colours", *splits, tuple(COLOURS), card)
+
+
+@pytest.fixture(scope="module")
+def raw():
+    return raw_pairs()
+
+
+@pytest.fixture(scope="module")
+def plain(raw, tmp_path_factory):
+    return extract_features(raw, PLAIN, tmp_path_factory.mktemp("plain"))
+
+
+def stacked(dataset, side):
+    return np.concatenate([getattr(split, side) for _, split in dataset.splits])
+
+
+def test_rows_are_those_of_the_backbone_and_of_the_word_cnn_in_the_order_of_the_pairs(raw, plain):
+    backbone = load_backbone("small-cnn", "random", "cpu")
+    train = [each.text for each in raw.train], np.array([each.label for each in raw.train])
+    validation = [each.text for each in raw.validation], np.array([each.label for each in raw.validation])
+    extractor = fit_text_extractor(*train, *validation, WordVectors.none(6), SETTINGS)
+    for (_, pairs), (_, split) in zip(raw.splits, plain.splits, strict=True):
+        prepared = np.stack([backbone.preprocessing.apply(each.picture.read()) for each in pairs])
+        np.testing.assert_allclose(split.images, backbone.features(prepared), rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(split.texts, extractor.features([each.text for each in pairs]))
+        assert split.ids.tolist() == [each.id for each in pairs]
+        assert split.labels.tolist() == [each.label for each in pairs]
+        assert split.text_groups.tolist() == [0] * 4 + [1] * 4
+        assert split.image_parts is None
+    assert plain.class_names == tuple(COLOURS)
+
+
+def test_the_same_recipe_gives_the_same_fingerprint_and_another_seed_another(raw, plain, tmp_path):
+    again = extract_features(raw, PLAIN, tmp_path / "again")
+    assert again.fingerprint == plain.fingerprint == plain.card.fingerprint
+    other = replace(PLAIN, text=replace(TEXT, settings=replace(SETTINGS, seed=1)))
+    assert extract_features(raw, other, tmp_path / "other").fingerprint != plain.fingerprint
+
+
+@pytest.mark.parametrize("folds", [None, 3])
+def test_test_pairs_have_no_part_in_what_is_learnt(raw, tmp_path, folds):
+    recipe = replace(LEARNING, folds=folds)
+    one = extract_features(raw, recipe, tmp_path / "one")
+    other = extract_features(raw_pairs(changed=" and more words"), recipe, tmp_path / "other")
+    assert not np.array_equal(one.test.texts, other.test.texts)
+    for split in ("train", "validation"):
+        for side in ("images", "texts"):
+            np.testing.assert_array_equal(
+                getattr(getattr(one, split), side), getattr(getattr(other, split), side)
+            )
+
+
+def test_a_backbone_that_learns_tells_categories_apart_better(raw, plain, tmp_path):
+    learnt = extract_features(raw, LEARNING, tmp_path)
+    assert not np.array_equal(learnt.train.images, plain.train.images)
+    assert "validation accuracy" in learnt.card.image_feature
+    scores = [
+        LogisticRegression()
+        .fit(each.train.images, each.train.labels)
+        .score(each.test.images, each.test.labels)
+        for each in (plain, learnt)
+    ]
+    assert scores[1] >= max(scores[0], 0.9)
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, replace(LEARNING, folds=3)])
+def test_parts_are_regions_and_sentences_of_the_same_networks(raw, tmp_path, recipe):
+    dataset = extract_features(raw, replace(recipe, parts=True), tmp_path / "parts")
+    without = extract_features(raw, recipe, tmp_path / "without")
+    np.testing.assert_array_equal(stacked(dataset, "images"), stacked(without, "images"))
+    np.testing.assert_array_equal(stacked(dataset, "texts"), stacked(without, "texts"))
+    for (_, pairs), (_, split) in zip(raw.splits, dataset.splits, strict=True):
+        assert [len(split.image_parts[row]) for row in range(len(pairs))] == [5] * len(pairs)
+        assert [len(split.text_parts[row]) for row in range(len(pairs))] == [2] * len(pairs)
+
+
+def test_a_region_has_the_features_of_a_picture_of_its_own(raw, tmp_path):
+    dataset = extract_features(raw, replace(PLAIN, parts=True), tmp_path)
+    backbone = load_backbone("small-cnn", "random", "cpu")
+    region = regions_of(raw.test[2].picture)[3]
+    expected = backbone.features(backbone.preprocessing.apply(region.read())[None])[0]
+    np.testing.assert_allclose(dataset.test.image_parts[2][3], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_ccl_with_both_grains_runs_on_extracted_parts(raw, tmp_path):
+    dataset = extract_features(raw, replace(LEARNING, parts=True), tmp_path)
+    method = load_method("ccl", embedding=16, rbm_epochs=2, class_epochs=2, epochs=2)
+    method.fit(dataset.train, dataset.validation)
+    both = method.transform_images(dataset.test.images, dataset.test.image_parts)
+    assert both.shape == (len(dataset.test), 16)
+    other_parts = replace(dataset.test.image_parts, values=dataset.test.image_parts.values[::-1].copy())
+    assert not np.allclose(both, method.transform_images(dataset.test.images, other_parts))
+
+
+def test_the_card_says_how_and_the_file_keeps_it(raw, plain, tmp_path):
+    save_npz(tmp_path / "made.npz", plain)
+    card = load_file(tmp_path / "made.npz").card
+    assert card == plain.card
+    recipe = json.loads(card.recipe)
+    assert recipe["image"]["backbone"] == "small-cnn"
+    assert recipe["text"]["settings"]["epochs"] == 3
+    assert [len(each) for each in recipe["image"]["found"]["weights"]] == [64]
+    assert recipe["image"]["found"]["preprocessing"]["crop"] == 48
+    assert set(recipe["versions"]) >= {"cmbench", "torch", "numpy"}
+    assert card.image_feature.startswith("small-cnn (random weights, seed 0) (weights SHA-256 ")
+    assert "Word CNN" in card.text_feature
+    assert (card.source, card.licence, card.sizes) == ("the tests", "CC0", (24, 9, 12))
+
+
+def test_the_card_says_whether_features_are_cross_fitted(raw, tmp_path):
+    cross_fitted = extract_features(raw, replace(LEARNING, folds=3), tmp_path)
+    for feature in (cross_fitted.card.image_feature, cross_fitted.card.text_feature):
+        assert "cross-fitted by 3 networks" in feature
+    assert json.loads(cross_fitted.card.recipe)["folds"] == 3
+
+
+def test_features_of_training_texts_are_cross_fitted_by_the_networks_of_other_folds(raw, tmp_path):
+    made = extract_features(raw, replace(PLAIN, folds=3), tmp_path)
+    labels = np.array([each.label for each in raw.train])
+    unseen = stratified_folds(labels, 3, seed=0) == 0
+    validation = [each.text for each in raw.validation], np.array([each.label for each in raw.validation])
+    seen = [each.text for each, hidden in zip(raw.train, unseen, strict=True) if not hidden]
+    first = fit_text_extractor(seen, labels[~unseen], *validation, WordVectors.none(6), SETTINGS)
+    hidden = [each.text for each, hidden in zip(raw.train, unseen, strict=True) if hidden]
+    np.testing.assert_array_equal(made.train.texts[unseen], first.features(hidden))
+    assert f"trained on {len(seen)} texts" in made.card.text_feature
+
+
+def test_a_backbone_that_learns_nothing_is_not_cross_fitted(raw, plain, tmp_path):
+    cross_fitted = extract_features(raw, replace(PLAIN, folds=3), tmp_path)
+    np.testing.assert_array_equal(stacked(cross_fitted, "images"), stacked(plain, "images"))
+    assert "cross-fitted" not in cross_fitted.card.image_feature
+
+
+def test_a_folder_with_features_of_another_recipe_is_refused(raw, tmp_path):
+    extract_features(raw, PLAIN, tmp_path)
+    with pytest.raises(DatasetError, match="delete this one to start anew"):
+        extract_features(raw, replace(PLAIN, image=replace(IMAGE, seed=1)), tmp_path)
+
+
+def test_fewer_folds_than_three_are_refused():
+    with pytest.raises(DatasetError, match="folds is 2; use 3 or more"):
+        Recipe(folds=2)

@@ -1,0 +1,137 @@
+"""``cmbench features extract``: a file with a card, the same again, and after a kill."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from cmbench.cli.features import features
+from cmbench.datasets.registry import load_dataset
+from cmbench.errors import DatasetError
+
+COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40)}
+QUICK = (
+    "--backbone", "small-cnn", "--weights", "random", "--vectors", "random", "--threads", "1",
+    "--set", "text.epochs=2", "--set", "text.maps=4",
+)  # fmt: skip
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A table of 40 pairs with pictures of two colours."""
+    rows = [("image", "text", "category", "split")]
+    random = np.random.default_rng(0)
+    for number in range(40):
+        name, colour = list(COLOURS.items())[number % 2]
+        pixels = np.clip(random.normal(colour, 50, (30, 20, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        split = "train" if number < 24 else "val" if number < 32 else "test"
+        rows.append((f"{number}.png", f"A {name} thing.\nNumber {number % 3}.", name, split))
+    path = tmp_path / "mine.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def extract(*arguments):
+    result = CliRunner().invoke(features, ["extract", *map(str, arguments)])
+    if isinstance(result.exception, DatasetError):
+        raise result.exception
+    return result
+
+
+def test_a_feature_dataset_with_its_card_comes_out(pairs, tmp_path):
+    result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "out.npz", *QUICK)
+    assert result.exit_code == 0, result.output
+    dataset = load_dataset(tmp_path / "out.npz")
+    assert f"fingerprint {dataset.fingerprint}" in result.output
+    assert dataset.name == "mine"
+    assert dataset.class_names == ("green", "red")
+    assert dataset.train.ids[:2].tolist() == ["0.png", "1.png"]
+    assert [len(split) for _, split in dataset.splits] == [24, 8, 8]
+    assert dataset.train.texts.shape[1] == 12
+    recipe = json.loads(dataset.card.recipe)
+    assert recipe["text"]["settings"]["shape"]["maps"] == 4
+    assert not (tmp_path / "out.npz.work").exists()
+
+
+def test_without_npz_it_is_a_folder_and_a_second_time_the_same(pairs, tmp_path):
+    both = ["--training", "scratch", "--set", "image.epochs=2", "--parts"]
+    for name in ("one", "two.npz"):
+        result = extract("pairs_table", "--from", pairs, "-o", tmp_path / name, *QUICK, *both)
+        assert result.exit_code == 0, result.output
+    one, two = (load_dataset(tmp_path / name) for name in ("one", "two.npz"))
+    assert one.fingerprint == two.fingerprint
+    assert one.train.has_parts
+
+
+def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_fingerprint(pairs, tmp_path):
+    output = tmp_path / "killed.npz"
+    command = ["features", "extract", "pairs_table", "--from", pairs, "-o", output, *QUICK, "--batch-size", 1]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "cmbench", *map(str, command)], env=environment, stderr=subprocess.PIPE
+    )
+    work = tmp_path / "killed.npz.work"
+    done = 0
+    while process.poll() is None and not done:
+        states = list(work.rglob("features.json"))
+        done = json.loads(states[0].read_text())["done"] if states else 0
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    if process.returncode != -signal.SIGKILL:
+        pytest.skip("the extraction was complete before it could be killed")
+    assert 0 < done < 40
+    assert not output.exists()
+    assert extract(*command[2:]).exit_code == 0
+    undisturbed = tmp_path / "calm.npz"
+    assert extract("pairs_table", "--from", pairs, "-o", undisturbed, *command[7:]).exit_code == 0
+    assert load_dataset(output).fingerprint == load_dataset(undisturbed).fingerprint
+
+
+def test_a_file_that_is_there_is_not_overwritten(pairs, tmp_path):
+    (tmp_path / "old.npz").write_bytes(b"precious")
+    result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "old.npz", *QUICK)
+    assert result.exit_code == 2
+    assert "exists already; name another file, or remove it" in result.output
+    assert (tmp_path / "old.npz").read_bytes() == b"precious"
+
+
+def test_wrong_word_vectors_are_noticed_before_any_picture_is_read(pairs, tmp_path):
+    (tmp_path / "vectors.txt").write_text("")
+    with pytest.raises(DatasetError, match=r"vectors\.txt is empty; get the file again"):
+        extract(
+            "pairs_table", "--from", pairs, "-o", tmp_path / "out.npz", "--backbone", "small-cnn",
+            "--weights", "random", "--vectors", tmp_path / "vectors.txt",
+        )  # fmt: skip
+    assert not (tmp_path / "out.npz.work").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("text.epoch=2", "--set text.epoch: there is no such setting; optimiser, learning_rate"),
+        ("image.epochs=2", "add --training"),
+        ("epochs=2", "is not image.SETTING=VALUE or text.SETTING=VALUE"),
+        ("text.epochs", "is not image.SETTING=VALUE or text.SETTING=VALUE"),
+    ],
+)
+def test_a_setting_that_there_is_not_is_refused_with_those_there_are(pairs, tmp_path, given, message):
+    result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "out.npz", *QUICK, "--set", given)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", " ").split())
+
+
+def test_word_vectors_must_be_named_or_declined(pairs, tmp_path):
+    result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "out.npz", "--backbone", "small-cnn")
+    assert result.exit_code == 2
+    assert "--vectors" in result.output
