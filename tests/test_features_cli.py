@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cmbench.cli.features import features
+from cmbench.cli.main import cli
 from cmbench.datasets.registry import load_dataset
 from cmbench.errors import DatasetError
 
@@ -42,7 +42,7 @@ def pairs(tmp_path):
 
 
 def extract(*arguments):
-    result = CliRunner().invoke(features, ["extract", *map(str, arguments)])
+    result = CliRunner().invoke(cli, ["features", "extract", *map(str, arguments)])
     if isinstance(result.exception, DatasetError):
         raise result.exception
     return result
@@ -98,6 +98,16 @@ def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_fingerprin
     assert load_dataset(output).fingerprint == load_dataset(undisturbed).fingerprint
 
 
+def test_a_folder_for_what_is_finished_is_kept_with_what_else_is_in_it(pairs, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "precious.txt").write_text("mine")
+    assert extract(
+        "pairs_table", "--from", pairs, "-o", tmp_path / "one.npz", *QUICK, "--work", tmp_path
+    ).exit_code == 0  # fmt: skip
+    assert (tmp_path / "images" / "precious.txt").read_text() == "mine"
+    assert list(tmp_path.rglob("features.npy"))
+
+
 def test_a_file_that_is_there_is_not_overwritten(pairs, tmp_path):
     (tmp_path / "old.npz").write_bytes(b"precious")
     result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "old.npz", *QUICK)
@@ -122,6 +132,7 @@ def test_wrong_word_vectors_are_noticed_before_any_picture_is_read(pairs, tmp_pa
         ("text.epoch=2", "--set text.epoch: there is no such setting; optimiser, learning_rate"),
         ("image.epochs=2", "add --training"),
         ("epochs=2", "is not image.SETTING=VALUE or text.SETTING=VALUE"),
+        ("picture.epochs=2", "'picture' is no side; it is image.SETTING=VALUE or text.SETTING=VALUE"),
         ("text.epochs", "is not image.SETTING=VALUE or text.SETTING=VALUE"),
     ],
 )

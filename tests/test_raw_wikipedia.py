@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 from scipy.io import savemat
 
-from cmbench.cli.features import features
+from cmbench.cli.main import cli
 from cmbench.datasets.files import load_file
 from cmbench.datasets.raw import wikipedia
 from cmbench.datasets.raw.picture_check import checked_pictures
@@ -305,7 +305,7 @@ def test_features_that_do_not_fit_the_lists_are_refused(copy):
 def test_the_command_writes_the_features_of_the_distribution(copy, tmp_path):
     write_features(copy)
     command = ["published", "--from", str(copy), "-o", str(tmp_path / "sift.npz")]
-    result = CliRunner().invoke(features, command)
+    result = CliRunner().invoke(cli, ["features", *command])
     assert result.exit_code == 0, result.output
     assert load_file(tmp_path / "sift.npz").fingerprint == published_features(copy).fingerprint
-    assert CliRunner().invoke(features, command).exit_code == 2
+    assert CliRunner().invoke(cli, ["features", *command]).exit_code == 2

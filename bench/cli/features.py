@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cmbench.cli.extraction_progress import extraction_progress
+from cmbench.cli.set_option import settings_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -38,16 +38,11 @@ def features() -> None:
 
 
 def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    settings: dict[str, dict[str, Any]] = {side: {} for side in SIDES}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        side, _dot, setting = name.partition(".")
-        if not equals or side not in SIDES:
-            raise click.BadParameter(f"{text!r} is not image.SETTING=VALUE or text.SETTING=VALUE")
-        try:
-            settings[side][setting] = json.loads(value)
-        except ValueError:
-            settings[side][setting] = value
+    form = "image.SETTING=VALUE or text.SETTING=VALUE"
+    settings = settings_of(texts, form)
+    for side in settings:
+        if side not in SIDES:
+            raise click.BadParameter(f"{side!r} is no side; it is {form}")
     return settings
 
 
@@ -128,7 +123,7 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     "--work",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where what is finished is kept until the end. [default: the output's name and '.work']",
+    help="Where what is finished is kept, also after the end. [default: beside the output, until the end]",
 )
 def extract(raw: str, output: Path, work: Path | None, threads: int | None, **options: Any) -> None:
     """Make a feature dataset of the pictures and texts of RAW, one of 'datasets raw'.
@@ -153,7 +148,8 @@ def extract(raw: str, output: Path, work: Path | None, threads: int | None, **op
         dataset = extract_features(pairs, recipe, folder, report)
     _write(output, dataset)
     del dataset  # its rows are files in the folder
-    shutil.rmtree(folder)
+    if work is None:
+        shutil.rmtree(folder)
 
 
 @features.command()
@@ -210,7 +206,7 @@ def _recipe(
         ImageRecipe(
             backbone,
             weights,
-            _fine_tuning(training, settings["image"], seed),
+            _fine_tuning(training, settings.get("image", {}), seed),
             batch_size,
             device=device,
             seed=seed,
@@ -218,7 +214,7 @@ def _recipe(
         TextRecipe(
             None if vectors == "random" else Path(vectors),
             sentences=sentences,
-            settings=_word_cnn(settings["text"], seed),
+            settings=_word_cnn(settings.get("text", {}), seed),
         ),
         parts=parts,
         folds=folds,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
 
+from cmbench.cli.set_option import settings_of
 from cmbench.limits import DEFAULT_DEADLINE
 from cmbench.protocol import PROTOCOLS
 from cmbench.store import DEFAULT_STORE
@@ -30,17 +30,7 @@ def _seeds(_: click.Context, __: click.Parameter, text: str) -> list[int]:
 
 
 def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    settings: dict[str, dict[str, Any]] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        method, dot, parameter = name.partition(".")
-        if not (equals and dot):
-            raise click.BadParameter(f"{text!r} is not METHOD.PARAMETER=VALUE, such as cca.n_components=50")
-        try:
-            settings.setdefault(method, {})[parameter] = json.loads(value)
-        except ValueError:
-            settings.setdefault(method, {})[parameter] = value
-    return settings
+    return settings_of(texts, "METHOD.PARAMETER=VALUE, such as cca.n_components=50")
 
 
 @click.command()
