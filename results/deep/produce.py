@@ -1,13 +1,14 @@
 """Make the results in this folder: python results/deep/produce.py FEATURES [PART ...] [DATASET ...]
 
-FEATURES is the folder of the feature files. A part is ``choose``, ``final`` or ``render``; all of them in
-this order by default, on all four datasets. ``choose`` takes one parameter after the other, of those in
-``SEARCHED``, and the values in the method's tuning space, with one seed: the value with the highest MAP on
-the validation pairs stays while the next parameter is tried. The fashion products, where a fit takes
+FEATURES is the folder of the feature files. A part is ``choose``, ``final``, ``variants`` or ``render``; all
+of them in this order by default, on all four datasets. ``choose`` takes one parameter after the other, of
+those in ``SEARCHED``, and the values in the method's tuning space, with one seed: the value with the highest
+MAP on the validation pairs stays while the next parameter is tried. The fashion products, where a fit takes
 longest, take what was chosen on Pascal Sentence, which has the same kind of features. What was chosen
 stands in ``chosen-DATASET.json``; the trials are kept apart, and nothing looks at their test numbers.
-``final`` fits each method in its setting with several seeds, and the three variants of Corr-AE in that of
-Corr-AE. Whatever is in the stores already is not run again, and the winning trial is the fit with seed 0.
+``final`` fits each method in its setting with several seeds, and ``variants`` the three variants of Corr-AE
+in that of Corr-AE. Whatever is in the stores already is not run again, and the winning trial is the fit with
+seed 0.
 """
 
 import json
@@ -24,7 +25,7 @@ from cmbench.store import Store
 
 HERE = Path(__file__).parent
 TRIALS = "results/runs/deep-trials"
-PARTS = ("choose", "final", "render")
+PARTS = ("choose", "final", "variants", "render")
 SEEDS = {
     "pascal_sentence_mnv2_lsa300": (0, 1, 2),
     "wikipedia_cnn128_lda50": (0, 1, 2),
@@ -51,7 +52,9 @@ def main(features: Path, parts: Iterable[str], names: Iterable[str]) -> None:
         if "choose" in parts and name not in LIKE:
             choose(cmbench.load_dataset(features / f"{name}.npz"))
         if "final" in parts:
-            finish(cmbench.load_dataset(features / f"{name}.npz"))
+            finish(cmbench.load_dataset(features / f"{name}.npz"), SEARCHED)
+        if "variants" in parts:
+            finish(cmbench.load_dataset(features / f"{name}.npz"), VARIANTS)
     if "render" in parts:
         (HERE / "table.md").write_text(render(Store(HERE).records()), encoding="utf-8")
 
@@ -61,14 +64,15 @@ def choose(dataset: Dataset) -> None:
     chosen_path(dataset.name).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
-def finish(dataset: Dataset) -> None:
+def finish(dataset: Dataset, methods: Iterable[str]) -> None:
     chosen = json.loads(chosen_path(dataset.name).read_text(encoding="utf-8"))
-    parameters = {**chosen, **dict.fromkeys(VARIANTS, chosen["corr-ae"])}
-    seeds = SEEDS[dataset.name]
-    for method, setting in parameters.items():
+    for method in methods:
+        setting = chosen["corr-ae" if method in VARIANTS else method]
         if dataset.name not in LIKE and method in SEARCHED:
             keep(dataset, method, setting)
-        cmbench.run(dataset, [method], parameters={method: setting}, seeds=seeds, store=HERE, **CELLS)
+        cmbench.run(
+            dataset, [method], parameters={method: setting}, seeds=SEEDS[dataset.name], store=HERE, **CELLS
+        )
 
 
 def keep(dataset: Dataset, method: str, setting: Setting) -> None:
