@@ -112,7 +112,7 @@ def test_the_real_file_without_training_images_says_so(real_data):
 def test_importing_datasets_imports_nothing_heavy():
     code = (
         "import sys, cmbench.datasets.registry, cmbench.datasets.files, cmbench.cli.datasets\n"
-        "print(*{'torch', 'pandas', 'sklearn', 'h5py', 'scipy', 'rich', 'skimage'} & set(sys.modules))"
+        "print(*{'torch', 'pandas', 'sklearn', 'h5py', 'scipy', 'rich'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -24,9 +24,8 @@ from cmbench.errors import DatasetError
 
 @pytest.fixture(scope="module")
 def generated():
-    """What cmbench draws, once for all tests, without scikit-image."""
+    """What cmbench draws, once for all tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "skimage", None)
         pairs = scenes.generate()
         patch.setattr(scenes, "generate", lambda: pairs)
         yield pairs
@@ -125,7 +124,7 @@ def test_all_pictures_that_cannot_be_read_are_told_at_once(drawn, tmp_path):
 def test_importing_the_registry_imports_nothing_heavy():
     code = (
         "import sys, cmbench.datasets.raw.registry as registry; registry.raw_dataset_cards()\n"
-        "print(*{'torch', 'pandas', 'sklearn', 'scipy', 'skimage'} & set(sys.modules))"
+        "print(*{'torch', 'pandas', 'sklearn', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
