@@ -23,7 +23,7 @@ from cmbench.datasets.features.sides import (
     Side,
     SideItems,
     all_pairs,
-    cross_fitting_text,
+    described,
     labels_of,
 )
 from cmbench.datasets.raw.contract import RawDataset, RawPair
@@ -47,7 +47,7 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
     if settings.training is None:
         made = items.by(_Extraction(start, work, settings, report, "pictures"))
         found = {"weights": [start.weights_hash], **_preprocessing(start)}
-        return Side(made, f"{_described(start, start.weights_hash)}.", found)
+        return Side(made, _named(start, start.weights_hash), found)
     tuned: list[FineTuned] = []
 
     def learnt(fold: int, rows: Labels) -> Network[Picture]:
@@ -71,8 +71,8 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
         f", trained on {len(items.train_labels)} pictures of {len(raw.class_names)} categories, best of "
         f"{record.epochs} epochs: {record.best_epoch} (validation accuracy {record.best_accuracy:.3f})"
     )
-    description = _described(start, tuned[0].backbone.weights_hash, learnt_how)
-    return Side(made, f"{description}.{cross_fitting_text(recipe.folds)}", found)
+    network = _named(start, tuned[0].backbone.weights_hash, learnt_how)
+    return Side(made, described(network, recipe.folds), found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def _labelled(pairs: Sequence[RawPair]) -> LabelledPictures:
     return LabelledPictures([pair.picture for pair in pairs], labels_of(pairs))
 
 
-def _described(start: Backbone, weights_hash: str, learnt: str = "") -> str:
+def _named(start: Backbone, weights_hash: str, learnt: str = "") -> str:
     layer = next((layer for own, layer in LAYERS.items() if start.name.startswith(own)), "")
     return f"{start.name}{layer}{learnt} (weights SHA-256 {weights_hash[:DIGITS_OF_HASH]})"
 

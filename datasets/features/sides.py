@@ -38,7 +38,7 @@ class Side:
     Parameters
     ----------
     made : Made
-    description : a sentence for the card
+    description : for the card, without a full stop at its end
     found : what the recipe did not know before: hashes, and how trainings went
     groups : int64 (d,), the block each feature belongs to, if there are blocks
     """
@@ -92,13 +92,13 @@ def labels_of(pairs: Sequence[RawPair]) -> Labels:
     return np.array([pair.label for pair in pairs], dtype=np.int64)
 
 
-def cross_fitting_text(folds: int | None) -> str:
-    """Return what a card says of cross-fitting, after the words on the first network."""
+def described(network: str, folds: int | None) -> str:
+    """Return what a card says of features: ``network`` is on the only network, or the first of ``folds``."""
     if folds is None:
-        return ""
+        return network
     return (
-        f" This is network 1; cross-fitted by {folds} networks, features of training items are by one that "
-        "has not learnt from them, mapped to those of network 1, and others are the mean of all."
+        f"{network}. This is network 1; cross-fitted by {folds} networks, features of training items are by "
+        "one that has not learnt from them, mapped to those of network 1, and others are the mean of all"
     )
 
 

@@ -64,7 +64,7 @@ class TextExtractor:
         return Parts(self.features(list(chain.from_iterable(segmented))), offsets)
 
     def describe(self) -> str:
-        """Return a sentence for the card of a dataset: sizes, texts, word vectors, seed and epochs."""
+        """Return words for the card of a dataset: sizes, texts, word vectors, seed and epochs."""
         shape, trained = self.settings.shape, self.trained
         widths = ", ".join(map(str, shape.widths))
         sentences = f" and their {self.sentences} sentences" if self.sentences else ""
@@ -73,7 +73,7 @@ class TextExtractor:
             f"{self.train_size} texts{sentences} of {self.classes} categories with "
             f"{self._described_vectors()}, seed {self.settings.seed}, "
             f"best of {len(trained.curves['loss'])} epochs: {trained.best_epoch} "
-            f"(validation accuracy {trained.validation_accuracy:.3f})."
+            f"(validation accuracy {trained.validation_accuracy:.3f})"
         )
 
     def _described_vectors(self) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from cmbench.datasets.contract import Labels
 from cmbench.datasets.features.cross_fitting import Network
 from cmbench.datasets.features.recipe import Recipe, TextRecipe
-from cmbench.datasets.features.sides import Report, Side, SideItems, all_pairs, cross_fitting_text, labels_of
+from cmbench.datasets.features.sides import Report, Side, SideItems, all_pairs, described, labels_of
 from cmbench.datasets.features.text_features import TextExtractor, fit_text_extractor
 from cmbench.datasets.features.tokens import wanted_words
 from cmbench.datasets.features.word_vectors import WordVectors, load_word_vectors
@@ -45,8 +45,7 @@ def text_side(raw: RawDataset, recipe: Recipe, vectors: WordVectors, report: Rep
         "validation accuracies": [each.trained.validation_accuracy for each in extractors],
     }
     first = extractors[0]
-    description = f"{first.describe()}{cross_fitting_text(recipe.folds)}"
-    return Side(made, description, found, first.groups)
+    return Side(made, described(first.describe(), recipe.folds), found, first.groups)
 
 
 def _extractor(raw: RawDataset, rows: Labels, recipe: TextRecipe, vectors: WordVectors) -> TextExtractor:
