@@ -131,3 +131,15 @@ def test_a_batch_may_be_larger_than_all_texts_and_the_last_one_smaller():
 def test_settings_that_cannot_work_are_refused(changes, message):
     with pytest.raises(DatasetError, match=message):
         trained(replace(SMALL, **changes))
+
+
+def test_a_device_that_there_is_not_is_refused():
+    with pytest.raises(DatasetError, match="device is 'abacus'; use 'auto', 'cpu' or 'cuda'"):
+        trained(replace(SMALL, device="abacus"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_trains_the_same_network_but_for_rounding(usual):
+    found = trained(replace(SMALL, device="cuda", epochs=2)).curves["loss"]
+    np.testing.assert_allclose(found, usual.curves["loss"][:2], rtol=1e-3)
+    assert trained(replace(SMALL, device="cuda", epochs=1)).network.device.type == "cpu"

@@ -29,7 +29,7 @@ RECIPE_OPTIONS = (
     "batch_size", "device",
 )  # fmt: skip
 OUTPUT = "The feature dataset to write; without .npz, a folder of .npy files."
-NO_SETTINGS = ("shape", "seed")  # the first is made of settings, and the second has an option of its own
+NO_SETTINGS = ("shape", "seed", "device")  # the first is made of settings, the others are options
 
 
 @click.group()
@@ -115,9 +115,7 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
 @click.option(
     "--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Pictures at a time."
 )
-@click.option(
-    "--device", default="auto", show_default=True, help="Where networks of pictures are: cpu, cuda."
-)
+@click.option("--device", default="auto", show_default=True, help="Where networks compute: auto, cpu, cuda.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of a processor. [default: all]")
 @click.option(
     "--work",
@@ -214,7 +212,7 @@ def _recipe(
         TextRecipe(
             None if vectors == "random" else Path(vectors),
             sentences=sentences,
-            settings=_word_cnn(settings.get("text", {}), seed),
+            settings=_word_cnn(settings.get("text", {}), seed, device),
         ),
         parts=parts,
         folds=folds,
@@ -232,14 +230,14 @@ def _fine_tuning(training: str, settings: dict[str, Any], seed: int) -> FineTuni
     return _with(replace(start, seed=seed), settings, "image")
 
 
-def _word_cnn(settings: dict[str, Any], seed: int) -> WordCNNSettings:
+def _word_cnn(settings: dict[str, Any], seed: int, device: str) -> WordCNNSettings:
     from cmbench.datasets.features.word_cnn import WordCNNShape
     from cmbench.datasets.features.word_cnn_training import WordCNNSettings
 
     names = _names(WordCNNShape())
     shape = {name: _immutable(value) for name, value in settings.items() if name in names}
     others = {name: value for name, value in settings.items() if name not in names}
-    return _with(WordCNNSettings(WordCNNShape(**shape), seed=seed), others, "text", names)
+    return _with(WordCNNSettings(WordCNNShape(**shape), seed=seed, device=device), others, "text", names)
 
 
 def _with(start: Settings, given: dict[str, Any], side: str, more: Sequence[str] = ()) -> Settings:

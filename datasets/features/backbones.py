@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cmbench.datasets.features import image_small_cnn as small
 from cmbench.datasets.features import vgg19
+from cmbench.datasets.features.device import device_called
 from cmbench.datasets.features.image_public_networks import (
     RANDOM,
     Classifier,
@@ -116,7 +117,7 @@ def load_backbone(
 
     Raises ``DatasetError`` where something is unknown, not installed, or does not fit.
     """
-    place = _device(device)
+    place = device_called(device)
     given = None if weights is None else str(weights)
     if Path(spec).suffix in FILES:
         return _file_backbone(Path(spec), given, place, preprocessing or Preprocessing())
@@ -212,15 +213,3 @@ def _trial_width(name: str, network: Network, preprocessing: Preprocessing, plac
             "before you save it"
         )
     return features.shape[1]
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DatasetError(f"device is {name!r}; use 'auto', 'cpu' or 'cuda'") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise DatasetError(f"device is {name!r}, but PyTorch sees no GPU; use 'auto' or 'cpu'")
-    return device

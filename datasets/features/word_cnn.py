@@ -81,6 +81,11 @@ class WordCNN(nn.Module):
         )
         self.last = _drawn(nn.Linear, (shape.features, classes), shape.features, random)
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.last.weight.device
+
     def features(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Return features (n, len(widths) * maps) of padded tokens (n, any) and lengths (n,), both int64."""
         missing = max(self.shape.widths) - tokens.shape[1]
@@ -96,8 +101,8 @@ class WordCNN(nn.Module):
         """Return logits (n, classes); with ``dropping``, of features thinned by dropout."""
         features = self.features(tokens, lengths)
         if dropping is not None:
-            kept = torch.empty_like(features).bernoulli_(1 - self.shape.dropout, generator=dropping)
-            features = features * kept / (1 - self.shape.dropout)
+            kept = torch.empty(features.shape).bernoulli_(1 - self.shape.dropout, generator=dropping)
+            features = features * kept.to(features) / (1 - self.shape.dropout)
         logits: Tensor = self.last(features)
         return logits
 

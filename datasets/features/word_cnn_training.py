@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from cmbench.datasets.contract import FloatMatrix, Labels
+from cmbench.datasets.features.device import device_called
 from cmbench.datasets.features.tokens import Tokens
 from cmbench.datasets.features.word_cnn import TEXTS_AT_ONCE, WordCNN, WordCNNShape, batch_of
 from cmbench.errors import DatasetError
@@ -49,6 +50,7 @@ class WordCNNSettings:
     patience : passes without a better validation accuracy after which training ends
     longest : tokens after which a text is cut
     seed : of first weights, vectors of unknown words, the order of texts, and dropout
+    device : where it is trained: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``
     """
 
     shape: WordCNNShape = field(default_factory=WordCNNShape)
@@ -60,6 +62,7 @@ class WordCNNSettings:
     patience: int = 6
     longest: int = 1000
     seed: int = 0
+    device: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +103,7 @@ def train_word_cnn(
     """
     check_settings(settings)
     random = torch.Generator().manual_seed(settings.seed)
-    network = WordCNN(table, settings.shape, classes, random)
+    network = WordCNN(table, settings.shape, classes, random).to(device_called(settings.device))
     parameters = [values for values in network.parameters() if values.requires_grad]
     optimiser = OPTIMISERS[settings.optimiser](parameters, lr=settings.learning_rate)  # type: ignore[call-arg]
     curves = defaultdict(list)
@@ -114,7 +117,7 @@ def train_word_cnn(
         if epoch - best.epoch >= settings.patience:
             break
     network.load_state_dict(best.state)
-    return TrainedWordCNN(network, {name: np.array(each) for name, each in curves.items()}, best.epoch)
+    return TrainedWordCNN(network.cpu(), {name: np.array(each) for name, each in curves.items()}, best.epoch)
 
 
 def check_settings(settings: WordCNNSettings) -> None:
@@ -159,7 +162,7 @@ def _train_epoch(
 ) -> float:
     losses = []
     order = np.random.default_rng([settings.seed, epoch]).permutation(len(train[1]))
-    for tokens, lengths, labels in _batches(*train, order, settings.batch):
+    for tokens, lengths, labels in _batches(*train, order, settings.batch, network.device):
         loss = cross_entropy(network(tokens, lengths, random), labels)
         if not torch.isfinite(loss):
             raise DatasetError(
@@ -178,7 +181,9 @@ def _train_epoch(
 def _validate(network: WordCNN, texts: Texts, labels: Labels) -> tuple[float, float]:
     """Return the accuracy and the mean cross-entropy on texts."""
     right, loss = 0, 0.0
-    for tokens, lengths, expected in _batches(texts, labels, np.arange(len(labels)), TEXTS_AT_ONCE):
+    for tokens, lengths, expected in _batches(
+        texts, labels, np.arange(len(labels)), TEXTS_AT_ONCE, network.device
+    ):
         logits = network(tokens, lengths)
         right += int((logits.argmax(dim=1) == expected).sum())
         loss += cross_entropy(logits, expected, reduction="sum").item()
@@ -186,8 +191,9 @@ def _validate(network: WordCNN, texts: Texts, labels: Labels) -> tuple[float, fl
 
 
 def _batches(
-    texts: Texts, labels: Labels, order: NDArray[np.int64], size: int
+    texts: Texts, labels: Labels, order: NDArray[np.int64], size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        yield *batch_of([texts[row] for row in rows]), torch.from_numpy(labels[rows])
+        tokens, lengths = batch_of([texts[row] for row in rows])
+        yield tokens.to(device), lengths.to(device), torch.from_numpy(labels[rows]).to(device)
