@@ -76,8 +76,19 @@ def started_run(dataset, folder, methods):
     command = [sys.executable, "-P", "-m", "cmbench", "run", "--dataset", str(dataset), "--methods", methods]
     command += ["--store", str(store.folder), "--plugin", HOSTILE, "--threads", "1", "--memory", "none"]
     environment = {**os.environ, "NO_COLOR": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+        preexec_fn=heed_interrupts,
+    )
     return process, store
+
+
+def heed_interrupts():
+    """Undo what a shell does to background jobs, which ignore SIGINT and would hand that down."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def child_of(process):

@@ -1,4 +1,4 @@
-"""The pictures and captions of the built-in dataset ``scenes``, drawn and written by cmbench itself."""
+"""The pictures and captions of the built-in dataset, drawn and written by cmbench itself."""
 
 from __future__ import annotations
 
