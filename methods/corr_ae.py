@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from torch import nn
 
@@ -24,9 +24,11 @@ from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 from cmbench.methods.deep_method import TRAINING, DeepMethod
 from cmbench.methods.method_warning import warn
 from cmbench.methods.pair_mapping import PairCodes, views_of
+from cmbench.methods.pair_sampler import Index
 from cmbench.methods.preprocessing import Scaling
 from cmbench.methods.rbm_stack import Pretraining, Stack, train_stack
 from cmbench.methods.training_device import Place
+from cmbench.methods.training_loop import Training
 from cmbench.methods.training_rows import TrainingRows
 from cmbench.methods.training_stages import Stages
 from cmbench.methods.view_scalings import Scalings, learned_scalings
@@ -60,6 +62,9 @@ class Trial(NamedTuple):
         return f"{self.variant} {self.alpha:g}"
 
 
+Scores: TypeAlias = dict[Trial, float]
+
+
 class CorrAE(DeepMethod):
     """Correspondence autoencoder, the best of its three variants on validation.
 
@@ -80,8 +85,8 @@ class CorrAE(DeepMethod):
     alpha : float or "validation"
         Weight alpha of the correlation. ``"validation"`` tries 0.2, 0.5 and 0.8.
     trial_steps : int
-        Where there is more than one combination of variant and alpha, each is trained for so many steps,
-        made up to whole epochs, and the best on validation, from the start again, in full.
+        Values of alpha are compared, in each variant, after so many steps, made up to whole epochs. Each
+        variant is then trained in full, from the start, with its best alpha, and the best variant is kept.
     hidden, code : int
         Hidden units of the lower RBM, and of the upper one, which is the size of u and v.
     pretrain : "rbm" or "dae"
@@ -122,7 +127,8 @@ class CorrAE(DeepMethod):
     Attributes
     ----------
     variant_, alpha_ : what was chosen by MAP on validation
-    trials_ : str, the combinations tried, with the MAP of each at the end of its trial; empty if only one
+    trials_ : str, each variant and alpha with the MAP of its trial; empty if there is one alpha
+    finals_ : str, each variant trained in full and its MAP; empty if there is one variant
     validation_map_ : MAP on validation of the choice; None without validation
     curves_ : float64 arrays by name, one value for each point: ``iteration``, which counts steps of all
         RBMs one after another and then those of the chosen autoencoder; errors of reconstruction of each
@@ -176,7 +182,7 @@ class CorrAE(DeepMethod):
         "F. Feng, X. Wang, R. Li, Cross-modal retrieval with correspondence autoencoder, ACM MM 2014"
     )
     uses_labels: ClassVar[bool] = False
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     variants: ClassVar[tuple[Variant, ...]] = ("corr", "cross", "full")
     """The variants to choose from."""
     constraints: ClassVar[Constraints] = {
@@ -263,7 +269,7 @@ class CorrAE(DeepMethod):
         self.random_state = random_state
 
     def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
-        trials = self._trials()
+        alphas = self._alphas()
         place = Place.of(self.device, "float32")
         run = Run(self.name, int(self.random_state), stages)
         scalings = learned_scalings(train, self.preprocessing)
@@ -275,23 +281,30 @@ class CorrAE(DeepMethod):
         def fitting(trial: Trial, epochs: int) -> CorrespondenceFitting:
             return CorrespondenceFitting(*trial, replace(settings, epochs=epochs), *codes, place, run)
 
-        self.trials_ = ""
-        if len(trials) > 1:
+        tried: Scores = {}
+        if len(alphas) > 1:
             short = min(self.epochs, settings.epochs_of(self.trial_steps, len(train)))
-            trials[0], self.trials_ = _best_of((trial, fitting(trial, short).tried()) for trial in trials)
-        self._keep(fitting(trials[0], self.epochs), stacks, scalings)
+            trials = [Trial(*each) for each in product(self.variants, alphas)]
+            tried = {trial: fitting(trial, short).tried() for trial in trials}
+        finals = [fitting(_best(variant, alphas, tried), self.epochs) for variant in self.variants]
+        trainings = [each.trained() for each in finals]
+        scores = [each.best.score for each in trainings]
+        best = scores.index(max(scores))
+        full = {Trial(each.variant, each.alpha): score for each, (score,) in zip(finals, scores, strict=True)}
+        self.trials_, self.finals_ = _listed(tried), _listed(full)
+        self._keep(finals[best], trainings[best], stacks, scalings)
         self.device_ = str(place.device)
 
-    def _trials(self) -> list[Trial]:
+    def _alphas(self) -> tuple[float, ...]:
         alphas = ALPHAS if isinstance(self.alpha, str) else (float(self.alpha),)
-        trials = [Trial(*each) for each in product(self.variants, alphas)]
-        if len(trials) > 1 and self.stopping == "none":
+        combinations = len(self.variants) * len(alphas)
+        if combinations > 1 and self.stopping == "none":
             raise MethodError(
-                f"{self.name}: {len(trials)} combinations of variant and alpha are to be compared on "
+                f"{self.name}: {combinations} combinations of variant and alpha are to be compared on "
                 "validation, but stopping is 'none'; give a number for alpha and take one variant, "
                 "corr-ae-full say, or use stopping 'validation'"
             )
-        return trials
+        return alphas
 
     def _stacks(self, train: Split, scalings: Scalings, place: Place, run: Run) -> dict[Modality, Stack]:
         pretraining = Pretraining(**self._values(Pretraining))
@@ -304,9 +317,12 @@ class CorrAE(DeepMethod):
         }
 
     def _keep(
-        self, fitting: CorrespondenceFitting, stacks: Mapping[Modality, Stack], scalings: Scalings
+        self,
+        fitting: CorrespondenceFitting,
+        training: Training[Index],
+        stacks: Mapping[Modality, Stack],
+        scalings: Scalings,
     ) -> None:
-        training = fitting.trained()
         self.variant_, self.alpha_ = fitting.variant, fitting.alpha
         self.code_deviation_ = fitting.code_deviation()
         self.image_map_, self.text_map_ = (
@@ -329,6 +345,7 @@ class CorrAECorr(CorrAE):
 
     name: ClassVar[str] = "corr-ae-corr"
     paper_name: ClassVar[str] = "Corr-AE (plain)"
+    version: ClassVar[int] = 1
     variants: ClassVar[tuple[Variant, ...]] = ("corr",)
 
 
@@ -337,6 +354,7 @@ class CorrAECross(CorrAE):
 
     name: ClassVar[str] = "corr-ae-cross"
     paper_name: ClassVar[str] = "Corr-Cross-AE"
+    version: ClassVar[int] = 1
     variants: ClassVar[tuple[Variant, ...]] = ("cross",)
 
 
@@ -345,14 +363,18 @@ class CorrAEFull(CorrAE):
 
     name: ClassVar[str] = "corr-ae-full"
     paper_name: ClassVar[str] = "Corr-Full-AE"
+    version: ClassVar[int] = 1
     variants: ClassVar[tuple[Variant, ...]] = ("full",)
 
 
-def _best_of(trials: Iterator[tuple[Trial, float]]) -> tuple[Trial, str]:
-    """Return the trial with the highest score, the first of equals, and a line about all of them."""
-    scores = dict(trials)
-    best = max(scores, key=scores.__getitem__)
-    return best, ", ".join(f"{trial} {score:.4f}" for trial, score in scores.items())
+def _best(variant: Variant, alphas: Sequence[float], tried: Scores) -> Trial:
+    """Return the variant with the alpha that was best in the trials, the first of equals."""
+    return max((Trial(variant, alpha) for alpha in alphas), key=lambda trial: tried.get(trial, 0.0))
+
+
+def _listed(scores: Scores) -> str:
+    """Return a line about more than one score."""
+    return ", ".join(f"{trial} {score:.4f}" for trial, score in scores.items() if len(scores) > 1)
 
 
 def _from_features(stack: Stack, scaling: Scaling, codes: CodeMap) -> CodeMap:

@@ -80,26 +80,54 @@ def test_pairs_bring_both_modalities_into_one_space(toy):
     assert np.transpose(apart)[1].max() < 0.17
 
 
-def test_the_best_of_all_variants_and_weights_is_chosen_on_validation(toy, best_of_nine):
-    tried = dict(part.rsplit(" ", 1) for part in best_of_nine.trials_.split(", "))
-    assert set(tried) == {
-        f"{name} {alpha}" for name in ("corr", "cross", "full") for alpha in (0.2, 0.5, 0.8)
-    }
-    chosen = max(tried, key=lambda name: float(tried[name]))
+def scores_of(line):
+    return {name: float(score) for name, score in (part.rsplit(" ", 1) for part in line.split(", "))}
+
+
+def test_the_best_variant_with_its_best_weight_is_chosen_on_validation(toy, best_of_nine):
+    tried, full = scores_of(best_of_nine.trials_), scores_of(best_of_nine.finals_)
+    alphas = (0.2, 0.5, 0.8)
+    assert set(tried) == {f"{name} {alpha}" for name in ("corr", "cross", "full") for alpha in alphas}
+    best = [
+        max((f"{name} {alpha}" for alpha in alphas), key=tried.__getitem__)
+        for name in ("corr", "cross", "full")
+    ]
+    assert list(full) == best
+    chosen = max(full, key=full.__getitem__)
     assert chosen == f"{best_of_nine.variant_} {best_of_nine.alpha_:g}"
-    assert best_of_nine.validation_map_ == pytest.approx(float(tried[chosen]), abs=1e-4)
+    assert best_of_nine.validation_map_ == pytest.approx(full[chosen], abs=1e-4)
 
 
 @pytest.mark.parametrize(
     ("kind", "name"), [(CorrAECorr, "corr"), (CorrAECross, "cross"), (CorrAEFull, "full")]
 )
-def test_a_variant_alone_is_what_the_choice_tried(toy, best_of_nine, kind, name):
-    alone = fitted(toy, kind, alpha=0.8)
-    assert (alone.variant_, alone.alpha_) == (name, 0.8)
-    assert f"{name} 0.8 {alone.validation_map_:.4f}" in best_of_nine.trials_
-    assert not alone.trials_
-    if (best_of_nine.variant_, best_of_nine.alpha_) == (name, 0.8):
-        assert np.array_equal(represented(alone, toy.test), represented(best_of_nine, toy.test))
+def test_a_variant_alone_is_what_the_choice_trained(toy, best_of_nine, kind, name):
+    alone = kind(**BRIEF).fit(toy.train, toy.validation)
+    assert alone.variant_ == name
+    assert f"{name} {alone.alpha_:g} {alone.validation_map_:.4f}" in best_of_nine.finals_.split(", ")
+    assert alone.trials_ in best_of_nine.trials_
+    assert not alone.finals_
+    same = np.array_equal(represented(alone, toy.test), represented(best_of_nine, toy.test))
+    assert same == (best_of_nine.variant_ == name)
+
+
+def test_variants_are_compared_in_full_when_alpha_is_given(toy):
+    method = fitted(toy, CorrAE)
+    assert not method.trials_
+    assert list(scores_of(method.finals_)) == ["corr 0.5", "cross 0.5", "full 0.5"]
+
+
+def test_a_variant_that_starts_slowly_is_chosen_if_it_ends_as_the_best(toy, monkeypatch):
+    found = {"corr": 0.5, "cross": 0.6, "full": 0.4}
+    monkeypatch.setattr(CorrespondenceFitting, "tried", lambda self: 1.0 if self.variant == "corr" else 0.1)
+
+    def trained(self, original=CorrespondenceFitting.trained):
+        training = original(self)
+        training.best.score = (found[self.variant],)
+        return training
+
+    monkeypatch.setattr(CorrespondenceFitting, "trained", trained)
+    assert CorrAE(**BRIEF).fit(toy.train, toy.validation).variant_ == "cross"
 
 
 def test_stage_1_is_trained_once_for_all_trials(toy, monkeypatch):
@@ -110,7 +138,7 @@ def test_stage_1_is_trained_once_for_all_trials(toy, monkeypatch):
     )
     CorrAE(**BRIEF).fit(toy.train, toy.validation)
     assert len([modules for modules in seen if "rbm" in modules]) == 4
-    assert len([modules for modules in seen if "autoencoder" in modules]) == 9 + 1
+    assert len([modules for modules in seen if "autoencoder" in modules]) == 9 + 3
 
 
 def test_trials_end_after_their_steps_and_the_best_is_trained_in_full(toy, monkeypatch):
@@ -270,7 +298,7 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path,
     assert len(ran) == 16 + 12 - epochs_before
     assert resumed.resumed_at_ == 5 * epochs_before
     assert np.array_equal(represented(whole, toy.test), represented(resumed, toy.test))
-    assert resumed.trials_ == whole.trials_
+    assert (resumed.trials_, resumed.finals_) == (whole.trials_, whole.finals_)
     for name, values in whole.curves_.items():
         np.testing.assert_array_equal(resumed.curves_[name], values, err_msg=name)
     assert not list(tmp_path.iterdir()), "a training that is complete leaves no checkpoint"
