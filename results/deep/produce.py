@@ -38,7 +38,7 @@ SEARCHED = {
     "dcca": ("n_components", "ridge"),
     "ccl-coarse": ("pretrain",),
     "cmdn": ("pretrain",),
-    "corr-ae": (),  # variant and weight of the correlation are chosen by every fit
+    "corr-ae": (),  # every fit chooses the variant and the weight of the correlation
 }
 CORRESPONDENCE = {"steps": 4000, "batch": 100}  # about so many, since few pairs need many epochs
 VARIANTS = ("corr-ae-corr", "corr-ae-cross", "corr-ae-full")
@@ -68,7 +68,7 @@ def finish(dataset: Dataset, methods: Iterable[str]) -> None:
     chosen = json.loads(chosen_path(dataset.name).read_text(encoding="utf-8"))
     for method in methods:
         setting = chosen["corr-ae" if method in VARIANTS else method]
-        if dataset.name not in LIKE and method in SEARCHED:
+        if method in SEARCHED and dataset.name not in LIKE and Path(TRIALS).exists():
             keep(dataset, method, setting)
         cmbench.run(
             dataset, [method], parameters={method: setting}, seeds=SEEDS[dataset.name], store=HERE, **CELLS
