@@ -1,5 +1,6 @@
 """The rules of raw datasets: what breaks one is named, all of it at once."""
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def test_the_text_of_a_pair_is_its_segments_a_line_each():
 def test_the_splits_have_the_names_of_the_file_formats():
     made = dataset()
     assert made.splits == (("train", made.train), ("val", made.validation), ("test", made.test))
+
+
+def test_a_split_has_a_checksum_that_anybody_can_compute(tmp_path):
+    made = dataset(train=(pair("ü", 0),))
+    (tmp_path / "a.csv").write_text("d,test\nü,train\na,train\nc,val\nb,train\n", encoding="utf-8")
+    sums = subprocess.run("LC_ALL=C sort a.csv | sha256sum", shell=True, cwd=tmp_path, capture_output=True)
+    assert made.split_sha256 == sums.stdout.decode().split()[0]
+    assert replace(made, validation=made.test, test=made.validation).split_sha256 != made.split_sha256
+    assert replace(made, train=made.train[::-1]).split_sha256 == made.split_sha256
 
 
 def test_pictures_are_not_opened():

@@ -180,13 +180,17 @@ def test_a_split_without_pairs_is_refused(tmp_path):
 def test_a_split_file_goes_before_the_column(tmp_path):
     path = write_table(tmp_path)
     (tmp_path / "own.csv").write_text("id,split\na.png,train\nb.png,train\nc.png,test\nd.png,val\n")
-    assert pairs_table.load(path, tmp_path / "own.csv").test[0].id == "c.png"
+    loaded = pairs_table.load(path, tmp_path / "own.csv")
+    assert loaded.test[0].id == "c.png"
+    assert loaded.split_origin == "file own.csv, given"
+    assert pairs_table.load(path).split_origin == "column split of the table"
 
 
 def test_without_a_split_one_is_drawn_that_can_be_written(tmp_path):
     folder = write_folder(tmp_path / "my.pairs", {"cat": 20, "dog": 30})
     loaded = pairs_table.load(folder)
     assert [len(pairs) for _, pairs in loaded.splits] == [40, 5, 5]
+    assert loaded.split_origin == "drawn by cmbench with seed 0, 80/10/10"
     assert Counter(pair.label for pair in loaded.test) == {0: 2, 1: 3}
     save_splits(tmp_path / "drawn.csv", loaded)
     for again in (pairs_table.load(folder), pairs_table.load(folder, tmp_path / "drawn.csv")):

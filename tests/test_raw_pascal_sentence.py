@@ -127,6 +127,7 @@ def test_the_full_dataset_has_the_published_counts(tmp_path):
     write_folders(tmp_path, placed)
     loaded = pascal_sentence.load(tmp_path)
     assert [len(pairs) for _, pairs in loaded.splits] == [800, 100, 100]
+    assert loaded.split_origin == "file pascal_sentence.csv, shipped with cmbench"
     for (_, pairs), each in zip(loaded.splits, (40, 5, 5), strict=True):
         assert Counter(pair.label for pair in pairs) == dict.fromkeys(range(20), each)
     (tmp_path / "images" / f"{placed[7]}.jpg").unlink()
@@ -154,7 +155,9 @@ def test_the_real_pictures_and_captions_are_those_of_the_files(real_data):
 def test_a_split_file_of_ones_own_is_used_and_the_counts_are_still_verified(folder, tmp_path):
     own = tmp_path / "own.csv"
     own.write_text((tmp_path / "cut.csv").read_text().replace("bird_val.jpg,val", "bird_val.jpg,train"))
-    assert [len(pairs) for _, pairs in pascal_sentence.load(folder, own).splits] == [3, 1, 2]
+    loaded = pascal_sentence.load(folder, own)
+    assert [len(pairs) for _, pairs in loaded.splits] == [3, 1, 2]
+    assert loaded.split_origin == "file own.csv, given"
     write_folders(folder, ["cat/more"])
     with pytest.raises(DatasetError, match="has 4 pairs of 'cat' and the source says 3"):
         pascal_sentence.load(folder, own)

@@ -75,6 +75,7 @@ def test_the_scenes_may_be_divided_otherwise(drawn, tmp_path):
     save_splits(tmp_path / "own.csv", swapped)
     again = load_raw("scenes", splits=tmp_path / "own.csv")
     assert [pair.id for pair in again.validation] == [pair.id for pair in drawn.test]
+    assert [each.split_origin for each in (drawn, again)] == ["drawn with the pairs", "file own.csv, given"]
 
 
 def test_a_dataset_is_loaded_from_its_folder_and_a_split_file(tmp_path, monkeypatch):

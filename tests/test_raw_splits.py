@@ -132,6 +132,12 @@ def test_every_pair_is_as_likely_to_be_drawn():
     assert all(60 - 37 < drawn[row] < 60 + 37 for row in range(10))
 
 
+def test_a_split_file_says_whose_it_is(tmp_path):
+    assert read_splits(shipped_splits("wikipedia")).origin == "file wikipedia.csv, shipped with cmbench"
+    path = written(tmp_path, "id,split\n").rename(tmp_path / "wikipedia.csv")
+    assert read_splits(path).origin == "file wikipedia.csv, given"
+
+
 def test_the_shipped_files_have_the_published_sizes():
     wikipedia = read_splits(shipped_splits("wikipedia"))
     assert Counter(wikipedia.words.values()) == {"val": 231, "test": 462}

@@ -111,6 +111,7 @@ def test_the_full_distribution_has_the_published_counts(tmp_path):
     write_copy(tmp_path, labels, NAMES)
     loaded = wikipedia.load(tmp_path)
     assert [len(pairs) for _, pairs in loaded.splits] == [2173, 231, 462]
+    assert loaded.split_origin == "file wikipedia.csv, shipped with cmbench"
     counts = np.bincount([pair.label for pair in (*loaded.validation, *loaded.test)])
     assert counts.tolist() == [34, 88, 96, 85, 65, 58, 51, 41, 71, 104]
     (tmp_path / "texts" / "test7-1.2.xml").unlink()
@@ -158,6 +159,7 @@ def test_a_split_file_of_ones_own_may_name_ids_or_positions(copy):
     own = wikipedia.load(copy, copy / "own.csv")
     assert [len(pairs) for _, pairs in own.splits] == [4, 1, 2]
     assert own.card.sizes is None
+    assert own.split_origin == "file own.csv, given"
 
 
 def test_the_published_counts_are_verified_whatever_the_split(copy, monkeypatch):

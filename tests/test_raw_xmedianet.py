@@ -68,6 +68,10 @@ def test_a_split_file_goes_before_the_lists(copy, tmp_path):
     save_splits(tmp_path / "own.csv", own)
     again = xmedianet.load(copy, tmp_path / "own.csv")
     assert [pair.id for pair in again.validation] == [pair.id for pair in loaded.test]
+    assert [each.split_origin for each in (loaded, again)] == [
+        "lists of the collection",
+        "file own.csv, given",
+    ]
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from cmbench.datasets.raw.pictures import Picture
 from cmbench.errors import DatasetError
@@ -61,6 +62,7 @@ class RawDataset:
 
     No split is empty, ids are unique, no text is empty, labels lie within the classes, each class of
     validation and test is in training, and numbers are those of the card. Pictures are not opened here.
+    ``split_origin`` says in a few words where the split comes from, ``split_sha256`` which one it is.
     """
 
     name: str
@@ -69,6 +71,7 @@ class RawDataset:
     test: Sequence[RawPair]
     class_names: tuple[str, ...]
     card: RawCard = field(default_factory=RawCard)
+    split_origin: str = "unknown"
 
     def __post_init__(self) -> None:
         broken = [*self._broken_rules(), *self._broken_promises()]
@@ -79,6 +82,12 @@ class RawDataset:
     def splits(self) -> tuple[tuple[str, Sequence[RawPair]], ...]:
         """The splits with the names the file formats use: train, val, test."""
         return (("train", self.train), ("val", self.validation), ("test", self.test))
+
+    @property
+    def split_sha256(self) -> str:
+        """SHA-256, hexadecimal, of the lines ``<id>,<train, val or test>``, sorted, each with a line feed."""
+        lines = sorted(f"{pair.id},{split}\n" for split, pairs in self.splits for pair in pairs)
+        return sha256("".join(lines).encode()).hexdigest()
 
     def _broken_rules(self) -> list[str]:
         broken = []

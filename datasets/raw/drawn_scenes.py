@@ -36,9 +36,10 @@ def load(folder: Path | None = None, splits: Path | None = None) -> RawDataset:
         )
     ]
     if splits is not None:
-        return RawDataset(NAME, *divided(pairs, read_splits(splits)), drawn.class_names)
+        own = read_splits(splits)
+        return RawDataset(NAME, *divided(pairs, own), drawn.class_names, split_origin=own.origin)
     words = [SPLIT_NAMES[number] for number in drawn.splits.tolist()]
-    return RawDataset(NAME, *sorted_out(pairs, words), drawn.class_names, CARD)
+    return RawDataset(NAME, *sorted_out(pairs, words), drawn.class_names, CARD, "drawn with the pairs")
 
 
 def _sentences(caption: str) -> tuple[str, ...]:

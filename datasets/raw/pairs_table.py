@@ -73,17 +73,20 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     labels = {name: label for label, name in enumerate(class_names)}
     pairs = [RawPair(row.id, row.picture, row.segments, labels[row.category]) for row in rows]
     if splits is not None:
-        parts = divided(pairs, read_splits(splits))
+        own = read_splits(splits)
+        parts, origin = divided(pairs, own), own.origin
+    elif any(row.split for row in rows):
+        parts, origin = sorted_out(pairs, [str(row.split) for row in rows]), "column split of the table"
     else:
         drawn = drawn_splits([pair.label for pair in pairs], seed=SEED)
-        parts = sorted_out(pairs, [row.split or word for row, word in zip(rows, drawn, strict=True)])
+        parts, origin = sorted_out(pairs, drawn), f"drawn by cmbench with seed {SEED}, 80/10/10"
     for split, part in zip(SPLIT_NAMES, parts, strict=True):
         if not part:
             problems.add(
                 f"no pair is in {split}; a drawn split needs five pairs of some category, or give one"
             )
     problems.settle()
-    return RawDataset(_name(folder), *parts, class_names, CARD)
+    return RawDataset(_name(folder), *parts, class_names, CARD, origin)
 
 
 def _name(path: Path) -> str:

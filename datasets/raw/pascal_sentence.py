@@ -73,9 +73,9 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     published = [sum(sizes) for sizes in zip(*CARD.class_sizes.values(), strict=True)]
     check_counts(pairs, CATEGORIES, published, place=folder, problems=problems)
     problems.settle()
-    parts = divided(pairs, read_splits(splits or shipped_splits(NAME)))
+    cut = read_splits(splits or shipped_splits(NAME))
     card = CARD if splits is None else replace(CARD, sizes=None, class_sizes={})
-    return RawDataset(NAME, *parts, CATEGORIES, card)
+    return RawDataset(NAME, *divided(pairs, cut), CATEGORIES, card, cut.origin)
 
 
 def _folder_pairs(folder: Path, problems: Problems) -> Iterator[RawPair]:

@@ -45,6 +45,12 @@ class Splits:
     words: Mapping[str, str]
     places: Mapping[str, str]
 
+    @property
+    def origin(self) -> str:
+        """Whose file it is, in a few words."""
+        shipped = self.path == shipped_splits(self.path.stem)
+        return f"file {self.path.name}, " + ("shipped with cmbench" if shipped else "given")
+
 
 def shipped_splits(name: str) -> Path:
     """Return the path of the split file that comes with cmbench for the raw dataset ``name``."""

@@ -84,9 +84,10 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
         published = CARD.class_sizes[part]
         check_counts(pairs[part], class_names, published, place=folder / list_name, problems=problems)
     problems.settle()
-    parts = _divided(pairs["train"], pairs[TEST_LIST], read_splits(splits or shipped_splits(NAME)))
+    cut = read_splits(splits or shipped_splits(NAME))
+    parts = _divided(pairs["train"], pairs[TEST_LIST], cut)
     card = CARD if splits is None else replace(CARD, sizes=None, class_sizes={})
-    return RawDataset(NAME, *parts, class_names, card)
+    return RawDataset(NAME, *parts, class_names, card, cut.origin)
 
 
 def _listed_pairs(folder: Path, class_names: tuple[str, ...], problems: Problems) -> dict[str, list[RawPair]]:

@@ -69,12 +69,13 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
             with problems.noted():
                 parts[-1].append(_pair(line, folder, labels, taken))
     problems.settle()
-    dataset = RawDataset(NAME, parts[0], parts[1], parts[2], class_names, CARD)
+    dataset = RawDataset(NAME, parts[0], parts[1], parts[2], class_names, CARD, "lists of the collection")
     if splits is None:
         return dataset
     pairs = [pair for part in parts for pair in part]
-    own = divided(pairs, read_splits(splits))
-    return RawDataset(NAME, *own, class_names, replace(CARD, sizes=None))
+    own = read_splits(splits)
+    card = replace(CARD, sizes=None)
+    return RawDataset(NAME, *divided(pairs, own), class_names, card, own.origin)
 
 
 def _pair(line: Line, folder: Path, labels: Mapping[str, int], taken: dict[str, str]) -> RawPair:
