@@ -157,8 +157,8 @@ class CorrAE(DeepMethod):
       softmax: text features of today are real vectors. Their upper RBM learns at the rate of images.
     * RBMs run 50 epochs or 3,000 steps, not 20,000 steps, with the momentum's time constant scaled
       along; the released growth of the number of Gibbs steps begins after 50,000 steps.
-    * 60 epochs of stage 2, for three variants and nine trials are to fit into a quick look at ``scenes``; MAP on
-      its validation pairs still rises slowly there (.509 after 60, .531 after 100, ``full``). The release
+    * 60 epochs of stage 2, for three variants and nine trials are to fit into a quick look at ``scenes``; MAP
+      on its validation pairs still rises slowly there (.509 after 60, .531 after 100, ``full``). The release
       takes 10,000 to 20,000 steps; ``results/deep`` has 4,000.
     * Adam in stage 2: on synthetic data it reached the best score that SGD reached with the best alpha, with
       one rate for all variants. It keeps the sums over units, on which the balance with alpha depends.
