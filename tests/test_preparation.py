@@ -1,14 +1,18 @@
 """``cmbench datasets prepare`` and ``raw``: an archive as its source sent it, whole and broken."""
 
+import hashlib
 import io
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from cmbench.cli.main import cli
-from cmbench.datasets.raw.preparation import prepared
+from cmbench.datasets.raw.preparation import place_of, prepared
 from cmbench.errors import DatasetError
 
 CATEGORIES = ("apple", "pear")
@@ -44,12 +48,40 @@ def command(*arguments):
 
 @pytest.mark.parametrize("within", ["", "pairs/", "from/somewhere/"])
 def test_an_archive_is_unpacked_and_read(tmp_path, within):
-    dataset = prepared("pairs_table", archive(tmp_path / "fruit.zip", folder_of_pairs(), within))
+    place = place_of(str(archive(tmp_path / "fruit.zip", folder_of_pairs(), within)))
+    assert place == tmp_path / "fruit" / within
+    dataset = prepared("pairs_table", place)
     assert dataset.class_names == CATEGORIES
     assert sum(len(pairs) for _, pairs in dataset.splits) == 2 * EACH
     pair = dataset.train[0]
     assert pair.picture.read().shape == (6, 8, 3)
-    assert (tmp_path / "fruit" / within / f"{pair.id}.jpg").exists()
+    assert (place / f"{pair.id}.jpg").exists()
+
+
+def test_a_folder_and_a_table_are_their_own_place(tmp_path):
+    (tmp_path / "mine.csv").touch()
+    for path in (tmp_path, tmp_path / "mine.csv", tmp_path / "gone.zip"):
+        assert place_of(str(path)) == path
+
+
+def test_what_macos_adds_to_an_archive_is_left_alone(tmp_path):
+    path = archive(tmp_path / "fruit.zip", folder_of_pairs())
+    with zipfile.ZipFile(path, "a") as opened:
+        for name in (".DS_Store", "pairs/.DS_Store", "__MACOSX/._pairs", "__MACOSX/pairs/apple/._1.jpg"):
+            opened.writestr(name, b"x")
+    assert place_of(str(path)) == tmp_path / "fruit" / "pairs"
+    assert prepared("pairs_table", tmp_path / "fruit" / "pairs").class_names == CATEGORIES
+
+
+def test_an_archive_that_has_changed_is_not_mixed_with_what_it_was(tmp_path):
+    path = archive(tmp_path / "fruit.zip", folder_of_pairs())
+    assert command("prepare", "pairs_table", "--from", path).exit_code == 0
+    assert command("prepare", "pairs_table", "--from", path).exit_code == 0
+    files = folder_of_pairs()
+    files["apple/0.txt"] = files["apple/0.txt"].replace(b"green", b"white")
+    done = command("prepare", "pairs_table", "--from", archive(path, files))
+    assert isinstance(done.exception, DatasetError)
+    assert f"{tmp_path / 'fruit'} is there and does not come from {path}" in str(done.exception)
 
 
 def test_the_command_prints_the_card_and_the_categories(tmp_path):
@@ -60,6 +92,53 @@ def test_the_command_prints_the_card_and_the_categories(tmp_path):
     rows = [line.split() for line in done.output.splitlines()]
     assert ["apple", "8", "1", "1"] in rows
     assert ["pairs", "16", "train,", "2", "val,", "2", "test"] in rows
+    assert f"place{tmp_path}/there/pairs" in "".join(done.output.split())
+
+
+@pytest.fixture
+def address(tmp_path):
+    """The address of an archive of pairs, and its checksum."""
+    (tmp_path / "www").mkdir()
+    path = archive(tmp_path / "www" / "fruit.zip", folder_of_pairs())
+    handler = partial(Quiet, directory=tmp_path / "www")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/fruit.zip?raw=1"
+        yield url, hashlib.sha256(path.read_bytes()).hexdigest()
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+def test_an_address_is_fetched_unpacked_and_checked(tmp_path, monkeypatch, address):
+    monkeypatch.chdir(tmp_path)
+    url, sha256 = address
+    for to in ((), ("--to", tmp_path / "there" / "pairs")):
+        done = command("prepare", "pairs_table", "--from", url, "--sha256", sha256.upper(), *to)
+        assert done.exit_code == 0, done.output
+    for folder in (tmp_path / "fruit", tmp_path / "there" / "pairs"):
+        assert (folder / "pairs" / "pear" / "3.txt").exists()
+    assert (tmp_path / "fruit.zip").exists()
+    assert (tmp_path / "there" / "fruit.zip").exists()
+
+
+def test_nothing_is_fetched_without_its_checksum_or_of_another(tmp_path, monkeypatch, address):
+    monkeypatch.chdir(tmp_path)
+    url, sha256 = address
+    wrong = "0" * 64
+    for arguments, said in (
+        ((url,), "nothing is fetched without its SHA-256; give the one that its publisher names (--sha256)"),
+        ((url, "--sha256", wrong), f"the SHA-256 is {sha256} and should be {wrong}; nothing of it was kept"),
+        ((url.replace(".zip", ".html"), "--sha256", wrong), "is not the address of an archive (.zip, "),
+        (("www/fruit.zip", "--sha256", sha256), "www/fruit.zip is no address (https://...)"),
+    ):
+        done = command("prepare", "pairs_table", "--from", *arguments)
+        assert isinstance(done.exception, DatasetError)
+        assert said in str(done.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["www"]
 
 
 def test_a_split_of_ones_own_is_followed(tmp_path):
@@ -68,7 +147,7 @@ def test_a_split_of_ones_own_is_followed(tmp_path):
     lines = [f"{category}/{n},{words[n]}" for category in CATEGORIES for n in range(EACH)]
     splits = tmp_path / "splits.csv"
     splits.write_text("\n".join(["id,split", *lines]) + "\n")
-    dataset = prepared("pairs_table", path, splits)
+    dataset = prepared("pairs_table", place_of(str(path)), splits)
     assert [len(pairs) for _, pairs in dataset.splits] == [8, 6, 6]
 
 

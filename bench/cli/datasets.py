@@ -79,9 +79,9 @@ def check(context: click.Context, path: Path) -> None:
 @click.option(
     "--from",
     "place",
-    type=click.Path(path_type=Path),
     metavar="PLACE",
-    help="The folder of its files, or an archive of it (.zip, .tar, .tar.gz, ...). Not needed for scenes.",
+    help="The folder of its files, an archive of it (.zip, .tar, .tar.gz, ...), or the address of one "
+    "(https://...), which is fetched into the current folder, or beside FOLDER. Not needed for scenes.",
 )
 @click.option(
     "--splits",
@@ -93,20 +93,24 @@ def check(context: click.Context, path: Path) -> None:
     "--to",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where an archive is unpacked. [default: beside it, under its name]",
+    help="The new folder into which an archive is unpacked. [default: beside it, under its name]",
 )
-def prepare(name: str, place: Path | None, splits: Path | None, to: Path | None) -> None:
+@click.option("--sha256", metavar="HEX", help="The checksum of an archive that is fetched; needed for it.")
+def prepare(name: str, place: str | None, splits: Path | None, to: Path | None, sha256: str | None) -> None:
     """Check a collection of pictures and texts as its source sent it: NAME is one of 'datasets raw'.
 
     Every file is looked at and every picture opened; what is missing or damaged is named. With nothing
-    wrong, the card is printed.
+    wrong, the card is printed, and the place that 'features extract' takes.
     """
-    from cmbench.datasets.raw.preparation import prepared
+    from cmbench.datasets.raw.preparation import place_of, prepared
 
-    dataset = prepared(name, place, splits, to)
+    found = None if place is None else place_of(place, to, sha256)
+    dataset = prepared(name, found, splits)
     console = _console()
     sizes = "{} train, {} val, {} test".format(*(len(pairs) for _, pairs in dataset.splits))
-    _print_pairs(console, {"name": dataset.name, "pairs": sizes, **_raw_card_lines(dataset.card)})
+    lines = {"name": dataset.name, "place": "" if found is None else str(found), "pairs": sizes}
+    lines["split"] = f"{dataset.split_origin}, SHA-256 {dataset.split_sha256}"
+    _print_pairs(console, {**lines, **_raw_card_lines(dataset.card)})
     console.print()
     _print_classes(console, dataset.class_names, [_counts(dataset, pairs) for _, pairs in dataset.splits])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 import pooch
 import requests
@@ -20,14 +21,19 @@ class Download:
     Parameters
     ----------
     url : str
-    sha256 : str, hexadecimal, of its content
+    sha256 : str, hexadecimal in small letters, of its content
     """
 
     url: str
     sha256: str
 
+    @property
+    def name(self) -> str:
+        """The last part of the address, without what follows ``?``."""
+        return PurePosixPath(unquote(urlsplit(self.url).path)).name
+
     def into(self, folder: Path) -> Path:
-        """Return the file in ``folder``, under the last part of its address, after fetching what is missing.
+        """Return the file in ``folder``, under its name, after fetching what is missing.
 
         A file that is there and whole is not fetched again. A transfer that was cut off leaves ``NAME.part``,
         and goes on where it stopped, if the server can do that.
@@ -38,7 +44,7 @@ class Download:
             For an address that cannot be reached, and content of another checksum, which is not kept.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        target = folder / self.url.rstrip("/").rpartition("/")[2]
+        target = folder / self.name
         if target.exists():
             self._verify(target)
             return target

@@ -6,37 +6,66 @@ from pathlib import Path
 
 from cmbench.datasets.raw.archives import SUFFIXES, unpack
 from cmbench.datasets.raw.contract import RawDataset
+from cmbench.datasets.raw.downloads import Download
 from cmbench.datasets.raw.picture_check import checked_pictures
 from cmbench.datasets.raw.registry import load_raw
+from cmbench.errors import DatasetError
 
 
-def prepared(
-    name: str, place: Path | None = None, splits: Path | None = None, to: Path | None = None
-) -> RawDataset:
-    """Return a raw dataset after looking at everything that it consists of, every picture included.
+def place_of(source: str, to: Path | None = None, sha256: str | None = None) -> Path:
+    """Return the folder (or table) of the files that ``source`` is, or is an archive of.
 
     Parameters
     ----------
-    name : str
-        As ``load_raw`` takes it.
-    place : path, optional
-        The folder of its files, or an archive of that folder, which is unpacked first.
-    splits : path, optional
-        A split file of one's own.
+    source : str
+        A folder or a table, which is returned as it is, or an archive, which is unpacked, or the address
+        (http or https) of an archive, which is fetched first: beside ``to``, or into the current folder.
     to : path, optional
         The folder into which an archive is unpacked; by default its name without the ending, beside it.
+    sha256 : str, optional
+        The checksum of an archive that is fetched, hexadecimal; without one, nothing is.
 
     Raises
     ------
     DatasetError
-        For a damaged or hostile archive, files that break a rule, and pictures that cannot be read, all
-        of them in one message.
+        For an archive that cannot be fetched or is not the one of the checksum, a damaged or hostile one,
+        and a folder that is there already and holds something else.
     """
-    if place is not None and place.is_file() and place.name.lower().endswith(SUFFIXES):
-        folder = to or place.with_name(_stem(place.name))
-        unpack(place, folder)
-        place = _inner(folder)
+    if source.startswith(("http://", "https://")):
+        place = _fetched(source, sha256, to.expanduser().parent if to else Path())
+    elif sha256 is not None:
+        raise DatasetError(f"{source} is no address (https://...), and a SHA-256 is for one; leave it out")
+    else:
+        place = Path(source).expanduser()
+    if not (place.is_file() and place.name.lower().endswith(SUFFIXES)):
+        return place
+    folder = to.expanduser() if to else place.with_name(_stem(place.name))
+    unpack(place, folder)
+    return _inner(folder)
+
+
+def prepared(name: str, place: Path | None = None, splits: Path | None = None) -> RawDataset:
+    """Return a raw dataset after looking at everything that it consists of, every picture included.
+
+    The arguments are those of ``load_raw``. Raises ``DatasetError`` for files that break a rule, and for
+    pictures that cannot be read, all of them in one message.
+    """
     return checked_pictures(load_raw(name, place, splits))
+
+
+def _fetched(url: str, sha256: str | None, folder: Path) -> Path:
+    if sha256 is None:
+        raise DatasetError(
+            f"{url}: nothing is fetched without its SHA-256; give the one that its publisher names "
+            "(--sha256), or fetch it yourself and name the file"
+        )
+    download = Download(url, sha256.lower())
+    if not download.name.lower().endswith(SUFFIXES):
+        raise DatasetError(
+            f"{url} is not the address of an archive ({', '.join(SUFFIXES)}); fetch it yourself, and name "
+            "the file"
+        )
+    return download.into(folder)
 
 
 def _stem(name: str) -> str:
@@ -46,6 +75,8 @@ def _stem(name: str) -> str:
 
 def _inner(folder: Path) -> Path:
     """Return the folder, or the one that it consists of: archives often hold a folder of their own name."""
-    while len(inside := list(folder.iterdir())) == 1 and inside[0].is_dir():
+    while len(inside := [path for path in folder.iterdir() if not path.name.startswith(".")]) == 1:
+        if not inside[0].is_dir():
+            break
         folder = inside[0]
     return folder
