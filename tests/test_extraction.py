@@ -184,6 +184,23 @@ def test_a_backbone_that_learns_nothing_is_not_cross_fitted(raw, plain, tmp_path
     assert "cross-fitted" not in cross_fitted.card.image_feature
 
 
+def test_one_folder_for_two_collections_with_the_same_names_keeps_their_features_apart(raw, tmp_path):
+    other = replace(
+        raw,
+        train=[
+            replace(each, picture=PictureArray(each.picture.name, 255 - each.picture.pixels))
+            for each in raw.train
+        ],
+    )
+    work = tmp_path / "shared"
+    extract_features(raw, LEARNING, work)
+    with pytest.raises(DatasetError, match="another training: identity of training pictures is"):
+        extract_features(other, LEARNING, work)
+    extract_features(raw, PLAIN, work)
+    expected = extract_features(other, PLAIN, tmp_path / "own")
+    np.testing.assert_array_equal(extract_features(other, PLAIN, work).train.images, expected.train.images)
+
+
 def test_a_folder_with_features_of_another_recipe_is_refused(raw, tmp_path):
     extract_features(raw, PLAIN, tmp_path)
     with pytest.raises(DatasetError, match="delete this one to start anew"):

@@ -9,12 +9,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cmbench.datasets.features.backbones import Backbone, load_backbone
 from cmbench.datasets.features.image_feature_rows import ARRAY, STATE, FeatureRows
 from cmbench.datasets.features.image_features import extract_image_features
 from cmbench.datasets.features.picture_batches import Preprocessing
-from cmbench.datasets.raw.pictures import PictureArray
+from cmbench.datasets.raw.pictures import PictureArray, PictureFile
 from cmbench.errors import DatasetError
 
 KILLED = """
@@ -46,8 +47,8 @@ def noise(number):
 class Unreadable:
     """A picture that must not be read."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, picture):
+        self.name, self.identity = picture.name, picture.identity
 
     def read(self):
         raise AssertionError(f"{self.name} was read")
@@ -100,16 +101,27 @@ def test_progress_is_told_after_each_batch(tmp_path, pictures, backbone):
 
 def test_a_second_call_reads_no_picture(tmp_path, pictures, backbone, expected):
     extract_image_features(pictures, backbone, tmp_path)
-    again = extract_image_features([Unreadable(each.name) for each in pictures], backbone, tmp_path)
+    again = extract_image_features([Unreadable(each) for each in pictures], backbone, tmp_path)
     np.testing.assert_allclose(again, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_an_interrupted_extraction_reads_only_what_is_missing(tmp_path, pictures, backbone, expected):
     with pytest.raises(Stopped):
         extract_image_features(pictures, backbone, tmp_path, batch_size=5, progress=stop_after(10))
-    rest = [*(Unreadable(each.name) for each in pictures[:10]), *pictures[10:]]
+    rest = [*(Unreadable(each) for each in pictures[:10]), *pictures[10:]]
     features = extract_image_features(rest, backbone, tmp_path, batch_size=3)
     np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_picture_that_was_replaced_after_an_interruption_is_noticed(tmp_path, backbone):
+    files = [PictureFile(tmp_path / f"{number}.png") for number in range(4)]
+    for number, each in enumerate(files):
+        Image.fromarray(noise(number).pixels).save(each.path)
+    with pytest.raises(Stopped):
+        extract_image_features(files, backbone, tmp_path / "w", batch_size=2, progress=stop_after(2))
+    Image.fromarray(noise(9).pixels).save(files[0].path)
+    with pytest.raises(DatasetError, match=r"identity of pictures is .* delete this one to start anew"):
+        extract_image_features(files, backbone, tmp_path / "w", batch_size=2)
 
 
 def test_after_a_kill_it_goes_on_and_ends_with_the_same_array(tmp_path, pictures, backbone):
@@ -156,7 +168,7 @@ def test_a_folder_of_another_origin_is_refused_and_unchanged(tmp_path, pictures,
         extract_image_features(pictures, other, tmp_path)
     with pytest.raises(DatasetError, match=r"preprocessing is .*; give another folder"):
         extract_image_features(pictures, resized, tmp_path)
-    with pytest.raises(DatasetError, match="names of pictures"):
+    with pytest.raises(DatasetError, match="identity of pictures"):
         extract_image_features(pictures[::-1], backbone, tmp_path)
     with pytest.raises(DatasetError, match="number of pictures is 26 there and 25 here"):
         extract_image_features(pictures[:25], backbone, tmp_path)

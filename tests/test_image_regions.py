@@ -20,7 +20,8 @@ class Counted:
     """A picture that counts how often it is decoded."""
 
     def __init__(self, name, height=6, width=4, *, seconds=0.0):
-        self.name, self.decoded, self._seconds = name, 0, seconds
+        self.name = self.identity = name
+        self.decoded, self._seconds = 0, seconds
         random = np.random.default_rng(len(name))
         self.pixels = random.integers(256, size=(height, width, 3), dtype=np.uint8)
 

@@ -43,8 +43,8 @@ class Stopped(Exception):
 class Unreadable:
     """A picture that must not be read."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, picture):
+        self.name, self.identity = picture.name, picture.identity
 
     def read(self):
         raise AssertionError(f"{self.name} was read")
@@ -59,7 +59,7 @@ def data():
 
 
 def unreadable(labelled):
-    return LabelledPictures([Unreadable(each.name) for each in labelled.pictures], labelled.labels)
+    return LabelledPictures([Unreadable(each) for each in labelled.pictures], labelled.labels)
 
 
 def stop_after(epochs):
@@ -135,7 +135,7 @@ def test_after_a_kill_it_goes_on_and_ends_with_the_same_weights(tmp_path, undist
 def test_an_epoch_that_was_not_finished_is_trained_again(tmp_path, undisturbed):
     train, validation = data()
     path = interrupted(tmp_path / "c.pt", 2)
-    half = [*train.pictures[:32], *(Unreadable(each.name) for each in train.pictures[32:])]
+    half = [*train.pictures[:32], *(Unreadable(each) for each in train.pictures[32:])]
     with pytest.raises(AssertionError, match="was read"):
         fine_tune(start(), LabelledPictures(half, train.labels), validation, SETTINGS, checkpoint=path)
     assert_same(fine_tune(start(), train, validation, SETTINGS, checkpoint=path), undisturbed)
@@ -184,7 +184,7 @@ OTHERS = {
     "weights is .* there": {"begin": start(seed=3)},
     r"preprocessing is \{'resize': 18, ": {"begin": replace(start(), preprocessing=Preprocessing(20, 16))},
     "training labels is .* there": {"change": other_labels},
-    "names of validation pictures is .* there": {"change": other_pictures},
+    "identity of validation pictures is .* there": {"change": other_pictures},
 }
 
 

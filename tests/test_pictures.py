@@ -4,6 +4,7 @@ import io
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,3 +192,33 @@ def test_an_array_is_given_as_it_is():
     picture = PictureArray("drawn", RGB)
     assert picture.read() is RGB
     assert picture.name == "drawn"
+
+
+def test_a_picture_file_that_changes_or_lies_elsewhere_has_another_identity(tmp_path, monkeypatch):
+    identities = set()
+    for folder, colour in (("one", "red"), ("two", "red"), ("two", "blue")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / folder)
+        Image.new("RGB", (4, 4), colour).save("a.png")
+        identities.add(PictureFile(Path("a.png")).identity)
+        assert PictureFile(tmp_path / folder / "a.png").identity in identities
+    assert len(identities) == 3
+    with pytest.raises(DatasetError, match=r"gone\.png: no picture can be read \(No such file"):
+        _ = PictureFile(Path("gone.png")).identity
+
+
+def test_an_archived_picture_has_the_identity_of_its_archive_and_its_entry(archive):
+    first, second = (ArchivedPicture(archive, f"cat/{name}.png") for name in "ab")
+    before = first.identity
+    assert before == ArchivedPicture(archive, "cat/a.png").identity != second.identity
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr("cat/c.png", b"")
+    assert first.identity != before
+    with pytest.raises(DatasetError, match=r"all\.zip:dog/a\.png: no picture can be read"):
+        _ = ArchivedPicture(archive, "dog/a.png").identity
+
+
+def test_an_array_has_the_identity_of_its_pixels():
+    assert PictureArray("a", RGB).identity == PictureArray("b", RGB.copy()).identity
+    assert PictureArray("a", RGB).identity != PictureArray("a", RGB[::-1]).identity
+    assert PictureArray("a", RGB).identity != PictureArray("a", RGB.reshape(3, 2, 3)).identity

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.features.backbones import Backbone
 from cmbench.datasets.features.image_feature_rows import FeatureRows
-from cmbench.datasets.features.image_origin import hash_of_names, origin_of_backbone
+from cmbench.datasets.features.image_origin import hash_of_pictures, origin_of_backbone
 from cmbench.datasets.features.picture_batches import in_order, picture_batches
 from cmbench.datasets.raw.pictures import Picture
 from cmbench.errors import DatasetError
@@ -36,7 +36,8 @@ def extract_image_features(
 
     They are written to ``folder`` batch by batch and returned memory-mapped, read-only. A second call
     goes on where the first was interrupted, by whatever. Neither pictures nor features are held in
-    memory, whatever their number; pictures are told apart by their names.
+    memory, whatever their number. Pictures are told apart by their identities: a file that has changed is
+    another picture.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def extract_image_features(
     origin = {
         **origin_of_backbone(backbone, mixed=mixed),
         "number of pictures": len(pictures),
-        "names of pictures": hash_of_names(pictures),
+        "identity of pictures": hash_of_pictures(pictures),
     }
     with FeatureRows(Path(folder), rows=len(pictures), width=backbone.width, origin=origin) as rows:
         views = in_order(pictures, backbone.preprocessing, batch_size, start=rows.done)

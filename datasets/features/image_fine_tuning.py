@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cmbench.datasets.features.backbones import Backbone
 from cmbench.datasets.features.image_features import Progress, is_mixed
-from cmbench.datasets.features.image_origin import hash_of_names, key_of, origin_of_backbone
+from cmbench.datasets.features.image_origin import hash_of_pictures, key_of, origin_of_backbone
 from cmbench.datasets.features.image_training import FineTuningRecord, LabelledPictures, Training
 from cmbench.datasets.features.image_training_checkpoint import TrainingCheckpoint
 from cmbench.datasets.features.image_training_settings import FROM_IMAGENET, FROM_SCRATCH, FineTuning
@@ -79,7 +79,7 @@ def fine_tune(
     checkpoint : a file for the state of the training after each epoch, up to three times the size of the
         weights. A killed training goes on from it, and on a CPU ends as it would have undisturbed. It
         stays there complete, and another call returns its result at once: delete it when the weights are
-        elsewhere. A file of another network, device, other settings, labels or names of pictures is refused
+        elsewhere. A file of another network, device, other settings, labels or pictures is refused
     progress : told after each epoch, once its checkpoint is on the disk; training may end before the last
 
     Raises ``DatasetError`` where the network cannot learn, labels or the checkpoint do not fit, or training
@@ -115,7 +115,7 @@ def _origin(
     origin = {**asdict(settings), **origin_of_backbone(start, mixed=mixed), "device": start.device.type}
     for name, each in (("training", train), ("validation", validation)):
         origin[f"number of {name} pictures"] = len(each.pictures)
-        origin[f"names of {name} pictures"] = hash_of_names(each.pictures)
+        origin[f"identity of {name} pictures"] = hash_of_pictures(each.pictures)
         origin[f"{name} labels"] = key_of(each.labels.tolist())
     return origin
 

@@ -28,12 +28,12 @@ def origin_of_backbone(backbone: Backbone, *, mixed: bool) -> dict[str, Any]:
     }
 
 
-def hash_of_names(pictures: Sequence[Picture]) -> str:
-    """Return the SHA-256 (hexadecimal) over the names of pictures in their order."""
-    names = sha256()
-    for picture in pictures:
-        names.update(f"{len(picture.name)}:{picture.name}".encode("utf-8", "surrogatepass"))
-    return names.hexdigest()
+def hash_of_pictures(pictures: Sequence[Picture]) -> str:
+    """Return the SHA-256 (hexadecimal) over the identities of pictures in their order."""
+    identities = sha256()
+    for identity in (picture.identity for picture in pictures):
+        identities.update(f"{len(identity)}:{identity}".encode("utf-8", "surrogatepass"))
+    return identities.hexdigest()
 
 
 def key_of(value: Any) -> str:

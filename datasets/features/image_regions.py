@@ -42,6 +42,11 @@ class Region:
         """The name of the whole, and which region of it this is."""
         return f"{self.picture.name}#region {self.number} of {len(PLACES)}"
 
+    @property
+    def identity(self) -> str:
+        """The identity of the whole, and which region of it this is."""
+        return f"{self.picture.identity}#region {self.number} of {len(PLACES)}"
+
     def read(self) -> Pixels:
         """Return uint8 (ceil(height / 2), ceil(width / 2), 3).
 

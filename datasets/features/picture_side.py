@@ -15,7 +15,7 @@ from cmbench.datasets.features.backbones import Backbone, load_backbone
 from cmbench.datasets.features.cross_fitting import Network
 from cmbench.datasets.features.image_features import Progress, extract_image_features
 from cmbench.datasets.features.image_fine_tuning import FineTuned, LabelledPictures, fine_tune
-from cmbench.datasets.features.image_origin import hash_of_names
+from cmbench.datasets.features.image_origin import hash_of_pictures
 from cmbench.datasets.features.image_regions import regions_of
 from cmbench.datasets.features.recipe import ImageRecipe, Recipe
 from cmbench.datasets.features.sides import (
@@ -89,7 +89,7 @@ class _Extraction:
         return extract_image_features(
             pictures,
             self.backbone,
-            self.work / hash_of_names(pictures)[:DIGITS_OF_HASH],
+            self.work / hash_of_pictures(pictures)[:DIGITS_OF_HASH],
             batch_size=self.recipe.batch_size,
             precision=self.recipe.precision,
             progress=partial(self.report, self.what),

@@ -6,6 +6,7 @@ import io
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +29,14 @@ class Picture(Protocol):
         """What to call it in errors: its file, say."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """What tells it apart from every other picture, and from itself before a change; nothing is decoded.
+
+        It may differ from machine to machine. Raises ``DatasetError`` where there is no picture.
+        """
+        ...
+
     def read(self) -> Pixels:
         """Return uint8 (height, width, 3), red, green and blue.
 
@@ -46,6 +55,11 @@ class PictureFile:
     def name(self) -> str:
         """The path."""
         return str(self.path)
+
+    @property
+    def identity(self) -> str:
+        """The path from the root, the size and the time of the last change."""
+        return _identity(self.path, self.name)
 
     def read(self) -> Pixels:
         """Return uint8 (height, width, 3)."""
@@ -67,6 +81,15 @@ class ArchivedPicture:
         """The path of the archive and the name of the entry."""
         return f"{self.archive}:{self.entry}"
 
+    @property
+    def identity(self) -> str:
+        """The identity of the archive as of a file, and of the entry the name, the size and the checksum."""
+        try:
+            found = _opened(self.archive, self.archive.stat().st_mtime_ns).getinfo(self.entry)
+        except DAMAGE as error:
+            raise DatasetError(_unread(self.name, str(error))) from error
+        return f"{_identity(self.archive, self.name)}:{self.entry}:{found.file_size}:{found.CRC}"
+
     def read(self) -> Pixels:
         """Return uint8 (height, width, 3)."""
         try:
@@ -82,6 +105,11 @@ class PictureArray:
 
     name: str
     pixels: Pixels
+
+    @property
+    def identity(self) -> str:
+        """The shape, and the SHA-256 of the pixels."""
+        return f"{self.pixels.shape}:{sha256(self.pixels.tobytes()).hexdigest()}"
 
     def read(self) -> Pixels:
         """Return the array."""
@@ -120,6 +148,14 @@ def _in_eight_bits(image: Image.Image) -> Image.Image:
 def _opened(archive: Path, changed: int) -> zipfile.ZipFile:
     """Return the archive as it was ``changed``; reading the list of its entries takes longest."""
     return zipfile.ZipFile(archive)
+
+
+def _identity(path: Path, name: str) -> str:
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise DatasetError(_unread(name, error.strerror or str(error))) from error
+    return f"{path.resolve()}:{state.st_size}:{state.st_mtime_ns}"
 
 
 def _unread(name: str, reason: str) -> str:

@@ -87,7 +87,8 @@ class GeneratedPicture:
     """Noise that its number decides."""
 
     def __init__(self, row: int, size: int) -> None:
-        self.name, self._row, self._size = f"picture {row}", row, size
+        self.name = self.identity = f"picture {row}"
+        self._row, self._size = row, size
 
     def read(self):
         import numpy as np
