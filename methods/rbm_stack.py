@@ -43,7 +43,7 @@ class Pretraining:
 
     pretrain: Literal["rbm", "dae"] = "rbm"
     code: int = 1024
-    gaussian_rate: float = 1e-3
+    gaussian_rate: float = 1e-2
     binary_rate: float = 0.05
     rbm_l2: float = 1e-3
     rbm_epochs: int = 40

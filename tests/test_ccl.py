@@ -182,7 +182,7 @@ CHOICES = {
     "rate": {"learning_rate": 0.01},
     "decay": {"weight_decay": 0.5},
     "batch": {"batch_size": 20},
-    "scaling": {"preprocessing": "rownorm", "gaussian_rate": 0.01},
+    "scaling": {"preprocessing": "rownorm", "gaussian_rate": 0.001},
     "post": {"post": "none"},
 }
 
@@ -270,7 +270,7 @@ def test_curves_follow_all_stages_on_one_count(toy):
 
 
 def test_the_state_that_is_kept_is_the_best_on_validation(toy):
-    method = fitted(toy, epochs=12, learning_rate=0.05)
+    method = fitted(toy, epochs=12, learning_rate=0.05, gaussian_rate=0.001)
     curve = method.curves_["validation_map"]
     assert np.nanargmax(curve) < len(curve) - 1, "choose a setting whose best state is not the last"
     assert method.best_iteration_ == method.curves_["iteration"][np.nanargmax(curve)]

@@ -82,7 +82,7 @@ CHOICES = {
     "fusion": {"fusion": 9},
     "width": {"width": 9},
     "dae": {"pretrain": "dae", "rbm_epochs": 40, "dae_rate": 0.02},
-    "gaussian rate": {"gaussian_rate": 0.01},
+    "gaussian rate": {"gaussian_rate": 0.001},
     "binary rate": {"binary_rate": 0.5},
     "rbm l2": {"rbm_l2": 0.1},
     "rbm epochs": {"rbm_epochs": 9},
@@ -97,7 +97,7 @@ CHOICES = {
     "rate": {"learning_rate": 0.01},
     "decay": {"weight_decay": 1.0},
     "batch": {"batch_size": 60},
-    "scaling": {"preprocessing": "rownorm", "gaussian_rate": 0.01},
+    "scaling": {"preprocessing": "rownorm", "gaussian_rate": 0.001},
     "post": {"post": "none"},
 }
 

@@ -172,7 +172,7 @@ CHOICES = {
     "hidden": {"hidden": 11},
     "code": {"code": 9},
     "dae": {"pretrain": "dae", "rbm_epochs": 40, "dae_rate": 0.02},
-    "gaussian rate": {"gaussian_rate": 0.01},
+    "gaussian rate": {"gaussian_rate": 0.001},
     "binary rate": {"binary_rate": 0.5},
     "rbm l2": {"rbm_l2": 0.1},
     "rbm epochs": {"rbm_epochs": 5},
@@ -183,7 +183,7 @@ CHOICES = {
     "rate": {"learning_rate": 0.01},
     "decay": {"weight_decay": 1.0},
     "batch": {"batch_size": 20},
-    "scaling": {"preprocessing": "rownorm", "gaussian_rate": 0.01},
+    "scaling": {"preprocessing": "rownorm", "gaussian_rate": 0.001},
     "post": {"post": "none"},
 }
 
@@ -323,7 +323,7 @@ def test_collapsed_codes_are_warned_of(toy):
 def test_features_that_no_rbm_can_learn_are_an_error(toy):
     huge = changed(toy.train, images=1e4 * toy.train.images)
     with pytest.raises((MethodError, DivergenceError), match=r"rbm1_image.*standardise"):
-        CorrAEFull(**BRIEF, preprocessing="none").fit(huge, toy.validation)
+        CorrAEFull(**BRIEF, preprocessing="none", gaussian_rate=0.001).fit(huge, toy.validation)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_codes_and_another_seed_others(pretraining)
 
 
 @pytest.mark.parametrize(
-    "change", [{"gaussian_rate": 0.01}, {"binary_rate": 0.5}, {"rbm_l2": 0.1}, {"cd_steps": 2}]
+    "change", [{"gaussian_rate": 0.001}, {"binary_rate": 0.5}, {"rbm_l2": 0.1}, {"cd_steps": 2}]
 )
 def test_every_setting_of_the_rbms_has_an_effect(change):
     other = Pretraining(code=5, rbm_epochs=6, rbm_batch_size=16, **change)
