@@ -5,10 +5,10 @@ of them in this order by default, on all four datasets. ``choose`` takes one par
 those in ``SEARCHED``, and the values in the method's tuning space, with one seed: the value with the highest
 MAP on the validation pairs stays while the next parameter is tried. The fashion products, where a fit takes
 longest, take what was chosen on Pascal Sentence, which has the same kind of features. What was chosen
-stands in ``chosen-DATASET.json``; the trials are kept apart, and nothing looks at their test numbers.
-``final`` fits each method in its setting with several seeds, and ``variants`` the three variants of Corr-AE
-in that of Corr-AE. Whatever is in the stores already is not run again, and the winning trial is the fit with
-seed 0.
+stands in ``chosen-DATASET.json``, and is not chosen again while that is there; the trials are kept apart, and
+nothing looks at their test numbers. ``final`` fits each method in its setting with several seeds, and
+``variants`` the three variants of Corr-AE in that of Corr-AE. Whatever is in the store already is not run
+again.
 """
 
 import json
@@ -40,7 +40,7 @@ SEARCHED = {
     "cmdn": ("pretrain",),
     "corr-ae": (),  # every fit chooses the variant and the weight of the correlation
 }
-CORRESPONDENCE = {"steps": 4000, "batch": 100}  # about so many, since few pairs need many epochs
+CORRESPONDENCE = {"steps": 2000, "batch": 100}  # about so many, since few pairs need many epochs
 VARIANTS = ("corr-ae-corr", "corr-ae-cross", "corr-ae-full")
 CELLS: dict[str, Any] = {"threads": 1, "deadline": "none"}
 
@@ -49,7 +49,7 @@ Setting = dict[str, Any]
 
 def main(features: Path, parts: Iterable[str], names: Iterable[str]) -> None:
     for name in names:
-        if "choose" in parts and name not in LIKE:
+        if "choose" in parts and not chosen_path(name).exists():
             choose(cmbench.load_dataset(features / f"{name}.npz"))
         if "final" in parts:
             finish(cmbench.load_dataset(features / f"{name}.npz"), SEARCHED)
@@ -68,19 +68,9 @@ def finish(dataset: Dataset, methods: Iterable[str]) -> None:
     chosen = json.loads(chosen_path(dataset.name).read_text(encoding="utf-8"))
     for method in methods:
         setting = chosen["corr-ae" if method in VARIANTS else method]
-        if method in SEARCHED and dataset.name not in LIKE and Path(TRIALS).exists():
-            keep(dataset, method, setting)
         cmbench.run(
             dataset, [method], parameters={method: setting}, seeds=SEEDS[dataset.name], store=HERE, **CELLS
         )
-
-
-def keep(dataset: Dataset, method: str, setting: Setting) -> None:
-    """Take the winning trial among the final fits, of which it is one."""
-    trials = Store(TRIALS)
-    record = trials.find(trial(dataset, method, setting)["key"])
-    if record is not None and Store(HERE).find(record["key"]) is None:
-        Store(HERE).put(record, trials.arrays(record))
 
 
 def chosen_path(name: str) -> Path:
