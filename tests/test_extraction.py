@@ -33,11 +33,12 @@ LEARNING = replace(PLAIN, image=replace(IMAGE, training=replace(FROM_SCRATCH, ep
 
 
 def pair(number, split, changed=""):
-    """A noisy picture of a colour, and two sentences of which one may name it."""
+    """A noisy picture of a colour, and two sentences of which one names it; changed, a negative and more."""
     random = np.random.default_rng([number, len(split)])
     label = number % len(COLOURS)
     name, colour = list(COLOURS.items())[label]
     pixels = np.clip(random.normal(colour, 60, (20, 30, 3)), 0, 255).astype(np.uint8)
+    pixels = 255 - pixels if changed else pixels
     words = (f"A {name} thing.", f"It has corner {number % 4}{changed}.")
     return RawPair(f"{split}-{number}", PictureArray(f"{split}-{number}", pixels), words, label)
 
@@ -89,11 +90,23 @@ def test_the_same_recipe_gives_the_same_fingerprint_and_another_seed_another(raw
     assert extract_features(raw, other, tmp_path / "other").fingerprint != plain.fingerprint
 
 
+@pytest.fixture
+def vectors(tmp_path):
+    """A file of vectors of words that all splits hold, and of some that only changed test texts do."""
+    words = np.array(["a", "red", "thing", "it", "has", "and", "more", "words"])
+    values = np.random.default_rng(0).normal(size=(len(words), 6)) * np.repeat([1, 50], [5, 3])[:, None]
+    np.savez(tmp_path / "vectors.npz", words=words, vectors=values.astype(np.float32))
+    return tmp_path / "vectors.npz"
+
+
+@pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("folds", [None, 3])
-def test_test_pairs_have_no_part_in_what_is_learnt(raw, tmp_path, folds):
-    recipe = replace(LEARNING, folds=folds)
+def test_test_pairs_have_no_part_in_what_is_learnt(raw, tmp_path, folds, given, vectors):
+    text = replace(TEXT, vectors=vectors if given else None)
+    recipe = replace(LEARNING, text=text, folds=folds)
     one = extract_features(raw, recipe, tmp_path / "one")
     other = extract_features(raw_pairs(changed=" and more words"), recipe, tmp_path / "other")
+    assert not np.array_equal(one.test.images, other.test.images)
     assert not np.array_equal(one.test.texts, other.test.texts)
     for split in ("train", "validation"):
         for side in ("images", "texts"):

@@ -76,13 +76,23 @@ def test_unknown_words_seen_twice_have_vectors_of_their_own_and_others_share_one
 
 
 def test_drawn_vectors_have_the_variance_of_the_known_in_each_dimension():
-    text = " ".join(f"word{number}" for number in range(4000))
+    text = "Boat US us " + " ".join(f"word{number}" for number in range(4000))
     table = Vocabulary.of([text, text], VECTORS, seed=0).table
     drawn = table[2 + len(VECTORS) :].astype(np.float64)
     assert len(drawn) == 4000
     expected = np.array([np.std([1, 2, 3]), np.std([10, 20, 60])])
     np.testing.assert_allclose(drawn.std(axis=0), expected, rtol=0.05)
     np.testing.assert_allclose(drawn.mean(axis=0) / expected, 0, atol=0.06)
+
+
+def test_what_is_drawn_depends_on_the_vectors_of_words_in_training_texts_alone():
+    more = WordVectors(
+        ("ketch", *VECTORS.words, "yawl"), np.r_[[[9, 9]], VECTORS.values, [[-1e6, 1e6]]].astype("f4")
+    )
+    for texts in (["a boat of us", "a sloop"], ["boat boat"], ["a sloop", "a"]):
+        few, many = (Vocabulary.of(texts, vectors, seed=0) for vectors in (VECTORS, more))
+        for word in ("a", "sloop", "of"):
+            np.testing.assert_array_equal(few.table[few.row(word)], many.table[many.row(word)])
 
 
 def test_without_given_vectors_all_are_drawn_with_the_deviation_of_uniform_within_a_quarter():

@@ -79,18 +79,22 @@ class Vocabulary:
         """Return all words that have vectors, and the unknown ones that training texts hold at least twice.
 
         Capitals of unknown words count as small letters. The vectors of these words, and the one that all
-        others share, are drawn from N(0, variance of the known vectors in that dimension), following
-        Kim (2014), Section 4.3, who draws from a uniform distribution of this variance. Where no vectors
-        are given (``WordVectors.none``), they are drawn with the variance of the uniform distribution
-        within ±0.25, that of Kim's own program.
+        others share, are drawn from N(0, variance in that dimension of the vectors of words in training
+        texts), following Kim (2014), Section 4.3, who draws from a uniform distribution of this variance.
+        Where fewer than two such vectors are given (``WordVectors.none``, say), they are drawn with the
+        variance of the uniform distribution within ±0.25, that of Kim's own program.
         """
         counts = Counter(token for text in train_texts for token in tokens_of(text))
+        known: set[int] = set()
         unknown: Counter[str] = Counter()
         for token, count in counts.items():
-            if vectors.row(token) is None:
+            row = vectors.row(token)
+            if row is None:
                 unknown[token.lower()] += count
+            else:
+                known.add(row)
         frequent = sorted(word for word, count in unknown.items() if count >= OFTEN)
-        deviation = _deviation(vectors)
+        deviation = _deviation(vectors.values[sorted(known)])
         drawn = np.random.default_rng(seed).standard_normal((1 + len(frequent), len(deviation))) * deviation
         first = UNKNOWN + 1
         rows = {word: first + row for word, row in vectors.rows.items()}
@@ -120,10 +124,10 @@ class Vocabulary:
         return [rows[:longest] for rows in encoded]
 
 
-def _deviation(vectors: WordVectors) -> NDArray[np.float64]:
-    if not len(vectors):
-        return np.full(vectors.values.shape[1], RANDOM_DEVIATION)
-    deviation: NDArray[np.float64] = vectors.values.std(axis=0, dtype=np.float64)
+def _deviation(vectors: FloatMatrix) -> NDArray[np.float64]:
+    if len(vectors) < 2:
+        return np.full(vectors.shape[1], RANDOM_DEVIATION)
+    deviation: NDArray[np.float64] = vectors.std(axis=0, dtype=np.float64)
     return deviation
 
 
