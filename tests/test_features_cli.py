@@ -10,10 +10,12 @@ import time
 
 import numpy as np
 import pytest
+from click import UsageError
 from click.testing import CliRunner
 from PIL import Image
 
 from cmbench.cli.main import cli
+from cmbench.cli.set_option import like_default
 from cmbench.datasets.registry import load_dataset
 from cmbench.errors import DatasetError
 
@@ -140,6 +142,41 @@ def test_a_setting_that_there_is_not_is_refused_with_those_there_are(pairs, tmp_
     result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "out.npz", *QUICK, "--set", given)
     assert result.exit_code == 2
     assert message in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("image.augmented=no", "--set image.augmented=no: it must be true or false, such as true"),
+        ("image.augmented=1", "--set image.augmented=1: it must be true or false, such as true"),
+        ("image.epochs=2.5", "--set image.epochs=2.5: it must be a whole number, such as 20"),
+        ("image.epochs=true", "--set image.epochs=true: it must be a whole number, such as 20"),
+        ("image.momentum=NaN", "--set image.momentum=NaN: it must be a number, such as 0.9"),
+        ("image.momentum=[1]", "--set image.momentum=[1]: it must be a number, such as 0.9"),
+        ("image.precision=16", "--set image.precision=16: it must be a word, such as auto"),
+        ("text.epochs=abc", "--set text.epochs=abc: it must be a whole number, such as 30"),
+        ("text.epochs=null", "--set text.epochs=null: it must be a whole number, such as 30"),
+        ("text.widths=3", "--set text.widths=3: it must be a list of whole numbers, such as [3, 4, 5]"),
+        ("text.widths=[3,true]", "--set text.widths=[3, true]: it must be a list of whole numbers"),
+        ("text.tuned=tuned", "--set text.tuned=tuned: it must be true or false, such as true"),
+    ],
+)
+def test_a_value_of_another_type_than_its_setting_is_refused_with_the_form(pairs, tmp_path, given, message):
+    training = ["--training", "scratch", "--set", given]
+    result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "out.npz", *QUICK, *training)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", " ").split())
+
+
+def test_values_of_settings_have_the_type_of_the_default():
+    assert like_default("a", "FALSE", True) is False
+    assert like_default("a", True, False) is True
+    assert like_default("a", 2, 0) == 2
+    assert type(like_default("a", 2, 0.5)) is float
+    assert like_default("a", [1, 2], (3,)) == (1, 2)
+    assert like_default("a", "adadelta", "adam") == "adadelta"
+    with pytest.raises(UsageError, match=r"it must be a number, such as 0\.5"):
+        like_default("a", 10**400, 0.5)
 
 
 def test_word_vectors_must_be_named_or_declined(pairs, tmp_path):

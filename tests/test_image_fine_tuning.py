@@ -175,7 +175,20 @@ def test_a_network_that_cannot_learn_is_refused(train, validation):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"epochs": 0}, {"patience": 0}, {"batch_size": 0}, {"learning_rate": 0.0}]
+    "settings",
+    [
+        {"epochs": 0},
+        {"patience": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"new_layer_factor": float("inf")},
+        {"momentum": 1.0},
+        {"momentum": -0.1},
+        {"momentum": float("nan")},
+        {"weight_decay": -1e-4},
+        {"weight_decay": float("inf")},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(DatasetError, match=next(iter(settings))):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cmbench.cli.extraction_progress import extraction_progress
-from cmbench.cli.set_option import settings_of
+from cmbench.cli.set_option import like_default, settings_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -111,7 +111,13 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     metavar="image|text.SETTING=VALUE",
     help="A setting of a training, such as image.epochs=10 or text.learning_rate=0.001. Repeatable.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of all that chance decides.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Of all that chance decides.",
+)
 @click.option(
     "--batch-size", default=32, show_default=True, type=click.IntRange(1), help="Pictures at a time."
 )
@@ -235,9 +241,10 @@ def _word_cnn(settings: dict[str, Any], seed: int, device: str) -> WordCNNSettin
     from cmbench.datasets.features.word_cnn_training import WordCNNSettings
 
     names = _names(WordCNNShape())
-    shape = {name: _immutable(value) for name, value in settings.items() if name in names}
+    shape = {name: value for name, value in settings.items() if name in names}
     others = {name: value for name, value in settings.items() if name not in names}
-    return _with(WordCNNSettings(WordCNNShape(**shape), seed=seed, device=device), others, "text", names)
+    start = WordCNNSettings(_with(WordCNNShape(), shape, "text"), seed=seed, device=device)
+    return _with(start, others, "text", names)
 
 
 def _with(start: Settings, given: dict[str, Any], side: str, more: Sequence[str] = ()) -> Settings:
@@ -246,12 +253,13 @@ def _with(start: Settings, given: dict[str, Any], side: str, more: Sequence[str]
     for name in given:
         if name not in known:
             raise click.UsageError(f"--set {side}.{name}: there is no such setting; {', '.join(known)} are")
-    return replace(start, **given)
+    return replace(
+        start,
+        **{
+            name: like_default(f"{side}.{name}", value, getattr(start, name)) for name, value in given.items()
+        },
+    )
 
 
 def _names(settings: DataclassInstance) -> list[str]:
     return [field.name for field in fields(settings)]
-
-
-def _immutable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -22,7 +22,8 @@ class FineTuning:
     batch_size : int, pictures; those left over in an epoch wait
     learning_rate : float, of the layers that have learnt before
     new_layer_factor : float, by which the rate of the new last layer is greater
-    momentum, weight_decay : float
+    momentum : float, from 0 on and less than 1
+    weight_decay : float, from 0 on
     augmented : whether training pictures are cropped at random places and mirrored half of the times
     precision : as in ``extract_image_features``
     seed : int, of all that chance decides
@@ -43,11 +44,13 @@ class FineTuning:
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise DatasetError(f"{name} is {getattr(self, name)}; use 1 or more")
-        if not self.learning_rate > 0 or not self.new_layer_factor > 0:
-            raise DatasetError(
-                f"learning_rate is {self.learning_rate} and new_layer_factor {self.new_layer_factor}; "
-                "both must be greater than 0"
-            )
+        for name in ("learning_rate", "new_layer_factor"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise DatasetError(f"{name} is {getattr(self, name)}; use a number greater than 0")
+        if not 0 <= self.momentum < 1:
+            raise DatasetError(f"momentum is {self.momentum}; use 0 or more, and less than 1")
+        if not 0 <= self.weight_decay < math.inf:
+            raise DatasetError(f"weight_decay is {self.weight_decay}; use 0 or more")
 
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, counted from 0."""
