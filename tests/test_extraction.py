@@ -220,6 +220,24 @@ def test_a_folder_with_features_of_another_recipe_is_refused(raw, tmp_path):
         extract_features(raw, replace(PLAIN, image=replace(IMAGE, seed=1)), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (
+            replace(PLAIN, folds=9),
+            r"folds \(--cross-fit\) is 9, and the category 'red' has 8 training pairs; use 3",
+        ),
+        (replace(PLAIN, text=replace(TEXT, settings=replace(SETTINGS, epochs=0))), "epochs is 0"),
+        (replace(PLAIN, text=replace(TEXT, settings=replace(SETTINGS, device="gpu"))), "device is 'gpu'"),
+        (replace(LEARNING, image=replace(LEARNING.image, precision="half")), "precision is 'half'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_any_picture_is_read(raw, tmp_path, recipe, message):
+    with pytest.raises(DatasetError, match=message):
+        extract_features(raw, recipe, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
 def test_fewer_folds_than_three_are_refused():
     with pytest.raises(DatasetError, match="folds is 2; use 3 or more"):
         Recipe(folds=2)

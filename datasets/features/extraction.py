@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
@@ -10,11 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from cmbench.datasets.contract import Card, Dataset, Parts, Split
+from cmbench.datasets.features.device import device_called
+from cmbench.datasets.features.image_features import is_mixed
 from cmbench.datasets.features.picture_side import picture_side
 from cmbench.datasets.features.recipe import Recipe, recipe_text
 from cmbench.datasets.features.sides import Report, Side, labels_of
 from cmbench.datasets.features.text_side import load_vectors, text_side
+from cmbench.datasets.features.word_cnn_training import check_settings
 from cmbench.datasets.raw.contract import RawDataset, RawPair
+from cmbench.errors import DatasetError
 
 
 def extract_features(raw: RawDataset, recipe: Recipe, work: Path, report: Report | None = None) -> Dataset:
@@ -31,7 +36,8 @@ def extract_features(raw: RawDataset, recipe: Recipe, work: Path, report: Report
     that diverges, or a folder with features of another recipe.
     """
     tell = report or _silent
-    vectors = load_vectors(raw, recipe.text)  # first, so that a wrong file is found at once
+    _check(raw, recipe)  # and the vectors: before hours of work, not after them
+    vectors = load_vectors(raw, recipe.text)
     images = picture_side(raw, recipe, work / "images", tell)
     texts = text_side(raw, recipe, vectors, tell)
     train, validation, test = (
@@ -49,6 +55,18 @@ def extract_features(raw: RawDataset, recipe: Recipe, work: Path, report: Report
     )
     dataset = Dataset(raw.name, train, validation, test, raw.class_names, card)
     return replace(dataset, card=replace(card, fingerprint=dataset.fingerprint))
+
+
+def _check(raw: RawDataset, recipe: Recipe) -> None:
+    check_settings(recipe.text.settings)
+    device_called(recipe.text.settings.device)
+    is_mixed(recipe.image.precision, device_called(recipe.image.device))
+    category, pairs = min(Counter(pair.label for pair in raw.train).items(), key=lambda each: each[1])
+    if recipe.folds is not None and recipe.folds > pairs:
+        raise DatasetError(
+            f"folds (--cross-fit) is {recipe.folds}, and the category {raw.class_names[category]!r} has "
+            f"{pairs} training pairs; use 3 folds or more, at most as many, or none"
+        )
 
 
 def _rows_of_splits(raw: RawDataset) -> list[slice]:
