@@ -127,6 +127,79 @@ def test_a_row_with_too_few_or_too_many_fields_is_refused(tmp_path):
     for row in (("a.png", "A cat"), (*ROWS[0], "more")):
         message = refused(write_table(tmp_path, [row]))
         assert f"mine.csv, line 2: {len(row)} fields and 4 columns" in message
+    rows = [*changed(1, image="no.png"), ("a.png", "A cat"), *changed(1, image="gone.png")]
+    message = refused(write_table(tmp_path, rows))
+    assert "no.png is missing" in message
+    assert "line 7: 2 fields" in message
+    assert "gone.png is missing" in message
+
+
+def test_what_comes_before_broken_quotes_is_told_too(tmp_path):
+    path = write_table(tmp_path, changed(1, image="no.png"))
+    path.write_text(path.read_text() + '"e.png,broken\n')
+    message = refused(path)
+    assert "no.png is missing" in message
+    assert "line 7: not CSV" in message
+
+
+def test_columns_without_a_name_are_left_alone(tmp_path):
+    rows = [(*row, "", "") for row in ROWS]
+    assert len(pairs_table.load(write_table(tmp_path, rows, (*HEADER, "", ""))).train) == 2
+
+
+@pytest.mark.parametrize(("separator", "called"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_table_with_other_separators_is_told_apart(tmp_path, separator, called):
+    path = write_table(tmp_path)
+    path.write_text(path.read_text().replace(",", separator))
+    assert f"mine.csv: its columns are separated by {called}; save it with commas" in refused(path)
+
+
+def test_a_caption_in_the_place_of_the_picture_is_named(tmp_path):
+    assert "is missing" in refused(write_table(tmp_path, changed(1, image="a dög runs " * 30)))
+
+
+def test_a_path_of_windows_is_told_how_to_be_written(tmp_path):
+    assert r"in\b.png is missing; get the file again, or leave the pair out; write / in paths" in refused(
+        write_table(tmp_path, changed(1, image=r"in\b.png"))
+    )
+
+
+def test_the_table_at_the_top_of_a_folder_is_read(tmp_path):
+    path = write_table(tmp_path)
+    own = tmp_path / "own.csv"
+    own.write_text("id,split\na.png,train\nb.png,train\nc.png,test\nd.png,val\n")
+    loaded = pairs_table.load(tmp_path, own)
+    assert (loaded.name, loaded.test[0].id) == ("mine", "c.png")
+    assert "holds several tables: mine.csv, own.csv; name the one to read" in refused(tmp_path)
+    own.unlink()
+    assert pairs_table.load(tmp_path).split_sha256 == pairs_table.load(path).split_sha256
+
+
+def captioned(folder, categories, header=("image", "text", "category", "id")):
+    """Write a table with three captions of each picture; ``categories`` has that of each picture."""
+    rows = []
+    for at, category in enumerate(categories):
+        (folder / f"{at}.png").write_bytes(png())
+        rows += [(f"{'./' * line}{at}.png", f"{at} {line}.", category, f"{at}-{line}") for line in range(3)]
+    return write_table(folder, rows, header)
+
+
+def test_a_drawn_split_keeps_the_pairs_of_a_picture_together(tmp_path):
+    loaded = pairs_table.load(captioned(tmp_path, ["cat", "dog"] * 10))
+    for _, pairs in loaded.splits:
+        assert set(Counter(pair.id.partition("-")[0] for pair in pairs).values()) == {3}
+    assert [len(pairs) for _, pairs in loaded.splits] == [48, 6, 6]
+
+
+def test_a_picture_in_two_splits_is_refused(tmp_path):
+    path = captioned(tmp_path, ["cat", "dog"] * 10)
+    words = {pair.id: word for word, pairs in pairs_table.load(path).splits for pair in pairs}
+    (own := tmp_path / "own.csv").write_text(
+        "id,split\n" + "".join(f"{id_},{word}\n" for id_, word in {**words, "0-1": "test"}.items())
+    )
+    assert words["0-0"] == "train"
+    message = refused(path, own)
+    assert "0.png is in train ('0-0') and in test ('0-1'); put all pairs of a picture into one" in message
 
 
 @pytest.mark.parametrize(
@@ -174,7 +247,7 @@ def test_a_split_without_pairs_is_refused(tmp_path):
     assert "no pair is in val" in refused(write_table(tmp_path, changed(2, split="train")))
     rows = [row[:3] for row in ROWS]
     message = refused(write_table(tmp_path, rows, HEADER[:3]))
-    assert "no pair is in test; a drawn split needs five pairs of some category, or give one" in message
+    assert "no pair is in test; a drawn split needs five pictures of some category, or give one" in message
 
 
 def test_a_split_file_goes_before_the_column(tmp_path):
@@ -227,14 +300,42 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_a_parquet_table_is_read(tmp_path):
     pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
     write_table(tmp_path)
-    table = pd.DataFrame(ROWS, columns=HEADER)
+    table = pd.DataFrame(ROWS, columns=HEADER).assign(category=[7, 8, 7, 8], boxes=[[1.5]] * 4)
+    table["text"] = [text.splitlines() for text in table["text"]]
+    table.index = pd.Index([10**16 + at for at in range(4)], name="id")
     table.to_parquet(tmp_path / "mine.parquet")
-    assert pairs_table.load(tmp_path / "mine.parquet").train[0].segments == ('A cat, "Tom".', "It sleeps.")
-    table["category"] = [7, None, 7, 8]
+    loaded = pairs_table.load(tmp_path / "mine.parquet")
+    assert loaded.train[0].segments == ('A cat, "Tom".', "It sleeps.")
+    assert loaded.train[0].id == "10000000000000000"
+    assert loaded.class_names == ("7", "8")
+    table.index = pd.RangeIndex(7, 11, name="id")
     table.to_parquet(tmp_path / "mine.parquet")
-    assert "mine.parquet, row 2: category is empty" in refused(tmp_path / "mine.parquet")
+    assert [pair.id for pair in pairs_table.load(tmp_path / "mine.parquet").train] == ["7", "8"]
     (tmp_path / "mine.parquet").write_bytes(b"no table")
     assert "mine.parquet cannot be read" in refused(tmp_path / "mine.parquet")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("category", ["cat", None, "cat", "dog"], "mine.parquet, row 2: category is empty"),
+        (
+            "category",
+            [0.0, 1.0, 0.0, 1.0],
+            "row 1: category is 0.0, a float; write texts or whole numbers there",
+        ),
+        ("category", [True, False] * 2, "row 1: category is True, a bool"),
+        ("text", [b"abc"] * 4, "row 4: text is b'abc', a bytes"),
+        ("text", [[1, 2]] * 4, "row 2: text is [1, 2], a list"),
+        ("image", [["a.png"]] * 4, "row 3: image is ['a.png'], a list"),
+        ("image", [{"path": "a.png"}] * 4, "row 3: image is {'path': 'a.png'}, a dict"),
+    ],
+)
+def test_a_cell_of_parquet_that_is_no_text_is_named(tmp_path, column, values, message):
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    write_table(tmp_path)
+    pd.DataFrame(ROWS, columns=HEADER).assign(**{column: values}).to_parquet(tmp_path / "mine.parquet")
+    assert message in refused(tmp_path / "mine.parquet")
 
 
 def test_without_pyarrow_a_parquet_table_is_refused(tmp_path, monkeypatch):

@@ -102,29 +102,31 @@ def test_what_is_written_divides_the_same_again(tmp_path):
 
 @pytest.mark.parametrize("size", [1, 4, 5, 10, 14, 15, 99])
 def test_a_tenth_of_each_category_is_for_validation_and_a_tenth_for_test(size):
-    counts = Counter(drawn_splits([3] * size))
+    counts = Counter(drawn_splits(["cat"] * size))
     tenth = int(size / 10 + 0.5)
     assert (counts["val"], counts["test"]) == (tenth, tenth)
     assert counts["train"] == size - 2 * tenth > 0
 
 
 def test_a_draw_is_stratified_and_the_same_each_time():
-    labels = [row % 3 for row in range(90)]
+    labels = ["abc"[row % 3] for row in range(90)]
     words = drawn_splits(labels, seed=5)
-    assert Counter(zip(labels, words, strict=True))[1, "val"] == 3
+    assert Counter(zip(labels, words, strict=True))["b", "val"] == 3
     assert words == drawn_splits(labels, seed=5)
     assert words != drawn_splits(labels, seed=6)
 
 
 def test_a_further_category_does_not_change_the_draw_of_the_others():
-    assert drawn_splits([0] * 20 + [1] * 20)[:20] == drawn_splits([0] * 20)
+    before = drawn_splits(["cat", "dog"] * 20)
+    assert drawn_splits(["ant"] * 20 + ["cat", "dog"] * 20 + ["emu"] * 20)[20:60] == before
+    assert drawn_splits(["cat"] * 20) != drawn_splits(["dog"] * 20), "each has lots of its own"
 
 
 def test_every_pair_is_as_likely_to_be_drawn():
     drawn = Counter(
         row
         for seed in range(600)
-        for row, word in enumerate(drawn_splits([0] * 10, seed=seed))
+        for row, word in enumerate(drawn_splits(["cat"] * 10, seed=seed))
         if word == "val"
     )
     assert sum(drawn.values()) == 600

@@ -87,7 +87,7 @@ class RawDataset:
     def split_sha256(self) -> str:
         """SHA-256, hexadecimal, of the lines ``<id>,<train, val or test>``, sorted, each with a line feed."""
         lines = sorted(f"{pair.id},{split}\n" for split, pairs in self.splits for pair in pairs)
-        return sha256("".join(lines).encode()).hexdigest()
+        return sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
     def _broken_rules(self) -> list[str]:
         broken = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,16 +44,21 @@ def segments_of(text: str, place: object) -> tuple[str, ...]:
 
 def read_segments(path: Path, place: object) -> tuple[str, ...]:
     """Return the lines of a text file that are not blank; ``place`` says who asks for the file."""
-    if not path.is_file():
-        raise DatasetError(f"{place}: the text {path} is missing; get the file again, or leave the pair out")
-    return segments_of(read_text(path), path)
+    return segments_of(read_text(existing(path, "text", place)), path)
 
 
 def picture_at(path: Path, place: object) -> PictureFile:
     """Return the picture in a file that is there; it is not opened."""
-    if not path.is_file():
-        raise DatasetError(f"{place}: the image {path} is missing; get the file again, or leave the pair out")
-    return PictureFile(path)
+    return PictureFile(existing(path, "image", place))
+
+
+def existing(path: Path, kind: str, place: object) -> Path:
+    """Return the path of a file that is there; ``DatasetError`` says which ``kind`` of file is missing."""
+    if not os.path.isfile(path):  # Path.is_file raises where the name is too long for one
+        remedy = "get the file again, or leave the pair out"
+        remedy += "; write / in paths, not \\" if "\\" in str(path) and os.sep == "/" else ""
+        raise DatasetError(f"{place}: the {kind} {path} is missing; {remedy}")
+    return path
 
 
 def read_names(path: Path) -> tuple[str, ...]:

@@ -3,32 +3,31 @@
 The table has the columns ``image`` (a path relative to the table), ``text`` or ``text_file`` (the path of
 a UTF-8 file), and ``category``; and, if wanted, ``id`` (otherwise the path of the image) and ``split``
 (train, val or test). Other columns are left alone. CSV is UTF-8 with commas and a header; Parquet needs
-pyarrow.
+pyarrow. A folder with one table at its top stands for the table.
 
-The folder holds ``<category>/<name>.jpg`` (or ``.jpeg``, ``.png``) beside ``<category>/<name>.txt``; the
-id of a pair is ``<category>/<name>``.
+Otherwise the folder holds ``<category>/<name>.jpg`` (or ``.jpeg``, ``.png``) beside
+``<category>/<name>.txt``; the id of a pair is ``<category>/<name>``.
 
-Without a split, one is drawn: stratified, 80/10/10, the same each time.
-``cmbench.datasets.raw.splits.save_splits`` writes it to a file. Segments of a text are its lines. The
+Without a split, one is drawn: stratified, 80/10/10, the same each time, and all pairs of one picture in one
+split. ``cmbench.datasets.raw.splits.save_splits`` writes it to a file. Segments of a text are its lines. The
 categories are numbered in alphabetical order.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from cmbench.datasets.keys import SPLIT_NAMES
 from cmbench.datasets.raw.category_folders import couples_in
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
-from cmbench.datasets.raw.pair_files import claim, picture_at, read_segments, read_text, segments_of
+from cmbench.datasets.raw.pair_files import claim, picture_at, read_segments, segments_of
 from cmbench.datasets.raw.pictures import Picture, PictureFile
 from cmbench.datasets.raw.problems import Problems
-from cmbench.datasets.raw.splits import divided, drawn_splits, read_splits, sorted_out
+from cmbench.datasets.raw.splits import Divided, divided, drawn_splits, read_splits, sorted_out
+from cmbench.datasets.raw.table_rows import ENDINGS, table_rows
 from cmbench.errors import DatasetError
 
 NAME = "pairs_table"
@@ -57,17 +56,19 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     Parameters
     ----------
     folder : Path
-        The ``.csv`` or ``.parquet`` file, or the folder.
+        The ``.csv`` or ``.parquet`` file, or the folder that holds it, or the folder of categories.
     splits : Path, optional
         A split file; it goes before a column ``split``.
 
     Raises
     ------
     DatasetError
-        Naming every wrong line, missing file and empty text, and a split that has no pair.
+        Naming every wrong line, missing file and empty text, a split that has no pair, and a picture in
+        two splits.
     """
-    problems = Problems(f"raw dataset {folder}")
-    rows = list(_folder_rows(folder, problems) if folder.is_dir() else _table_rows(folder, problems))
+    place = (_table_in(folder, splits) or folder) if folder.is_dir() else folder
+    problems = Problems(f"raw dataset {place}")
+    rows = list(_folder_rows(place, problems) if place.is_dir() else _pairs(place, problems))
     problems.settle()
     class_names = tuple(sorted({row.category for row in rows}))
     labels = {name: label for label, name in enumerate(class_names)}
@@ -78,19 +79,52 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     elif any(row.split for row in rows):
         parts, origin = sorted_out(pairs, [str(row.split) for row in rows]), "column split of the table"
     else:
-        drawn = drawn_splits([pair.label for pair in pairs], seed=SEED)
-        parts, origin = sorted_out(pairs, drawn), f"drawn by cmbench with seed {SEED}, 80/10/10"
+        parts, origin = sorted_out(pairs, _drawn(rows)), f"drawn by cmbench with seed {SEED}, 80/10/10"
     for split, part in zip(SPLIT_NAMES, parts, strict=True):
         if not part:
             problems.add(
-                f"no pair is in {split}; a drawn split needs five pairs of some category, or give one"
+                f"no pair is in {split}; a drawn split needs five pictures of some category, or give one"
             )
+    _check_pictures(parts, problems)
     problems.settle()
-    return RawDataset(_name(folder), *parts, class_names, CARD, origin)
+    return RawDataset(_name(place), *parts, class_names, CARD, origin)
 
 
 def _name(path: Path) -> str:
     return path.resolve().name if path.is_dir() else path.stem
+
+
+def _table_in(folder: Path, splits: Path | None) -> Path | None:
+    """Return the table at the top of a folder, if there is one."""
+    own = splits.resolve() if splits else None
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    tables = sorted(path for path in visible if path.suffix.lower() in ENDINGS and path.resolve() != own)
+    if len(tables) > 1:
+        names = ", ".join(path.name for path in tables)
+        raise DatasetError(f"{folder} holds several tables: {names}; name the one to read, not the folder")
+    return tables[0] if tables else None
+
+
+def _drawn(rows: Sequence[_Row]) -> list[str]:
+    """Return train, val or test for each row, the same for all rows of one picture in one category."""
+    keys = [(row.category, os.path.realpath(row.picture.name)) for row in rows]
+    pictures = list(dict.fromkeys(keys))
+    words = drawn_splits([category for category, _ in pictures], seed=SEED)
+    word_of = dict(zip(pictures, words, strict=True))
+    return [word_of[key] for key in keys]
+
+
+def _check_pictures(parts: Divided, problems: Problems) -> None:
+    """Note each picture that stands in two splits: what is learnt from it would be tested on it."""
+    seen: dict[str, tuple[str, str]] = {}
+    for split, pairs in zip(SPLIT_NAMES, parts, strict=True):
+        for pair in pairs:
+            known, id_ = seen.setdefault(os.path.realpath(pair.picture.name), (split, pair.id))
+            if known != split:
+                problems.add(
+                    f"the picture {pair.picture.name} is in {known} ({id_!r}) and in {split} ({pair.id!r}); "
+                    "put all pairs of a picture into one split, in a column split or a split file"
+                )
 
 
 def _folder_rows(folder: Path, problems: Problems) -> Iterator[_Row]:
@@ -101,76 +135,16 @@ def _folder_rows(folder: Path, problems: Problems) -> Iterator[_Row]:
             yield _Row(id_, PictureFile(couple.picture), segments, couple.category, None)
 
 
-def _table_rows(path: Path, problems: Problems) -> Iterator[_Row]:
+def _pairs(table: Path, problems: Problems) -> Iterator[_Row]:
     taken: dict[str, str] = {}
-    for place, cells in _cells(path):
+    for row in table_rows(table, problems):
         with problems.noted():
-            row = _row(cells, path.parent, place)
-            claim(row.id, place, taken)
-            yield row
+            pair = _pair(row.cells, table.parent, row.place)
+            claim(pair.id, row.place, taken)
+            yield pair
 
 
-def _cells(path: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Return the cells of each row by column, with the place to name in errors."""
-    readers = {".csv": _csv_cells, ".parquet": _parquet_cells}
-    if path.suffix.lower() not in readers:
-        raise DatasetError(f"{path} is neither a .csv nor a .parquet file nor a folder; give one of them")
-    return readers[path.suffix.lower()](path)
-
-
-def _csv_cells(path: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        columns = [name.strip() for name in next(reader, [])]
-        _check_columns(columns, path)
-        first = reader.line_num + 1  # of the row: a quoted text may have several
-        for values in reader:
-            place, first = f"{path}, line {first}", reader.line_num + 1
-            if len(values) not in (0, len(columns)):
-                raise DatasetError(
-                    f"{place}: {len(values)} fields and {len(columns)} columns; quote texts that hold a comma"
-                )
-            if values:
-                yield place, dict(zip(columns, values, strict=True))
-    except csv.Error as error:
-        raise DatasetError(
-            f"{path}, line {reader.line_num}: not CSV ({error}); correct it, or put long texts "
-            "into files and name them in a column text_file"
-        ) from error
-
-
-def _parquet_cells(path: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
-    if find_spec("pyarrow") is None:
-        raise DatasetError(f"{path}: Parquet needs pyarrow; pip install pyarrow, or save the table as CSV")
-    import pandas as pd
-
-    try:
-        table = pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}); write it again") from error
-    columns = [str(name) for name in table.columns]
-    _check_columns(columns, path)
-    for number, values in enumerate(table.itertuples(index=False, name=None), start=1):
-        cells = ("" if pd.isna(value) else str(value) for value in values)
-        yield f"{path}, row {number}", dict(zip(columns, cells, strict=True))
-
-
-def _check_columns(columns: list[str], path: Path) -> None:
-    missing = [name for name in ("image", "category") if name not in columns]
-    if missing:
-        raise DatasetError(
-            f"{path} has no column {missing[0]!r}; its columns are {', '.join(columns)}; add it"
-        )
-    if ("text" in columns) == ("text_file" in columns):
-        raise DatasetError(
-            f"{path} must have one of the columns text and text_file; its are {', '.join(columns)}"
-        )
-    twice = {name for name in columns if columns.count(name) > 1}
-    if twice:
-        raise DatasetError(f"{path} has the column {min(twice)!r} twice; keep one")
-
-
-def _row(cells: Mapping[str, str], folder: Path, place: str) -> _Row:
+def _pair(cells: Mapping[str, str], folder: Path, place: str) -> _Row:
     for column in ("image", "category", "text_file", "id", "split"):
         if not cells.get(column, "given").strip():
             raise DatasetError(f"{place}: {column} is empty; fill it in, or leave the pair out")

@@ -20,6 +20,7 @@ import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -114,20 +115,21 @@ def sorted_out(pairs: Sequence[RawPair], words: Sequence[str]) -> Divided:
     return train, validation, test
 
 
-def drawn_splits(labels: Sequence[int], *, seed: int = 0) -> list[str]:
-    """Return train, val or test for each label: a tenth of each category for val and for test, by lot.
+def drawn_splits(categories: Sequence[str], *, seed: int = 0) -> list[str]:
+    """Return train, val or test for each pair by its category: a tenth of each for val and for test, by lot.
 
     A tenth is rounded to the nearest number, halves up, so categories of fewer than five pairs are all
-    for training. Each category has a stream of its own, ``default_rng([seed, label])``: adding a category
-    does not change the others.
+    for training. Each category has a stream of its own, seeded by its name: adding a category does not
+    change the others.
     """
     rows = defaultdict(list)
-    for row, label in enumerate(labels):
-        rows[label].append(row)
-    words = ["train"] * len(labels)
-    for label, members in rows.items():
+    for row, category in enumerate(categories):
+        rows[category].append(row)
+    words = ["train"] * len(categories)
+    for category, members in rows.items():
         share = (2 * len(members) + SHARE) // (2 * SHARE)
-        lots = np.random.default_rng([seed, label]).permutation(members).tolist()
+        stream = [seed, *sha256(category.encode(errors="surrogateescape")).digest()]
+        lots = np.random.default_rng(stream).permutation(members).tolist()
         for row in lots[:share]:
             words[row] = "val"
         for row in lots[share : 2 * share]:

@@ -28,6 +28,7 @@ from cmbench.datasets.raw.pair_files import (
     PICTURE_ENDINGS,
     Line,
     claim,
+    existing,
     picture_at,
     read_list,
     read_names,
@@ -145,9 +146,7 @@ def _label(number: str, categories: int, place: str) -> int:
 
 
 def _paragraphs(path: Path, place: str) -> tuple[str, ...]:
-    if not path.is_file():
-        raise DatasetError(f"{place}: the text {path} is missing; get the file again")
-    source = read_text(path)
+    source = read_text(existing(path, "text", place))
     if "<!DOCTYPE" in source or "<!ENTITY" in source:
         raise DatasetError(
             f"{path} declares a document type (DOCTYPE), which can define entities without end; "
