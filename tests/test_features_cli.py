@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -116,6 +117,31 @@ def test_a_file_that_is_there_is_not_overwritten(pairs, tmp_path):
     assert result.exit_code == 2
     assert "exists already; name another file, or remove it" in result.output
     assert (tmp_path / "old.npz").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("given", [("-o", "file/out.npz"), ("-o", "out.npz", "--work", "file")])
+def test_a_place_that_cannot_be_written_is_named(pairs, tmp_path, given):
+    (tmp_path / "file").write_text("precious")
+    places = [word if word.startswith("-") else tmp_path / word for word in given]
+    with pytest.raises(DatasetError, match=r"file.*: cannot be written .*; see that there is room"):
+        extract("pairs_table", "--from", pairs, *places, *QUICK)
+    assert (tmp_path / "file").read_text() == "precious"
+    assert not list(tmp_path.glob("*.work"))
+
+
+@pytest.fixture
+def small_disk():
+    """No file can become larger than 20,000 bytes, which fails as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("training", ["none", "scratch"])
+def test_a_full_disk_is_an_error_with_a_path_and_what_to_do(pairs, tmp_path, small_disk, training):
+    with pytest.raises(DatasetError, match=rf"{tmp_path}.* cannot be written .*; see that there is room"):
+        extract("pairs_table", "--from", pairs, "-o", tmp_path / "o.npz", *QUICK, "--training", training)
 
 
 def test_wrong_word_vectors_are_noticed_before_any_picture_is_read(pairs, tmp_path):

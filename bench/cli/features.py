@@ -142,7 +142,7 @@ def extract(raw: str, output: Path, work: Path | None, threads: int | None, **op
     from cmbench.datasets.features.extraction import extract_features
     from cmbench.datasets.raw.registry import load_raw
 
-    _refuse_to_overwrite(output)
+    _check_output(output)
     if threads is not None:
         torch.set_num_threads(threads)
     recipe = _recipe(**{name: options[name] for name in RECIPE_OPTIONS})
@@ -173,20 +173,25 @@ def published(place: Path, splits: Path | None, output: Path) -> None:
     """Make a feature dataset of the SIFT and LDA features that come with Wikipedia's distribution."""
     from cmbench.datasets.raw.wikipedia_features import published_features
 
-    _refuse_to_overwrite(output)
+    _check_output(output)
     _write(output, published_features(place, splits))
 
 
-def _refuse_to_overwrite(output: Path) -> None:
+def _check_output(output: Path) -> None:
+    from cmbench.datasets.features.place import check_place
+
     if output.exists():
         raise click.UsageError(f"{output} exists already; name another file, or remove it")
+    check_place(output.parent)
 
 
 def _write(output: Path, dataset: Dataset) -> None:
+    from cmbench.datasets.features.place import writing_to
     from cmbench.datasets.npy_folder import save_folder
     from cmbench.datasets.npz import save_npz
 
-    (save_npz if output.suffix == ".npz" else save_folder)(output, dataset)
+    with writing_to(output):
+        (save_npz if output.suffix == ".npz" else save_folder)(output, dataset)
     click.echo(f"{output}: fingerprint {dataset.fingerprint}")
 
 

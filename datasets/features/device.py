@@ -8,7 +8,7 @@ from cmbench.errors import DatasetError
 
 
 def device_called(name: str) -> torch.device:
-    """Return a device of PyTorch by its name; ``"auto"`` is a GPU if there is one.
+    """Return a device of PyTorch by its name, after a try; ``"auto"`` is a GPU if there is one.
 
     >>> device_called("cpu")
     device(type='cpu')
@@ -17,8 +17,10 @@ def device_called(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise DatasetError(f"device is {name!r}; use 'auto', 'cpu' or 'cuda'") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise DatasetError(f"device is {name!r}, but PyTorch sees no GPU; use 'auto' or 'cpu'")
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:  # AssertionError: built without it
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DatasetError(
+            f"device is {name!r}, which PyTorch cannot use here ({reason}); use 'auto', 'cpu' or 'cuda'"
+        ) from error
     return device

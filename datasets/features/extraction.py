@@ -14,6 +14,7 @@ from cmbench.datasets.contract import Card, Dataset, Parts, Split
 from cmbench.datasets.features.device import device_called
 from cmbench.datasets.features.image_features import is_mixed
 from cmbench.datasets.features.picture_side import picture_side
+from cmbench.datasets.features.place import writing_to
 from cmbench.datasets.features.recipe import Recipe, recipe_text
 from cmbench.datasets.features.sides import Report, Side, labels_of
 from cmbench.datasets.features.text_side import load_vectors, text_side
@@ -33,12 +34,13 @@ def extract_features(raw: RawDataset, recipe: Recipe, work: Path, report: Report
     Networks learn from training pairs, and stop by validation pairs; test pairs have no part in it.
 
     Raises ``DatasetError`` for a picture or file that cannot be read, weights that do not fit, a training
-    that diverges, or a folder with features of another recipe.
+    that diverges, a folder with features of another recipe, or one that cannot be written.
     """
     tell = report or _silent
     _check(raw, recipe)  # and the vectors: before hours of work, not after them
     vectors = load_vectors(raw, recipe.text)
-    images = picture_side(raw, recipe, work / "images", tell)
+    with writing_to(work):
+        images = picture_side(raw, recipe, work / "images", tell)
     texts = text_side(raw, recipe, vectors, tell)
     train, validation, test = (
         _split(pairs, rows, images, texts)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from cmbench.datasets.features.image_origin import Origin, difference, key_of
-from cmbench.datasets.features.image_weights import DAMAGE
-from cmbench.datasets.replacing import replacing
+from cmbench.datasets.features.image_weights import DAMAGE, write_torch_file
 from cmbench.errors import DatasetError
 
 REMEDY = "name another file, or delete this one to start anew"
@@ -50,8 +49,7 @@ class TrainingCheckpoint:
         if self._path is None:
             return
         content = {"key": key_of(self._origin), "origin": self._origin, "state": dict(state)}
-        with replacing(self._path) as beside, beside.open("wb") as file:
-            torch.save(content, file)
+        write_torch_file(self._path, content)
 
     def _content(self, path: Path) -> dict[str, Any]:
         try:

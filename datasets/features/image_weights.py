@@ -6,6 +6,7 @@ A file of weights is a state dict: names of tensors, and the tensors. Files of P
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib import import_module
@@ -124,5 +125,13 @@ def hash_of_file(path: Path) -> str:
 
 def write_weights(path: Path | str, weights: State) -> None:
     """Write a state dict for ``read_weights``, beside its place, and move it there."""
-    with replacing(Path(path)) as beside, beside.open("wb") as file:
-        torch.save(dict(weights), file)  # of a path, PyTorch would write the name into the file
+    write_torch_file(Path(path), dict(weights))
+
+
+def write_torch_file(path: Path, content: Any) -> None:
+    """Write what ``torch.load`` reads with ``weights_only=True``, beside its place, and move it there."""
+    try:
+        with replacing(path) as beside, beside.open("wb") as file:
+            torch.save(content, file)  # of a path, PyTorch would write the name into the file
+    except RuntimeError as error:  # so PyTorch says that a disk is full
+        raise OSError(errno.EIO, "it could not be written to the end", str(path)) from error
