@@ -59,13 +59,15 @@ def test_pairs_may_be_named_by_position(tmp_path):
         ("# note\n\nid,split\na,train\na,val\n", r"line 5: the id 'a' stands already in .*line 4; keep one"),
         ("id,split\na,dev\n", r"line 2: unknown split 'dev'; write train, val, test"),
         ("position,split\n-1,val\n", r"line 2: the position '-1' is no number; count from 0"),
+        pytest.param("position,split\n1,val\n" + "9" * 5000 + ",val\n", "no pair has", id="digits"),
+        pytest.param("id,split\n" + "a" * 200_000 + ",val\n", "line 2: .*has not the two fields", id="long"),
         ("position,split\n1,val\n01,val\n", r"line 3: the position '1' stands already"),
         (b"id,split\n\xe9,val\n", r"splits\.csv is not UTF-8 \(.* at byte 9\); save it as UTF-8"),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_its_line(tmp_path, text, message):
     with pytest.raises(DatasetError, match=message):
-        read_splits(written(tmp_path, text))
+        divided(pairs_of("a"), read_splits(written(tmp_path, text)))
 
 
 def test_all_mistakes_are_told_at_once(tmp_path):
@@ -86,6 +88,12 @@ def test_an_unknown_and_a_missing_id_are_named(tmp_path):
     assert "the id 'b' is missing; add a line with its split" in str(caught.value)
 
 
+def test_mistakes_are_told_in_the_order_of_the_file(tmp_path):
+    splits = read_splits(written(tmp_path, "id,split\n" + "".join(f"q{at},val\n" for at in range(9))))
+    with pytest.raises(DatasetError, match=".*".join(f"'q{at}'" for at in range(9))):
+        divided([], splits)
+
+
 def test_of_many_mistakes_some_are_told_and_the_rest_counted(tmp_path):
     splits = read_splits(written(tmp_path, "id,split\n"))
     with pytest.raises(DatasetError, match="and 5 more like these") as caught:
@@ -94,10 +102,18 @@ def test_of_many_mistakes_some_are_told_and_the_rest_counted(tmp_path):
 
 
 def test_what_is_written_divides_the_same_again(tmp_path):
-    parts = (pairs_of("a", 'with "quotes", commas', "ü"), pairs_of("b"), pairs_of("c"))
     path = tmp_path / "own.csv"
-    save_splits(path, RawDataset("toy", *parts, ("cat",)))
-    assert ids(divided([*parts[2], *parts[1], *parts[0]], read_splits(path))) == ids(parts)
+    for other in ("c", "#c"):
+        parts = (pairs_of("a", 'with "quotes", commas', "ü"), pairs_of("b"), pairs_of(other))
+        save_splits(path, RawDataset("toy", *parts, ("cat",)))
+        assert ids(divided([*parts[2], *parts[1], *parts[0]], read_splits(path))) == ids(parts)
+
+
+def test_an_id_of_several_lines_is_not_written(tmp_path):
+    broken = RawDataset("toy", pairs_of("a\nb"), pairs_of("b"), pairs_of("c"), ("cat",))
+    with pytest.raises(DatasetError, match=r"the id 'a\\nb' has several lines; give the pair another"):
+        save_splits(tmp_path / "own.csv", broken)
+    assert not (tmp_path / "own.csv").exists()
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 10, 14, 15, 99])

@@ -180,6 +180,8 @@ def test_the_published_counts_are_verified_whatever_the_split(copy, monkeypatch)
         ("\t1\n", "\t3\n", "train.*list, line 2: unknown category '3'; they are 1 to 2"),
         ("\t2\n", "\t0\n", "line 1: unknown category '0'"),
         ("\t2\n", "\tart\n", "line 1: unknown category 'art'"),
+        pytest.param("\t2\n", "\t" + "9" * 5000 + "\n", "line 1: unknown category '9", id="digits"),
+        ("train2-1.2", "t" * 300, "line 3: the text .* is missing"),
         ("train1f\t1", "train1f", "line 2: .*has not the 3 fields text id, image id, category number"),
         ("train1f\t1", "train1f\t1\t1", "line 2: .*has not the 3 fields"),
         ("train1f\t1", "\t1", "line 2: .*has not the 3 fields"),
@@ -217,13 +219,30 @@ def test_a_missing_list_is_named(copy, name):
 def test_wrong_category_names_are_refused(copy):
     (copy / "categories.list").write_text("art\n")
     assert "names 1 categories and the source says 2" in refused(copy)
+    (copy / "categories.list").write_text("biology\nart\n")
+    message = refused(copy)
+    assert "'biology' stands in the place of 'art'" in message
+    assert "'art' stands in the place of 'biology'" in message
     (copy / "categories.list").write_text("art\nart\n")
     assert "the category 'art' stands twice" in refused(copy)
 
 
 def test_an_image_in_two_folders_is_refused(copy):
     (copy / "images" / "biology" / "train1f.jpg").write_bytes(jpeg(0))
-    assert "the image 'train1f' is also" in refused(copy)
+    message = refused(copy)
+    assert "line 2: the image 'train1f' is" in message
+    assert "art/train1f.jpg and" in message
+
+
+def test_long_names_of_the_categories_are_those_of_some_copies(copy):
+    (copy / "categories.list").write_text("Art & architecture\nBiology\n")
+    assert wikipedia.load(copy).class_names == ("Art & architecture", "Biology")
+
+
+def test_an_image_that_no_list_names_may_be_in_two_folders(copy):
+    for name in ("art", "biology"):
+        (copy / "images" / name / "other.jpg").touch()
+    assert len(wikipedia.load(copy).train) == 3
 
 
 @pytest.mark.parametrize(
@@ -298,6 +317,12 @@ def test_features_that_do_not_fit_the_lists_are_refused(copy):
         published_features(copy)
     write_features(copy, I_te=np.zeros((5, 2)))
     with pytest.raises(DatasetError, match=r"I_te has 5 rows, and testset_txt_img_cat\.list 4 lines"):
+        published_features(copy)
+    write_features(copy, I_te=np.zeros((4, 3)))
+    with pytest.raises(DatasetError, match=r"raw_features\.mat: I_tr and I_te have \[2, 3\] columns"):
+        published_features(copy)
+    write_features(copy, T_te=np.zeros((4, 2)) * 1j)
+    with pytest.raises(DatasetError, match=r"raw_features\.mat: T_te is complex"):
         published_features(copy)
     (copy / "raw_features.mat").write_bytes(b"not MATLAB at all" * 20)
     with pytest.raises(DatasetError, match=r"raw_features\.mat"):

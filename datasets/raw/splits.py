@@ -16,7 +16,6 @@ The files of the folder ``splits`` come with cmbench: ``shipped_splits`` names t
 from __future__ import annotations
 
 import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +95,8 @@ def divided(pairs: Sequence[RawPair], splits: Splits) -> Divided:
     """
     names = [pair.id if splits.key == "id" else str(at) for at, pair in enumerate(pairs)]
     problems = Problems(f"split file {splits.path}")
-    for name in splits.words.keys() - set(names):
+    known = set(names)
+    for name in (name for name in splits.words if name not in known):
         problems.add(
             f"{splits.places[name]}: no pair has the {splits.key} {name!r}; correct or remove the line"
         )
@@ -138,9 +138,18 @@ def drawn_splits(categories: Sequence[str], *, seed: int = 0) -> list[str]:
 
 
 def save_splits(path: Path, dataset: RawDataset) -> None:
-    """Write the splits of ``dataset`` to ``path``, by id, so that a later load can be given the same."""
+    """Write the splits of ``dataset`` to ``path``, by id, so that a later load can be given the same.
+
+    Raises ``DatasetError`` for an id of several lines, which no line can hold.
+    """
+    ids = [pair.id for _, pairs in dataset.splits for pair in pairs]
+    broken = [id_ for id_ in ids if id_.splitlines() != [id_]]
+    if broken:
+        raise DatasetError(f"the id {broken[0]!r} has several lines; give the pair another")
+    comments = any(id_.startswith("#") for id_ in ids)  # is what they would be read as
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        quoting = csv.QUOTE_ALL if comments else csv.QUOTE_MINIMAL
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
         writer.writerow(("id", "split"))
         for word, pairs in dataset.splits:
             writer.writerows((pair.id, word) for pair in pairs)
@@ -152,8 +161,14 @@ def _lines(path: Path) -> Iterator[Line]:
     separator = "\t" if kept and "\t" in kept[0] else ","
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip() and not line.startswith("#"):
-            fields = next(csv.reader(io.StringIO(line), delimiter=separator))
-            yield Line(f"{path}, line {number}", tuple(field.strip() for field in fields))
+            yield Line(f"{path}, line {number}", _fields(line, separator))
+
+
+def _fields(line: str, separator: str) -> tuple[str, ...]:
+    try:
+        return tuple(field.strip() for field in next(csv.reader([line], delimiter=separator)))
+    except csv.Error:  # longer than any field may be
+        return (line[:60] + "...",)
 
 
 def _entry(line: Line, key: str) -> tuple[str, str]:
@@ -165,5 +180,5 @@ def _entry(line: Line, key: str) -> tuple[str, str]:
     if key == "position":
         if not (name.isascii() and name.isdigit()):
             raise DatasetError(f"{line.place}: the position {name!r} is no number; count from 0")
-        name = str(int(name))
+        name = name.lstrip("0") or "0"
     return name, word

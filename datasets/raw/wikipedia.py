@@ -3,7 +3,7 @@
 The distribution of the Statistical Visual Computing Lab (SVCL), San Diego:
 
 * ``images/<folder>/<image id>.jpg`` and ``texts/<text id>.xml``;
-* ``categories.list``: a name to a line;
+* ``categories.list``: a name to a line, in the order of their numbers;
 * ``trainset_txt_img_cat.list`` and ``testset_txt_img_cat.list``: a pair to a line, with text id, image id
   and the number of the category from 1, separated by tabs.
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -35,6 +36,7 @@ from cmbench.datasets.raw.pair_files import (
     read_text,
     segments_of,
 )
+from cmbench.datasets.raw.pictures import PictureFile
 from cmbench.datasets.raw.problems import Problems
 from cmbench.datasets.raw.splits import Divided, Splits, divided, read_splits, shipped_splits
 from cmbench.errors import DatasetError
@@ -43,6 +45,10 @@ NAME = "wikipedia"
 TEST_LIST = "val and test"  # what the class sizes of all 693 are called in the card
 LISTS = {"train": "trainset_txt_img_cat.list", TEST_LIST: "testset_txt_img_cat.list"}
 FIELDS = ("text id", "image id", "category number")
+CATEGORIES = (
+    "art", "biology", "geography", "history", "literature", "media", "music", "royalty", "sport", "warfare",
+)  # fmt: skip
+"""What their names begin with: some copies have long ones, as 'Art & architecture'."""
 
 CARD = RawCard(
     source="Statistical Visual Computing Lab, UC San Diego: http://www.svcl.ucsd.edu/projects/crossmodal/",
@@ -76,9 +82,7 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
         published.
     """
     problems = Problems(f"raw dataset {NAME!r}")
-    names_file = folder / "categories.list"
-    class_names = read_names(names_file)
-    check_categories(class_names, len(CARD.class_sizes["train"]), place=names_file, problems=problems)
+    class_names = _class_names(folder / "categories.list", problems)
     problems.settle()
     pairs = _listed_pairs(folder, class_names, problems)
     for part, list_name in LISTS.items():
@@ -89,6 +93,15 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     parts = _divided(pairs["train"], pairs[TEST_LIST], cut)
     card = CARD if splits is None else replace(CARD, sizes=None, class_sizes={})
     return RawDataset(NAME, *parts, class_names, card, cut.origin)
+
+
+def _class_names(path: Path, problems: Problems) -> tuple[str, ...]:
+    names = read_names(path)
+    check_categories(names, len(CARD.class_sizes["train"]), place=path, problems=problems)
+    for name, begin in zip(names, CATEGORIES, strict=False):
+        if not name.lower().startswith(begin):
+            problems.add(f"{path}: {name!r} stands in the place of {begin!r}; get the file again")
+    return names
 
 
 def _listed_pairs(folder: Path, class_names: tuple[str, ...], problems: Problems) -> dict[str, list[RawPair]]:
@@ -110,39 +123,47 @@ def _divided(train: list[RawPair], test: list[RawPair], splits: Splits) -> Divid
     return [*train, *moved], rest[0], rest[1]
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    """Return the path of each picture in the folders of ``folder`` by its id."""
-    found: dict[str, Path] = {}
+def _pictures(folder: Path) -> dict[str, list[Path]]:
+    """Return the paths of each picture in the folders of ``folder`` by its id."""
+    found: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*/*")):
-        if path.suffix.lower() not in PICTURE_ENDINGS or path.name.startswith("."):
-            continue
-        if path.stem in found:
-            raise DatasetError(f"{path}: the image {path.stem!r} is also {found[path.stem]}; remove one")
-        found[path.stem] = path
+        if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith("."):
+            found.setdefault(path.stem, []).append(path)
     return found
 
 
+def _picture(image_id: str, pictures: Mapping[str, list[Path]], folder: Path, place: str) -> PictureFile:
+    path, *others = pictures.get(image_id, [folder / "images" / "*" / f"{image_id}.jpg"])
+    if others:
+        raise DatasetError(f"{place}: the image {image_id!r} is {path} and {others[0]}; remove one")
+    return picture_at(path, place)
+
+
 def _pair(
-    line: Line, folder: Path, pictures: dict[str, Path], class_names: tuple[str, ...], taken: dict[str, str]
+    line: Line,
+    folder: Path,
+    pictures: Mapping[str, list[Path]],
+    class_names: tuple[str, ...],
+    taken: dict[str, str],
 ) -> RawPair:
     text_id, image_id, number = line.fields
     claim(f"text {text_id}", line.place, taken)
     claim(f"image {image_id}", line.place, taken)
-    path = pictures.get(image_id, folder / "images" / "*" / f"{image_id}.jpg")
     return RawPair(
         id=f"{text_id}|{image_id}",
-        picture=picture_at(path, line.place),
+        picture=_picture(image_id, pictures, folder, line.place),
         segments=_paragraphs(folder / "texts" / f"{text_id}.xml", line.place),
         label=_label(number, len(class_names), line.place),
     )
 
 
 def _label(number: str, categories: int, place: str) -> int:
-    if not (number.isascii() and number.isdigit()) or not 1 <= int(number) <= categories:
+    known = [str(label + 1) for label in range(categories)]
+    if number.lstrip("0") not in known:
         raise DatasetError(
             f"{place}: unknown category {number!r}; they are 1 to {categories}, get the list again"
         )
-    return int(number) - 1
+    return known.index(number.lstrip("0"))
 
 
 def _paragraphs(path: Path, place: str) -> tuple[str, ...]:

@@ -68,13 +68,16 @@ def _rows(folder: Path, side: str) -> FloatMatrix:
     for key, place in zip(keys, PARTS.values(), strict=True):
         if key not in found:
             raise DatasetError(f"{path} has no {key}; get the file again")
-        matrix: FloatMatrix = float_matrix(key, found[key])
+        matrix: FloatMatrix = float_matrix(f"{path}: {key}", found[key])
         expected = len(_lines(folder / place))
         if len(matrix) != expected:
             raise DatasetError(
                 f"{path}: {key} has {len(matrix)} rows, and {place} {expected} lines; get both again"
             )
         matrices.append(matrix)
+    widths = [matrix.shape[1] for matrix in matrices]
+    if len(set(widths)) > 1:
+        raise DatasetError(f"{path}: {' and '.join(keys)} have {widths} columns; get the file again")
     return np.concatenate(matrices)
 
 
