@@ -99,6 +99,32 @@ def test_sixteen_bit_grey_is_scaled_to_eight():
     np.testing.assert_array_equal(pixels, [[[0] * 3, [100] * 3, [255] * 3]])
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bit_grey_is_scaled_in_every_kind_of_file(kind):
+    grey = Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16))
+    np.testing.assert_array_equal(decoded(encoded(grey, kind), "a")[0, :, 0], [0, 100, 255])
+
+
+def test_sixteen_bit_grey_with_a_transparent_shade_is_scaled_too():
+    content = encoded(Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16)))
+    shade = b"tRNS" + struct.pack(">H", 7)
+    chunk = struct.pack(">I", 2) + shade + struct.pack(">I", zlib.crc32(shade))
+    at = content.index(b"IDAT") - 4
+    np.testing.assert_array_equal(decoded(content[:at] + chunk + content[at:], "a")[0, :, 0], [0, 100, 255])
+
+
+@pytest.mark.parametrize("values", [np.array([[0, 200]], np.int32), np.array([[0, 0.5]], np.float32)])
+def test_pixels_of_32_bits_are_refused(values):
+    with pytest.raises(DatasetError, match=r"a\.tif: .*32 bits a pixel.*convert it to 8 bits"):
+        decoded(encoded(Image.fromarray(values), "TIFF"), "a.tif")
+
+
+def test_postscript_is_not_handed_on_to_another_program():
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    with pytest.raises(DatasetError, match=r"a\.jpg: no picture can be read \(cannot identify"):
+        decoded(postscript, "a.jpg")
+
+
 def test_a_file_is_read_and_named(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(encoded(Image.fromarray(RGB)))

@@ -293,6 +293,30 @@ def test_images_and_texts_of_a_folder_without_the_other_are_all_told(tmp_path):
     assert "dog/03.txt: the text is empty" in message
 
 
+def test_pictures_of_all_usual_kinds_are_read(tmp_path):
+    kinds = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF"}
+    folder = write_folder(tmp_path / "mine", {"cat": len(kinds)})
+    for at, (ending, kind) in enumerate(kinds.items()):
+        (folder / "cat" / f"{at:02}.jpg").unlink()
+        (folder / "cat" / f"{at:02}{ending}").write_bytes(png(kind))
+    loaded = checked_pictures(pairs_table.load(folder))
+    assert sum(len(pairs) for _, pairs in loaded.splits) == len(kinds)
+
+
+def test_what_lies_in_no_category_or_too_deep_is_told(tmp_path):
+    folder = write_folder(tmp_path / "mine", {"dog": 5, "cat": 5})
+    write_folder(folder / "cat", {"small": 1})
+    (folder / "top.webp").touch()
+    for name in ("read me.txt", "cat/.small/x.jpg", "cat/notes/x.md", "cat/small/._x.jpg"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    message = refused(folder)
+    assert "top.webp lies in no category; move it into the folder of its own" in message
+    assert "cat/small/00.jpg lies in a folder within that of its category; move it up" in message
+    assert "cat/small/00.txt lies in a folder within" in message
+    assert message.count(";") == 5, "each problem and its remedy, and nothing else"
+
+
 def test_an_empty_folder_is_refused(tmp_path):
     assert "no pair is in train" in refused(tmp_path)
 

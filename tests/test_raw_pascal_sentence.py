@@ -108,7 +108,7 @@ EXPECTED = [
 ]
 
 
-@pytest.mark.parametrize("images", ["images", "."])
+@pytest.mark.parametrize("images", ["images", "dataset", "."])
 @pytest.mark.parametrize("texts", ["sentences", "sentence"])
 def test_folders_are_read(tmp_path, names, images, texts):
     write_folders(tmp_path / "copy", names, images=images, texts=texts)
@@ -167,7 +167,7 @@ def test_images_and_texts_without_the_other_are_all_told(folder):
     (folder / "images" / "cat" / "cat_val.jpg").unlink()
     (folder / "sentences" / "bird" / "bird_test.txt").unlink()
     message = refused(folder)
-    assert "sentences/cat/cat_val.txt has no image cat_val (.jpg, .jpeg, .png)" in message
+    assert "sentences/cat/cat_val.txt has no image cat_val (.jpg, .jpeg, .png," in message
     assert "images/bird/bird_test.jpg has no text" in message
 
 

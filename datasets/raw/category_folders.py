@@ -27,8 +27,12 @@ def couples_in(
 
     Both folders hold a folder for each category, and may be the same one. Files that are neither pictures
     nor texts are left alone, and so are hidden files and the folders ``besides``. A picture without its
-    text, a text without its picture, and two pictures of one name are noted in ``problems``.
+    text, a text without its picture, two pictures of one name, and what lies in no category or too deep are
+    noted in ``problems``.
     """
+    for path in _visible(pictures):
+        if path.suffix.lower() in PICTURE_ENDINGS:
+            problems.add(f"{path} lies in no category; move it into the folder of its own, or remove it")
     images = _files(pictures, PICTURE_ENDINGS, besides, problems)
     captions = _files(texts, (".txt",), besides, problems)
     for category, name in sorted(captions.keys() - images.keys()):
@@ -49,21 +53,26 @@ def _files(
 ) -> dict[tuple[str, str], Path]:
     found: dict[tuple[str, str], Path] = {}
     taken: dict[str, str] = {}
-    for folder in _category_folders(root, besides):
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith(".") or path.suffix.lower() not in endings:
-                continue
-            with problems.noted():
-                claim(f"{folder.name}/{path.stem}", str(path), taken)
-                found[folder.name, path.stem] = path
+    for folder in _visible(root):
+        if not folder.is_dir() or folder.name in besides:
+            continue
+        for path in _visible(folder):
+            if path.is_dir():
+                _note_deeper(path, endings, problems)
+            elif path.suffix.lower() in endings:
+                with problems.noted():
+                    claim(f"{folder.name}/{path.stem}", str(path), taken)
+                    found[folder.name, path.stem] = path
     return found
 
 
-def _category_folders(root: Path, besides: Collection[str]) -> list[Path]:
-    if not root.is_dir():
-        raise DatasetError(f"{root} is not a folder; name the folder that holds one for each category")
-    return sorted(
-        path
-        for path in root.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and path.name not in besides
-    )
+def _note_deeper(folder: Path, endings: tuple[str, ...], problems: Problems) -> None:
+    deeper = sorted(path for path in folder.rglob("[!.]*") if path.suffix.lower() in endings)
+    if deeper:
+        problems.add(f"{deeper[0]} lies in a folder within that of its category; move it up, or remove it")
+
+
+def _visible(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder; name the folder that holds one for each category")
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

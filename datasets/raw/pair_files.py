@@ -9,7 +9,7 @@ from pathlib import Path
 from cmbench.datasets.raw.pictures import PictureFile
 from cmbench.errors import DatasetError
 
-PICTURE_ENDINGS = (".jpg", ".jpeg", ".png")
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)

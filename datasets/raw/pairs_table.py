@@ -5,8 +5,8 @@ a UTF-8 file), and ``category``; and, if wanted, ``id`` (otherwise the path of t
 (train, val or test). Other columns are left alone. CSV is UTF-8 with commas and a header; Parquet needs
 pyarrow. A folder with one table at its top stands for the table.
 
-Otherwise the folder holds ``<category>/<name>.jpg`` (or ``.jpeg``, ``.png``) beside
-``<category>/<name>.txt``; the id of a pair is ``<category>/<name>``.
+Otherwise the folder holds ``<category>/<name>.jpg`` (or .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff)
+beside ``<category>/<name>.txt``; the id of a pair is ``<category>/<name>``.
 
 Without a split, one is drawn: stratified, 80/10/10, the same each time, and all pairs of one picture in one
 split. ``cmbench.datasets.raw.splits.save_splits`` writes it to a file. Segments of a text are its lines. The

@@ -2,7 +2,7 @@
 
 Two layouts are read:
 
-* folders: ``images/<category>/<name>.jpg`` (or the category folders at the top) and
+* folders: ``images/<category>/<name>.jpg`` (or ``dataset/``, or the category folders at the top) and
   ``sentences/<category>/<name>.txt`` (or ``sentence/``), a sentence to a line;
 * files: one ``pascal_sentence*.zip`` of the images, ``<category>/<name>.jpg``, and one
   ``pascal_sentence*.json`` with ``captions``, a list of sentences by the file name of the image, and
@@ -37,6 +37,7 @@ CATEGORIES = (
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
     "tvmonitor",
 )  # fmt: skip
+IMAGE_FOLDERS = ("images", "dataset")
 SENTENCE_FOLDERS = ("sentences", "sentence")
 
 CARD = RawCard(
@@ -82,7 +83,7 @@ def _folder_pairs(folder: Path, problems: Problems) -> Iterator[RawPair]:
     sentences = next((folder / name for name in SENTENCE_FOLDERS if (folder / name).is_dir()), None)
     if sentences is None:
         raise DatasetError(f"{folder} holds neither a folder sentences nor a {NAME}*.zip; {CARD.obtaining}")
-    images = folder / "images" if (folder / "images").is_dir() else folder
+    images = next((folder / name for name in IMAGE_FOLDERS if (folder / name).is_dir()), folder)
     taken: dict[str, str] = {}
     for couple in couples_in(images, sentences, problems=problems, besides=SENTENCE_FOLDERS):
         with problems.noted():

@@ -18,6 +18,8 @@ from cmbench.datasets.damage import DAMAGE
 from cmbench.errors import DatasetError
 
 Pixels = NDArray[np.uint8]
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
+"""Kinds of pictures that are read: not those that Pillow hands on to other programs, as PostScript."""
 UNREADABLE: tuple[type[Exception], ...] = (*DAMAGE, Image.DecompressionBombError)
 
 
@@ -120,11 +122,12 @@ def decoded(encoded: bytes, name: str) -> Pixels:
     """Return the pixels, uint8 (height, width, 3), of an encoded picture; ``name`` is for errors.
 
     Grey pictures, palettes and transparency become red, green and blue, the last on white; the
-    orientation that a camera noted is not applied, as it is not in the programs of this field.
+    orientation that a camera noted is not applied, as it is not in the programs of this field. Grey of
+    16 bits is scaled to 8, without its transparency; of 32 bits it is refused.
     """
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            return np.asarray(_in_eight_bits(_opaque(image)).convert("RGB"))
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+            return np.asarray(_opaque(_in_eight_bits(image)).convert("RGB"))
     except UNREADABLE as error:
         raise DatasetError(_unread(name, str(error))) from error
 
@@ -139,8 +142,11 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 def _in_eight_bits(image: Image.Image) -> Image.Image:
     """Return 16-bit grey scaled, where Pillow would clip it."""
-    if not image.mode.startswith("I"):
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;"):
         return image
+    sixteen = image.mode.startswith("I;16") or image.format in ("PNG", "PPM")  # which have no more
+    if not sixteen:
+        raise ValueError("it has 32 bits a pixel, and no agreed number is white: convert it to 8 bits")
     return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
 
 
