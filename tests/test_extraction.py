@@ -149,7 +149,7 @@ def test_a_region_has_the_features_of_a_picture_of_its_own(raw, tmp_path):
 
 def test_ccl_with_both_grains_runs_on_extracted_parts(raw, tmp_path):
     dataset = extract_features(raw, replace(LEARNING, parts=True), tmp_path)
-    method = load_method("ccl", embedding=16, rbm_epochs=2, class_epochs=2, epochs=2)
+    method = load_method("ccl", embedding=16, gaussian_rate=1e-3, rbm_epochs=2, class_epochs=2, epochs=2)
     method.fit(dataset.train, dataset.validation)
     both = method.transform_images(dataset.test.images, dataset.test.image_parts)
     assert both.shape == (len(dataset.test), 16)
