@@ -173,10 +173,33 @@ def test_what_is_no_archive_and_no_folder_is_named(tmp_path):
     [
         (
             "wikipedia",
-            ("2173 train, 231 val, 462 test", "Rasiwasia", "svcl.ucsd.edu", "no licence"),
+            (
+                *("2173 train, 231 val, 462 test", "Rasiwasia", "svcl.ucsd.edu", "no licence"),
+                *("2,173 training pairs and 693 others as distributed;", "cut of the paper is not published"),
+                *("10; train: 138, 272, 244,", "val and test: 34, 88, 96,"),
+            ),
         ),
-        ("pascal_sentence", ("800 train, 100 val, 100 test", "Rashtchian", "no licence is stated")),
-        ("xmedianet", ("32000 train, 4000 val, 4000 test", "Huang", "Apply to its authors")),
+        (
+            "pascal_sentence",
+            (
+                *("800 train, 100 val, 100 test", "Rashtchian", "no licence is stated", "drawn by category"),
+                *("with Amazon's Mechanical Turk, pp.", "20; train: 40 of each; val: 5 of each; test: 5 of"),
+            ),
+        ),
+        (
+            "xmedianet",
+            (
+                "32000 train, 4000 val, 4000 test",
+                "Huang",
+                "Apply to its authors",
+                "categories 200",
+                "1710.05106",
+            ),
+        ),
+        (
+            "pairs_table",
+            ("text_file", "id and split (train, val or test)", "drawn by category, 80/10/10"),
+        ),
     ],
 )
 def test_info_shows_a_card_that_can_be_cited(name, said):

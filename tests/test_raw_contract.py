@@ -85,14 +85,32 @@ def test_a_category_that_is_not_in_training_is_refused(split):
 def test_sizes_other_than_published_are_refused():
     assert dataset(card=RawCard(sizes=(2, 1, 1))).card.sizes == (2, 1, 1)
     message = refused(card=RawCard(sizes=(2, 1, 3)))
-    assert "train/val/test have 2/1/1 pairs and the source says 2/1/3; the copy is not complete" in message
+    assert "train/val/test have 2/1/1 pairs and should have 2/1/3; the copy is not complete" in message
 
 
 def test_class_sizes_other_than_published_are_refused():
     assert dataset(card=RawCard(class_sizes={"train": (1, 1), "test": (0, 1)}))
     message = refused(card=RawCard(class_sizes={"train": (1, 1), "val": (1, 4)}))
-    assert "val has 0 pairs of 'dog' and the source says 4" in message
+    assert "val has 0 pairs of 'dog' and should have 4" in message
     assert "train has" not in message
+
+
+def test_class_sizes_may_be_those_of_two_splits():
+    assert dataset(card=RawCard(class_sizes={"val and test": (1, 1)}))
+    message = refused(card=RawCard(class_sizes={"val and test": (1, 3)}))
+    assert "val and test has 1 pairs of 'dog' and should have 3" in message
+
+
+def test_another_number_of_categories_is_refused():
+    assert dataset(card=RawCard(categories=2))
+    assert "there are 2 categories and should be 3" in refused(card=RawCard(categories=3))
+
+
+def test_of_the_card_of_another_split_remains_what_holds_for_every_one():
+    card = RawCard(
+        "a", "b", "c", "d", division="e", sizes=(2, 1, 1), categories=2, class_sizes={"val": (1, 0)}
+    )
+    assert card.with_split_given() == RawCard("a", "b", "c", "d", categories=2)
 
 
 def test_everything_that_is_broken_is_told_at_once():

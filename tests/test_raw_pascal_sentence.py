@@ -66,7 +66,9 @@ def names(tmp_path, monkeypatch):
     monkeypatch.setattr(pascal_sentence, "CATEGORIES", CATEGORIES)
     sizes = dict.fromkeys(WORDS, (1, 1))
     monkeypatch.setattr(
-        pascal_sentence, "CARD", replace(pascal_sentence.CARD, sizes=(2, 2, 2), class_sizes=sizes)
+        pascal_sentence,
+        "CARD",
+        replace(pascal_sentence.CARD, sizes=(2, 2, 2), categories=2, class_sizes=sizes),
     )
     cut = tmp_path / "cut.csv"
     cut.write_text("id,split\n" + "".join(f"{c}_{w}.jpg,{w}\n" for c in CATEGORIES for w in WORDS))
@@ -132,7 +134,7 @@ def test_the_full_dataset_has_the_published_counts(tmp_path):
         assert Counter(pair.label for pair in pairs) == dict.fromkeys(range(20), each)
     (tmp_path / "images" / f"{placed[7]}.jpg").unlink()
     (tmp_path / "sentences" / f"{placed[7]}.txt").unlink()
-    assert "has 49 pairs of 'aeroplane' and the source says 50" in refused(tmp_path)
+    assert "has 49 pairs of 'aeroplane' and should have 50" in refused(tmp_path)
 
 
 def test_the_real_pairs_are_those_of_the_feature_file(real_data):
@@ -159,7 +161,7 @@ def test_a_split_file_of_ones_own_is_used_and_the_counts_are_still_verified(fold
     assert [len(pairs) for _, pairs in loaded.splits] == [3, 1, 2]
     assert loaded.split_origin == "file own.csv, given"
     write_folders(folder, ["cat/more"])
-    with pytest.raises(DatasetError, match="has 4 pairs of 'cat' and the source says 3"):
+    with pytest.raises(DatasetError, match="has 4 pairs of 'cat' and should have 3"):
         pascal_sentence.load(folder, own)
 
 

@@ -40,7 +40,9 @@ def test_every_raw_dataset_has_a_name_a_summary_and_a_card():
     assert raw_dataset_names() == ("pairs_table", "pascal_sentence", "scenes", "wikipedia", "xmedianet")
     assert set(raw_dataset_summaries()) == set(raw_dataset_cards()) == set(raw_dataset_names())
     assert all(summary.endswith(".") for summary in raw_dataset_summaries().values())
-    assert all(card.obtaining and card.source != "unknown" for card in raw_dataset_cards().values())
+    assert all(
+        card.obtaining and card.division and card.source != "unknown" for card in raw_dataset_cards().values()
+    )
 
 
 def test_the_sizes_of_the_cards_agree_with_their_class_sizes():
@@ -70,10 +72,12 @@ def test_the_scenes_are_the_pictures_and_captions_that_are_generated(drawn, gene
 
 
 def test_the_scenes_may_be_divided_otherwise(drawn, tmp_path):
-    card = replace(drawn.card, sizes=None, class_sizes={})
+    card = drawn.card.with_split_given()
     swapped = replace(drawn, validation=drawn.test, test=drawn.validation, card=card)
     save_splits(tmp_path / "own.csv", swapped)
     again = load_raw("scenes", splits=tmp_path / "own.csv")
+    assert again.card == card
+    assert card.terms == "Apache-2.0"
     assert [pair.id for pair in again.validation] == [pair.id for pair in drawn.test]
     assert [each.split_origin for each in (drawn, again)] == ["drawn with the pairs", "file own.csv, given"]
 

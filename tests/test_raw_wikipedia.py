@@ -69,7 +69,8 @@ def copy(tmp_path, monkeypatch):
     """A copy of 3 training and 4 test pairs of two categories, cut 2/2, all as the card says."""
     write_copy(tmp_path, {"train": [1, 0, 0], "test": [0, 1, 1, 0]}, NAMES[:2])
     sizes = {"train": TRAIN, wikipedia.TEST_LIST: TEST}
-    monkeypatch.setattr(wikipedia, "CARD", replace(wikipedia.CARD, sizes=(3, 2, 2), class_sizes=sizes))
+    card = replace(wikipedia.CARD, sizes=(3, 2, 2), categories=2, class_sizes=sizes)
+    monkeypatch.setattr(wikipedia, "CARD", card)
     cut = tmp_path / "cut.csv"
     cut.write_text("position,split\n0,test\n1,val\n2,test\n3,val\n")
     monkeypatch.setattr(wikipedia, "shipped_splits", lambda name: cut)
@@ -167,11 +168,11 @@ def test_the_published_counts_are_verified_whatever_the_split(copy, monkeypatch)
     monkeypatch.setattr(wikipedia, "CARD", replace(wikipedia.CARD, class_sizes=sizes))
     for splits in (None, copy / "cut.csv"):
         message = refused(copy, splits)
-        assert "trainset_txt_img_cat.list has 2 pairs of 'art' and the source says 1" in message
+        assert "trainset_txt_img_cat.list has 2 pairs of 'art' and should have 1" in message
         assert "testset_txt_img_cat.list has" not in message
     sizes = {"train": TRAIN, wikipedia.TEST_LIST: (3, 1)}
     monkeypatch.setattr(wikipedia, "CARD", replace(wikipedia.CARD, class_sizes=sizes))
-    assert "testset_txt_img_cat.list has 2 pairs of 'art' and the source says 3" in refused(copy)
+    assert "testset_txt_img_cat.list has 2 pairs of 'art' and should have 3" in refused(copy)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_a_missing_list_is_named(copy, name):
 
 def test_wrong_category_names_are_refused(copy):
     (copy / "categories.list").write_text("art\n")
-    assert "names 1 categories and the source says 2" in refused(copy)
+    assert "names 1 categories and should name 2" in refused(copy)
     (copy / "categories.list").write_text("biology\nart\n")
     message = refused(copy)
     assert "'biology' stands in the place of 'art'" in message

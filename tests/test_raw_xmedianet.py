@@ -33,8 +33,7 @@ def write_copy(folder, categories, sizes):
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    monkeypatch.setattr(xmedianet, "CATEGORIES", 2)
-    monkeypatch.setattr(xmedianet, "CARD", replace(xmedianet.CARD, sizes=(4, 2, 3)))
+    monkeypatch.setattr(xmedianet, "CARD", replace(xmedianet.CARD, sizes=(4, 2, 3), categories=2))
     write_copy(tmp_path, ("snow owl", "bee"), (4, 2, 3))
     return tmp_path
 
@@ -62,9 +61,8 @@ def test_pairs_are_those_of_the_lists_in_their_order(copy):
 
 def test_a_split_file_goes_before_the_lists(copy, tmp_path):
     loaded = xmedianet.load(copy)
-    own = replace(
-        loaded, validation=loaded.test, test=loaded.validation, card=replace(loaded.card, sizes=None)
-    )
+    card = loaded.card.with_split_given()
+    own = replace(loaded, validation=loaded.test, test=loaded.validation, card=card)
     save_splits(tmp_path / "own.csv", own)
     again = xmedianet.load(copy, tmp_path / "own.csv")
     assert [pair.id for pair in again.validation] == [pair.id for pair in loaded.test]
@@ -83,12 +81,12 @@ def test_the_full_dataset_has_the_published_counts(tmp_path):
 def test_sizes_other_than_published_are_refused(copy):
     path = copy / "test_list.txt"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
-    assert "4/2/2 pairs and the source says 4/2/3; the copy is not complete" in refused(copy)
+    assert "4/2/2 pairs and should have 4/2/3; the copy is not complete" in refused(copy)
 
 
 def test_another_number_of_categories_than_published_is_refused(copy):
     (copy / "categories.txt").write_text("snow owl\nbee\ncat\n")
-    assert "categories.txt names 3 categories and the source says 2" in refused(copy)
+    assert "categories.txt names 3 categories and should name 2" in refused(copy)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def info(name_or_path: str) -> None:
     """Show sizes, features, categories, source and fingerprint of a dataset.
 
     Of a collection of pictures and texts that has no features yet, such as wikipedia, show where it comes
-    from, what its source says of it, and how to get it.
+    from, how many pairs it has, how they are divided, and how to get it.
     """
     from cmbench.datasets.description import describe
     from cmbench.datasets.raw.registry import raw_dataset_cards, raw_dataset_names
@@ -130,13 +130,26 @@ def _counts(dataset: RawDataset, pairs: Sequence[RawPair]) -> list[int]:
 
 def _raw_card_lines(card: RawCard) -> dict[str, str]:
     lines = {
-        "published": "" if card.sizes is None else "{} train, {} val, {} test".format(*card.sizes),
+        "sizes": "" if card.sizes is None else "{} train, {} val, {} test".format(*card.sizes),
+        "division": card.division,
+        "categories": _category_line(card),
         "source": card.source,
         "terms": card.terms,
         "citation": card.citation,
         "how to get it": card.obtaining,
     }
     return {key: value for key, value in lines.items() if value}
+
+
+def _category_line(card: RawCard) -> str:
+    """Return the number of categories, and how many pairs each has: one number where all are equal."""
+    if card.categories is None:
+        return ""
+    sizes = [
+        f"{split}: " + (f"{counts[0]} of each" if len(set(counts)) == 1 else ", ".join(map(str, counts)))
+        for split, counts in card.class_sizes.items()
+    ]
+    return "; ".join([str(card.categories), *sizes])
 
 
 def _console() -> Console:

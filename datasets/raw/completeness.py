@@ -1,4 +1,4 @@
-"""Whether a copy of a published dataset is whole: as many pairs of each category as its source says."""
+"""Whether a copy of a published dataset is whole: as many pairs of each category as there should be."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ def check_counts(
     for label, (name, expected) in enumerate(zip(class_names, published, strict=True)):
         if counts[label] != expected:
             problems.add(
-                f"{place} has {counts[label]} pairs of {name!r} and the source says {expected}; "
+                f"{place} has {counts[label]} pairs of {name!r} and should have {expected}; "
                 "the copy is not complete, get it again"
             )
 
 
-def check_categories(class_names: Sequence[str], count: int, *, place: object, problems: Problems) -> None:
+def check_categories(
+    class_names: Sequence[str], count: int | None, *, place: object, problems: Problems
+) -> None:
     """Note that ``place`` has not as many categories as published."""
     if len(class_names) != count:
         problems.add(
-            f"{place} names {len(class_names)} categories and the source says {count}; get the file again"
+            f"{place} names {len(class_names)} categories and should name {count}; get the file again"
         )

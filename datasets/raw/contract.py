@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from cmbench.datasets.raw.pictures import Picture
@@ -36,7 +36,7 @@ class RawPair:
 
 @dataclass(frozen=True)
 class RawCard:
-    """Where raw pairs come from, what may be done with them, and what their source says of them.
+    """Where raw pairs come from, what may be done with them, and how many there should be.
 
     Parameters
     ----------
@@ -44,16 +44,25 @@ class RawCard:
     terms : str, on which it may be used
     citation : str
     obtaining : str, how to get it, in a sentence or two
-    sizes : numbers of training, validation and test pairs, if published; verified
-    class_sizes : pairs of each category in each split, by the name of the split, where published; verified
+    division : str, where the splits and their sizes come from
+    sizes : numbers of training, validation and test pairs, if known; verified
+    categories : number of categories, if known; verified
+    class_sizes : where known, pairs of each category by the name of the split, or of two, as ``val and
+        test``; verified
     """
 
     source: str = "unknown"
     terms: str = "unknown"
     citation: str = ""
     obtaining: str = ""
+    division: str = ""
     sizes: tuple[int, int, int] | None = None
+    categories: int | None = None
     class_sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def with_split_given(self) -> RawCard:
+        """Return the card without what holds for its own split only."""
+        return replace(self, division="", sizes=None, class_sizes={})
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +83,7 @@ class RawDataset:
     split_origin: str = "unknown"
 
     def __post_init__(self) -> None:
-        broken = [*self._broken_rules(), *self._broken_promises()]
+        broken = [*self._broken_rules(), *self._other_sizes(), *self._other_class_sizes()]
         if broken:
             raise DatasetError(f"raw dataset {self.name!r}: " + "; ".join(broken))
 
@@ -108,22 +117,30 @@ class RawDataset:
             broken.append(f"the category {name!r} has no training pair; change the split")
         return broken
 
-    def _broken_promises(self) -> list[str]:
+    def _other_sizes(self) -> list[str]:
         broken = []
         sizes = tuple(len(split) for _, split in self.splits)
         if self.card.sizes is not None and sizes != self.card.sizes:
             broken.append(
                 "train/val/test have {}/{}/{} pairs".format(*sizes)
-                + " and the source says {}/{}/{}; the copy is not complete".format(*self.card.sizes)
+                + " and should have {}/{}/{}; the copy is not complete".format(*self.card.sizes)
             )
-        for split, pairs in self.splits:
-            counts = Counter(pair.label for pair in pairs)
-            published = self.card.class_sizes.get(split, ())
-            for label, expected in enumerate(published):
+        if self.card.categories not in (None, len(self.class_names)):
+            broken.append(
+                f"there are {len(self.class_names)} categories and should be {self.card.categories}"
+            )
+        return broken
+
+    def _other_class_sizes(self) -> list[str]:
+        broken = []
+        parts = dict(self.splits)
+        for names, sizes_known in self.card.class_sizes.items():
+            counts = Counter(pair.label for name in names.split(" and ") for pair in parts[name])
+            for label, expected in enumerate(sizes_known):
                 if counts[label] != expected:
                     name = self.class_names[label] if label < len(self.class_names) else label
                     broken.append(
-                        f"{split} has {counts[label]} pairs of {name!r} and the source says {expected}; "
+                        f"{names} has {counts[label]} pairs of {name!r} and should have {expected}; "
                         "the copy is not complete"
                     )
         return broken

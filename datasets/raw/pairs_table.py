@@ -35,7 +35,11 @@ SEED = 0
 
 CARD = RawCard(
     source="whoever made the table or the folder",
-    obtaining="Write a CSV file with the columns image, text and category, or a folder for each category.",
+    obtaining=(
+        "Write a CSV or Parquet file with the columns image (a path), text or text_file (a path) and "
+        "category, and, if wanted, id and split (train, val or test); or make a folder for each category."
+    ),
+    division="a column split, a split file, or drawn by category, 80/10/10",
 )
 
 
@@ -87,7 +91,7 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
             )
     _check_pictures(parts, problems)
     problems.settle()
-    return RawDataset(_name(place), *parts, class_names, CARD, origin)
+    return RawDataset(_name(place), *parts, class_names, CARD.with_split_given(), origin)
 
 
 def _name(path: Path) -> str:

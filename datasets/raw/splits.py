@@ -146,10 +146,10 @@ def save_splits(path: Path, dataset: RawDataset) -> None:
     broken = [id_ for id_ in ids if id_.splitlines() != [id_]]
     if broken:
         raise DatasetError(f"the id {broken[0]!r} has several lines; give the pair another")
-    comments = any(id_.startswith("#") for id_ in ids)  # is what they would be read as
     with path.open("w", encoding="utf-8", newline="") as file:
-        quoting = csv.QUOTE_ALL if comments else csv.QUOTE_MINIMAL
-        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+        writer = csv.writer(file, lineterminator="\n")
+        if any(id_.startswith("#") for id_ in ids):  # unquoted, it would be read as a comment
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(("id", "split"))
         for word, pairs in dataset.splits:
             writer.writerows((pair.id, word) for pair in pairs)

@@ -15,7 +15,6 @@ The id of a pair is the path of its image as it stands in the list. Files that n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from cmbench.datasets.keys import SPLIT_NAMES
@@ -27,7 +26,6 @@ from cmbench.datasets.raw.splits import divided, read_splits
 from cmbench.errors import DatasetError
 
 NAME = "xmedianet"
-CATEGORIES = 200
 FIELDS = ("image path", "text path", "category")
 
 CARD = RawCard(
@@ -42,7 +40,12 @@ CARD = RawCard(
         "Apply to its authors with the form on the page of the source; then write categories.txt and "
         "the three lists that the docstring of cmbench.datasets.raw.xmedianet describes."
     ),
+    division=(
+        "sizes and number of categories as in arXiv 1710.05106; which pair is in which split is said by the "
+        "lists, which one wrote from what one received"
+    ),
     sizes=(32000, 4000, 4000),
+    categories=200,
 )
 
 
@@ -58,7 +61,7 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     """
     problems = Problems(f"raw dataset {NAME!r}")
     class_names = read_names(folder / "categories.txt")
-    check_categories(class_names, CATEGORIES, place=folder / "categories.txt", problems=problems)
+    check_categories(class_names, CARD.categories, place=folder / "categories.txt", problems=problems)
     problems.settle()
     labels = {name: label for label, name in enumerate(class_names)}
     taken: dict[str, str] = {}
@@ -74,8 +77,7 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
         return dataset
     pairs = [pair for part in parts for pair in part]
     own = read_splits(splits)
-    card = replace(CARD, sizes=None)
-    return RawDataset(NAME, *divided(pairs, own), class_names, card, own.origin)
+    return RawDataset(NAME, *divided(pairs, own), class_names, CARD.with_split_given(), own.origin)
 
 
 def _pair(line: Line, folder: Path, labels: Mapping[str, int], taken: dict[str, str]) -> RawPair:
