@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -125,6 +126,7 @@ def _dataset(cell: Cell) -> dict[str, Any]:
         "text_feature": card.text_feature,
         "source": card.source,
         "licence": card.licence,
+        "split": _split(card.recipe),
         "sizes": {
             "train": len(dataset.train),
             "validation": len(dataset.validation),
@@ -135,6 +137,14 @@ def _dataset(cell: Cell) -> dict[str, Any]:
         "class_names": list(dataset.class_names),
         "test_counts": np.bincount(dataset.test.labels, minlength=len(dataset.class_names)).tolist(),
     }
+
+
+def _split(recipe: str) -> Any:
+    """Return what a recipe of features says of the split; None where it says nothing."""
+    try:
+        return json.loads(recipe)["split"]
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _method(cell: Cell) -> dict[str, Any]:

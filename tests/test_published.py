@@ -7,6 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
+from cmbench.datasets.raw.splits import read_splits, shipped_splits
 from cmbench.report.groups import Group
 from cmbench.report.layout import table
 from cmbench.report.published import published_dataset, published_maps
@@ -87,6 +88,27 @@ def test_the_papers_datasets_with_the_papers_features_and_sizes_correspond(name,
 )
 def test_anything_else_does_not_correspond(changes):
     assert corresponds(dataset("wikipedia", **changes)) is None
+
+
+@pytest.mark.parametrize(
+    ("split", "is_published"),
+    [
+        (None, True),
+        ({"origin": "file wikipedia.csv, shipped with cmbench"}, True),
+        ({"origin": "lists of the collection"}, True),
+        ({"origin": "file wikipedia.csv, given"}, False),
+        ({"origin": "drawn by cmbench with seed 0, 80/10/10"}, False),
+        ({}, False),
+        ("shipped with cmbench", False),
+    ],
+)
+def test_another_split_of_the_same_sizes_does_not_correspond(split, is_published):
+    assert (corresponds(dataset("wikipedia", split=split)) == "Wikipedia") is is_published
+
+
+def test_origins_of_shipped_splits_end_as_is_expected():
+    origin = read_splits(shipped_splits("wikipedia")).origin
+    assert corresponds(dataset("wikipedia", split={"origin": origin})) == "Wikipedia"
 
 
 @pytest.mark.parametrize("protocol", [{"cutoff": 50}, {"keep_query": False}])

@@ -11,7 +11,7 @@ import pytest
 
 import cmbench
 from cmbench import arrays
-from cmbench.datasets.contract import Dataset, Parts
+from cmbench.datasets.contract import Card, Dataset, Parts
 from cmbench.errors import CmbenchError, DatasetError, EvaluationError, MethodError
 from cmbench.methods.cfa import CFA
 from cmbench.methods.registry import file_entries, registry
@@ -287,6 +287,15 @@ def test_a_record_says_what_was_run_where_and_how_long_it_took(toy, store):
     durations = record["durations"]
     assert 0 <= durations["transform"] < durations["total"]
     assert durations["fit"] + durations["transform"] + durations["evaluate"] <= durations["total"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "split"),
+    [("", None), ("by hand", None), ("[1]", None), ('{"split": {"origin": "drawn"}}', {"origin": "drawn"})],
+)
+def test_a_record_has_the_split_that_the_recipe_of_the_features_names(toy, store, recipe, split):
+    run(replace(toy, card=Card(recipe=recipe)), ["cca"], store)
+    assert only_record(store)["dataset"]["split"] == split
 
 
 def test_threads_are_capped_in_the_child(toy, store, tmp_path):

@@ -12,6 +12,9 @@ from cmbench.report.groups import Group
 TABLES = ("I", "II", "III")
 """The tables of the CM-GANs paper. Other authors' reruns use other features and are never shown."""
 
+SPLITS = ("shipped with cmbench", "lists of the collection")
+"""Ends of the origins of splits that published values are of, as recipes of features name them."""
+
 _NAMES = {
     "wikipedia": "Wikipedia",
     "pascal": "Pascal Sentence",
@@ -48,12 +51,13 @@ def published_dataset(group: Group) -> str | None:
 
     They do when all of this holds: the dataset is Wikipedia, Pascal Sentence or XMediaNet; the
     image feature is VGG19 fc7 with 4096 dimensions, of weights that have learnt; the text feature is
-    WordCNN with 300; the splits have the published sizes; and the protocol looks at the full ranking
-    with the query kept, as the authors' evaluation does.
+    WordCNN with 300; the splits have the published sizes and, where the features have a recipe that
+    names their split, it is one of those in ``SPLITS``; and the protocol looks at the full ranking with
+    the query kept, as the authors' evaluation does.
     """
     dataset, protocol = group.dataset, group.protocol
     name = _NAMES.get(_letters(dataset["name"]))
-    if name is None or _sizes(dataset) != _SIZES[name]:
+    if name is None or _sizes(dataset) != _SIZES[name] or not _is_shipped(dataset.get("split")):
         return None
     is_same = (
         _is_feature(dataset, "image", 4096, ("vgg19", "fc7"))
@@ -87,6 +91,11 @@ def _is_feature(dataset: Mapping[str, Any], side: str, dimension: int, words: tu
     feature = _letters(dataset[f"{side}_feature"])
     learnt = "randomweights" not in feature
     return learnt and dataset[f"{side}_dimension"] == dimension and all(word in feature for word in words)
+
+
+def _is_shipped(split: Any) -> bool:
+    """Return whether a split is one of those; of files without a recipe nothing but the sizes is known."""
+    return split is None or (isinstance(split, dict) and str(split.get("origin")).endswith(SPLITS))
 
 
 def _sizes(dataset: Mapping[str, Any]) -> tuple[int, int, int]:
