@@ -84,7 +84,7 @@ def test_a_folder_of_another_archive_is_neither_used_nor_changed(tmp_path):
 def test_what_the_user_has_is_not_touched(tmp_path, own):
     (tmp_path / own).parent.mkdir(exist_ok=True)
     (tmp_path / own).write_text("mine")
-    with pytest.raises(DatasetError, match="remove it, or have the archive unpacked into another folder"):
+    with pytest.raises(DatasetError, match="remove it, or have the archive unpacked into another"):
         unpack(zipped(tmp_path / "a.zip"), tmp_path / "to")
     assert (tmp_path / own).read_text() == "mine"
 

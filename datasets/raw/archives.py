@@ -79,8 +79,8 @@ def _is_there(archive: Path, folder: Path, digest: str) -> bool:
         return True
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DatasetError(
-            f"{folder} is there and does not come from {archive} as it is now; remove it, or have the "
-            "archive unpacked into another folder (--to)"
+            f"{folder} is there and does not come from {archive} as it is now; name the folder itself, "
+            "remove it, or have the archive unpacked into another (--to)"
         )
     return False
 
