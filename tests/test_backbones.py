@@ -1,16 +1,22 @@
 """Backbones: our own, those of libraries where they are installed, and files."""
 
 import sys
+import threading
+from dataclasses import asdict, replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from cmbench.datasets.features import backbones, vgg19
 from cmbench.datasets.features.backbones import backbone_of, load_backbone
 from cmbench.datasets.features.image_small_cnn import SmallCNN, random_small_cnn
-from cmbench.datasets.features.image_weights import write_weights
+from cmbench.datasets.features.image_weights import hash_of_file, write_weights
 from cmbench.datasets.features.picture_batches import Preprocessing
+from cmbench.datasets.raw.downloads import Download
 from cmbench.errors import DatasetError
 
 SMALL = Preprocessing(resize=40, crop=32)
@@ -88,7 +94,7 @@ def test_weights_in_a_file_are_used(tmp_path, images):
 @pytest.mark.parametrize(
     ("spec", "weights", "message"),
     [
-        ("vgg19", None, r"vgg19 needs weights: torchvision's are at https://.*vgg19-dcbb9e9d\.pth"),
+        ("vgg19", None, r"vgg19 needs weights: give 'imagenet'.* https://.*vgg19-dcbb9e9d\.pth"),
         ("small-cnn", None, "small-cnn needs weights: train them"),
         ("vgg19", "nowhere.pth", r"nowhere\.pth: there is no such file"),
         ("vgg16", None, "no backbone 'vgg16'; use vgg19, small-cnn"),
@@ -125,7 +131,7 @@ def test_a_library_that_is_not_installed_is_named(spec, module, package, monkeyp
 
 def test_torchscript_gives_what_the_network_gives(script, images):
     network, path = script
-    backbone = load_backbone(str(path), preprocessing=SMALL)
+    backbone = load_backbone(str(path), preprocessing=asdict(SMALL))
     assert (backbone.name, backbone.width, backbone.last_layer) == ("tiny.pt", 4, None)
     with torch.inference_mode():
         expected = network(torch.from_numpy(images)).numpy()
@@ -148,12 +154,12 @@ def test_feature_maps_that_are_not_averaged_are_refused(tmp_path):
     path = tmp_path / "maps.ts"
     torch.jit.trace(nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 32, 32)).save(str(path))
     with pytest.raises(DatasetError, match=r"gives \(2, 4, 30, 30\) for two pictures; .*average"):
-        load_backbone(str(path), preprocessing=SMALL)
+        load_backbone(str(path), preprocessing=asdict(SMALL))
 
 
 def test_pictures_that_are_too_small_for_a_network_are_refused():
     with pytest.raises(DatasetError, match="cannot take pictures of 8 by 8"):
-        load_backbone("small-cnn", "random", preprocessing=Preprocessing(8, 8))
+        load_backbone("small-cnn", "random", preprocessing={"resize": 8, "crop": 8})
 
 
 def test_a_network_without_a_full_connection_is_refused():
@@ -178,7 +184,7 @@ def test_torchvision_weights_are_read_from_a_file(tmp_path):
     models = pytest.importorskip("torchvision.models")
     network = models.resnet18(weights=None)
     write_weights(tmp_path / "w.pth", network.state_dict())
-    backbone = load_backbone("torchvision:resnet18", tmp_path / "w.pth", preprocessing=SMALL)
+    backbone = load_backbone("torchvision:resnet18", tmp_path / "w.pth", preprocessing=asdict(SMALL))
     assert backbone.weights_hash == backbone_of(network, "resnet18", SMALL).weights_hash
     with pytest.raises(DatasetError, match="has no such network"):
         load_backbone("torchvision:resnet19")
@@ -186,7 +192,7 @@ def test_torchvision_weights_are_read_from_a_file(tmp_path):
 
 def test_timm_gives_its_pooled_features(images):
     timm = pytest.importorskip("timm")
-    backbone = load_backbone("timm:resnet10t", "random", seed=2, preprocessing=SMALL)
+    backbone = load_backbone("timm:resnet10t", "random", seed=2, preprocessing=asdict(SMALL))
     torch.manual_seed(2)
     network = timm.create_model("resnet10t", pretrained=False).eval()
     network.reset_classifier(0)
@@ -217,12 +223,62 @@ def test_onnx_gives_what_the_network_gives(tmp_path, images):
     path = tmp_path / "means.onnx"
     opset = [onnx.helper.make_opsetid("", 17)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
-    backbone = load_backbone(str(path), preprocessing=SMALL)
+    backbone = load_backbone(str(path), preprocessing=asdict(SMALL))
     assert backbone.width == 6
     np.testing.assert_allclose(backbone.features(images), images.mean(axis=(2, 3)) @ weight, atol=1e-5)
     path.write_bytes(b"nothing")
     with pytest.raises(DatasetError, match="onnxruntime cannot read it"):
         load_backbone(str(path))
+
+
+def test_the_layer_is_named_by_the_network_and_not_by_the_name_of_a_file(script):
+    own = script[1].rename(script[1].with_name("vgg19-pool5.pt"))
+    assert load_backbone(str(own), preprocessing=asdict(SMALL)).layer == ""
+    assert load_backbone("vgg19", "random", "cpu").layer == "fc7 after ReLU"
+
+
+def test_a_part_of_the_preprocessing_can_be_changed(script):
+    changed = load_backbone(str(script[1]), preprocessing={"resize": 40, "crop": 32}).preprocessing
+    assert changed == SMALL
+    own = load_backbone("small-cnn", "random", "cpu", preprocessing={"std": (1.0, 1.0, 1.0)}).preprocessing
+    assert (own.resize, own.crop, own.std) == (56, 48, (1.0, 1.0, 1.0))
+
+
+@pytest.fixture
+def public_weights(tmp_path, monkeypatch):
+    """A server with weights of a small network in place of VGG19's, and the folder they come into."""
+    served = tmp_path / "served"
+    write_weights(served / "vgg19-00000000.pth", random_small_cnn(seed=5).state_dict())
+    handler = partial(QuietHandler, directory=served)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        file = served / "vgg19-00000000.pth"
+        download = Download(f"http://127.0.0.1:{server.server_port}/{file.name}", hash_of_file(file))
+        small = replace(backbones.OWN["small-cnn"], imagenet=download)
+        monkeypatch.setitem(backbones.OWN, "vgg19", small)
+        monkeypatch.setenv("CMBENCH_CACHE", str(tmp_path / "cache"))
+        yield download
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+def test_public_weights_are_fetched_once_and_their_checksum_is_pinned(public_weights, tmp_path, monkeypatch):
+    expected = load_backbone("small-cnn", "random", "cpu", seed=5).weights_hash
+    assert load_backbone("vgg19", "imagenet", "cpu").weights_hash == expected
+    (tmp_path / "served" / public_weights.name).unlink()
+    assert load_backbone("vgg19", "imagenet", "cpu").weights_hash == expected
+    (tmp_path / "cache" / public_weights.name).write_bytes(b"another")
+    with pytest.raises(DatasetError, match=rf"the SHA-256 is .* and should be {public_weights.sha256}"):
+        load_backbone("vgg19", "imagenet", "cpu")
+
+
+def test_the_public_weights_are_those_whose_checksum_torchvision_has_in_the_name():
+    assert vgg19.IMAGENET.name == f"vgg19-{vgg19.IMAGENET.sha256[:8]}.pth"
+    assert len(vgg19.IMAGENET.sha256) == 64
 
 
 def test_small_cnn_has_the_units_it_is_asked_for():

@@ -1,12 +1,16 @@
 """From raw pairs to a feature dataset: right rows, nothing learnt from test pairs, the same once more."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
+from cmbench.datasets.features import picture_side
 from cmbench.datasets.features.backbones import load_backbone
 from cmbench.datasets.features.cross_fitting import stratified_folds
 from cmbench.datasets.features.extraction import extract_features
@@ -50,7 +54,7 @@ def raw_pairs(changed=""):
         for split, size in sizes.items()
     ]
     card = RawCard("the tests", "CC0", "none")
-    return RawDataset("colours", *splits, tuple(COLOURS), card)
+    return RawDataset("colours", *splits, tuple(COLOURS), card, "by hand")
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +174,32 @@ def test_the_card_says_how_and_the_file_keeps_it(raw, plain, tmp_path):
     assert card.image_feature.startswith("small-cnn (random weights, seed 0) (weights SHA-256 ")
     assert "Word CNN" in card.text_feature
     assert (card.source, card.licence, card.sizes) == ("the tests", "CC0", (24, 9, 12))
+
+
+def test_the_card_says_where_and_how_exactly_networks_computed(raw, plain):
+    recipe = json.loads(plain.card.recipe)
+    image, text = recipe["image"]["found"], recipe["text"]["found"]
+    assert (image["device"], image["precision"], image["library"]) == ("cpu", "float32", "")
+    assert text["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert recipe["split"] == {"origin": "by hand", "sha256": raw.split_sha256}
+
+
+def test_the_card_says_the_library_of_the_network_and_no_folder_of_a_file(raw, tmp_path, monkeypatch):
+    def foreign(*arguments, **settings):
+        return replace(load_backbone(*arguments, **settings), library="somevision 1.2")
+
+    path = tmp_path / "net.pt"
+    with warnings.catch_warnings(action="ignore"):
+        means = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        torch.jit.trace(means, torch.zeros(1, 3, 32, 32)).save(str(path))
+    monkeypatch.setattr(picture_side, "load_backbone", foreign)
+    own = {"resize": 20, "crop": 16, "mean": (0.1, 0.2, 0.3)}
+    image = ImageRecipe(str(path), device="cpu", preprocessing=own)
+    recipe = json.loads(extract_features(raw, replace(PLAIN, image=image), tmp_path / "w").card.recipe)
+    assert recipe["image"]["backbone"] == "net.pt"
+    assert recipe["image"]["preprocessing"] == {"resize": 20, "crop": 16, "mean": [0.1, 0.2, 0.3]}
+    assert recipe["image"]["found"]["preprocessing"]["crop"] == 16
+    assert recipe["image"]["found"]["library"] == "somevision 1.2"
 
 
 def test_the_card_says_whether_features_are_cross_fitted(raw, tmp_path):

@@ -66,6 +66,31 @@ def test_a_feature_dataset_with_its_card_comes_out(pairs, tmp_path):
     assert not (tmp_path / "out.npz.work").exists()
 
 
+def test_how_pictures_are_prepared_can_be_said(pairs, tmp_path):
+    own = [
+        "--resize",
+        20,
+        "--crop",
+        16,
+        "--mean",
+        0.1,
+        0.2,
+        0.3,
+        "--std",
+        1,
+        1,
+        0.5,
+        "--precision",
+        "float32",
+    ]
+    result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "out.npz", *QUICK, *own)
+    assert result.exit_code == 0, result.output
+    recipe = json.loads(load_dataset(tmp_path / "out.npz").card.recipe)
+    expected = {"resize": 20, "crop": 16, "mean": [0.1, 0.2, 0.3], "std": [1, 1, 0.5]}
+    assert recipe["image"]["preprocessing"] == recipe["image"]["found"]["preprocessing"] == expected
+    assert recipe["image"]["precision"] == "float32"
+
+
 def test_without_npz_it_is_a_folder_and_a_second_time_the_same(pairs, tmp_path):
     both = ["--training", "scratch", "--set", "image.epochs=2", "--parts"]
     for name in ("one", "two.npz"):

@@ -161,7 +161,7 @@ def test_a_folder_of_another_origin_is_refused_and_unchanged(tmp_path, pictures,
     extract_image_features(pictures, backbone, tmp_path)
     before = (tmp_path / ARRAY).read_bytes(), (tmp_path / STATE).read_bytes()
     other = load_backbone("small-cnn", "random", "cpu", seed=2)
-    resized = load_backbone("small-cnn", "random", "cpu", seed=1, preprocessing=Preprocessing(60, 48))
+    resized = load_backbone("small-cnn", "random", "cpu", seed=1, preprocessing={"resize": 60})
     with pytest.raises(
         DatasetError, match=r"another origin: backbone is .* seed 1.* there and .* seed 2.*weights"
     ):

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmbench.cli.extraction_progress import extraction_progress
-from cmbench.cli.set_option import like_default, settings_of
+from cmbench.cli.set_option import settings_of
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from cmbench.datasets.contract import Dataset
-    from cmbench.datasets.features.image_fine_tuning import FineTuning
-    from cmbench.datasets.features.recipe import Recipe
-    from cmbench.datasets.features.word_cnn_training import WordCNNSettings
-
-Settings = TypeVar("Settings", bound="DataclassInstance")
 
 TRAININGS = ("none", "fine-tune", "scratch")
 SIDES = ("image", "text")
-RECIPE_OPTIONS = (
-    "backbone", "weights", "training", "vectors", "sentences", "parts", "folds", "settings", "seed",
-    "batch_size", "device",
-)  # fmt: skip
 OUTPUT = "The feature dataset to write; without .npz, a folder of .npy files."
-NO_SETTINGS = ("shape", "seed", "device")  # the first is made of settings, the others are options
+PRECISIONS = ("auto", "float32", "bfloat16")
+COLOURS = click.Tuple([float, float, float])
 
 
 @click.group()
@@ -79,7 +67,24 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
 @click.option(
     "--weights",
     metavar="FILE",
-    help="Weights of the backbone, or 'random'. [default: those of torchvision or timm]",
+    help="Weights of the backbone; 'imagenet' fetches those of vgg19 (574 MB), 'random' are for a trial. "
+    "[default: those of torchvision or timm]",
+)
+@click.option("--resize", type=click.IntRange(1), help="Make pictures squares of so many pixels.")
+@click.option("--crop", type=click.IntRange(1), help="Cut out squares of so many pixels.")
+@click.option("--mean", type=COLOURS, metavar="R G B", help="Take so much of colours from 0 to 1 away.")
+@click.option(
+    "--std",
+    type=COLOURS,
+    metavar="R G B",
+    help="Divide the rest by so much. [default of all four: as the network learnt]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="Of products in the backbone: bfloat16, on a GPU, is the faster one.",
 )
 @click.option(
     "--training",
@@ -139,13 +144,14 @@ def extract(raw: str, output: Path, work: Path | None, threads: int | None, **op
 
     import torch
 
+    from cmbench.cli.extraction_recipe import recipe_of
     from cmbench.datasets.features.extraction import extract_features
     from cmbench.datasets.raw.registry import load_raw
 
     _check_output(output)
     if threads is not None:
         torch.set_num_threads(threads)
-    recipe = _recipe(**{name: options[name] for name in RECIPE_OPTIONS})
+    recipe = recipe_of(options)
     pairs = load_raw(raw, options["place"], options["splits"])
     folder = work or output.with_name(f"{output.name}.work")
     with extraction_progress() as report:
@@ -193,78 +199,3 @@ def _write(output: Path, dataset: Dataset) -> None:
     with writing_to(output):
         (save_npz if output.suffix == ".npz" else save_folder)(output, dataset)
     click.echo(f"{output}: fingerprint {dataset.fingerprint}")
-
-
-def _recipe(
-    *,
-    backbone: str,
-    weights: str | None,
-    training: str,
-    vectors: str,
-    sentences: bool,
-    parts: bool,
-    folds: int | None,
-    settings: dict[str, dict[str, Any]],
-    seed: int,
-    batch_size: int,
-    device: str,
-) -> Recipe:
-    from cmbench.datasets.features.recipe import ImageRecipe, Recipe, TextRecipe
-
-    return Recipe(
-        ImageRecipe(
-            backbone,
-            weights,
-            _fine_tuning(training, settings.get("image", {}), seed),
-            batch_size,
-            device=device,
-            seed=seed,
-        ),
-        TextRecipe(
-            None if vectors == "random" else Path(vectors),
-            sentences=sentences,
-            settings=_word_cnn(settings.get("text", {}), seed, device),
-        ),
-        parts=parts,
-        folds=folds,
-    )
-
-
-def _fine_tuning(training: str, settings: dict[str, Any], seed: int) -> FineTuning | None:
-    from cmbench.datasets.features.image_fine_tuning import FROM_SCRATCH, FineTuning
-
-    if training == "none":
-        if settings:
-            raise click.UsageError("--set image.… is of a training of the backbone; add --training")
-        return None
-    start = FROM_SCRATCH if training == "scratch" else FineTuning()
-    return _with(replace(start, seed=seed), settings, "image")
-
-
-def _word_cnn(settings: dict[str, Any], seed: int, device: str) -> WordCNNSettings:
-    from cmbench.datasets.features.word_cnn import WordCNNShape
-    from cmbench.datasets.features.word_cnn_training import WordCNNSettings
-
-    names = _names(WordCNNShape())
-    shape = {name: value for name, value in settings.items() if name in names}
-    others = {name: value for name, value in settings.items() if name not in names}
-    start = WordCNNSettings(_with(WordCNNShape(), shape, "text"), seed=seed, device=device)
-    return _with(start, others, "text", names)
-
-
-def _with(start: Settings, given: dict[str, Any], side: str, more: Sequence[str] = ()) -> Settings:
-    """Return the settings with those given; ``more`` are names of others, for the error."""
-    known = [name for name in (*_names(start), *more) if name not in NO_SETTINGS]
-    for name in given:
-        if name not in known:
-            raise click.UsageError(f"--set {side}.{name}: there is no such setting; {', '.join(known)} are")
-    return replace(
-        start,
-        **{
-            name: like_default(f"{side}.{name}", value, getattr(start, name)) for name, value in given.items()
-        },
-    )
-
-
-def _names(settings: DataclassInstance) -> list[str]:
-    return [field.name for field in fields(settings)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+import pooch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -26,10 +28,13 @@ from cmbench.datasets.features.image_public_networks import (
 )
 from cmbench.datasets.features.image_weights import State, hash_of_file, hash_of_weights, read_weights
 from cmbench.datasets.features.picture_batches import Preprocessing
+from cmbench.datasets.raw.downloads import Download
 from cmbench.errors import DatasetError
 
 Network: TypeAlias = Callable[[Tensor], Tensor]
 FILES = (".pt", ".ts", ".onnx")
+IMAGENET = "imagenet"
+"""Given in place of weights: those that ImageNet gave, from the net."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,8 @@ class Backbone:
     weights_hash : SHA-256 of the weights that make the features, or of the file
     device : where the network is
     last_layer : name that the layer taken away had in the state dict; None where the network cannot learn
+    layer : what the layer that gives the features is called, if it has a name
+    library : whose network it is, with the version, if it is not our own
     """
 
     name: str
@@ -54,6 +61,8 @@ class Backbone:
     weights_hash: str
     device: torch.device
     last_layer: str | None = None
+    layer: str = ""
+    library: str = ""
 
     def features(self, images: NDArray[np.float32], *, mixed: bool = False) -> NDArray[np.float32]:
         """Return the features, float32 (n, width), of prepared pictures (n, 3, crop, crop).
@@ -70,8 +79,10 @@ class _OwnNetwork:
     random: Callable[[int], nn.Module]
     learnt: Callable[[State, Path | str], nn.Module]
     last_layer: str
+    layer: str
     preprocessing: Preprocessing
     source: str
+    imagenet: Download | None = None
 
 
 OWN = {
@@ -79,18 +90,26 @@ OWN = {
         vgg19.random_vgg19,
         vgg19.vgg19_of,
         vgg19.LAST_LAYER,
+        "fc7 after ReLU",
         Preprocessing(),
-        f"torchvision's are at {vgg19.SOURCE} (574 MB, learnt on ImageNet)",
+        f"give 'imagenet', and torchvision's are fetched from {vgg19.IMAGENET.url} (574 MB)",
+        vgg19.IMAGENET,
     ),
     "small-cnn": _OwnNetwork(
         small.random_small_cnn,
         small.small_cnn_of,
         small.LAST_LAYER,
+        "",
         small.SMALL_PICTURES,
         "train them with fine_tune and save them with write_weights",
     ),
 }
 """Our own networks by name."""
+
+
+def is_file(spec: str) -> bool:
+    """Return whether the name of a backbone is that of a file."""
+    return Path(spec).suffix in FILES
 
 
 def load_backbone(
@@ -99,7 +118,7 @@ def load_backbone(
     device: str = "auto",
     *,
     seed: int = 0,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> Backbone:
     """Return the backbone that ``spec`` names.
 
@@ -109,30 +128,33 @@ def load_backbone(
         ``"timm:NAME"`` (of both, what goes into the last full connection), or the path of a TorchScript
         (.pt, .ts) or ONNX (.onnx) file that gives (n, width)
     weights : path of a state dict (PyTorch's or .safetensors), or ``"random"`` for trials. None takes
-        those that torchvision or timm recommend and download; our own networks need a file
+        those that torchvision or timm recommend and download. For vgg19, ``"imagenet"`` fetches
+        torchvision's (574 MB) into the folder in the environment's CMBENCH_CACHE, or the user's cache
     device : ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or any other name of PyTorch
     seed : of random weights
-    preprocessing : None for what the network was trained with, as far as ``Preprocessing`` can say it,
-        and the defaults for a file; pictures are resized to squares in any case
+    preprocessing : the fields of ``Preprocessing`` that shall differ from what the network was trained
+        with, or from the defaults for a file; pictures are resized to squares in any case
 
     Raises ``DatasetError`` where something is unknown, not installed, or does not fit.
     """
     place = device_called(device)
     given = None if weights is None else str(weights)
-    if Path(spec).suffix in FILES:
-        return _file_backbone(Path(spec), given, place, preprocessing or Preprocessing())
+    if is_file(spec):
+        return _file_backbone(Path(spec), given, place, replace(Preprocessing(), **preprocessing or {}))
     classifier = _classifier(spec, given, seed)
     classifier.network.to(place)
     name = f"{spec} (random weights, seed {seed})" if given == RANDOM else spec
-    wanted = preprocessing or classifier.preprocessing
-    return _tried(backbone_of(classifier.network, name, wanted, classifier.last_layer))
+    wanted = replace(classifier.preprocessing, **preprocessing or {})
+    made = _tried(backbone_of(classifier.network, name, wanted, classifier.last_layer))
+    return replace(made, layer=classifier.layer, library=classifier.library)
 
 
 def _classifier(spec: str, weights: str | None, seed: int) -> Classifier:
     library, _, name = spec.partition(":")
     if spec in OWN:
         own = OWN[spec]
-        return Classifier(_own_network(spec, weights, seed), own.last_layer, own.preprocessing)
+        network = _own_network(spec, weights, seed)
+        return Classifier(network, own.last_layer, own.preprocessing, own.layer)
     if library == "torchvision" and name:
         return torchvision_network(name, weights, seed)
     if library == "timm" and name:
@@ -167,10 +189,18 @@ def _own_network(spec: str, weights: str | None, seed: int) -> nn.Module:
     own = OWN[spec]
     if weights is None:
         raise DatasetError(
-            f"{spec} needs weights: {own.source}; give the path of the file as weights, or 'random' for "
-            "a trial"
+            f"{spec} needs weights: {own.source}; or give the path of a file as weights, or 'random' for a "
+            "trial"
         )
-    return own.random(seed) if weights == RANDOM else own.learnt(read_weights(weights), weights)
+    if weights == RANDOM:
+        return own.random(seed)
+    file = own.imagenet.into(cache_folder()) if weights == IMAGENET and own.imagenet else weights
+    return own.learnt(read_weights(file), file)
+
+
+def cache_folder() -> Path:
+    """Return the folder for files from the net: the environment's CMBENCH_CACHE, or the user's cache."""
+    return Path(os.environ.get("CMBENCH_CACHE") or pooch.os_cache("cmbench"))
 
 
 def _tried(found: Backbone) -> Backbone:
@@ -190,9 +220,14 @@ def _file_backbone(
         raise DatasetError(f"{path}: there is no such file of a network; check the path")
     if weights is not None:
         raise DatasetError(f"{path} has its weights in it; leave out weights, now {weights!r}")
-    network: Network = OnnxNetwork(path, place) if path.suffix == ".onnx" else script_network(path, place)
+    network: Network
+    if path.suffix == ".onnx":
+        network = onnx = OnnxNetwork(path, place)
+        library, place = onnx.library, torch.device("cpu")  # which gives and takes, wherever it computes
+    else:
+        network, library = script_network(path, place), ""
     width = _trial_width(str(path), network, preprocessing, place)
-    return Backbone(path.name, network, preprocessing, width, hash_of_file(path), place)
+    return Backbone(path.name, network, preprocessing, width, hash_of_file(path), place, library=library)
 
 
 def _trial_width(name: str, network: Network, preprocessing: Preprocessing, place: torch.device) -> int:
@@ -204,7 +239,8 @@ def _trial_width(name: str, network: Network, preprocessing: Preprocessing, plac
     except (RuntimeError, AssertionError) as error:  # timm asserts the size
         reason = str(error).strip().splitlines()[-1]
         raise DatasetError(
-            f"{name}: cannot take pictures of {size} by {size} ({reason}); give its preprocessing"
+            f"{name}: cannot take pictures of {size} by {size} ({reason}); give its own "
+            "size (--resize, --crop)"
         ) from error
     shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
     if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:

@@ -53,7 +53,7 @@ def extract_features(raw: RawDataset, recipe: Recipe, work: Path, report: Report
         image_feature=images.description,
         text_feature=texts.description,
         sizes=(len(train), len(validation), len(test)),
-        recipe=recipe_text(recipe, {"image": images.found, "text": texts.found}),
+        recipe=recipe_text(recipe, raw, {"image": images.found, "text": texts.found}),
     )
     dataset = Dataset(raw.name, train, validation, test, raw.class_names, card)
     return replace(dataset, card=replace(card, fingerprint=dataset.fingerprint))

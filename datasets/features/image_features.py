@@ -80,6 +80,11 @@ def is_mixed(precision: str, device: torch.device) -> bool:
     return precision != "float32" and device.type == "cuda"
 
 
+def precision_on(device: torch.device, precision: str) -> str:
+    """Return what products are made in: ``"float32"`` or ``"bfloat16"``."""
+    return "bfloat16" if is_mixed(precision, device) else "float32"
+
+
 def _check_finite(
     features: NDArray[np.float32], pictures: Sequence[Picture], first: int, backbone: Backbone
 ) -> None:

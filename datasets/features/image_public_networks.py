@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cmbench.datasets.features.image_weights import give_weights, installed, read_weights
+from cmbench.datasets.features.image_weights import give_weights, installed, read_weights, versioned
 from cmbench.datasets.features.picture_batches import Preprocessing
 from cmbench.errors import DatasetError
 
@@ -27,11 +27,22 @@ RANDOM = "random"
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A network that classifies, the name of the layer that gives the scores, and what pictures it wants."""
+    """A network that classifies.
+
+    Parameters
+    ----------
+    network : nn.Module
+    last_layer : the name of the layer that gives the scores
+    preprocessing : what pictures it wants
+    layer : what the layer before is called, if it has a name
+    library : whose network it is, with the version, if it is not our own
+    """
 
     network: nn.Module
     last_layer: str
     preprocessing: Preprocessing
+    layer: str = ""
+    library: str = ""
 
 
 def torchvision_network(name: str, weights: str | None, seed: int) -> Classifier:
@@ -62,7 +73,8 @@ def torchvision_network(name: str, weights: str | None, seed: int) -> Classifier
     preprocessing = Preprocessing(
         expected.resize_size[0], expected.crop_size[0], tuple(expected.mean), tuple(expected.std)
     )
-    return Classifier(network, last_full_connection(network), preprocessing)
+    library = versioned("torchvision")
+    return Classifier(network, last_full_connection(network), preprocessing, library=library)
 
 
 def _downloaded(learnt: Any) -> dict[str, Tensor]:
@@ -102,7 +114,8 @@ def timm_network(name: str, weights: str | None, seed: int) -> Classifier:
     crop = int(expected["input_size"][-1])
     resize = max(crop, round(crop / expected["crop_pct"]))
     preprocessing = Preprocessing(resize, crop, tuple(expected["mean"]), tuple(expected["std"]))
-    return Classifier(network, _named(network, network.get_classifier()), preprocessing)
+    last_layer = _named(network, network.get_classifier())
+    return Classifier(network, last_layer, preprocessing, library=versioned("timm"))
 
 
 @contextmanager
@@ -154,17 +167,18 @@ class OnnxNetwork:
             self._session = runtime.InferenceSession(str(path), options, [*providers, "CPUExecutionProvider"])
         except Exception as error:  # its errors have no base of their own; none is let pass
             raise DatasetError(f"{path}: onnxruntime cannot read it ({_first_line(error)})") from error
+        self.library = f"{versioned('onnxruntime')} ({self._session.get_providers()[0]})"
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the first output for float32 images (n, 3, height, width)."""
         inputs = self._session.get_inputs()
         try:
-            outputs = self._session.run(None, {inputs[0].name: images.cpu().numpy()})
+            outputs = self._session.run(None, {inputs[0].name: images.numpy()})
         except Exception as error:  # as above
             raise DatasetError(
                 f"{self._path}: cannot be run on pictures {tuple(images.shape)} ({_first_line(error)}); "
                 f"export it with one input (any number, 3, height, width), now {inputs[0].shape}, and "
-                "give its preprocessing"
+                "give its own size (--resize, --crop)"
             ) from error
         return torch.from_numpy(outputs[0])
 

@@ -38,6 +38,11 @@ def installed(library: str, package: str, purpose: str) -> Any:
         ) from error
 
 
+def versioned(library: str) -> str:
+    """Return the name of an installed library with its version."""
+    return f"{library} {import_module(library).__version__}"
+
+
 def read_weights(path: Path | str) -> dict[str, Tensor]:
     """Return the state dict in a file of PyTorch or, ending in .safetensors, of safetensors; on the CPU.
 

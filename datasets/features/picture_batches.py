@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,7 +56,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if not 1 <= self.crop <= self.resize:
             raise DatasetError(f"crop is {self.crop} and resize {self.resize}; use 1 <= crop <= resize")
-        if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:
+        finite = all(map(math.isfinite, (*self.mean, *self.std)))
+        if len(self.mean) != 3 or len(self.std) != 3 or not finite or not min(self.std) > 0:
             raise DatasetError(
                 f"mean is {self.mean} and std {self.std}; give three numbers each, std greater than 0"
             )

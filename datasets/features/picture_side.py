@@ -13,7 +13,7 @@ import numpy as np
 from cmbench.datasets.contract import FloatMatrix, Labels
 from cmbench.datasets.features.backbones import Backbone, load_backbone
 from cmbench.datasets.features.cross_fitting import Network
-from cmbench.datasets.features.image_features import Progress, extract_image_features
+from cmbench.datasets.features.image_features import Progress, extract_image_features, precision_on
 from cmbench.datasets.features.image_fine_tuning import FineTuned, LabelledPictures, fine_tune
 from cmbench.datasets.features.image_origin import hash_of_pictures
 from cmbench.datasets.features.image_regions import regions_of
@@ -30,8 +30,6 @@ from cmbench.datasets.raw.contract import RawDataset, RawPair
 from cmbench.datasets.raw.pictures import Picture
 
 DIGITS_OF_HASH = 12
-LAYERS = {"vgg19": " fc7 after ReLU"}
-"""What the features of our own networks are called."""
 
 
 def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) -> Side:
@@ -43,10 +41,16 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
     pictures = [pair.picture for pair in all_pairs(raw)]
     regions = [regions_of(picture) for picture in pictures] if recipe.parts else None
     items = SideItems(pictures, regions, labels_of(raw.train))
-    start = load_backbone(settings.backbone, settings.weights, settings.device, seed=settings.seed)
+    start = load_backbone(
+        settings.backbone,
+        settings.weights,
+        settings.device,
+        seed=settings.seed,
+        preprocessing=settings.preprocessing,
+    )
     if settings.training is None:
         made = items.by(_Extraction(start, work, settings, report, "pictures"))
-        found = {"weights": [start.weights_hash], **_preprocessing(start)}
+        found = {"weights": [start.weights_hash], **_computing(start, settings)}
         return Side(made, _named(start, start.weights_hash), found)
     tuned: list[FineTuned] = []
 
@@ -64,7 +68,7 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
         "weights before": start.weights_hash,
         "weights": [each.backbone.weights_hash for each in tuned],
         "validation accuracies": [each.record.best_accuracy for each in tuned],
-        **_preprocessing(start),
+        **_computing(start, settings),
     }
     record = tuned[0].record
     learnt_how = (
@@ -116,9 +120,18 @@ def _labelled(pairs: Sequence[RawPair]) -> LabelledPictures:
 
 
 def _named(start: Backbone, weights_hash: str, learnt: str = "") -> str:
-    layer = next((layer for own, layer in LAYERS.items() if start.name.startswith(own)), "")
+    layer = f" {start.layer}" if start.layer else ""
     return f"{start.name}{layer}{learnt} (weights SHA-256 {weights_hash[:DIGITS_OF_HASH]})"
 
 
-def _preprocessing(backbone: Backbone) -> dict[str, Any]:
-    return {"preprocessing": asdict(backbone.preprocessing)}
+def _computing(start: Backbone, settings: ImageRecipe) -> dict[str, Any]:
+    """Return where and how the network computes, which a recipe may leave open."""
+    found = {
+        "device": start.device.type,
+        "library": start.library,
+        "preprocessing": asdict(start.preprocessing),
+        "precision": precision_on(start.device, settings.precision),
+    }
+    if settings.training is not None:
+        found["precision of training"] = precision_on(start.device, settings.training.precision)
+    return found

@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 
+from cmbench.datasets.features.backbones import is_file
 from cmbench.datasets.features.image_fine_tuning import FineTuning
 from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+from cmbench.datasets.raw.contract import RawDataset
 from cmbench.errors import DatasetError
 
 VERSIONS = ("cmbench", "torch", "numpy", "pillow", "scikit-learn")
@@ -29,6 +31,7 @@ class ImageRecipe:
     training : how the backbone learns the categories of the training pictures before; None for not at all
     batch_size, precision : as ``extract_image_features`` takes them
     seed : of random weights
+    preprocessing : as ``load_backbone`` takes it
     """
 
     backbone: str = "vgg19"
@@ -38,6 +41,7 @@ class ImageRecipe:
     precision: str = "auto"
     device: str = "auto"
     seed: int = 0
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,19 +84,20 @@ class Recipe:
             raise DatasetError(f"folds is {self.folds}; use 3 or more, or None")
 
 
-def recipe_text(recipe: Recipe, found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the recipe as JSON for a card, with the versions of libraries.
+def recipe_text(recipe: Recipe, raw: RawDataset, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the recipe as JSON for a card, with the split and the versions of libraries.
 
     ``found`` is what each side, ``"image"`` and ``"text"``, found out: hashes, say.
     """
-    sides: dict[str, dict[str, Any]] = {"image": asdict(recipe.image), "text": asdict(recipe.text)}
-    for side, file in (("image", "weights"), ("text", "vectors")):
-        sides[side][file] = (
-            sides[side][file] and Path(sides[side][file]).name
-        )  # folders are nobody's business
-        sides[side]["found"] = dict(found[side])
+    image, text = asdict(recipe.image), asdict(recipe.text)
+    image["backbone"] = (
+        _without_folder(image["backbone"]) if is_file(image["backbone"]) else image["backbone"]
+    )
+    image["weights"], text["vectors"] = _without_folder(image["weights"]), _without_folder(text["vectors"])
     everything = {
-        **sides,
+        "image": {**image, "found": found["image"]},
+        "text": {**text, "found": found["text"]},
+        "split": {"origin": raw.split_origin, "sha256": raw.split_sha256},
         "parts": recipe.parts,
         "folds": recipe.folds,
         "threads": torch.get_num_threads(),
@@ -100,3 +105,7 @@ def recipe_text(recipe: Recipe, found: Mapping[str, Mapping[str, Any]]) -> str:
         "versions": {name: version(name) for name in VERSIONS},
     }
     return json.dumps(everything, sort_keys=True)
+
+
+def _without_folder(path: Path | str | None) -> str | None:
+    return None if path is None else Path(path).name  # folders are nobody's business

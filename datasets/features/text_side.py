@@ -6,6 +6,7 @@ import numpy as np
 
 from cmbench.datasets.contract import Labels
 from cmbench.datasets.features.cross_fitting import Network
+from cmbench.datasets.features.device import device_called
 from cmbench.datasets.features.recipe import Recipe, TextRecipe
 from cmbench.datasets.features.sides import Report, Side, SideItems, all_pairs, described, labels_of
 from cmbench.datasets.features.text_features import TextExtractor, fit_text_extractor
@@ -42,6 +43,7 @@ def text_side(raw: RawDataset, recipe: Recipe, vectors: WordVectors, report: Rep
     report("word CNNs", count, count)
     found = {
         "word vectors": vectors.digest,
+        "device": device_called(settings.settings.device).type,
         "validation accuracies": [each.trained.validation_accuracy for each in extractors],
     }
     first = extractors[0]

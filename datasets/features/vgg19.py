@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cmbench.datasets.features.image_weights import State, give_weights, read_weights
+from cmbench.datasets.raw.downloads import Download
 from cmbench.errors import DatasetError
 
 CONFIGURATION_E = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
@@ -17,8 +18,11 @@ CONFIGURATION_E = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 LAST_LAYER = "classifier.6"
 WIDTH = 4096  # of fc6 and fc7
 POOLED = 7  # height and width of the last feature map
-SOURCE = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
-"""Where torchvision has the weights learnt on ImageNet (574 MB)."""
+IMAGENET = Download(
+    "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+)
+"""The weights that torchvision has learnt on ImageNet (IMAGENET1K_V1, 574,673,361 bytes)."""
 
 
 class VGG19(nn.Module):
@@ -88,7 +92,7 @@ def vgg19_of(weights: State, source: Path | str) -> VGG19:
     bias = weights.get(f"{LAST_LAYER}.bias")
     if bias is None:
         raise DatasetError(
-            f"{source}: {LAST_LAYER}.bias is missing, so these are not weights of VGG19; get {SOURCE}"
+            f"{source}: {LAST_LAYER}.bias is missing, so these are not weights of VGG19; get {IMAGENET.url}"
         )
     with torch.device("meta"):
         network = VGG19(len(bias) if bias.ndim else 1000)
