@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -190,24 +191,33 @@ def test_a_linear_classifier_tells_the_categories_of_real_captions(real_data):
     described = json.loads((real_data / "pascal_sentence_captions.json").read_text("utf-8"))
     names = sorted(set(described["category"].values()))
     segments = {
-        part: [described["captions"][name] for name in ids] for part, ids in described["split"].items()
+        part: [tuple(described["captions"][name]) for name in ids] for part, ids in described["split"].items()
     }
     labels = {
         part: np.array([names.index(described["category"][name]) for name in ids])
         for part, ids in described["split"].items()
     }
-    whole = {part: [" ".join(each) for each in texts] for part, texts in segments.items()}
-    wanted = wanted_words(text for texts in whole.values() for text in texts)
-    word_vectors = load_word_vectors(real_data / "glove_twitter_25d_12k.npz", wanted)
-    extractor = fit_text_extractor(
-        whole["train"],
-        labels["train"],
-        whole["val"],
-        labels["val"],
-        word_vectors,
-        sentences=[tuple(each) for each in segments["train"]],
+    texts = {part: [" ".join(each) for each in found] for part, found in segments.items()}
+    word_vectors = load_word_vectors(
+        real_data / "glove_twitter_25d_12k.npz", wanted_words(chain.from_iterable(texts.values()))
     )
-    features = {part: extractor.features(texts) for part, texts in whole.items()}
+    accuracies = []
+    for seed in range(3):
+        extractor = fit_text_extractor(
+            *(texts["train"], labels["train"], texts["val"], labels["val"]),
+            word_vectors,
+            WordCNNSettings(seed=seed),
+            sentences=segments["train"],
+        )
+        features = {part: extractor.features(each) for part, each in texts.items()}
+        accuracies.append(linear_accuracies(features, labels))
+    validation, test = np.mean(accuracies, axis=0)
+    assert validation >= 0.72
+    assert test >= 0.72, "0.750 is the accuracy of latent semantics; of 100 texts the standard error is 0.045"
+
+
+def linear_accuracies(features, labels):
+    """Return the accuracies on validation and test texts; of equal C on validation the smallest is taken."""
     classifiers = [
         make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=500)).fit(
             features["train"], labels["train"]
@@ -215,6 +225,4 @@ def test_a_linear_classifier_tells_the_categories_of_real_captions(real_data):
         for c in (1e-4, 1e-3, 1e-2, 1e-1)
     ]
     best = max(classifiers, key=lambda each: each.score(features["val"], labels["val"]))
-    assert best.score(features["val"], labels["val"]) >= 0.72
-    # Seeds 0 to 2 give 0.73, 0.70 and 0.74; of 100 texts an accuracy has a standard error of 0.045.
-    assert best.score(features["test"], labels["test"]) >= 0.62
+    return [best.score(features[part], labels[part]) for part in ("val", "test")]
