@@ -14,11 +14,12 @@ from cmbench.datasets.features import picture_side
 from cmbench.datasets.features.backbones import load_backbone
 from cmbench.datasets.features.cross_fitting import stratified_folds
 from cmbench.datasets.features.extraction import extract_features
-from cmbench.datasets.features.image_fine_tuning import FROM_SCRATCH
+from cmbench.datasets.features.image_fine_tuning import FROM_SCRATCH, LabelledPictures, fine_tune
 from cmbench.datasets.features.image_regions import regions_of
 from cmbench.datasets.features.recipe import ImageRecipe, Recipe, TextRecipe
 from cmbench.datasets.features.text_features import fit_text_extractor
-from cmbench.datasets.features.word_cnn import WordCNNShape
+from cmbench.datasets.features.tokens import Vocabulary
+from cmbench.datasets.features.word_cnn import WordCNN, WordCNNShape, network_features
 from cmbench.datasets.features.word_cnn_training import WordCNNSettings
 from cmbench.datasets.features.word_vectors import WordVectors
 from cmbench.datasets.files import load_file
@@ -73,9 +74,7 @@ def stacked(dataset, side):
 
 def test_rows_are_those_of_the_backbone_and_of_the_word_cnn_in_the_order_of_the_pairs(raw, plain):
     backbone = load_backbone("small-cnn", "random", "cpu")
-    train = [each.text for each in raw.train], np.array([each.label for each in raw.train])
-    validation = [each.text for each in raw.validation], np.array([each.label for each in raw.validation])
-    extractor = fit_text_extractor(*train, *validation, WordVectors.none(6), SETTINGS)
+    extractor = extractor_of(raw)
     for (_, pairs), (_, split) in zip(raw.splits, plain.splits, strict=True):
         prepared = np.stack([backbone.preprocessing.apply(each.picture.read()) for each in pairs])
         np.testing.assert_allclose(split.images, backbone.features(prepared), rtol=1e-5, atol=1e-6)
@@ -141,6 +140,44 @@ def test_parts_are_regions_and_sentences_of_the_same_networks(raw, tmp_path, rec
     for (_, pairs), (_, split) in zip(raw.splits, dataset.splits, strict=True):
         assert [len(split.image_parts[row]) for row in range(len(pairs))] == [5] * len(pairs)
         assert [len(split.text_parts[row]) for row in range(len(pairs))] == [2] * len(pairs)
+
+
+def extractor_of(raw, keeps=None):
+    """Return the text extractor that learns from the training texts that are kept, all by default."""
+    labels = np.array([each.label for each in raw.train])
+    kept = np.arange(len(labels)) if keeps is None else np.flatnonzero(keeps)
+    validation = [each.text for each in raw.validation], np.array([each.label for each in raw.validation])
+    texts = [raw.train[row].text for row in kept]
+    return fit_text_extractor(texts, labels[kept], *validation, WordVectors.none(6), SETTINGS)
+
+
+def test_a_sentence_has_the_features_of_a_text_of_its_own(raw, tmp_path):
+    made = extract_features(raw, replace(PLAIN, parts=True), tmp_path)
+    for (_, pairs), (_, split) in zip(raw.splits, made.splits, strict=True):
+        expected = extractor_of(raw).features(pairs[5].segments)
+        np.testing.assert_allclose(split.text_parts[5], expected, rtol=1e-6)
+        assert not np.allclose(expected[0], expected[1])
+
+
+def test_a_cross_fitted_part_has_the_features_that_the_network_of_its_fold_gives(raw, tmp_path):
+    made = extract_features(raw, replace(LEARNING, parts=True, folds=3), tmp_path)
+    labels = np.array([each.label for each in raw.train])
+    hidden = stratified_folds(labels, 3, seed=0) == 0  # by network 0, to whose features others are mapped
+    row = int(np.flatnonzero(hidden)[1])
+    expected = extractor_of(raw, ~hidden).features(raw.train[row].segments)
+    np.testing.assert_allclose(made.train.text_parts[row], expected, rtol=1e-6)
+
+    seen = [each for each, out in zip(raw.train, hidden, strict=True) if not out]
+    learn, check = (
+        LabelledPictures([each.picture for each in pairs], np.array([each.label for each in pairs]))
+        for pairs in (seen, raw.validation)
+    )
+    network = fine_tune(load_backbone("small-cnn", "random", "cpu"), learn, check, LEARNING.image.training)
+    prepared = [
+        network.backbone.preprocessing.apply(each.read()) for each in regions_of(raw.train[row].picture)
+    ]
+    expected = network.backbone.features(np.stack(prepared))
+    np.testing.assert_allclose(made.train.image_parts[row], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_region_has_the_features_of_a_picture_of_its_own(raw, tmp_path):
@@ -213,12 +250,9 @@ def test_features_of_training_texts_are_cross_fitted_by_the_networks_of_other_fo
     made = extract_features(raw, replace(PLAIN, folds=3), tmp_path)
     labels = np.array([each.label for each in raw.train])
     unseen = stratified_folds(labels, 3, seed=0) == 0
-    validation = [each.text for each in raw.validation], np.array([each.label for each in raw.validation])
-    seen = [each.text for each, hidden in zip(raw.train, unseen, strict=True) if not hidden]
-    first = fit_text_extractor(seen, labels[~unseen], *validation, WordVectors.none(6), SETTINGS)
-    hidden = [each.text for each, hidden in zip(raw.train, unseen, strict=True) if hidden]
-    np.testing.assert_array_equal(made.train.texts[unseen], first.features(hidden))
-    assert f"trained on {len(seen)} texts" in made.card.text_feature
+    hidden = [each.text for each, out in zip(raw.train, unseen, strict=True) if out]
+    np.testing.assert_array_equal(made.train.texts[unseen], extractor_of(raw, ~unseen).features(hidden))
+    assert f"trained on {np.count_nonzero(~unseen)} texts" in made.card.text_feature
 
 
 def test_a_backbone_that_learns_nothing_is_not_cross_fitted(raw, plain, tmp_path):
@@ -266,6 +300,36 @@ def test_what_cannot_be_done_is_said_before_any_picture_is_read(raw, tmp_path, r
     with pytest.raises(DatasetError, match=message):
         extract_features(raw, recipe, tmp_path / "work")
     assert not (tmp_path / "work").exists()
+
+
+def test_saved_networks_make_the_same_features(raw, tmp_path):
+    made = extract_features(raw, LEARNING, tmp_path / "work", save_weights=tmp_path / "networks")
+    card = json.loads((tmp_path / "networks" / "networks.json").read_text())
+    assert card["class names"] == list(COLOURS)
+    assert card["recipe"] == json.loads(made.card.recipe)
+
+    backbone = load_backbone("small-cnn", tmp_path / "networks" / "image.pth", "cpu")
+    assert [backbone.weights_hash] == card["recipe"]["image"]["found"]["weights"]
+    prepared = np.stack([backbone.preprocessing.apply(each.picture.read()) for each in raw.test])
+    np.testing.assert_allclose(made.test.images, backbone.features(prepared), rtol=1e-5, atol=1e-6)
+
+    state = dict(np.load(tmp_path / "networks" / "text.npz", allow_pickle=False))
+    rows = {word: row + 2 for row, word in enumerate(state.pop("vocabulary").tolist())}
+    shape = WordCNNShape(**card["text shape"])
+    network = WordCNN(state["words.weight"], shape, len(COLOURS), torch.Generator())
+    network.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
+    encoded = Vocabulary(rows, state["words.weight"]).encoded([each.text for each in raw.test], longest=100)
+    np.testing.assert_array_equal(network_features(network, encoded), made.test.texts)
+
+
+def test_networks_that_cannot_be_saved_are_refused_at_once(raw, tmp_path):
+    with pytest.raises(DatasetError, match=r"leave --save-weights out, or extract without --cross-fit"):
+        extract_features(raw, replace(PLAIN, folds=3), tmp_path / "w", save_weights=tmp_path / "networks")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "image.pth").write_text("precious")
+    with pytest.raises(DatasetError, match=r"full is no empty folder; name a new one"):
+        extract_features(raw, PLAIN, tmp_path / "w", save_weights=tmp_path / "full")
+    assert not (tmp_path / "w").exists()
 
 
 def test_fewer_folds_than_three_are_refused():

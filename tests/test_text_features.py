@@ -84,16 +84,6 @@ def test_an_empty_text_has_the_features_of_padding_alone(extractor):
         np.testing.assert_allclose(extractor.features([text])[0], expected, rtol=1e-6)
 
 
-def test_parts_are_the_features_of_segments(extractor):
-    parts = extractor.part_features([("the boat", "a dog and bone"), (), ("rail",)])
-    assert parts.values.dtype == np.float32
-    assert parts.offsets.dtype == np.int64
-    assert parts.offsets.tolist() == [0, 2, 2, 3]
-    np.testing.assert_allclose(parts[0][1], extractor.features(["a dog and bone"])[0], rtol=1e-6)
-    np.testing.assert_allclose(parts[2], extractor.features(["rail"]), rtol=1e-6)
-    assert parts[1].shape == (0, 24)
-
-
 def test_the_same_seed_gives_the_same_features(extractor):
     again = fit_text_extractor(*TRAIN, *VALIDATION, vectors(), SMALL)
     other = fit_text_extractor(*TRAIN, *VALIDATION, vectors(), replace(SMALL, seed=1))

@@ -134,6 +134,12 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     metavar="FOLDER",
     help="Where what is finished is kept, also after the end. [default: beside the output, until the end]",
 )
+@click.option(
+    "--save-weights",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="A new folder for the networks that have learnt: image.pth, text.npz and what they are.",
+)
 def extract(raw: str, output: Path, work: Path | None, threads: int | None, **options: Any) -> None:
     """Make a feature dataset of the pictures and texts of RAW, one of 'datasets raw'.
 
@@ -155,7 +161,7 @@ def extract(raw: str, output: Path, work: Path | None, threads: int | None, **op
     pairs = load_raw(raw, options["place"], options["splits"])
     folder = work or output.with_name(f"{output.name}.work")
     with extraction_progress() as report:
-        dataset = extract_features(pairs, recipe, folder, report)
+        dataset = extract_features(pairs, recipe, folder, report, save_weights=options["save_weights"])
     _write(output, dataset)
     del dataset  # its rows are files in the folder
     if work is None:

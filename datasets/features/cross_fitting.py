@@ -106,7 +106,8 @@ class CrossFitted(Generic[Item]):
 
     def part_features(self, parts: Sequence[Sequence[Item]]) -> Parts:
         """Return the features of the parts of n items that no network learnt from, each an item by itself."""
-        return Parts(self.features(list(chain.from_iterable(parts))), _offsets(parts))
+        items, offsets = flattened(parts)
+        return Parts(self.features(items), offsets)
 
     def train_part_features(self, parts: Sequence[Sequence[Item]]) -> Parts:
         """Return the features of the parts of all training items, in their order, each an item by itself.
@@ -118,8 +119,18 @@ class CrossFitted(Generic[Item]):
                 f"there are parts of {len(parts)} items and {len(self.folds)} training items; give parts of "
                 "each, none where it has none"
             )
-        items, folds = list(chain.from_iterable(parts)), np.repeat(self.folds, [len(own) for own in parts])
-        return Parts(_by_fold(self.networks, items, folds, self.train.shape[1]), _offsets(parts))
+        items, offsets = flattened(parts)
+        folds = np.repeat(self.folds, np.diff(offsets))
+        return Parts(_by_fold(self.networks, items, folds, self.train.shape[1]), offsets)
+
+
+def flattened(parts: Sequence[Sequence[Item]]) -> tuple[list[Item], Labels]:
+    """Return the parts of all items one after the other, and where those of each begin: int64 (n + 1,).
+
+    >>> flattened([("a", "b"), (), ("c",)])
+    (['a', 'b', 'c'], array([0, 2, 2, 3]))
+    """
+    return list(chain.from_iterable(parts)), np.cumsum([0, *map(len, parts)], dtype=np.int64)
 
 
 def cross_fit(
@@ -202,7 +213,3 @@ def _by_fold(
         if len(rows):
             features[rows] = network([items[row] for row in rows.tolist()])
     return features
-
-
-def _offsets(parts: Sequence[Sequence[Item]]) -> Labels:
-    return np.cumsum([0, *map(len, parts)], dtype=np.int64)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cmbench.datasets.contract import Card, Dataset, Parts, Split
+from cmbench.datasets.contract import Card, Dataset, Draft, Parts, Split
 from cmbench.datasets.features.device import device_called
 from cmbench.datasets.features.image_features import is_mixed
 from cmbench.datasets.features.picture_side import picture_side
-from cmbench.datasets.features.place import writing_to
+from cmbench.datasets.features.place import check_place, writing_to
 from cmbench.datasets.features.recipe import Recipe, recipe_text
+from cmbench.datasets.features.saved_networks import check_folder, save_networks
 from cmbench.datasets.features.sides import Report, Side, labels_of
 from cmbench.datasets.features.text_side import load_vectors, text_side
 from cmbench.datasets.features.word_cnn_training import check_settings
@@ -23,7 +26,14 @@ from cmbench.datasets.raw.contract import RawDataset, RawPair
 from cmbench.errors import DatasetError
 
 
-def extract_features(raw: RawDataset, recipe: Recipe, work: Path, report: Report | None = None) -> Dataset:
+def extract_features(
+    raw: RawDataset,
+    recipe: Recipe,
+    work: Path,
+    report: Report | None = None,
+    *,
+    save_weights: Path | None = None,
+) -> Dataset:
     """Return the feature dataset that a recipe makes of raw pairs.
 
     ``work`` is a folder for what is finished: features of pictures, and states of networks that learn. A
@@ -31,13 +41,18 @@ def extract_features(raw: RawDataset, recipe: Recipe, work: Path, report: Report
     features as an uninterrupted one on the same machine. Features of pictures are memory-mapped files
     in it: delete it after they have been saved elsewhere. Texts come last, and from the beginning.
 
+    The networks that learn are written to the new folder ``save_weights`` if there is one, see
+    ``cmbench.datasets.features.saved_networks``; not those of a cross-fitted extraction, which make the
+    features together with linear maps.
+
     Networks learn from training pairs, and stop by validation pairs; test pairs have no part in it.
 
     Raises ``DatasetError`` for a picture or file that cannot be read, weights that do not fit, a training
     that diverges, a folder with features of another recipe, or one that cannot be written.
     """
     tell = report or _silent
-    _check(raw, recipe)  # and the vectors: before hours of work, not after them
+    _check(raw, recipe)  # and the rest below: before hours of work, not after them
+    _check_saving(recipe, save_weights)
     vectors = load_vectors(raw, recipe.text)
     with writing_to(work):
         images = picture_side(raw, recipe, work / "images", tell)
@@ -55,8 +70,13 @@ def extract_features(raw: RawDataset, recipe: Recipe, work: Path, report: Report
         sizes=(len(train), len(validation), len(test)),
         recipe=recipe_text(recipe, raw, {"image": images.found, "text": texts.found}),
     )
-    dataset = Dataset(raw.name, train, validation, test, raw.class_names, card)
-    return replace(dataset, card=replace(card, fingerprint=dataset.fingerprint))
+    if save_weights is not None:
+        with writing_to(save_weights):
+            said = {"class names": raw.class_names, "recipe": json.loads(card.recipe)}
+            save_networks(save_weights, images.trained, texts.trained, said)
+    draft = Draft(raw.name, train, validation, test, raw.class_names, card)
+    card = replace(card, fingerprint=draft.fingerprint)
+    return Dataset(raw.name, train, validation, test, raw.class_names, card)
 
 
 def _check(raw: RawDataset, recipe: Recipe) -> None:
@@ -71,13 +91,25 @@ def _check(raw: RawDataset, recipe: Recipe) -> None:
         )
 
 
+def _check_saving(recipe: Recipe, folder: Path | None) -> None:
+    if folder is None:
+        return
+    if recipe.folds is not None:
+        raise DatasetError(
+            "weights of a cross-fitted extraction (--cross-fit) make no features without linear maps, so "
+            "they are not saved; leave --save-weights out, or extract without --cross-fit"
+        )
+    check_folder(folder)
+    check_place(folder)
+
+
 def _rows_of_splits(raw: RawDataset) -> list[slice]:
     """Return where the pairs of training, validation and test are among all."""
     edges = [0, *accumulate(len(pairs) for _, pairs in raw.splits)]
     return [slice(*ends) for ends in pairwise(edges)]
 
 
-def _split(pairs: Sequence[RawPair], rows: slice, images: Side, texts: Side) -> Split:
+def _split(pairs: Sequence[RawPair], rows: slice, images: Side[Any], texts: Side[Any]) -> Split:
     return Split(
         images.made.rows[rows],
         texts.made.rows[rows],

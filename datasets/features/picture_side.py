@@ -32,7 +32,7 @@ from cmbench.datasets.raw.pictures import Picture
 DIGITS_OF_HASH = 12
 
 
-def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) -> Side:
+def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) -> Side[FineTuned | None]:
     """Return features of all pictures, and of their regions if the recipe says so.
 
     A network that does not learn has nothing to be cross-fitted.
@@ -51,7 +51,7 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
     if settings.training is None:
         made = items.by(_Extraction(start, work, settings, report, "pictures"))
         found = {"weights": [start.weights_hash], **_computing(start, settings)}
-        return Side(made, _named(start, start.weights_hash), found)
+        return Side(made, _named(start, start.weights_hash), found, None)
     tuned: list[FineTuned] = []
 
     def learnt(fold: int, rows: Labels) -> Network[Picture]:
@@ -76,7 +76,7 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
         f"{record.epochs} epochs: {record.best_epoch} (validation accuracy {record.best_accuracy:.3f})"
     )
     network = _named(start, tuned[0].backbone.weights_hash, learnt_how)
-    return Side(made, described(network, recipe.folds), found)
+    return Side(made, described(network, recipe.folds), found, tuned[0])
 
 
 @dataclass(frozen=True, eq=False)

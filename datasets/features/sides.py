@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any, Generic, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
 from cmbench.datasets.contract import FloatMatrix, Labels, Parts
-from cmbench.datasets.features.cross_fitting import Item, Learn, Network, cross_fit
+from cmbench.datasets.features.cross_fitting import Item, Learn, Network, cross_fit, flattened
 from cmbench.datasets.raw.contract import RawDataset, RawPair
 
+Trained = TypeVar("Trained")
 Report: TypeAlias = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
 
@@ -32,7 +32,7 @@ class Made:
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class Side(Generic[Trained]):
     """Features of one side, and how they came about.
 
     Parameters
@@ -40,12 +40,14 @@ class Side:
     made : Made
     description : for the card, without a full stop at its end
     found : what the recipe did not know before: hashes, and how trainings went
+    trained : the network that learnt, the first of several; None where none did
     groups : int64 (d,), the block each feature belongs to, if there are blocks
     """
 
     made: Made
     description: str
     found: dict[str, Any]
+    trained: Trained
     groups: Labels | None = None
 
 
@@ -68,8 +70,8 @@ class SideItems(Generic[Item]):
         """Return the features that one network gives."""
         if self.parts is None:
             return Made(network(self.items), None)
-        offsets = np.cumsum([0, *map(len, self.parts)], dtype=np.int64)
-        return Made(network(self.items), Parts(network(list(chain.from_iterable(self.parts))), offsets))
+        items, offsets = flattened(self.parts)
+        return Made(network(self.items), Parts(network(items), offsets))
 
     def cross_fitted(self, learn: Learn[Item], folds: int, seed: int) -> Made:
         """Return features of which those of training items are by networks that have not learnt from them."""

@@ -8,7 +8,7 @@ from itertools import chain
 
 import numpy as np
 
-from cmbench.datasets.contract import FloatMatrix, Labels, Parts
+from cmbench.datasets.contract import FloatMatrix, Labels
 from cmbench.datasets.features.tokens import Vocabulary
 from cmbench.datasets.features.word_cnn import network_features
 from cmbench.datasets.features.word_cnn_training import TrainedWordCNN, WordCNNSettings, train_word_cnn
@@ -54,14 +54,6 @@ class TextExtractor:
     def features(self, texts: Sequence[str]) -> FloatMatrix:
         """Return float32 (n, d), 300 columns by default; a text gives the same alone as among others."""
         return network_features(self.trained.network, self._encoded(texts))
-
-    def part_features(self, segmented: Sequence[tuple[str, ...]]) -> Parts:
-        """Return the features of each segment of n texts, each a text by itself.
-
-        A text without segments has no parts.
-        """
-        offsets = np.cumsum([0, *map(len, segmented)], dtype=np.int64)
-        return Parts(self.features(list(chain.from_iterable(segmented))), offsets)
 
     def describe(self) -> str:
         """Return words for the card of a dataset: sizes, texts, word vectors, seed and epochs."""

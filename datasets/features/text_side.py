@@ -22,7 +22,7 @@ def load_vectors(raw: RawDataset, recipe: TextRecipe) -> WordVectors:
     return load_word_vectors(recipe.vectors, wanted_words(pair.text for pair in all_pairs(raw)))
 
 
-def text_side(raw: RawDataset, recipe: Recipe, vectors: WordVectors, report: Report) -> Side:
+def text_side(raw: RawDataset, recipe: Recipe, vectors: WordVectors, report: Report) -> Side[TextExtractor]:
     """Return features of all texts, and of their sentences if the recipe says so."""
     pairs = all_pairs(raw)
     labels = labels_of(raw.train)
@@ -47,7 +47,7 @@ def text_side(raw: RawDataset, recipe: Recipe, vectors: WordVectors, report: Rep
         "validation accuracies": [each.trained.validation_accuracy for each in extractors],
     }
     first = extractors[0]
-    return Side(made, described(first.describe(), recipe.folds), found, first.groups)
+    return Side(made, described(first.describe(), recipe.folds), found, first, first.groups)
 
 
 def _extractor(raw: RawDataset, rows: Labels, recipe: TextRecipe, vectors: WordVectors) -> TextExtractor:
