@@ -153,7 +153,7 @@ class CCLCoarse(ClassCodedMethod):
         "margin": (1.0, 5.0),
         "learning_rate": (2e-4, 1e-3),
         "pretrain": ("rbm", "dae"),
-        "gaussian_rate": (1e-3, 3e-3, 1e-2),
+        "gaussian_rate": ("auto", 1e-3),
     }
 
     def __init__(
@@ -166,7 +166,7 @@ class CCLCoarse(ClassCodedMethod):
         joint: int = 2048,
         width: int = 1024,
         pretrain: str = "rbm",
-        gaussian_rate: float = 1e-2,
+        gaussian_rate: float | str = "auto",
         binary_rate: float = 0.05,
         rbm_l2: float = 1e-3,
         rbm_epochs: int = 40,

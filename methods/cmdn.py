@@ -174,7 +174,7 @@ class CMDN(ClassCodedMethod):
         "label_weight": (1.0, 10.0),
         "learning_rate": (1e-3, 3e-3),
         "pretrain": ("rbm", "dae"),
-        "gaussian_rate": (1e-3, 3e-3, 1e-2),
+        "gaussian_rate": ("auto", 1e-3),
     }
 
     def __init__(
@@ -192,7 +192,7 @@ class CMDN(ClassCodedMethod):
         fusion: int = 1024,
         width: int = 1024,
         pretrain: str = "rbm",
-        gaussian_rate: float = 1e-2,
+        gaussian_rate: float | str = "auto",
         binary_rate: float = 0.05,
         rbm_l2: float = 1e-3,
         rbm_epochs: int = 40,

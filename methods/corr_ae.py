@@ -40,7 +40,7 @@ PRETRAINING: Constraints = {
     "hidden": Count(1),
     "code": Count(1),
     "pretrain": Words("rbm", "dae"),
-    "gaussian_rate": Number(0, open_ends=True),
+    "gaussian_rate": Number(0, open_ends=True, words=("auto",)),
     "binary_rate": Number(0, open_ends=True),
     "rbm_l2": Number(0),
     "rbm_epochs": Count(1),
@@ -92,8 +92,9 @@ class CorrAE(DeepMethod):
     pretrain : "rbm" or "dae"
         ``"dae"`` replaces the two RBMs of a modality by a denoising autoencoder of the same sizes.
     gaussian_rate, binary_rate, rbm_l2, rbm_epochs, rbm_steps, rbm_batch_size, cd_steps
-        Learning rates of the lower and the upper RBM, weight decay of both, their length (the lesser of
-        ``rbm_epochs`` and ``rbm_steps``), batch, and steps of Gibbs sampling in an update.
+        Learning rates of the lower RBM (for ``"auto"`` see Notes) and of the upper one, weight decay of both,
+        their length (the lesser of ``rbm_epochs`` and ``rbm_steps``), batch, and steps of Gibbs sampling in
+        an update.
     corruption, dae_rate : float
         Share of its input that a denoising autoencoder does not see, and its learning rate.
     optimizer : "adam" or "sgd"
@@ -157,7 +158,8 @@ class CorrAE(DeepMethod):
       softmax: text features of today are real vectors. Their upper RBM learns at the rate of images.
     * RBMs run 40 epochs or 3,000 steps, not 20,000 steps, with the momentum's time constant scaled
       along; the released growth of the number of Gibbs steps begins after 50,000 steps. In so few steps
-      the lower RBM hardly moves at the released rate of 0.001, hence ten times that.
+      the lower RBM hardly moves at the released rate of 0.001. The highest rate at which it is stable
+      falls with its hidden units, whose mean activations add up: ``"auto"`` is 4 / hidden, at most 0.01.
     * 60 epochs of stage 2, for three variants and nine trials are to fit into a quick look at ``scenes``; MAP
       on its validation pairs still rises slowly there (.509 after 60, .531 after 100, ``full``). The release
       takes 10,000 to 20,000 steps; ``results/deep`` has 4,000.
@@ -203,7 +205,7 @@ class CorrAE(DeepMethod):
         "post": ("none", "zscore_train"),
         "embedding": (128, 1024),
         "pretrain": ("rbm", "dae"),
-        "gaussian_rate": (1e-3, 3e-3, 1e-2),
+        "gaussian_rate": ("auto", 1e-3),
         "learning_rate": (2e-4, 1e-3),
     }
 
@@ -216,7 +218,7 @@ class CorrAE(DeepMethod):
         hidden: int = 1024,
         code: int = 1024,
         pretrain: str = "rbm",
-        gaussian_rate: float = 1e-2,
+        gaussian_rate: float | str = "auto",
         binary_rate: float = 0.05,
         rbm_l2: float = 1e-3,
         rbm_epochs: int = 40,

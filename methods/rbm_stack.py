@@ -24,6 +24,9 @@ from cmbench.methods.training_rows import Budget, RowDraw, TrainingRows
 GAUSSIAN_SPARSITY = Sparsity(target=0.2, cost=0.1)  # as in the released Corr-AE and CCL programs
 BINARY_SPARSITY = Sparsity(target=0.1, cost=0.01)
 
+STABLE_RATE = 4.0  # times hidden units; from 10 on, Gaussian RBMs diverged on standardised CNN features
+HIGHEST_RATE = 0.01  # from which narrow ones did not gain on validation
+
 
 @dataclass(frozen=True)
 class Pretraining:
@@ -33,7 +36,7 @@ class Pretraining:
     ----------
     pretrain : "rbm" or "dae"
     code : int, size of the code
-    gaussian_rate, binary_rate : float, learning rates of the lower and of the upper RBM
+    gaussian_rate, binary_rate : learning rates of the lower RBM, a number or "auto", and of the upper one
     rbm_l2 : float, weight decay of the RBMs
     rbm_epochs, rbm_steps : int, at most so many for each RBM, or for the autoencoder
     rbm_batch_size, cd_steps : int
@@ -43,7 +46,7 @@ class Pretraining:
 
     pretrain: Literal["rbm", "dae"] = "rbm"
     code: int = 1024
-    gaussian_rate: float = 1e-2
+    gaussian_rate: float | str = "auto"
     binary_rate: float = 0.05
     rbm_l2: float = 1e-3
     rbm_epochs: int = 40
@@ -58,10 +61,12 @@ class Pretraining:
         """That of each RBM."""
         return Budget(self.rbm_epochs, self.rbm_steps, self.rbm_batch_size)
 
-    @property
-    def gaussian(self) -> RBMTraining:
-        """The training of the lower RBM, whose visible units are real."""
-        return RBMTraining(self.gaussian_rate, self.rbm_l2, GAUSSIAN_SPARSITY, self.budget, self.cd_steps)
+    def gaussian(self, hidden: int) -> RBMTraining:
+        """Return the training of a lower RBM with so many hidden units, whose visible units are real."""
+        rate = self.gaussian_rate
+        if isinstance(rate, str):
+            rate = min(HIGHEST_RATE, STABLE_RATE / hidden)
+        return RBMTraining(rate, self.rbm_l2, GAUSSIAN_SPARSITY, self.budget, self.cd_steps)
 
     @property
     def binary(self) -> RBMTraining:
@@ -98,7 +103,7 @@ def train_stack(rows: TrainingRows, hidden: int, pretraining: Pretraining, view:
 
 def _stacked_rbms(rows: TrainingRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
     lower = RBM(rows.width, hidden, "gaussian", run.stream(f"rbm1_{view}"))
-    first = train_rbm(lower, rows, pretraining.gaussian, f"rbm1_{view}", run)
+    first = train_rbm(lower, rows, pretraining.gaussian(hidden), f"rbm1_{view}", run)
     layer = hidden_layer(lower)
     above = TrainingRows(CodeMap(layer, view, rows.scaling).encode(rows.features), None, rows.place)
     upper = RBM(hidden, pretraining.code, "binary", run.stream(f"rbm2_{view}"))

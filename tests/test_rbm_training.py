@@ -271,3 +271,19 @@ def test_a_denoising_autoencoder_sees_only_part_of_its_input():
     with pytest.raises(MethodError, match="dae_image reconstructs"):
         stack(Pretraining("dae", **settings, corruption=1.0))
     stack(Pretraining("dae", **settings, corruption=0.0))
+
+
+@pytest.mark.parametrize(("hidden", "rate"), [(64, 0.01), (400, 0.01), (1024, 4 / 1024), (2048, 4 / 2048)])
+def test_the_rate_of_wide_rbms_falls_with_their_hidden_units(hidden, rate):
+    assert Pretraining().gaussian(hidden).learning_rate == pytest.approx(rate)
+    assert Pretraining(gaussian_rate=0.5).gaussian(hidden).learning_rate == 0.5
+
+
+@pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+def test_a_wide_rbm_is_stable_at_the_automatic_rate_and_not_at_that_of_a_narrow_one():
+    rows = TrainingRows(np.random.default_rng(0).standard_normal((256, 300)).astype(np.float32), None, CPU)
+    wide = {"hidden": 2048, "view": "image", "run": run()}
+    brief = {"code": 4, "rbm_epochs": 12, "rbm_batch_size": 128}
+    train_stack(rows, pretraining=Pretraining(**brief), **wide)
+    with pytest.raises(DivergenceError, match="rbm1_image"):
+        train_stack(rows, pretraining=Pretraining(**brief, gaussian_rate=0.02), **wide)
