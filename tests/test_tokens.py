@@ -2,12 +2,13 @@
 
 import json
 import re
+import unicodedata
 import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis.strategies import text
+from hypothesis.strategies import characters, text
 from scipy.stats import uniform
 
 from cmbench.datasets.features.tokens import (
@@ -36,6 +37,9 @@ VECTORS = WordVectors(("boat", "US", "us"), np.array([[1, 10], [2, 20], [3, 60]]
         ),
         ("...", [".", ".", "."]),
         ("новый 日本", ["новый", "日本"]),
+        ("Cafe\u0301, u\u0308ber", ["Café", ",", "über"]),
+        ("हिन्दी भाषा।", ["हिन्दी", "भाषा", "।"]),
+        ("x\u0302\u0331y", ["x\u0331\u0302y"]),
     ],
 )
 def test_words_and_marks_are_parted(text, tokens):
@@ -44,10 +48,24 @@ def test_words_and_marks_are_parted(text, tokens):
 
 @settings(max_examples=200, deadline=None)
 @given(text())
-def test_tokens_are_runs_of_word_characters_and_single_marks(written):
-    expected = re.findall(r"\w+|[^\w\s]", written)
+def test_tokens_are_runs_of_word_characters_and_marks_on_them_and_single_signs(written):
+    normal = unicodedata.normalize("NFC", written)
+    expected, before = [], ""
+    for character in normal:
+        mark = unicodedata.category(character).startswith("M")
+        if before == "word" and (mark or re.match(r"\w", character)):
+            expected[-1] += character
+            continue
+        before = "word" if re.match(r"\w", character) else "other"
+        if not character.isspace():
+            expected.append(character)
     assert tokens_of(written) == expected
-    assert "".join(expected) == "".join(written.split())
+    assert "".join(expected) == "".join(normal.split())
+
+
+@given(text(alphabet=characters(max_codepoint=0x2FF)))
+def test_tokens_of_texts_without_combining_marks_are_runs_of_word_characters(written):
+    assert tokens_of(written) == re.findall(r"\w+|[^\w\s]", written)
 
 
 def test_wanted_are_words_as_written_and_in_lower_case():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -23,23 +25,25 @@ PADDING, UNKNOWN = 0, 1
 OFTEN = 2
 """A word without a vector gets one of its own if training texts hold it so many times."""
 
-TOKEN = r"\w+|[^\w\s]"
-
 RANDOM_DEVIATION = 0.25 / math.sqrt(3)
 """Standard deviation of the uniform distribution within ±0.25, from which Kim draws vectors of words."""
 
 
 def tokens_of(text: str) -> list[str]:
-    """Return the words and marks of a text: runs of letters, digits and underscores, and each other sign.
+    """Return the words and signs of a text: runs of letters, digits and underscores, and each other sign.
+
+    The text is normalised (NFC) before, and marks that combine with a letter, such as the vowels of Hindi,
+    belong to its word. Where a language has no spaces between words, a run of them is one token.
 
     Captions and articles come without marked sentences. Tokenisers after the Penn Treebank expect one
-    sentence at a time and leave full stops on words otherwise; scikit-learn's, used here, needs nothing
-    but the text. Its own pattern skips marks and words of one letter, which a word CNN reads as well.
+    sentence at a time and leave full stops on words otherwise. This one is a regular expression, ours, by
+    which scikit-learn's ``CountVectorizer`` divides texts. Its own skips signs and words of one letter,
+    which a word CNN reads as well.
 
     >>> tokens_of("A man's double-decker bus, parked.")
     ['A', 'man', "'", 's', 'double', '-', 'decker', 'bus', ',', 'parked', '.']
     """
-    return _tokeniser()(text)
+    return _tokeniser()(unicodedata.normalize("NFC", text))
 
 
 @cache
@@ -47,8 +51,14 @@ def _tokeniser() -> Callable[[str], list[str]]:
     from sklearn.feature_extraction.text import CountVectorizer
 
     tokeniser: Callable[[str], list[str]]
-    tokeniser = CountVectorizer(lowercase=False, token_pattern=TOKEN).build_tokenizer()
+    marks = "".join(filter(_combines, map(chr, range(sys.maxunicode + 1))))
+    pattern = rf"\w[\w{marks}]*|[^\w\s]"
+    tokeniser = CountVectorizer(lowercase=False, token_pattern=pattern).build_tokenizer()
     return tokeniser
+
+
+def _combines(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
 
 
 def wanted_words(texts: Iterable[str]) -> set[str]:
