@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,28 @@ def save_split(folder: Path | str, name: str, split: Split, *, keys: Collection[
 
 
 def save_folder(folder: Path | str, dataset: Draft) -> None:
-    """Write ``dataset`` to ``folder``, which is new or empty; memory-mapped arrays pass through in pieces."""
-    folder = Path(folder)
+    """Write ``dataset`` to ``folder``, which is new or empty; memory-mapped arrays pass through in pieces.
+
+    The files are written into a folder beside it that then gets its name, so that ``folder`` never holds
+    half a dataset. What an interruption left there is removed by the next call.
+    """
+    folder = Path(folder).absolute()
     if folder.exists() and any(folder.iterdir()):
         raise DatasetError(
             f"{folder} is not empty; choose a new folder, so that old and new arrays never mix"
         )
+    beside = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        _fill(beside, dataset)
+        if folder.exists():
+            folder.rmdir()
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _fill(folder: Path, dataset: Draft) -> None:
     card = {}
     for key, array in dataset_arrays(dataset):
         if key in CARD_KEYS:

@@ -1,5 +1,6 @@
 """Datasets in folders of ``.npy`` files, and what cmbench writes: memory-mapped, and never half."""
 
+import json
 import tracemalloc
 from dataclasses import replace
 
@@ -185,6 +186,26 @@ def test_a_bad_card_is_refused(tmp_path, dataset, card, message):
     (tmp_path / "a" / "card.json").write_text(card)
     with pytest.raises(DatasetError, match=message):
         load_file(tmp_path / "a")
+
+
+def test_a_folder_is_there_when_it_is_complete_and_not_before(tmp_path, dataset, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(json, "dumps", fail)  # the card is the last file
+    with pytest.raises(OSError, match="disk full"):
+        save_folder(tmp_path / "a", dataset)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_kill_left_behind_does_not_get_in_the_way(tmp_path, dataset):
+    (tmp_path / ".a.unfinished").mkdir()
+    (tmp_path / ".a.unfinished" / "images_train.npy").write_bytes(b"half")
+    (tmp_path / ".a.unfinished" / "image_groups.npy").write_bytes(b"of another")
+    (tmp_path / "a").mkdir()
+    save_folder(tmp_path / "a", dataset)
+    assert load_file(tmp_path / "a").fingerprint == dataset.fingerprint
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_writers_refuse_a_full_folder_and_a_wrong_ending(tmp_path, dataset):
