@@ -15,8 +15,9 @@ from click import UsageError
 from click.testing import CliRunner
 from PIL import Image
 
-from cmbench.cli.main import cli
+from cmbench.cli.main import cli, main
 from cmbench.cli.set_option import like_default
+from cmbench.datasets.features import extraction
 from cmbench.datasets.registry import load_dataset
 from cmbench.errors import DatasetError
 
@@ -124,6 +125,21 @@ def test_after_a_kill_the_same_command_goes_on_and_ends_with_the_same_fingerprin
     undisturbed = tmp_path / "calm.npz"
     assert extract("pairs_table", "--from", pairs, "-o", undisturbed, *command[7:]).exit_code == 0
     assert load_dataset(output).fingerprint == load_dataset(undisturbed).fingerprint
+
+
+def test_after_ctrl_c_it_is_said_that_the_work_is_kept(pairs, tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extraction, "extract_features", interrupted)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)
+    output = ["pairs_table", "--from", str(pairs), "-o", str(tmp_path / "out.npz")]
+    monkeypatch.setattr(sys, "argv", ["cmbench", "features", "extract", *output, *QUICK])
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    assert capsys.readouterr().err == (
+        "\ncmbench: interrupted; what is finished is kept, and the same command goes on from there\n"
+    )
 
 
 def test_a_folder_for_what_is_finished_is_kept_with_what_else_is_in_it(pairs, tmp_path):

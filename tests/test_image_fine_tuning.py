@@ -147,6 +147,16 @@ def test_what_was_learnt_is_loaded_from_a_file(tmp_path, train, validation):
     assert tuned.weights()["last.weight"].shape == (2, 256)
 
 
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_networks_with_further_scores_learn_by_their_last_ones(name):
+    pytest.importorskip("torchvision.models")
+    start = load_backbone(f"torchvision:{name}", "random", "cpu")
+    pictures = stripes(4, seed=1)
+    tuned = fine_tune(start, pictures, pictures, FineTuning(epochs=1, batch_size=2))
+    assert tuned.categories.in_features == start.width
+    assert tuned.record.epochs == 1
+
+
 def test_a_training_that_diverges_says_so(train, validation):
     with pytest.raises(
         DatasetError, match=r"tiny: training_loss became .* lower learning_rate, now 1e[+]?30"

@@ -65,7 +65,8 @@ def main() -> NoReturn:
         status = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the first into the second
         click.echo(
-            "cmbench: interrupted; finished cells are kept, and the same command goes on from there", err=True
+            "cmbench: interrupted; what is finished is kept, and the same command goes on from there",
+            err=True,
         )
         status = INTERRUPTED
     sys.exit(status if isinstance(status, int) else 0)

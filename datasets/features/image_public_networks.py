@@ -69,6 +69,8 @@ def torchvision_network(name: str, weights: str | None, seed: int) -> Classifier
         give_weights(network, _downloaded(learnt) if weights is None else read_weights(weights), source)
     if hasattr(network, "transform_input"):  # Inception networks learnt on pictures scaled in another way
         network.transform_input = True
+    if hasattr(network, "aux_logits"):  # and would give the scores of further layers too while they learn
+        network.aux_logits = False
     expected = learnt.transforms()
     preprocessing = Preprocessing(
         expected.resize_size[0], expected.crop_size[0], tuple(expected.mean), tuple(expected.std)
