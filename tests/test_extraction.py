@@ -29,6 +29,7 @@ from cmbench.datasets.raw.pictures import PictureArray
 from cmbench.errors import DatasetError
 from cmbench.methods.registry import load_method
 
+KINDS = ("pictures", "regions")
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 SETTINGS = WordCNNSettings(WordCNNShape(widths=(1, 2), maps=4), epochs=3, batch=8)
 TEXT = TextRecipe(dimension=6, settings=SETTINGS)
@@ -116,6 +117,30 @@ def test_test_pairs_have_no_part_in_what_is_learnt(raw, tmp_path, folds, given, 
             np.testing.assert_array_equal(
                 getattr(getattr(one, split), side), getattr(getattr(other, split), side)
             )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "subjects"),
+    [
+        (replace(PLAIN, parts=True), ["pictures", "regions"]),
+        (
+            replace(LEARNING, parts=True, folds=3),
+            [
+                f"{subject}, fold {fold} of 3"
+                for fold in (1, 2, 3)
+                for subject in ("epochs", *(f"{of} {kind}" for of in ("other", "training") for kind in KINDS))
+            ],
+        ),
+    ],
+)
+def test_what_is_told_names_its_subject_and_never_goes_back(raw, tmp_path, recipe, subjects):
+    told = {}
+    extract_features(raw, recipe, tmp_path, lambda what, *numbers: told.setdefault(what, []).append(numbers))
+    assert sorted(told) == sorted(["weights", *subjects, "word CNNs"])
+    for what, numbers in told.items():
+        done, of = zip(*numbers, strict=True)
+        assert list(done) == sorted(set(done)), what
+        assert set(of) == {done[-1]}, what
 
 
 def test_a_backbone_that_learns_tells_categories_apart_better(raw, plain, tmp_path):

@@ -106,7 +106,8 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     "folds",
     type=click.IntRange(3),
     metavar="K",
-    help="Take features of training items from one of K networks that has not learnt from them.",
+    help="Take features of training items from one of K networks that has not learnt from them. All are held "
+    "in memory: 80 bytes for each training pair and feature, so 3.3 GB for 10,000 pairs and 4,096 features.",
 )
 @click.option(
     "--set",

@@ -22,6 +22,10 @@ explain 0.49 of the variance by network 1, and maps fitted on training texts 0.5
 New items have the mean of what all networks give, mapped. Network 0 alone has about the same accuracy, 0.740,
 but a higher cross-entropy, 1.012 instead of 0.976 (with C = 0.1, 1.277 instead of 1.063), since its features
 are spread more widely than the mapped ones, which most training rows are.
+
+All features are held in memory. Measured were 65 to 80 bytes for each feature of each training item while
+the maps are fitted, and 4 or 5 more for each feature of each part; to these come 8 bytes times the square of
+the number of features for each map.
 """
 
 from __future__ import annotations

@@ -37,9 +37,10 @@ def extract_features(
     """Return the feature dataset that a recipe makes of raw pairs.
 
     ``work`` is a folder for what is finished: features of pictures, and states of networks that learn. A
-    second call with the same folder goes on from there, whatever ended the first, and gives the same
-    features as an uninterrupted one on the same machine. Features of pictures are memory-mapped files
-    in it: delete it after they have been saved elsewhere. Texts come last, and from the beginning.
+    second call with the same folder goes on from there, whatever ended the first, and on a CPU with the
+    same number of threads gives the same features as an uninterrupted one. Features of pictures are
+    memory-mapped files in it: delete it after they have been saved elsewhere. Texts come last, and from the
+    beginning.
 
     The networks that learn are written to the new folder ``save_weights`` if there is one, see
     ``cmbench.datasets.features.saved_networks``; not those of a cross-fitted extraction, which make the

@@ -16,7 +16,7 @@ from cmbench.datasets.features.cross_fitting import Network
 from cmbench.datasets.features.image_features import Progress, extract_image_features, precision_on
 from cmbench.datasets.features.image_fine_tuning import FineTuned, LabelledPictures, fine_tune
 from cmbench.datasets.features.image_origin import hash_of_pictures
-from cmbench.datasets.features.image_regions import regions_of
+from cmbench.datasets.features.image_regions import Region, regions_of
 from cmbench.datasets.features.recipe import ImageRecipe, Recipe
 from cmbench.datasets.features.sides import (
     Report,
@@ -41,6 +41,7 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
     pictures = [pair.picture for pair in all_pairs(raw)]
     regions = [regions_of(picture) for picture in pictures] if recipe.parts else None
     items = SideItems(pictures, regions, labels_of(raw.train))
+    report("weights", 0, 1)  # which may come from the net, in minutes
     start = load_backbone(
         settings.backbone,
         settings.weights,
@@ -48,17 +49,19 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
         seed=settings.seed,
         preprocessing=settings.preprocessing,
     )
+    report("weights", 1, 1)
     if settings.training is None:
-        made = items.by(_Extraction(start, work, settings, report, "pictures"))
+        made = items.by(_Extraction(start, work, settings, report))
         found = {"weights": [start.weights_hash], **_computing(start, settings)}
         return Side(made, _named(start, start.weights_hash), found, None)
     tuned: list[FineTuned] = []
+    training = frozenset(id(pair.picture) for pair in raw.train)
 
     def learnt(fold: int, rows: Labels) -> Network[Picture]:
-        of = f" of network {fold + 1}" if recipe.folds else ""
+        of = f", fold {fold + 1} of {recipe.folds}" if recipe.folds else ""
         place = work / f"network{fold + 1}"
         tuned.append(_tuned(raw, rows, start, place, settings, partial(report, f"epochs{of}")))
-        return _Extraction(tuned[fold].backbone, place, settings, report, f"pictures{of}")
+        return _Extraction(tuned[fold].backbone, place, settings, report, of, training)
 
     if recipe.folds is None:
         made = items.by(learnt(0, np.arange(len(items.train_labels))))
@@ -81,13 +84,18 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
 
 @dataclass(frozen=True, eq=False)
 class _Extraction:
-    """A backbone as a function of pictures, which keeps what it has done in ``work``."""
+    """A backbone as a function of pictures, which keeps what it has done in ``work``.
+
+    ``of`` says which of several networks it is, if there are several, and ``training`` which pictures (by
+    their ``id``) are for training: the report names what each call is about.
+    """
 
     backbone: Backbone
     work: Path
     recipe: ImageRecipe
     report: Report
-    what: str
+    of: str = ""
+    training: frozenset[int] = frozenset()
 
     def __call__(self, pictures: Sequence[Picture]) -> FloatMatrix:
         return extract_image_features(
@@ -96,8 +104,14 @@ class _Extraction:
             self.work / hash_of_pictures(pictures)[:DIGITS_OF_HASH],
             batch_size=self.recipe.batch_size,
             precision=self.recipe.precision,
-            progress=partial(self.report, self.what),
+            progress=partial(self.report, self._subject(pictures[0])),
         )
+
+    def _subject(self, first: Picture) -> str:
+        kind, whole = ("regions", first.picture) if isinstance(first, Region) else ("pictures", first)
+        if not self.of:
+            return kind
+        return f"{'training' if id(whole) in self.training else 'other'} {kind}{self.of}"
 
 
 def _tuned(

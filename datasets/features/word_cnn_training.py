@@ -98,8 +98,8 @@ def train_word_cnn(
     """Return a network that learnt the categories of ``train``: texts as rows of ``table``, and labels.
 
     It is kept as it was at the highest validation accuracy, the lower validation loss where several are as
-    high. The same seed gives the same bits on the same machine with the same number of threads. Wrong
-    settings and a loss that is not finite raise ``DatasetError``.
+    high. The same seed gives the same bits on the same CPU with the same number of threads; on a GPU, whose
+    sums come in any order, it need not. Wrong settings and a loss that is not finite raise ``DatasetError``.
     """
     check_settings(settings)
     random = torch.Generator().manual_seed(settings.seed)
