@@ -31,7 +31,7 @@ RATES = {"adam": 3e-3, "sgd": 0.05}
 class BimodalTraining:
     """How each autoencoder of a stack is trained; see ``CMDN`` for the meaning and the defaults.
 
-    ``learning_rate="auto"`` is 0.001 for Adam, and 0.05 for SGD as in the released program.
+    ``learning_rate="auto"`` is 0.003 for Adam, and 0.05 for SGD as in the released program.
     """
 
     first_level: int = 512

@@ -100,8 +100,9 @@ class CCLCoarse(ClassCodedMethod):
     * Gaussian lower RBMs for texts too, and fewer steps everywhere, as in ``CorrAE``.
     * Adam in stage 2. On synthetic data it reached in 2,000 steps what the released SGD had not after 6,000;
       the score falls later, so the state is chosen on validation.
-    * Adam in the classifier and the autoencoder; of the former the state most accurate on validation is
-      kept, and the codes that go into it are standardised: in so few steps it would hardly learn.
+    * Adam in the classifier, with a tenth of the released decay, and in the autoencoder, which runs 50 epochs
+      where the release makes 10,000 steps. Of the classifier the state most accurate on validation is kept,
+      and the codes that go into it are standardised: in so few steps it would hardly learn.
     * Representations are standardised by training statistics, where the release takes those of the test set.
 
     Examples

@@ -22,7 +22,6 @@ from cmbench.methods.correspondence_training import (
 )
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 from cmbench.methods.deep_method import TRAINING, DeepMethod
-from cmbench.methods.method_warning import warn
 from cmbench.methods.pair_mapping import PairCodes, views_of
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.preprocessing import Scaling
@@ -34,7 +33,6 @@ from cmbench.methods.training_stages import Stages
 from cmbench.methods.view_scalings import Scalings, learned_scalings
 
 ALPHAS = (0.2, 0.5, 0.8)
-LEAST_DEVIATION = 0.01  # of code units; below it codes of all items are practically the same
 
 PRETRAINING: Constraints = {
     "hidden": Count(1),
@@ -114,7 +112,7 @@ class CorrAE(DeepMethod):
         The lower RBM presumes features of unit variance, hence ``"zscore"``.
     post : "none" or "zscore_train"
         Whether representations are standardised by statistics of the training items. Codes are positive
-        and all their cosines high without it.
+        and all their cosines high without it. Small deviations of codes do no harm with it.
     device : "auto", "cpu" or "cuda"
         Everything is computed in float32.
     threads : int or None
@@ -189,6 +187,7 @@ class CorrAE(DeepMethod):
     )
     uses_labels: ClassVar[bool] = False
     version: ClassVar[int] = 2
+    advice: ClassVar[str] = "lower alpha, or set post to 'zscore_train'"
     variants: ClassVar[tuple[Variant, ...]] = ("corr", "cross", "full")
     """The variants to choose from."""
     constraints: ClassVar[Constraints] = {
@@ -339,11 +338,6 @@ class CorrAE(DeepMethod):
         self.curves_ = in_sequence([*before, training])
         rounds = sum(each.iteration for each in before)
         self.iterations_, self.best_iteration_ = rounds + training.iteration, rounds + training.best_iteration
-        if self.code_deviation_ < LEAST_DEVIATION:
-            warn(
-                f"{self.name}: codes of different items are nearly equal (mean deviation "
-                f"{self.code_deviation_:.2g}); lower alpha, which is {self.alpha_:g}"
-            )
 
 
 class CorrAECorr(CorrAE):

@@ -61,7 +61,7 @@ class DeepMethod(MappedMethod):
         """Train on ``train``; stop, and choose the state to keep, on ``validation``."""
         check_parameters(self, self.constraints)
         check_training_pairs(train)
-        check_training_pairs(validation)
+        check_training_pairs(validation, "validation")
         with cpu_threads(self.threads) as self.threads_:
             stages = Stages(self._checkpoint_path(train, validation), seconds=self.checkpoint_seconds)
             self._learn(train, validation, stages)

@@ -55,20 +55,20 @@ def check_new_features(features: NDArray[Any], view: str, *, width: int) -> None
         )
 
 
-def check_training_view(features: NDArray[Any], view: str) -> None:
+def check_training_view(features: NDArray[Any], view: str, part: str = "training") -> None:
     """Raise ``MethodError`` unless ``features`` can be learned from: a finite matrix of two rows or more."""
     check_features(features, view)
     if len(features) < 2:
-        raise MethodError(f"{view} have {len(features)} training row(s); give at least 2")
+        raise MethodError(f"{view} have {len(features)} {part} row(s); give at least 2")
 
 
-def check_training_pairs(train: Split) -> None:
-    """Raise ``MethodError`` unless row i of the training images can be the partner of text i."""
-    check_training_view(train.images, "images")
-    check_training_view(train.texts, "texts")
-    if len(train.images) != len(train.texts):
+def check_training_pairs(pairs: Split, part: str = "training") -> None:
+    """Raise ``MethodError`` unless row i of the images of that part can be the partner of text i."""
+    check_training_view(pairs.images, "images", part)
+    check_training_view(pairs.texts, "texts", part)
+    if len(pairs.images) != len(pairs.texts):
         raise MethodError(
-            f"there are {len(train.images)} training images but {len(train.texts)} texts; "
+            f"there are {len(pairs.images)} {part} images but {len(pairs.texts)} texts; "
             "row i of each must describe pair i"
         )
 

@@ -18,6 +18,7 @@ from cmbench.methods.view_network import decayed
 
 ROWS_OF_A_JUDGEMENT = 4096
 LIVELY = (0.01, 0.99)  # between these lies the mean activation of a unit that is neither dead nor saturated
+HARDLY = 0.9  # of the error of an untrained RBM is left when it has hardly learnt
 MOST_IDLE = 0.5  # share of units outside them that passes without a warning
 
 
@@ -114,10 +115,11 @@ def train_rbm(rbm: RBM, rows: TrainingRows, settings: RBMTraining, stage: str, r
     DivergenceError
         A weight or the reconstruction error became NaN or infinite.
     MethodError
-        Real rows are reconstructed no better than by their mean, which is how an RBM that diverges, or
-        has learnt nothing, shows.
+        Real rows are reconstructed no better than by their mean, which is how an RBM that diverges shows.
     """
     rbm.to(rows.place.device)
+    sample = rows.sample(ROWS_OF_A_JUDGEMENT)
+    untrained = reconstruction_error(rbm, sample)
     batches = run.batches(len(rows), settings.budget, stage)
     updates = RBMUpdates(rbm, rows, settings, batches.steps)
     modules = {"rbm": rbm, "activation": updates.activation}
@@ -128,8 +130,17 @@ def train_rbm(rbm: RBM, rows: TrainingRows, settings: RBMTraining, stage: str, r
         batches,
         lambda draw: [(f"{run.prefix}{stage}_error", updates.update(draw))],
     )
-    judge(rbm, rows.sample(ROWS_OF_A_JUDGEMENT), f"{run.method}: {run.prefix}{stage}")
+    name = f"{run.method}: {run.prefix}{stage}"
+    judge(rbm, sample, name)
+    if rbm.units == "gaussian":
+        check_progress(untrained, reconstruction_error(rbm, sample), name)
     return training
+
+
+@torch.no_grad()
+def reconstruction_error(rbm: RBM, visible: Tensor) -> float:
+    """Return the mean squared error of the reconstruction of rows (n, visible)."""
+    return float((visible - rbm.reconstruction(visible)).square().mean())
 
 
 @torch.no_grad()
@@ -137,6 +148,15 @@ def judge(rbm: RBM, visible: Tensor, name: str) -> None:
     """Raise or warn where an RBM is no use for rows (n, visible) that it was trained on."""
     check_reconstruction(visible, rbm.reconstruction(visible), name, must_beat_mean=rbm.units == "gaussian")
     check_activations(rbm(visible), name)
+
+
+def check_progress(before: float, after: float, name: str) -> None:
+    """Warn where training has hardly lessened an error, which may beat the mean's from the start."""
+    if after > HARDLY * before:
+        warn(
+            f"{name} has hardly learnt: the mean squared error of its reconstructions was {before:.3g} "
+            f"before training and is {after:.3g}; raise gaussian_rate, or give it more epochs"
+        )
 
 
 def check_reconstruction(rows: Tensor, reconstruction: Tensor, name: str, *, must_beat_mean: bool) -> None:

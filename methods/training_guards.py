@@ -19,11 +19,16 @@ class DivergenceError(MethodError):
     """A term of the objective became NaN or infinite while training."""
 
     def __init__(self, method: str, term: str, step: int, value: float) -> None:
-        super().__init__(
-            f"{method}: {term} became {value} at step {step}; lower learning_rate, standardise the features "
-            "by preprocessing, or set gradient_clip where the method has it"
-        )
+        super().__init__(method, term, step, value)
         self.term, self.step = term, step
+
+    def __str__(self) -> str:
+        method, term, step, value = self.args
+        return (
+            f"{method}: {term} became {value} at step {step}; lower learning_rate, or the rate that belongs "
+            "to that stage, standardise the features by preprocessing, or set gradient_clip where the "
+            "method has it"
+        )
 
 
 def check_finite(method: str, term: str, step: int, value: float) -> None:

@@ -71,10 +71,10 @@ class Task(Generic[Item]):
 
 
 class Training(Generic[Item]):
-    """A task under way."""
+    """A task under way; ``stage`` names it in errors where it is one of several."""
 
-    def __init__(self, task: Task[Item], length: Length) -> None:
-        self.task, self.length = task, length
+    def __init__(self, task: Task[Item], length: Length, stage: str = "") -> None:
+        self.task, self.length, self.stage = task, length, stage
         self.curves, self.best = CurveRecorder(task.name), BestState()
         self.iteration = self.resumed_at = 0
 
@@ -134,7 +134,8 @@ class Training(Generic[Item]):
         for name, module in self.task.modules.items():
             sums = [values.sum().float() for values in module.state_dict().values()]
             total = float(torch.stack(sums).sum())
-            check_finite(self.task.name, f"the sum of all weights of {name}", self.iteration, total)
+            what = f"the sum of all weights of {name}" + (f" in stage {self.stage}" if self.stage else "")
+            check_finite(self.task.name, what, self.iteration, total)
 
     def _state(self, epoch: int) -> dict[str, Any]:
         return {

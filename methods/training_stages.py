@@ -31,6 +31,7 @@ class Stages:
         path = self._path and self._path.with_stem(f"{self._path.stem}-{name}")
         checkpoint = Checkpoint(path, seconds=self._seconds)
         self._checkpoints.append(checkpoint)
+        training.stage = name
         training.run(checkpoint)
         self.resumed_at += training.resumed_at
 

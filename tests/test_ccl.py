@@ -10,11 +10,12 @@ from sklearn.base import clone
 from cmbench.datasets.contract import Parts, Split
 from cmbench.errors import MethodError
 from cmbench.evaluator import bimodal_map
-from cmbench.methods import rbm_stack
+from cmbench.methods import ccl_coarse, rbm_stack
 from cmbench.methods.ccl import CCL
 from cmbench.methods.ccl_coarse import CCLCoarse
 from cmbench.methods.ccl_stages import side_by_side
 from cmbench.methods.item_parts import Items
+from cmbench.methods.method_warning import MethodWarning
 from cmbench.methods.training_loop import Training
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
@@ -245,14 +246,79 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+def tensors(*maps):
+    """A copy of every tensor of code maps, scalings included."""
+    found = []
+    for code in maps:
+        found += [values.detach().clone() for values in code.network.state_dict().values()]
+        scalings = [each for each in (code.scaling, code.standardising) if each is not None]
+        found += [torch.tensor(getattr(each, part)) for each in scalings for part in ("mean", "scale")]
+    return found
+
+
+def test_no_stage_changes_what_an_earlier_one_learned(toy, monkeypatch):
+    ended = []
+
+    def watch(module, name, maps_of):
+        original = getattr(module, name)
+
+        def stage(*arguments, **keywords):
+            result = original(*arguments, **keywords)
+            maps = maps_of(result)
+            ended.append((name, maps, tensors(*maps)))
+            return result
+
+        monkeypatch.setattr(module, name, stage)
+
+    def of_grain(found):
+        return [code for grain in found[0].values() for code in (grain.items.codes, grain.correlated)]
+
+    watch(ccl_coarse, "learn_grain", of_grain)
+    watch(ccl_coarse, "learn_class_codes", lambda found: [found.map.joint, found.map.classes])
+    fitted(toy, CCL)
+    assert [name for name, _, _ in ended] == ["learn_grain"] * 2 + ["learn_class_codes"] * 2
+    for name, maps, before in ended:
+        after = tensors(*maps)
+        assert len(after) == len(before) > 4
+        assert all(map(torch.equal, before, after)), name
+
+
+@pytest.mark.parametrize(
+    ("rate", "stage"),
+    [
+        ("gaussian_rate", "coarse_rbm1_image"),
+        ("joint_rate", "joint_image"),
+        ("learning_rate", r"(inter|image_intra|text_intra|loss|common)"),
+    ],
+)
+def test_a_training_that_diverges_names_the_stage(toy, rate, stage):
+    with pytest.raises(MethodError, match=rf"ccl-coarse: .*{stage}"):
+        fitted(toy, **{rate: 1e30})
+
+
+def test_representations_that_are_all_alike_are_warned_of(toy):
+    with pytest.warns(MethodWarning, match=r"ccl-coarse: representations .* nearly equal"):
+        assert fitted(toy, weight_decay=1e3, learning_rate=1e-2, epochs=20, post="none").collapsed_
+
+
 def test_a_checkpoint_serves_no_training_on_other_parts(toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(Training, "_run_epoch", lambda self, epoch: (_ for _ in ()).throw(KilledError))
-    paths = []
-    for seed in (1, 2):
-        train = changed(with_parts(toy.train), image_parts=some_parts(toy.train.images, seed))
-        method = CCL(**BRIEF, checkpoint=tmp_path)
-        paths.append(method._checkpoint_path(train, with_parts(toy.validation)))
-    assert paths[0] != paths[1]
+    original, ran = Training._run_epoch, []
+
+    def mortal(self, epoch):
+        if len(ran) == 3:
+            raise KilledError
+        ran.append(epoch)
+        return original(self, epoch)
+
+    validation, brief = with_parts(toy.validation), {**BRIEF, "checkpoint_seconds": 0.0}
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_run_epoch", mortal)
+        with pytest.raises(KilledError):
+            CCL(**brief, checkpoint=tmp_path).fit(with_parts(toy.train), validation)
+    assert list(tmp_path.iterdir())
+    others = changed(with_parts(toy.train), image_parts=some_parts(toy.train.images, 2))
+    assert CCL(**brief, checkpoint=tmp_path).fit(others, validation).resumed_at_ == 0
+    assert CCL(**brief, checkpoint=tmp_path).fit(with_parts(toy.train), validation).resumed_at_ > 0
 
 
 def test_curves_follow_all_stages_on_one_count(toy):

@@ -1,5 +1,7 @@
 """The practice of training CM-GANs: interruptions, devices, precision, threads, memory-mapped rows."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -213,9 +215,10 @@ def test_a_recorder_names_the_first_scalar_that_is_not_finite():
     recorder.add(4, [("a", torch.tensor(1.0)), ("b", torch.tensor(2.0))])
     recorder.add(5, [("a", torch.tensor(1.0)), ("b", torch.tensor(float("inf")))])
     recorder.add(6, [("a", torch.tensor(float("nan")))])
-    with pytest.raises(DivergenceError, match="toy: b became inf at step 5") as caught:
+    with pytest.raises(DivergenceError, match="toy: b became inf at step 5; lower learning_rate") as caught:
         recorder.flush()
     assert (caught.value.term, caught.value.step) == ("b", 5)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 def test_a_scalar_that_was_not_measured_is_nan_in_its_curve():

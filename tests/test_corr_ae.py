@@ -1,6 +1,7 @@
 """Corr-AE as a method: what it learns, what it chooses, what it keeps, and what its parameters do."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -313,11 +314,15 @@ def test_memory_mapped_features_train_the_same(toy, tmp_path, default):
 
 
 def test_collapsed_codes_are_warned_of(toy):
-    with pytest.warns(
-        MethodWarning, match=r"codes of different items are nearly equal .*lower alpha, which is 1"
-    ):
-        method = fitted(toy, alpha=1, learning_rate=0.05, epochs=20, patience=20, stopping="none")
+    collapsing = {"alpha": 1, "learning_rate": 0.05, "epochs": 20, "stopping": "none"}
+    with pytest.warns(MethodWarning, match=r"corr-ae-full: representations .* nearly equal .*lower alpha"):
+        method = fitted(toy, **collapsing, post="none")
+    assert method.collapsed_
     assert method.code_deviation_ < 0.01
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert not fitted(toy, **collapsing, post="zscore_train").collapsed_, "standardised, they differ"
+    assert not [each for each in caught if "nearly equal" in str(each.message)]
 
 
 def test_features_that_no_rbm_can_learn_are_an_error(toy):

@@ -273,6 +273,18 @@ def test_a_denoising_autoencoder_sees_only_part_of_its_input():
     stack(Pretraining("dae", **settings, corruption=0.0))
 
 
+def test_an_rbm_that_has_hardly_learnt_is_told_from_one_that_has():
+    rows = scaled_rows()
+    for rate, hardly in ((1e-6, True), (0.01, False)):
+        wide = RBM(6, 64, "gaussian", torch.Generator().manual_seed(0))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            train_rbm(wide, rows, RBMTraining(rate, budget=Budget(40, 1000, 16)), "rbm1_image", run())
+        told = [str(each.message) for each in caught if "hardly learnt" in str(each.message)]
+        assert len(told) == hardly, rate
+        assert all("toy: rbm1_image has hardly learnt" in each and "gaussian_rate" in each for each in told)
+
+
 @pytest.mark.parametrize(("hidden", "rate"), [(64, 0.01), (400, 0.01), (1024, 4 / 1024), (2048, 4 / 2048)])
 def test_the_rate_of_wide_rbms_falls_with_their_hidden_units(hidden, rate):
     assert Pretraining().gaussian(hidden).learning_rate == pytest.approx(rate)
