@@ -67,7 +67,7 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
 @click.option(
     "--weights",
     metavar="FILE",
-    help="Weights of the backbone; 'imagenet' fetches those of vgg19 (574 MB), 'random' are for a trial. "
+    help="Weights of the backbone; 'imagenet' fetches those of vgg19 (575 MB), 'random' are for a trial. "
     "[default: those of torchvision or timm]",
 )
 @click.option("--resize", type=click.IntRange(1), help="Make pictures squares of so many pixels.")

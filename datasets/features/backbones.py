@@ -92,7 +92,7 @@ OWN = {
         vgg19.LAST_LAYER,
         "fc7 after ReLU",
         Preprocessing(),
-        f"give 'imagenet', and torchvision's are fetched from {vgg19.IMAGENET.url} (574 MB)",
+        f"give 'imagenet', and torchvision's are fetched from {vgg19.IMAGENET.url} (575 MB)",
         vgg19.IMAGENET,
     ),
     "small-cnn": _OwnNetwork(
@@ -129,7 +129,7 @@ def load_backbone(
         (.pt, .ts) or ONNX (.onnx) file that gives (n, width)
     weights : path of a state dict (PyTorch's or .safetensors), or ``"random"`` for trials. None takes
         those that torchvision or timm recommend and download. For vgg19, ``"imagenet"`` fetches
-        torchvision's (574 MB) into the folder in the environment's CMBENCH_CACHE, or the user's cache
+        torchvision's (575 MB) into the folder in the environment's CMBENCH_CACHE, or the user's cache
     device : ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or any other name of PyTorch
     seed : of random weights
     preprocessing : the fields of ``Preprocessing`` that shall differ from what the network was trained
