@@ -20,7 +20,7 @@ from cmbench.limits import (
     parse_duration,
     parse_size,
 )
-from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, registry
+from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, preset_of, registry
 from cmbench.plan import RANDOM_STATE, Cell, plan
 from cmbench.progress import Progress, Silent
 from cmbench.protocol import Protocol, get_protocol
@@ -44,6 +44,7 @@ def run(
     store: str | Path = DEFAULT_STORE,
     protocol: str | Protocol = "paper",
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    presets: Mapping[str, str] | None = None,
     plugins: Sequence[str | Path] | Registry = (),
     force: bool = False,
     retry_failed: bool = False,
@@ -68,6 +69,8 @@ def run(
     store : folder of the results
     protocol : ``paper``, ``release`` or a ``Protocol``
     parameters : parameters by method name, in place of the defaults
+    presets : the preset of a method by its name, ``{"corr-ae-full": "paper"}`` say, in place of the
+        defaults; ``parameters`` go before it
     plugins : Python files that define methods, or a ``Registry``; a file that cannot be imported is
         left out with a warning
     force : run the cells again that are in the store
@@ -89,8 +92,9 @@ def run(
     if jobs is not None and jobs < 1:
         raise CmbenchError(f"jobs is {jobs}; use 1 or more")
     known = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
-    chosen = _chosen(datasets, methods, known, parameters or {})
-    cells = plan(*chosen, seeds=seeds, protocol=get_protocol(protocol), known=known)
+    loaded = [item if isinstance(item, Dataset) else load_dataset(item) for item in _listed(datasets)]
+    chosen = _chosen(methods, known, parameters or {}, presets or {})
+    cells = plan(loaded, chosen, seeds=seeds, protocol=get_protocol(protocol), known=known)
     results = Store(store)
     pending = [cell for cell in cells if force or _is_wanted(results.find(cell.key), retry_failed)]
     cores = available_cores()
@@ -125,20 +129,23 @@ def _registry(plugins: Sequence[str | Path]) -> Registry:
 
 
 def _chosen(
-    datasets: Sequence[str | Path | Dataset] | str | Path | Dataset,
     methods: Sequence[str | Method] | str | Method | None,
     known: Registry,
     parameters: Mapping[str, Mapping[str, Any]],
-) -> tuple[list[Dataset], list[tuple[MethodEntry, Mapping[str, Any]]]]:
+    presets: Mapping[str, str],
+) -> list[tuple[MethodEntry, Mapping[str, Any]]]:
     wanted = (*DEFAULT_METHODS, *known.plugin_names) if methods is None else _listed(methods)
     chosen = [_entry(method, known, parameters) for method in wanted]
-    unused = set(parameters) - {entry.name for entry, _ in chosen}
-    if unused:
-        raise MethodError(
-            f"parameters are given for {sorted(unused)[0]!r}, which is not among the methods to run"
-        )
-    loaded = [item if isinstance(item, Dataset) else load_dataset(item) for item in _listed(datasets)]
-    return loaded, chosen
+    for what, named in (("parameters are", parameters), ("a preset is", presets)):
+        unused = set(named) - {entry.name for entry, _ in chosen}
+        if unused:
+            raise MethodError(
+                f"{what} given for {sorted(unused)[0]!r}, which is not among the methods to run"
+            )
+    return [
+        (entry, {**preset_of(entry.load(), presets[entry.name]), **given} if entry.name in presets else given)
+        for entry, given in chosen
+    ]
 
 
 def _listed(items: Any) -> list[Any]:

@@ -21,7 +21,6 @@ from cmbench.methods.ccl_stages import (
 from cmbench.methods.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
 from cmbench.methods.class_numbers import class_numbers
 from cmbench.methods.constraints import Constraints, Count, Number, Words
-from cmbench.methods.corr_ae import PRETRAINING
 from cmbench.methods.correlation_learning import CommonFitting, CommonTraining
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 from cmbench.methods.deep_method import TRAINING
@@ -29,7 +28,7 @@ from cmbench.methods.item_parts import WholeMap, items_of
 from cmbench.methods.label_code import Labels
 from cmbench.methods.pair_mapping import PairCodes
 from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.rbm_stack import Pretraining
+from cmbench.methods.rbm_stack import PRETRAINING, Pretraining
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_stages import Stages
 from cmbench.methods.view_scalings import Scalings, learned_scalings
@@ -105,6 +104,9 @@ class CCLCoarse(ClassCodedMethod):
       and the codes that go into it are standardised: in so few steps it would hardly learn.
     * Representations are standardised by training statistics, where the release takes those of the test set.
 
+    The preset ``paper`` has the released RBMs of 50,000 steps, autoencoder (1,250 epochs are its 10,000 steps
+    with 800 pairs) and stage 2 of 2,000 epochs, keeping the last state. The classifier's SGD is not in it.
+
     Examples
     --------
     >>> import numpy as np
@@ -127,7 +129,7 @@ class CCLCoarse(ClassCodedMethod):
     uses_labels: ClassVar[bool] = True
     version: ClassVar[int] = 1
     constraints: ClassVar[Constraints] = {
-        **{name: rule for name, rule in PRETRAINING.items() if name != "hidden"},
+        **PRETRAINING,
         **TRAINING,
         "embedding": Count(1),
         "hidden_image": Count(1),
@@ -155,6 +157,17 @@ class CCLCoarse(ClassCodedMethod):
         "learning_rate": (2e-4, 1e-3),
         "pretrain": ("rbm", "dae"),
         "gaussian_rate": ("auto", 1e-3),
+    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {
+            "gaussian_rate": 1e-3,
+            "rbm_epochs": 50_000,
+            "rbm_steps": 50_000,
+            "correlation_epochs": 1_250,
+            "optimizer": "sgd",
+            "epochs": 2_000,
+            "stopping": "none",
+        }
     }
 
     def __init__(

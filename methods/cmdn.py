@@ -21,12 +21,11 @@ from cmbench.methods.cmdn_stages import (
     learn_separate_codes,
 )
 from cmbench.methods.constraints import Constraints, Count, Number, Words
-from cmbench.methods.corr_ae import PRETRAINING
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 from cmbench.methods.deep_method import TRAINING
 from cmbench.methods.label_code import Labels
 from cmbench.methods.pair_mapping import PairCodes, views_of
-from cmbench.methods.rbm_stack import Pretraining
+from cmbench.methods.rbm_stack import PRETRAINING, Pretraining
 from cmbench.methods.stacked_autoencoder import StackedTraining
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_stages import Stages
@@ -126,6 +125,10 @@ class CMDN(ClassCodedMethod):
       last; later levels learn from the state that was kept.
     * Representations are standardised by training statistics, where the release takes those of the test set.
 
+    The preset ``paper`` has the released RBMs of 100,000 steps and levels by SGD, keeping the last state:
+    2,000 epochs are the 20,000 steps of the upper levels with 800 pairs. SGD of the stacked autoencoder
+    and the classifier, and other lengths of the first level and the joint RBM, are not in it.
+
     Examples
     --------
     >>> import numpy as np
@@ -148,7 +151,7 @@ class CMDN(ClassCodedMethod):
     uses_labels: ClassVar[bool] = True
     version: ClassVar[int] = 1
     constraints: ClassVar[Constraints] = {
-        **{name: rule for name, rule in PRETRAINING.items() if name != "hidden"},
+        **PRETRAINING,
         **TRAINING,
         "first_level": Count(1),
         "depth": Words(*range(1, DEEPEST + 1), "validation"),
@@ -175,6 +178,16 @@ class CMDN(ClassCodedMethod):
         "learning_rate": (1e-3, 3e-3),
         "pretrain": ("rbm", "dae"),
         "gaussian_rate": ("auto", 1e-3),
+    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {
+            "gaussian_rate": 1e-3,
+            "rbm_epochs": 100_000,
+            "rbm_steps": 100_000,
+            "optimizer": "sgd",
+            "epochs": 2_000,
+            "stopping": "none",
+        }
     }
 
     def __init__(

@@ -60,6 +60,8 @@ class Method(BaseEstimator, ABC):
     """Raise it when the same parameters give other representations: stored cells then run again."""
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
     """Values worth trying, by parameter name."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Parameters in place of the defaults, by the name of the preset: ``paper`` holds what was published."""
     practical: ClassVar[tuple[str, ...]] = ()
     """Parameters that a result does not depend on, ``threads`` say: the key of a cell leaves them out.
 

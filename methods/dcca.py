@@ -116,7 +116,8 @@ class DCCA(DeepMethod):
     Andrew et al. train with L-BFGS on all pairs at once, start from denoising autoencoders, and use a
     non-saturating sigmoid shaped like a cube root. Here, as in later programs, Adam trains random
     initial weights on batches, on which Yan and Mikolajczyk train too; and the state is chosen by MAP,
-    as for every method, unless ``stopping="correlation"``.
+    as for every method, unless ``stopping="correlation"``. There is no preset ``paper``: what CM-GANs'
+    authors gave DCCA is not published, and L-BFGS on all pairs is not offered.
 
     Examples
     --------

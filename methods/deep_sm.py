@@ -102,7 +102,7 @@ class DeepSM(DeepMethod):
     Notes
     -----
     The paper trains a CNN on images. Here images come as its features, as for every method, and what
-    is left of it is its last layers.
+    is left of it is its last layers. There is no preset ``paper``, for its settings are those of the CNN.
 
     Probabilities, not logits nor their logarithms: on the same networks, these rank far worse by cosine.
     The temperature of the softmax is 1, and no parameter, for it would change the ranking. Networks

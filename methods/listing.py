@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from cmbench.errors import MethodError
 from cmbench.methods.contract import Method
@@ -43,6 +44,11 @@ def _row(entry: MethodEntry, method: type[Method]) -> Row:
         "family": method.family,
         "labels": "yes" if method.uses_labels else "no",
         "origin": "built in" if entry.origin == "built-in" else entry.location,
-        "parameters": ", ".join(f"{parameter.name}={parameter.default!r}" for parameter in parameters),
+        "parameters": _listed({parameter.name: parameter.default for parameter in parameters}),
+        "presets": "; ".join(f"{name}: {_listed(preset)}" for name, preset in method.presets.items()),
         "citation": method.citation,
     }
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())

@@ -11,6 +11,7 @@ from torch.nn.utils import skip_init
 
 from cmbench.methods.budgeted_training import Run
 from cmbench.methods.code_map import CodeMap
+from cmbench.methods.constraints import Constraints, Count, Number, Words
 from cmbench.methods.denoising_autoencoder import (
     DenoisingAutoencoder,
     DenoisingTraining,
@@ -77,6 +78,22 @@ class Pretraining:
     def denoising(self) -> DenoisingTraining:
         """The training of the denoising autoencoder."""
         return DenoisingTraining(self.corruption, self.budget, self.dae_rate)
+
+
+PRETRAINING: Constraints = {
+    "code": Count(1),
+    "pretrain": Words("rbm", "dae"),
+    "gaussian_rate": Number(0, open_ends=True, words=("auto",)),
+    "binary_rate": Number(0, open_ends=True),
+    "rbm_l2": Number(0),
+    "rbm_epochs": Count(1),
+    "rbm_steps": Count(1),
+    "rbm_batch_size": Count(2),
+    "cd_steps": Count(1),
+    "corruption": Number(0, 1),
+    "dae_rate": Number(0, open_ends=True),
+}
+"""The constraints of parameters that have the names of its fields."""
 
 
 @dataclass(frozen=True, eq=False)

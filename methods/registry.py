@@ -165,15 +165,28 @@ def file_entries(path: Path) -> list[MethodEntry]:
     return [MethodEntry(found.name, "file", f"{path}:{variable}") for found, variable in classes.items()]
 
 
-def load_method(name: str, **parameters: Any) -> Method:
-    """Return a method by its name, with the given parameters and defaults for the rest.
+def load_method(name: str, preset: str | None = None, /, **parameters: Any) -> Method:
+    """Return a method by its name, with the given parameters, and for the rest a preset's or the defaults.
 
-    Raises ``MethodError`` for an unknown name or parameter.
+    Raises ``MethodError`` for an unknown name, preset or parameter.
 
     >>> load_method("cca", n_components=5).n_components
     5
+    >>> load_method("corr-ae-cross", "paper", epochs=10).alpha
+    0.2
     """
-    return new_method(registry()[name].load(), parameters)
+    method = registry()[name].load()
+    return new_method(method, {**preset_of(method, preset), **parameters})
+
+
+def preset_of(method: type[Method], name: str | None) -> Mapping[str, Any]:
+    """Return the parameters of a preset, none for None, or raise ``MethodError`` naming those there are."""
+    if name is None:
+        return {}
+    if name not in method.presets:
+        there = ", ".join(map(repr, method.presets)) or "none"
+        raise MethodError(f"method {method.name!r} has no preset {name!r}; it has {there}")
+    return method.presets[name]
 
 
 def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:

@@ -9,7 +9,7 @@ import click
 @click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."
 )
-@click.option("--parameters", is_flag=True, help="List parameters with their defaults, too.")
+@click.option("--parameters", is_flag=True, help="List parameters with their defaults and presets, too.")
 def methods(plugins: tuple[str, ...], parameters: bool) -> None:
     """List the methods, built in and from plugins."""
     from tabulate import tabulate
@@ -17,12 +17,19 @@ def methods(plugins: tuple[str, ...], parameters: bool) -> None:
     from cmbench.methods.listing import method_rows
 
     rows, problems = method_rows(plugins)
-    columns = ["name", "paper name", "family", "labels", "origin", *(["parameters"] if parameters else [])]
+    columns = [
+        "name",
+        "paper name",
+        "family",
+        "labels",
+        "origin",
+        *(["parameters", "presets"] if parameters else []),
+    ]
     click.echo(
         tabulate(
             [[row[column] for column in columns] for row in rows],
             headers=columns,
-            maxcolwidths=[None] * 5 + [60] * parameters,
+            maxcolwidths=[None] * 5 + [60, 30] * parameters,
         )
     )
     for problem in problems:

@@ -33,6 +33,16 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     return settings_of(texts, "METHOD.PARAMETER=VALUE, such as cca.n_components=50")
 
 
+def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    presets = {}
+    for text in texts:
+        method, equals, preset = text.partition("=")
+        if not (method and equals and preset):
+            raise click.BadParameter(f"{text!r} is not METHOD=PRESET, such as corr-ae=paper")
+        presets[method] = preset
+    return presets
+
+
 @click.command()
 @click.option(
     "--dataset",
@@ -54,6 +64,14 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     callback=_settings,
     metavar="METHOD.PARAMETER=VALUE",
     help="A parameter of a method. Repeatable.",
+)
+@click.option(
+    "--preset",
+    "presets",
+    multiple=True,
+    callback=_presets,
+    metavar="METHOD=PRESET",
+    help="Published parameters, such as corr-ae=paper; --set goes before them. Repeatable.",
 )
 @click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."
