@@ -105,7 +105,8 @@ class CCLCoarse(ClassCodedMethod):
     * Representations are standardised by training statistics, where the release takes those of the test set.
 
     The preset ``paper`` has the released RBMs of 50,000 steps, autoencoder (1,250 epochs are its 10,000 steps
-    with 800 pairs) and stage 2 of 2,000 epochs, keeping the last state. The classifier's SGD is not in it.
+    with 800 pairs) and stage 2 of 2,000 epochs, by SGD, keeping the last state. Not in it: SGD of autoencoder
+    and classifier, the 50,000 steps of the latter, and the rate of 0.01 of the upper RBM of texts.
 
     Examples
     --------

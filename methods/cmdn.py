@@ -126,8 +126,9 @@ class CMDN(ClassCodedMethod):
     * Representations are standardised by training statistics, where the release takes those of the test set.
 
     The preset ``paper`` has the released RBMs of 100,000 steps and levels by SGD, keeping the last state:
-    2,000 epochs are the 20,000 steps of the upper levels with 800 pairs. SGD of the stacked autoencoder
-    and the classifier, and other lengths of the first level and the joint RBM, are not in it.
+    2,000 epochs are the 20,000 steps of the upper levels with 800 pairs. Not in it: SGD of the stacked
+    autoencoder and the classifier, other lengths of the latter, the first level and the joint RBM, the rate
+    of 0.01 of the upper RBM of texts, and a number of Gibbs steps that grows.
 
     Examples
     --------
