@@ -160,7 +160,15 @@ def _method(cell: Cell) -> dict[str, Any]:
         "origin": cell.entry.origin,
         "parameters": dict(cell.parameters),
         "practical": list(method.practical),
+        "preset": _preset(cell),
     }
+
+
+def _preset(cell: Cell) -> str | None:
+    """Return the preset that would change no parameter, if there is one."""
+    parameters = dict(cell.parameters)
+    held = (name for name, preset in cell.method.presets.items() if {**parameters, **preset} == parameters)
+    return next(held, None)
 
 
 def _category_map(cell: Cell, evaluation: Evaluation) -> dict[str, list[float | None]]:

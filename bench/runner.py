@@ -92,8 +92,8 @@ def run(
     if jobs is not None and jobs < 1:
         raise CmbenchError(f"jobs is {jobs}; use 1 or more")
     known = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
-    loaded = [item if isinstance(item, Dataset) else load_dataset(item) for item in _listed(datasets)]
     chosen = _chosen(methods, known, parameters or {}, presets or {})
+    loaded = [item if isinstance(item, Dataset) else load_dataset(item) for item in _listed(datasets)]
     cells = plan(loaded, chosen, seeds=seeds, protocol=get_protocol(protocol), known=known)
     results = Store(store)
     pending = [cell for cell in cells if force or _is_wanted(results.find(cell.key), retry_failed)]
@@ -135,17 +135,15 @@ def _chosen(
     presets: Mapping[str, str],
 ) -> list[tuple[MethodEntry, Mapping[str, Any]]]:
     wanted = (*DEFAULT_METHODS, *known.plugin_names) if methods is None else _listed(methods)
-    chosen = [_entry(method, known, parameters) for method in wanted]
+    chosen = [_entry(method, known, parameters, presets) for method in wanted]
+    names = [entry.name for entry, _ in chosen]
     for what, named in (("parameters are", parameters), ("a preset is", presets)):
-        unused = set(named) - {entry.name for entry, _ in chosen}
+        unused = sorted(set(named) - set(names))
         if unused:
             raise MethodError(
-                f"{what} given for {sorted(unused)[0]!r}, which is not among the methods to run"
+                f"{what} given for {unused[0]!r}, which is not among the methods to run: {', '.join(names)}"
             )
-    return [
-        (entry, {**preset_of(entry.load(), presets[entry.name]), **given} if entry.name in presets else given)
-        for entry, given in chosen
-    ]
+    return chosen
 
 
 def _listed(items: Any) -> list[Any]:
@@ -153,11 +151,21 @@ def _listed(items: Any) -> list[Any]:
 
 
 def _entry(
-    method: str | Method, known: Registry, parameters: Mapping[str, Mapping[str, Any]]
+    method: str | Method,
+    known: Registry,
+    parameters: Mapping[str, Mapping[str, Any]],
+    presets: Mapping[str, str],
 ) -> tuple[MethodEntry, Mapping[str, Any]]:
     if isinstance(method, str):
-        return known[method], parameters.get(method, {})
+        entry = known[method]
+        preset = preset_of(entry.load(), presets[method]) if method in presets else {}
+        return entry, {**preset, **parameters.get(method, {})}
     found = type(method)
+    if found.name in presets:
+        raise MethodError(
+            f"a preset is given for {found.name!r}, whose parameters are set already; give the method by its "
+            f"name, or as load_method({found.name!r}, preset={presets[found.name]!r})"
+        )
     by_location = {entry.location: entry for entry in known.entries.values()}
     location = f"{found.__module__}:{found.__qualname__}"
     if found.__module__ == "__main__":

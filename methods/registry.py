@@ -165,14 +165,14 @@ def file_entries(path: Path) -> list[MethodEntry]:
     return [MethodEntry(found.name, "file", f"{path}:{variable}") for found, variable in classes.items()]
 
 
-def load_method(name: str, preset: str | None = None, /, **parameters: Any) -> Method:
+def load_method(name: str, *, preset: str | None = None, **parameters: Any) -> Method:
     """Return a method by its name, with the given parameters, and for the rest a preset's or the defaults.
 
     Raises ``MethodError`` for an unknown name, preset or parameter.
 
     >>> load_method("cca", n_components=5).n_components
     5
-    >>> load_method("corr-ae-cross", "paper", epochs=10).alpha
+    >>> load_method("corr-ae-cross", preset="paper", epochs=10).alpha
     0.2
     """
     method = registry()[name].load()

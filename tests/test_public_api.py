@@ -93,7 +93,7 @@ def test_the_signatures_are_as_promised():
     for parameters, positional in ((evaluate, 3), (run, 2)):
         kinds = {parameter.kind for parameter in list(parameters.values())[positional:]}
         assert kinds == {inspect.Parameter.KEYWORD_ONLY}
-    assert list(inspect.signature(cmbench.load_method).parameters) == ["name", "parameters"]
+    assert list(inspect.signature(cmbench.load_method).parameters) == ["name", "preset", "parameters"]
     assert list(inspect.signature(cmbench.load_dataset).parameters) == ["name_or_path"]
 
 

@@ -71,7 +71,7 @@ def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> d
     multiple=True,
     callback=_presets,
     metavar="METHOD=PRESET",
-    help="Published parameters, such as corr-ae=paper; --set goes before them. Repeatable.",
+    help="Named parameters of a method, such as corr-ae=paper; --set goes before them. Repeatable.",
 )
 @click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."

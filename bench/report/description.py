@@ -30,6 +30,7 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("key", record["key"]),
         ("error", error and f"{error['type']}: {error['message']}"),
         *((task, f"{value:.4f}") for task, value in (record["map"] or {}).items()),
+        ("preset", record["method"].get("preset")),
         ("parameters", _plain(record["method"]["parameters"])),
         ("fitted", _plain(record["fitted"])),
         ("seed", record["seed"]),

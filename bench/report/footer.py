@@ -39,6 +39,7 @@ def footer(
         _chance(group),
         _seeds(settings),
         _transductive(settings),
+        _presets(settings),
         *notes,
         *_sources(published),
         f"cmbench {cmbench.__version__}; dataset fingerprint {group.dataset['fingerprint']}.",
@@ -69,6 +70,16 @@ def _transductive(settings: Sequence[Setting]) -> str:
     if not labels:
         return ""
     return f"Transductive, fitted with the features of the test items at hand: {', '.join(labels)}."
+
+
+def _presets(settings: Sequence[Setting]) -> str:
+    """Return which rows have the parameters of a preset; others of their parameters may have been set."""
+    labels: dict[str, list[str]] = {}
+    for setting in settings:
+        if preset := setting.method.get("preset"):
+            labels.setdefault(preset, []).append(setting.label)
+    parts = "; ".join(f"{preset}, {', '.join(names)}" for preset, names in labels.items())
+    return f"Parameters of preset {parts}." if parts else ""
 
 
 def _worded(words: Mapping[str, str], value: str) -> str:
