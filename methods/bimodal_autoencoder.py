@@ -14,6 +14,7 @@ from torch.nn.utils import skip_init
 
 from cmbench.methods.correspondence_autoencoder import half_square, logistic_layer
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
+from cmbench.methods.joint_rbm import separated
 from cmbench.methods.label_code import Labels
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.training_device import Place
@@ -56,11 +57,6 @@ class BimodalAutoencoder(nn.Module):
         codes: Tensor = self.encoder(rows)
         return codes
 
-    def separated(self, rows: Tensor) -> dict[Modality, Tensor]:
-        """Return the sides of ``rows`` (n, sum of widths) by modality."""
-        sides = torch.split(rows, list(self.widths.values()), dim=1)
-        return dict(zip(self.widths, sides, strict=True))
-
     def alone(self, name: Modality) -> nn.Sequential:
         """Return the network that gives codes of rows (n, width) of one modality, a copy of the weights."""
         weight, bias = self.encoder.parameters()
@@ -68,7 +64,7 @@ class BimodalAutoencoder(nn.Module):
             nn.Linear, self.widths[name], len(bias), device=bias.device
         )
         with torch.no_grad():
-            layer.weight.copy_(self.separated(weight)[name])
+            layer.weight.copy_(separated(weight, self.widths)[name])
             layer.bias.copy_(bias)
         return nn.Sequential(layer, nn.Sigmoid())
 
@@ -126,7 +122,7 @@ def bimodal_loss(
     where squares are summed over units, and everything is a mean over rows.
     """
     codes = network(batch.inputs)
-    made, wanted = (network.separated(rows) for rows in (network.decoder(codes), batch.targets))
+    made, wanted = (separated(rows, network.widths) for rows in (network.decoder(codes), batch.targets))
     terms = {str(name): half_square(made[name], wanted[name]) for name in MODALITIES}
     reconstruction = terms["image"] + terms["text"]
     terms["class"] = cross_entropy(network.head(codes), batch.classes)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import nn
 
 from cmbench.methods.bimodal_autoencoder import BimodalAutoencoder, TripledPairs, bimodal_loss
@@ -18,11 +17,9 @@ from cmbench.methods.pair_fitting import PairFitting
 from cmbench.methods.pair_mapping import PairCodes
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.scheduled_sgd import ScheduledSGD
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_loop import Training, Watched
 from cmbench.methods.training_rows import unscaled
-from cmbench.methods.view_network import decayed
 
 RATES = {"adam": 3e-3, "sgd": 0.05}
 
@@ -80,7 +77,7 @@ class BimodalFitting(PairFitting):
         self.network = BimodalAutoencoder(widths, settings.code(number), n_classes, self.run.stream)
         self.network.to(place.device)
         self.batches = self.run.order(len(self.pairs), settings.batch_size, "rows")
-        self.optimizer = self._optimizer()
+        self.optimizer = self.optimizer_of([self.network], settings.weight_decay, RATES)
 
     def trained(self) -> Training[Index]:
         """Train as a stage of the run, to the state that is best on validation."""
@@ -98,14 +95,6 @@ class BimodalFitting(PairFitting):
             name: CodeMap(self.network.alone(name), f"{name}s", unscaled(width))
             for name, width in self.network.widths.items()
         }
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        settings, rate = self.settings, self.settings.learning_rate
-        rate = RATES[settings.optimizer] if isinstance(rate, str) else rate
-        groups = decayed([self.network], settings.weight_decay)
-        if settings.optimizer == "adam":
-            return torch.optim.Adam(groups, lr=rate, fused=True)
-        return ScheduledSGD(groups, rate, momentum_steps=settings.epochs * self.batches.rounds / 2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from cmbench.methods.training_rows import Budget, BudgetedBatches, RowDraw
 from cmbench.methods.training_stages import Stages
 
 Update: TypeAlias = Callable[[RowDraw], Watched]
+Trainings: TypeAlias = list[Training[Any]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Parts, Split
-from cmbench.methods.budgeted_training import Run
+from cmbench.methods.budgeted_training import Run, Trainings
 from cmbench.methods.ccl_coarse import CCLCoarse, Grains
-from cmbench.methods.ccl_stages import GrainedMap, Trainings
+from cmbench.methods.ccl_stages import GrainedMap
 from cmbench.methods.contract import Representations
 from cmbench.methods.cross_modal_networks import MODALITIES
 from cmbench.methods.input_contract import row_blocks

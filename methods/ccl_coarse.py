@@ -8,13 +8,12 @@ from typing import Any, ClassVar, TypeAlias
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.budgeted_training import Run, in_sequence
+from cmbench.methods.budgeted_training import Run, Trainings
 from cmbench.methods.ccl_stages import (
     GrainedMap,
     GrainKind,
     GrainMap,
     GrainTraining,
-    Trainings,
     learn_grain,
     side_by_side,
 )
@@ -323,7 +322,4 @@ class CCLCoarse(ClassCodedMethod):
             GrainedMap([*grains[name].values()], found[name].map, common[name]).on_cpu()
             for name in MODALITIES
         )
-        self.curves_ = in_sequence(trainings)
-        before = sum(training.iteration for training in trainings[:-1])
-        self.iterations_ = before + trainings[-1].iteration
-        self.best_iteration_ = before + trainings[-1].best_iteration
+        self._record(trainings, trainings[-1])

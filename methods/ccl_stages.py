@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Parts
-from cmbench.methods.budgeted_training import Run
+from cmbench.methods.budgeted_training import Run, Trainings
 from cmbench.methods.class_codes import ClassMap
 from cmbench.methods.code_map import CodeMap
 from cmbench.methods.correspondence_training import CorrespondenceFitting, CorrespondenceTraining
@@ -20,10 +20,8 @@ from cmbench.methods.pair_mapping import PairCodes
 from cmbench.methods.preprocessing import Matrix, Scaling
 from cmbench.methods.rbm_stack import Pretraining, train_stack
 from cmbench.methods.training_device import Place
-from cmbench.methods.training_loop import Training
 from cmbench.methods.training_rows import TrainingRows
 
-Trainings: TypeAlias = list[Training[Any]]
 GrainKind: TypeAlias = type[WholeMap] | type[PartMap]
 
 

@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.methods.bimodal_training import BimodalTraining, Level, stacked, train_levels
-from cmbench.methods.budgeted_training import Run, in_sequence
+from cmbench.methods.budgeted_training import Run, Trainings
 from cmbench.methods.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
 from cmbench.methods.class_numbers import class_numbers
 from cmbench.methods.cmdn_stages import (
     InterTraining,
     IntraTraining,
     SharedMap,
-    Trainings,
     TwofoldMaps,
     learn_separate_codes,
 )
@@ -340,8 +339,4 @@ class CMDN(ClassCodedMethod):
     def _keep(self, levels: Sequence[Level], best: Level, before: Trainings) -> None:
         self.depth_ = best.number
         self.levels_ = ", ".join(map(str, levels))
-        trainings = [*before, *(level.training for level in levels)]
-        self.curves_ = in_sequence(trainings)
-        self.iterations_ = sum(training.iteration for training in trainings)
-        below = [*before, *(level.training for level in levels[: best.number - 1])]
-        self.best_iteration_ = sum(training.iteration for training in below) + best.training.best_iteration
+        self._record([*before, *(level.training for level in levels)], best.training)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from cmbench.methods.budgeted_training import Run
+from cmbench.methods.budgeted_training import Run, Trainings
 from cmbench.methods.class_codes import ClassMap
 from cmbench.methods.code_map import CodeMap
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
@@ -30,7 +30,6 @@ from cmbench.methods.unit_scaling import UnitScaling
 
 Views: TypeAlias = Mapping[Modality, NDArray[Any]]
 """Features of both modalities; row i of each is of pair i."""
-Trainings: TypeAlias = list[Training[Any]]
 
 
 @dataclass(frozen=True)

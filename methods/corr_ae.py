@@ -12,7 +12,7 @@ from torch import nn
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.budgeted_training import Run, in_sequence
+from cmbench.methods.budgeted_training import Run
 from cmbench.methods.code_map import CodeMap
 from cmbench.methods.constraints import Constraints, Count, Number, Words
 from cmbench.methods.correspondence_autoencoder import Variant
@@ -340,9 +340,7 @@ class CorrAE(DeepMethod):
             for name, representation in fitting.maps().items()
         )
         before = [each for stack in stacks.values() for each in stack.trainings]
-        self.curves_ = in_sequence([*before, training])
-        rounds = sum(each.iteration for each in before)
-        self.iterations_, self.best_iteration_ = rounds + training.iteration, rounds + training.best_iteration
+        self._record([*before, training], training)
 
 
 class CorrAECorr(CorrAE):

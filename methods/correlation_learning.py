@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -20,7 +20,6 @@ from cmbench.methods.preprocessing import Scaling
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_loop import Training, Watched
 from cmbench.methods.training_rows import TrainingRows
-from cmbench.methods.view_network import decayed
 
 RELEASED_MOMENTUM = 0.9
 RATES = {"adam": 1e-3, "sgd": 1e-4}
@@ -80,7 +79,9 @@ class CommonFitting(PairFitting):
             for name, rows in self.rows.items()
         }
         self.batches = run.order(len(train.labels), settings.batch_size, "common pairs")
-        self.optimizer = self._optimizer()
+        decay = settings.weight_decay
+        decay = DECAYS[settings.optimizer] if isinstance(decay, str) else decay
+        self.optimizer = self.optimizer_of([*self.networks.values()], decay, RATES)
 
     def trained(self) -> Training[Index]:
         """Train as a stage of the run, to the state that is best on validation."""
@@ -104,12 +105,7 @@ class CommonFitting(PairFitting):
         random = self.run.stream(f"common {name}")
         return CommonNetwork(width, settings.width, settings.embedding, n_classes, random)
 
-    def _optimizer(self) -> torch.optim.Optimizer:
-        settings, kind = self.settings, self.settings.optimizer
-        rate, decay = settings.learning_rate, settings.weight_decay
-        rate = RATES[kind] if isinstance(rate, str) else rate
-        groups = decayed(list(self.networks.values()), DECAYS[kind] if isinstance(decay, str) else decay)
-        if kind == "adam":
-            return torch.optim.Adam(groups, lr=rate, fused=True)
-        groups[1]["lr"] = 2 * rate  # biases learn twice as fast in the released program
+    def released_sgd(self, groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
+        """Return SGD of constant rate, with which biases learn twice as fast as weights."""
+        groups[1]["lr"] = 2 * rate
         return torch.optim.SGD(groups, lr=rate, momentum=RELEASED_MOMENTUM)

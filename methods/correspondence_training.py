@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
 from cmbench.methods.budgeted_training import Run
 from cmbench.methods.code_map import CodeMap
 from cmbench.methods.correspondence_autoencoder import (
@@ -18,11 +16,9 @@ from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 from cmbench.methods.pair_fitting import PairFitting
 from cmbench.methods.pair_mapping import PairCodes
 from cmbench.methods.pair_sampler import Index
-from cmbench.methods.scheduled_sgd import ScheduledSGD
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_loop import Training, Watched
 from cmbench.methods.training_rows import TrainingRows, unscaled
-from cmbench.methods.view_network import decayed
 
 ADAM_RATE = 1e-3
 RELEASED_RATES: dict[Variant, float] = {"corr": 0.05, "cross": 0.01, "full": 0.05}
@@ -81,7 +77,8 @@ class CorrespondenceFitting(PairFitting):
         self.network = CorrespondenceAutoencoder(width, settings.embedding, variant, run.stream)
         self.network.to(place.device)
         self.batches = run.order(len(train.labels), settings.batch_size, "pairs")
-        self.optimizer = self._optimizer()
+        rates = {"adam": ADAM_RATE, "sgd": RELEASED_RATES[variant]}
+        self.optimizer = self.optimizer_of([self.network], settings.weight_decay, rates)
 
     def tried(self) -> float:
         """Train as a stage of the run, and return the highest MAP on validation."""
@@ -115,13 +112,3 @@ class CorrespondenceFitting(PairFitting):
         """Return the mean standard deviation of code units over validation items, of the lesser modality."""
         codes = (each.encode(self.validation.views[name]) for name, each in self.code_maps().items())
         return min(float(each.std(axis=0).mean()) for each in codes)
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        settings = self.settings
-        groups = decayed([self.network], settings.weight_decay)
-        rate = settings.learning_rate
-        if settings.optimizer == "adam":
-            return torch.optim.Adam(groups, lr=ADAM_RATE if isinstance(rate, str) else rate, fused=True)
-        steps = settings.epochs * self.batches.rounds
-        released = RELEASED_RATES[self.variant] if isinstance(rate, str) else rate
-        return ScheduledSGD(groups, released, momentum_steps=steps / 2)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from cmbench.datasets.contract import Split
 from cmbench.evaluator import bimodal_map
+from cmbench.methods.budgeted_training import in_sequence
 from cmbench.methods.constraints import AnyFolder, Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.input_contract import check_training_pairs
 from cmbench.methods.method_warning import warn
 from cmbench.methods.training_checkpoint import checkpoint_path
 from cmbench.methods.training_device import cpu_threads
 from cmbench.methods.training_guards import Spread
+from cmbench.methods.training_loop import Training
 from cmbench.methods.training_stages import Stages
 from cmbench.methods.view_map import MappedMethod
 
@@ -84,6 +87,13 @@ class DeepMethod(MappedMethod):
     def _values(self, kind: type[Any]) -> dict[str, Any]:
         """Return the parameters that have the names of the fields of a dataclass."""
         return {field.name: getattr(self, field.name) for field in fields(kind)}
+
+    def _record(self, trainings: Sequence[Training[Any]], kept: Training[Any]) -> None:
+        """Set curves and counts of trainings one after another, and the best step of the one that is kept."""
+        self.curves_ = in_sequence(trainings)
+        self.iterations_ = sum(each.iteration for each in trainings)
+        before = trainings[: trainings.index(kept)]
+        self.best_iteration_ = sum(each.iteration for each in before) + kept.best_iteration
 
     def _judge(self, validation: Split) -> None:
         """Record the MAP on validation, and warn of representations that are all alike."""

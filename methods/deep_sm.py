@@ -14,7 +14,7 @@ from cmbench.methods.deep_method import TRAINING, DeepMethod
 from cmbench.methods.label_code import checked_classes
 from cmbench.methods.pair_sampler import Index
 from cmbench.methods.softmax_classifier import ClassifierFitting, Descent, LabelledView
-from cmbench.methods.training_curves import side_by_side
+from cmbench.methods.training_curves import in_parallel
 from cmbench.methods.training_device import Place
 from cmbench.methods.training_loop import Training
 from cmbench.methods.training_stages import Stages
@@ -199,7 +199,7 @@ class DeepSM(DeepMethod):
         image, image_training = self._trained(images, place, stages)
         text, text_training = self._trained(texts, place, stages)
         self.image_map_, self.text_map_ = PosteriorMap(image.map()), PosteriorMap(text.map())
-        self.curves_ = side_by_side([image_training.curves, text_training.curves])
+        self.curves_ = in_parallel([image_training.curves, text_training.curves])
         self.image_iterations_, self.text_iterations_ = image_training.iteration, text_training.iteration
         self.iterations_ = self.image_iterations_ + self.text_iterations_
         self.image_best_iteration_ = image_training.best_iteration

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from cmbench.methods.autoencoder_training import train_autoencoder
 from cmbench.methods.budgeted_training import Run
+from cmbench.methods.correspondence_autoencoder import half_square
 from cmbench.methods.cross_modal_networks import linear
-from cmbench.methods.rbm_training import ROWS_OF_A_JUDGEMENT, check_activations, check_reconstruction
-from cmbench.methods.training_loop import Training, Watched
+from cmbench.methods.rbm_training import ROWS_OF_A_JUDGEMENT, check_activations
+from cmbench.methods.training_loop import Training
 from cmbench.methods.training_rows import Budget, RowDraw, TrainingRows
 
 
@@ -46,8 +48,7 @@ def denoising_loss(network: nn.Module, rows: Tensor, kept: Tensor) -> Tensor:
 
     ``kept`` (n, d) is 1 for a value that goes in, and 0 for one that is masked.
     """
-    loss: Tensor = 0.5 * (network(rows * kept) - rows).square().sum(dim=1).mean()
-    return loss
+    return half_square(network(rows * kept), rows)
 
 
 @dataclass(frozen=True)
@@ -73,22 +74,12 @@ def train_denoising_autoencoder(
     network.to(rows.place.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
 
-    def update(draw: RowDraw) -> Watched:
-        visible = rows.rows(draw.index)
-        kept = torch.rand(visible.shape, generator=draw.random) >= settings.corruption
-        loss = denoising_loss(network, visible, kept.to(visible))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        return [(f"{run.prefix}{stage}_loss", loss.detach())]
+    def loss(visible: Tensor, random: torch.Generator) -> Tensor:
+        kept = torch.rand(visible.shape, generator=random) >= settings.corruption
+        return denoising_loss(network, visible, kept.to(visible))
 
-    batches = run.batches(len(rows), settings.budget, stage)
-    training = run.train(stage, {"autoencoder": network}, optimizer, batches, update)
-    _judge(network, rows.sample(ROWS_OF_A_JUDGEMENT), f"{run.method}: {run.prefix}{stage}")
+    training = train_autoencoder(network, rows, loss, optimizer, settings.budget, stage, run)
+    with torch.no_grad():
+        codes = network.encoder(rows.sample(ROWS_OF_A_JUDGEMENT))
+    check_activations(codes, f"{run.method}: {run.prefix}{stage}")
     return training
-
-
-@torch.no_grad()
-def _judge(network: DenoisingAutoencoder, rows: Tensor, name: str) -> None:
-    check_reconstruction(rows, network(rows), name, must_beat_mean=True)
-    check_activations(network.encoder(rows), name)

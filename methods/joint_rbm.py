@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,17 @@ from cmbench.errors import MethodError
 from cmbench.methods.rbm import RBM
 
 MEAN_FIELD_STEPS = 10  # as in the released programs
+Name = TypeVar("Name", bound=str)
+
+
+def separated(rows: Tensor, widths: Mapping[Name, int]) -> dict[Name, Tensor]:
+    """Return the groups of rows (n, sum of widths) by name, which stand side by side in that order.
+
+    >>> separated(torch.tensor([[1.0, 2.0, 3.0]]), {"image": 2, "text": 1})["text"].tolist()
+    [[3.0]]
+    """
+    groups = torch.split(rows, list(widths.values()), dim=1)
+    return dict(zip(widths, groups, strict=True))
 
 
 class JointRBM(RBM):
@@ -45,11 +57,6 @@ class JointRBM(RBM):
         """Return all groups (n, width of the group) side by side, (n, visible)."""
         return torch.cat([groups[name] for name in self.widths], dim=1)
 
-    def separated(self, visible: Tensor) -> dict[str, Tensor]:
-        """Return the groups of ``visible`` (n, visible) by name."""
-        parts = torch.split(visible, list(self.widths.values()), dim=1)
-        return dict(zip(self.widths, parts, strict=True))
-
     def infer(self, present: Mapping[str, Tensor], steps: int = MEAN_FIELD_STEPS) -> Tensor:
         """Return probabilities of h (n, hidden) given some of the groups, by mean field.
 
@@ -60,10 +67,10 @@ class JointRBM(RBM):
         """
         missing = self._missing(present)
         n = len(next(iter(present.values())))
-        resting = self.separated(self.visible_bias.sigmoid().expand(n, -1))
+        resting = separated(self.visible_bias.sigmoid().expand(n, -1), self.widths)
         groups = {**resting, **present}
         for _ in range(steps if missing else 0):
-            means = self.separated(self.visible_mean(self(self.joined(groups))))
+            means = separated(self.visible_mean(self(self.joined(groups))), self.widths)
             groups |= {name: means[name] for name in missing}
         hidden: Tensor = self(self.joined(groups))
         return hidden

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -13,12 +13,18 @@ from cmbench.methods.budgeted_training import Run
 from cmbench.methods.epoch_batches import EpochBatches
 from cmbench.methods.pair_mapping import PairMapping
 from cmbench.methods.pair_sampler import Index
+from cmbench.methods.scheduled_sgd import ScheduledSGD
 from cmbench.methods.training_loop import Length, Task, Training, Watched
+from cmbench.methods.view_network import decayed
 
 
 class PairTraining(Protocol):
-    """How long to train, when to look at validation pairs, and whether representations are standardised."""
+    """How to descend, how long, when to look at validation pairs, and whether to standardise."""
 
+    @property
+    def optimizer(self) -> str: ...
+    @property
+    def learning_rate(self) -> float | str: ...
     @property
     def epochs(self) -> int: ...
     @property
@@ -42,6 +48,22 @@ class PairFitting(PairMapping):
     @abstractmethod
     def update(self, index: Index, norms: bool) -> Watched:
         """Descend the loss of the rows of that index."""
+
+    def optimizer_of(
+        self, networks: Sequence[nn.Module], weight_decay: float, rates: Mapping[str, float]
+    ) -> torch.optim.Optimizer:
+        """Return Adam or the released SGD; ``rates`` are what the learning rate "auto" stands for in each."""
+        settings = self.settings
+        rate = settings.learning_rate
+        rate = rates[settings.optimizer] if isinstance(rate, str) else rate
+        groups = decayed(networks, weight_decay)
+        if settings.optimizer == "adam":
+            return torch.optim.Adam(groups, lr=rate, fused=True)
+        return self.released_sgd(groups, rate)
+
+    def released_sgd(self, groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
+        """Return the SGD of the deepnet program, with its momentum's time constant scaled to the length."""
+        return ScheduledSGD(groups, rate, momentum_steps=self.settings.epochs * self.batches.rounds / 2)
 
     @property
     def standardises(self) -> bool:

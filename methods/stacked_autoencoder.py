@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from cmbench.methods.autoencoder_training import train_autoencoder
 from cmbench.methods.budgeted_training import Run
 from cmbench.methods.correspondence_autoencoder import half_square
 from cmbench.methods.cross_modal_networks import linear
-from cmbench.methods.rbm_training import ROWS_OF_A_JUDGEMENT, check_reconstruction
-from cmbench.methods.training_loop import Training, Watched
+from cmbench.methods.training_loop import Training
 from cmbench.methods.training_rows import Budget, RowDraw, TrainingRows
 from cmbench.methods.view_network import decayed
 
@@ -72,14 +72,8 @@ def train_stacked_autoencoder(
 ) -> list[Training[RowDraw]]:
     """Train ``network`` on ``rows`` (n, width) in [0, 1], in place: the outer half first, then the whole.
 
-    Each pass minimises ½‖reconstruction - row‖², summed over units, mean over rows.
-
-    Raises
-    ------
-    DivergenceError
-        A weight or the loss became NaN or infinite.
-    MethodError
-        After a pass, rows are reconstructed no better than by their mean.
+    Each pass minimises ½‖reconstruction - row‖², summed over units, mean over rows, and raises what
+    ``train_autoencoder`` does.
     """
     network.to(rows.place.device)
     return [
@@ -93,20 +87,7 @@ def _train_pass(
 ) -> Training[RowDraw]:
     optimizer = torch.optim.Adam(decayed([network], decay), lr=settings.learning_rate, fused=True)
 
-    def update(draw: RowDraw) -> Watched:
-        given = rows.rows(draw.index)
-        loss = half_square(network(given), given)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        return [(f"{run.prefix}{stage}_loss", loss.detach())]
+    def loss(given: Tensor, _: torch.Generator) -> Tensor:
+        return half_square(network(given), given)
 
-    batches = run.batches(len(rows), settings.budget, stage)
-    training = run.train(stage, {"autoencoder": network}, optimizer, batches, update)
-    _judge(network, rows.sample(ROWS_OF_A_JUDGEMENT), f"{run.method}: {run.prefix}{stage}")
-    return training
-
-
-@torch.no_grad()
-def _judge(network: nn.Module, rows: Tensor, name: str) -> None:
-    check_reconstruction(rows, network(rows), name, must_beat_mean=True)
+    return train_autoencoder(network, rows, loss, optimizer, settings.budget, stage, run)

@@ -73,7 +73,7 @@ class CurveRecorder:
         return _curves_of(self.points)
 
 
-def side_by_side(recorders: Sequence[CurveRecorder]) -> Curves:
+def in_parallel(recorders: Sequence[CurveRecorder]) -> Curves:
     """Return the curves of several trainings by their common iterations; their names must differ.
 
     A training that did not look at an iteration, or had ended before, has NaN there.

@@ -9,7 +9,7 @@ from scipy.special import expit, logsumexp
 
 from cmbench.errors import MethodError
 from cmbench.methods.budgeted_training import Run
-from cmbench.methods.joint_rbm import GroupCode, JointRBM
+from cmbench.methods.joint_rbm import GroupCode, JointRBM, separated
 from cmbench.methods.rbm import RBM
 from cmbench.methods.rbm_training import RBMTraining, train_rbm
 from cmbench.methods.training_device import Place
@@ -138,7 +138,7 @@ def test_groups_are_joined_in_their_own_order_and_separated_again():
     groups = {"text": torch.ones(2, 2), "image": torch.zeros(2, 3)}
     joined = joint().joined(groups)
     assert joined.tolist() == [[0, 0, 0, 1, 1]] * 2
-    for name, values in joint().separated(joined).items():
+    for name, values in separated(joined, joint().widths).items():
         assert torch.equal(values, groups[name])
 
 
@@ -183,6 +183,6 @@ def test_a_trained_joint_rbm_carries_one_group_over_to_the_other():
     )
     with torch.no_grad():
         code = made.infer({"image": torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])})
-        texts = made.separated(made.visible_mean(code))["text"]
+        texts = separated(made.visible_mean(code), made.widths)["text"]
     assert (texts[0] < 0.2).all()
     assert (texts[1] > 0.8).all()

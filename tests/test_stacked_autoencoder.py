@@ -127,7 +127,7 @@ def test_weights_decay_as_released_and_biases_do_not(monkeypatch):
 
 def test_the_loss_is_the_square_of_the_error_summed_over_units(monkeypatch):
     settings = StackedTraining(Budget(1, 3000, 64), 1e-12)
-    monkeypatch.setattr("cmbench.methods.stacked_autoencoder.check_reconstruction", lambda *_, **__: None)
+    monkeypatch.setattr("cmbench.methods.autoencoder_training.check_reconstruction", lambda *_, **__: None)
     made, trainings = trained(settings)
     rows = unit_rows().rows(np.arange(64)).numpy()
     curves = in_sequence(trainings)

@@ -1,4 +1,4 @@
-"""Trainings in stages: scores with ties, curves side by side, and what a kill leaves of them."""
+"""Trainings in stages: scores with ties, curves in parallel, and what a kill leaves of them."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 
 from cmbench.methods.best_state import BestState
 from cmbench.methods.training_checkpoint import Checkpoint
-from cmbench.methods.training_curves import CurveRecorder, side_by_side
+from cmbench.methods.training_curves import CurveRecorder, in_parallel
 from cmbench.methods.training_loop import Finding, Length, Task, Training
 from cmbench.methods.training_stages import Stages
 
@@ -30,13 +30,13 @@ def test_further_numbers_of_a_score_break_ties_and_nan_is_never_better():
     assert (best.score, best.step) == ((0.6, -9.0), 6)
 
 
-def test_curves_side_by_side_are_joined_by_iteration():
+def test_curves_in_parallel_are_joined_by_iteration():
     first, second = CurveRecorder("toy"), CurveRecorder("toy")
     first.point(2, {"a": 1.0})
     first.point(5, {"a": 2.0})
     for step in (2, 4):
         second.point(step, {"b": float(step)})
-    joined = side_by_side([first, second])
+    joined = in_parallel([first, second])
     np.testing.assert_array_equal(joined["iteration"], [2, 4, 5])
     np.testing.assert_array_equal(joined["a"], [1, np.nan, 2])
     np.testing.assert_array_equal(joined["b"], [2, 4, np.nan])
