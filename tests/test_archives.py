@@ -245,6 +245,15 @@ def test_a_full_disk_is_not_blamed_on_the_archive(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
+def test_an_entry_that_no_disk_holds_is_not_begun(tmp_path):
+    entry = tarfile.TarInfo("pictures.bin")
+    entry.size = 2**60
+    (tmp_path / "a.tar").write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(10 * tarfile.BLOCKSIZE))
+    with pytest.raises(DatasetError, match=r"'pictures\.bin' has 1152921504606846976 bytes.* there is room"):
+        unpack(tmp_path / "a.tar", tmp_path / "to")
+    assert not list(tmp_path.glob("to*"))
+
+
 def test_an_unknown_kind_of_archive_is_named(tmp_path):
     (tmp_path / "a.rar").write_bytes(b"Rar!")
     with pytest.raises(DatasetError, match=r"a\.rar: is no archive known here; use one of \.zip"):

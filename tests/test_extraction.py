@@ -16,6 +16,7 @@ from cmbench.datasets.features.cross_fitting import stratified_folds
 from cmbench.datasets.features.extraction import extract_features
 from cmbench.datasets.features.image_fine_tuning import FROM_SCRATCH, LabelledPictures, fine_tune
 from cmbench.datasets.features.image_regions import regions_of
+from cmbench.datasets.features.place import alone_in
 from cmbench.datasets.features.recipe import ImageRecipe, Recipe, TextRecipe
 from cmbench.datasets.features.text_features import fit_text_extractor
 from cmbench.datasets.features.tokens import Vocabulary
@@ -360,3 +361,10 @@ def test_networks_that_cannot_be_saved_are_refused_at_once(raw, tmp_path):
 def test_fewer_folds_than_three_are_refused():
     with pytest.raises(DatasetError, match="folds is 2; use 3 or more"):
         Recipe(folds=2)
+
+
+def test_two_extractions_do_not_share_a_folder_at_the_same_time(raw, tmp_path):
+    busy = pytest.raises(DatasetError, match=r"work is in use by another extraction; .*--work")
+    with alone_in(tmp_path / "work"), busy:
+        extract_features(raw, PLAIN, tmp_path / "work")
+    extract_features(raw, PLAIN, tmp_path / "work")

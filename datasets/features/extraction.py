@@ -16,7 +16,7 @@ from cmbench.datasets.contract import Card, Dataset, Draft, Parts, Split
 from cmbench.datasets.features.device import device_called
 from cmbench.datasets.features.image_features import is_mixed
 from cmbench.datasets.features.picture_side import picture_side
-from cmbench.datasets.features.place import check_place, writing_to
+from cmbench.datasets.features.place import alone_in, check_place, writing_to
 from cmbench.datasets.features.recipe import Recipe, recipe_text
 from cmbench.datasets.features.saved_networks import check_folder, save_networks
 from cmbench.datasets.features.sides import Report, Side, labels_of
@@ -49,13 +49,14 @@ def extract_features(
     Networks learn from training pairs, and stop by validation pairs; test pairs have no part in it.
 
     Raises ``DatasetError`` for a picture or file that cannot be read, weights that do not fit, a training
-    that diverges, a folder with features of another recipe, or one that cannot be written.
+    that diverges, a folder with features of another recipe, one that cannot be written, or one in which
+    another process extracts.
     """
     tell = report or _silent
     _check(raw, recipe)  # and the rest below: before hours of work, not after them
     _check_saving(recipe, save_weights)
     vectors = load_vectors(raw, recipe.text)
-    with writing_to(work):
+    with writing_to(work), alone_in(work):
         images = picture_side(raw, recipe, work / "images", tell)
     texts = text_side(raw, recipe, vectors, tell)
     train, validation, test = (

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from filelock import FileLock, Timeout
+
 from cmbench.errors import DatasetError
 
 
@@ -28,3 +30,20 @@ def writing_to(place: Path) -> Iterator[None]:
             f"{error.filename or place}: cannot be written or read ({error.strerror or error}); see that "
             "there is room and permission, or name another place"
         ) from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for it out of ``folder``; ``DatasetError`` where one is in it.
+
+    The file ``.lock`` stays there. What locks it is the process, so that none is locked out by a dead one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        held = FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout as error:
+        raise DatasetError(
+            f"{folder} is in use by another extraction; wait for its end, or name another folder (--work)"
+        ) from error
+    with held:
+        yield

@@ -175,6 +175,8 @@ def _path(archive: Path, name: str) -> PurePosixPath:
 
 def _write(entry: Entry, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(target.parent).free < entry.size:  # before the disk is full, for others too
+        raise OSError(errno.ENOSPC, f"{entry.name!r} has {entry.size} bytes, and there is no room for it")
     with entry.open() as source, target.open("wb") as file:
         shutil.copyfileobj(source, file, BLOCK)
     if target.stat().st_size != entry.size:
