@@ -20,6 +20,7 @@ def train_autoencoder(
     network: nn.Module,
     rows: TrainingRows,
     loss: RowLoss,
+    rate: str,
     optimizer: torch.optim.Optimizer,
     budget: Budget,
     stage: str,
@@ -27,8 +28,8 @@ def train_autoencoder(
 ) -> Training[RowDraw]:
     """Train ``network`` on ``rows`` (n, width), in place, by descending ``loss`` of batches of them.
 
-    ``loss`` takes rows and random numbers. ``stage`` names the training in files, errors, curves and streams
-    of random numbers.
+    ``loss`` takes rows and random numbers. ``rate`` is the name of the learning rate, for errors. ``stage``
+    names the training in files, errors, curves and streams of random numbers.
 
     Raises
     ------
@@ -50,5 +51,6 @@ def train_autoencoder(
     sample = rows.sample(ROWS_OF_A_JUDGEMENT)
     with torch.no_grad():
         made = network(sample)
-    check_reconstruction(sample, made, f"{run.method}: {run.prefix}{stage}", must_beat_mean=True)
+    name, remedy = f"{run.method}: {run.prefix}{stage}", f"change {rate}, or raise rbm_epochs"
+    check_reconstruction(sample, made, name, remedy, must_beat_mean=True)
     return training

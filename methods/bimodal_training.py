@@ -99,17 +99,18 @@ class BimodalFitting(PairFitting):
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """One level of the stack, trained: its maps, and how it went."""
+    """One level of the stack, trained: its maps, how it went, and how far its codes lie apart."""
 
     number: int
     maps: Mapping[Modality, CodeMap]
     training: Training[Index]
+    code_deviation: float
 
     @classmethod
     def of(cls, fitting: BimodalFitting) -> Level:
         """Train ``fitting``."""
         training = fitting.trained()
-        return cls(fitting.number, fitting.maps(), training)
+        return cls(fitting.number, fitting.maps(), training, fitting.code_deviation())
 
     @property
     def score(self) -> tuple[float, ...]:

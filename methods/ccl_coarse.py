@@ -29,6 +29,7 @@ from cmbench.methods.pair_mapping import PairCodes
 from cmbench.methods.preprocessing import Scaling
 from cmbench.methods.rbm_stack import PRETRAINING, Pretraining
 from cmbench.methods.training_device import Place
+from cmbench.methods.training_guards import collapse
 from cmbench.methods.training_stages import Stages
 from cmbench.methods.view_scalings import Scalings, learned_scalings
 
@@ -71,7 +72,8 @@ class CCLCoarse(ClassCodedMethod):
     optimizer : "adam" or "sgd"
     learning_rate, weight_decay : float or "auto"
         Of stage 2. ``"auto"``: 0.001 and none for Adam; 0.0001 and 0.004 for SGD, which has momentum 0.9
-        and twice the rate for biases, as released.
+        and twice the rate for biases, as released but for the biases of B, which have the single rate there.
+        Biases do not decay; in the release they do.
     batch_size, epochs, stopping, eval_epochs, patience
         Of stage 2, as in ``CorrAE``; ``stopping`` and ``patience`` also of the classifier.
     preprocessing, post, device, threads, checkpoint, checkpoint_seconds, random_state
@@ -83,12 +85,15 @@ class CCLCoarse(ClassCodedMethod):
     curves_ : float64 arrays by name, as of ``CorrAE``: of all trainings one after another, with
         ``inter_loss``, ``image_intra_loss`` and ``text_intra_loss`` of stage 2, unweighted
     iterations_, best_iteration_ : steps run, on that count, and the one whose state is kept
+    code_deviation_ : mean standard deviation of the units of f over validation items, before they are
+        standardised, of images or of texts if less
     resumed_at_, spread_, mean_cosine_, collapsed_, threads_, device_ : as of ``CorrAE``
 
     Raises
     ------
     DivergenceError, MethodError
-        As from ``CorrAE``.
+        As from ``CorrAE``; ``MethodError`` also for a category that only validation has, and when both
+        weights are 0.
 
     Notes
     -----
@@ -105,7 +110,8 @@ class CCLCoarse(ClassCodedMethod):
 
     The preset ``paper`` has the released RBMs of 50,000 steps, autoencoder (1,250 epochs are its 10,000 steps
     with 800 pairs) and stage 2 of 2,000 epochs, by SGD, keeping the last state. Not in it: SGD of autoencoder
-    and classifier, the 50,000 steps of the latter, and the rate of 0.01 of the upper RBM of texts.
+    and classifier, the 50,000 steps of the latter, the rate of 0.01 of the upper RBM of texts, a momentum of
+    RBMs that grows within 10,000 steps (here 25,000), and a number of Gibbs steps that grows.
 
     Examples
     --------
@@ -306,7 +312,8 @@ class CCLCoarse(ClassCodedMethod):
     ) -> CommonFitting:
         seen = PairCodes({name: codes.train for name, codes in found.items()}, numbers[0])
         unseen = PairCodes({name: codes.validation for name, codes in found.items()}, numbers[1])
-        scalings = {name: Scaling.fit(seen.views[name], f"class codes of {name}s") for name in MODALITIES}
+        with collapse("class codes of images or texts"):
+            scalings = {name: Scaling.fit(seen.views[name], f"{name}s") for name in MODALITIES}
         settings = CommonTraining(**self._values(CommonTraining))
         return CommonFitting(settings, seen, unseen, scalings, place, run)
 
@@ -317,7 +324,7 @@ class CCLCoarse(ClassCodedMethod):
         fitting: CommonFitting,
         trainings: Trainings,
     ) -> None:
-        common = fitting.maps()
+        common, self.code_deviation_ = fitting.maps(), fitting.code_deviation()
         self.image_map_, self.text_map_ = (
             GrainedMap([*grains[name].values()], found[name].map, common[name]).on_cpu()
             for name in MODALITIES

@@ -21,6 +21,7 @@ from cmbench.methods.rbm_stack import hidden_layer
 from cmbench.methods.rbm_training import RBMTraining, train_rbm
 from cmbench.methods.softmax_classifier import ClassifierFitting, Descent, LabelledView
 from cmbench.methods.training_device import Place
+from cmbench.methods.training_guards import collapse
 from cmbench.methods.training_loop import Training
 from cmbench.methods.training_rows import Budget, TrainingRows, unscaled
 from cmbench.methods.view_network import Shape, ViewNetwork
@@ -119,7 +120,8 @@ def learn_class_codes(
     first, layer = _joint_layer(codes[0], widths, settings, name, place, run)
     joint = CodeMap(layer, f"{name}s", unscaled(codes[0].shape[1]))
     inner = joint.encode(codes[0]), joint.encode(codes[1])
-    scaling = Scaling.fit(inner[0], f"joint codes of {name}s")
+    with collapse(f"joint codes of {name}s"):
+        scaling = Scaling.fit(inner[0], f"{name}s")
     seen, unseen = (
         LabelledView(name, *each) for each in zip(inner, (scaling, scaling), classes, strict=True)
     )

@@ -27,6 +27,7 @@ from cmbench.methods.pair_mapping import PairCodes, views_of
 from cmbench.methods.rbm_stack import PRETRAINING, Pretraining
 from cmbench.methods.stacked_autoencoder import StackedTraining
 from cmbench.methods.training_device import Place
+from cmbench.methods.training_guards import collapse
 from cmbench.methods.training_stages import Stages
 from cmbench.methods.unit_scaling import UnitScaling
 from cmbench.methods.view_scalings import learned_scalings
@@ -98,6 +99,8 @@ class CMDN(ClassCodedMethod):
         ``level1_loss``, ``level1_image_loss``, ``level1_text_loss`` and ``level1_class_loss`` of the first
         level, unweighted but for the first, and so on
     iterations_, best_iteration_ : steps run, on that count, and the one whose state is kept
+    code_deviation_ : mean standard deviation of the units of the code over validation items, before they are
+        standardised, of images or of texts if less
     resumed_at_, spread_, mean_cosine_, collapsed_, threads_, device_ : as of ``CorrAE``
 
     Raises
@@ -106,7 +109,7 @@ class CMDN(ClassCodedMethod):
         From ``fit``, when a loss or a weight becomes NaN or infinite.
     MethodError
         From ``fit``, when the lower RBM or the stacked autoencoder reconstructs features no better than by
-        their mean, and for a category that only validation has.
+        their mean, when codes of all items become the same, and for a category that only validation has.
 
     Notes
     -----
@@ -127,7 +130,8 @@ class CMDN(ClassCodedMethod):
     The preset ``paper`` has the released RBMs of 100,000 steps and levels by SGD, keeping the last state:
     2,000 epochs are the 20,000 steps of the upper levels with 800 pairs. Not in it: SGD of the stacked
     autoencoder and the classifier, other lengths of the latter, the first level and the joint RBM, the rate
-    of 0.01 of the upper RBM of texts, and a number of Gibbs steps that grows.
+    of 0.01 of the upper RBM of texts, a momentum of RBMs that grows within 10,000 steps (here 50,000), and a
+    number of Gibbs steps that grows.
 
     Examples
     --------
@@ -287,10 +291,8 @@ class CMDN(ClassCodedMethod):
             settings, widths = self._class_training(self.fusion), separate[name].widths
             found[name] = learn_class_codes(codes, widths, numbers, settings, name, place, run)
             trainings += found[name].trainings
-        units = {
-            name: UnitScaling.of_columns(codes.train, f"class codes of {name}s")
-            for name, codes in found.items()
-        }
+        with collapse("class codes of images or texts"):
+            units = {name: UnitScaling.of_columns(codes.train, f"{name}s") for name, codes in found.items()}
         levels = self._levels(n_levels, found, units, numbers, place, run)
         best = max(levels, key=lambda level: level.score) if self.depth == "validation" else levels[-1]
         self._keep(levels, best, trainings)
@@ -337,6 +339,6 @@ class CMDN(ClassCodedMethod):
         return train_levels(n_levels, settings, *pairs, place, run)
 
     def _keep(self, levels: Sequence[Level], best: Level, before: Trainings) -> None:
-        self.depth_ = best.number
+        self.depth_, self.code_deviation_ = best.number, best.code_deviation
         self.levels_ = ", ".join(map(str, levels))
         self._record([*before, *(level.training for level in levels)], best.training)

@@ -13,6 +13,7 @@ from torch import nn
 
 from cmbench.methods.preprocessing import Matrix, Scaling
 from cmbench.methods.training_device import blocks_of
+from cmbench.methods.training_guards import collapse
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +49,13 @@ class CodeMap:
         return encoded
 
     def standardised(self, features: NDArray[Any]) -> CodeMap:
-        """Return the map that standardises each dimension by its statistics over training ``features``."""
-        statistics = Scaling.fit(self.encode(features), f"codes of {self.view}")
-        return replace(self, standardising=statistics)
+        """Return the map that standardises each dimension by its statistics over training ``features``.
+
+        Codes that are the same for all of them raise ``CollapseError``.
+        """
+        codes, what = self.encode(features), f"codes of {self.view}"
+        with collapse(what):
+            return replace(self, standardising=Scaling.fit(codes, what))
 
     def _blocks(self, features: NDArray[Any]) -> Iterator[torch.Tensor]:
         """Yield the scaled rows on the network's device, first none of them, which tells the width."""

@@ -141,7 +141,8 @@ class CorrAE(DeepMethod):
     DivergenceError
         From ``fit``, when a loss or a weight becomes NaN or infinite.
     MethodError
-        From ``fit``, when the lower RBM reconstructs features no better than by their mean.
+        From ``fit``, when the lower RBM reconstructs features no better than by their mean, and when codes of
+        all items become the same.
 
     Notes
     -----
@@ -153,7 +154,7 @@ class CorrAE(DeepMethod):
     * Texts have a Gaussian lower RBM like images, where the release counts words with a replicated
       softmax: text features of today are real vectors. Their upper RBM learns at the rate of images.
     * RBMs run 40 epochs or 3,000 steps, not 20,000 steps, with the momentum's time constant scaled
-      along; the released growth of the number of Gibbs steps begins after 50,000 steps. In so few steps
+      along; the released growth of the number of Gibbs steps begins after 15,000 steps. In so few steps
       the lower RBM hardly moves at the released rate of 0.001. The highest rate at which it is stable
       falls with its hidden units, whose mean activations add up: ``"auto"`` is 4 / hidden, at most 0.01.
     * 60 epochs of stage 2, for three variants and nine trials are to fit into a quick look at ``scenes``; MAP
@@ -166,9 +167,9 @@ class CorrAE(DeepMethod):
     * The state is chosen on validation by the MAP of full rankings; the fork looks at MAP@50.
 
     The preset ``paper`` has the lengths, rates and, of a variant alone, alpha of the fork; ``corr-ae``
-    compares alphas after full training. 1,000 epochs are 8,000 steps with 800 pairs and 21,000 with 2,173,
-    for the fork's 10,000 to 20,000. Not in it: replicated softmax, and the rate of 0.01 of the upper RBM of
-    texts.
+    compares alphas after 20,000 steps, or full training if that is shorter. 1,000 epochs are 8,000 steps with
+    800 pairs and 21,000 with 2,173, for the fork's 10,000 to 20,000. Not in it: replicated softmax, the rate
+    of 0.01 of the upper RBM of texts, and a number of Gibbs steps that grows.
 
     Examples
     --------
@@ -190,7 +191,7 @@ class CorrAE(DeepMethod):
     )
     uses_labels: ClassVar[bool] = False
     version: ClassVar[int] = 2
-    advice: ClassVar[str] = "lower alpha, or set post to 'zscore_train'"
+    advice: ClassVar[str] = "lower alpha or weight_decay, or set post to 'zscore_train'"
     variants: ClassVar[tuple[Variant, ...]] = ("corr", "cross", "full")
     """The variants to choose from."""
     constraints: ClassVar[Constraints] = {

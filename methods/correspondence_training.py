@@ -36,7 +36,7 @@ class CorrespondenceTraining:
     learning_rate: float | str = "auto"
     weight_decay: float = 1e-4
     batch_size: int = 100
-    epochs: int = 100
+    epochs: int = 60
     stopping: Literal["validation", "none"] = "validation"
     eval_epochs: int = 2
     patience: int = 50
@@ -107,8 +107,3 @@ class CorrespondenceFitting(PairFitting):
             name: CodeMap(self.network.encoders[name], f"{name}s", unscaled(self.rows[name].width))
             for name in MODALITIES
         }
-
-    def code_deviation(self) -> float:
-        """Return the mean standard deviation of code units over validation items, of the lesser modality."""
-        codes = (each.encode(self.validation.views[name]) for name, each in self.code_maps().items())
-        return min(float(each.std(axis=0).mean()) for each in codes)

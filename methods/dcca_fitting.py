@@ -20,6 +20,7 @@ from cmbench.methods.pair_sampler import Index
 from cmbench.methods.preprocessing import Matrix, ScaledView, scaled_view
 from cmbench.methods.training_curves import gradient_norm
 from cmbench.methods.training_device import Place
+from cmbench.methods.training_guards import collapse
 from cmbench.methods.training_loop import Finding, Length, Task, Training, Watched
 from cmbench.methods.view_map import LinearMap
 from cmbench.methods.view_network import (
@@ -169,14 +170,17 @@ class Fitting:
         return Finding(measured[deciding], measured)
 
     def projections(self) -> Projections:
-        """Return the networks as they are now, followed by the linear CCA of their training outputs."""
-        maps, outputs = {}, {}
-        for name, features in views_of(self.train).items():
-            maps[name] = NetworkMap(self.networks[name], f"{name}s", self.scalings[name])
-            outputs[name] = scaled_view(maps[name](features), f"outputs of {name}s", mode="center")
-        ridge = self.settings.ridge
-        problem = canonical_problem(outputs["image"], outputs["text"], solver="svd", smallest_ridge=ridge)
-        found = problem.solve(ridge, ridge)
+        """Return the networks as they are now, followed by the linear CCA of their training outputs.
+
+        Outputs that are all the same, or do not correlate at all, raise ``CollapseError``.
+        """
+        maps, outputs, ridge = {}, {}, self.settings.ridge
+        with collapse("outputs of the networks"):
+            for name, features in views_of(self.train).items():
+                maps[name] = NetworkMap(self.networks[name], f"{name}s", self.scalings[name])
+                outputs[name] = scaled_view(maps[name](features), f"outputs of {name}s", mode="center")
+            problem = canonical_problem(outputs["image"], outputs["text"], solver="svd", smallest_ridge=ridge)
+            found = problem.solve(ridge, ridge)
         importance = found.correlations**self.settings.corr_power
         weights: dict[Modality, Matrix] = {"image": found.image_weights, "text": found.text_weights}
         images, texts = (

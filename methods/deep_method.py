@@ -17,7 +17,7 @@ from cmbench.methods.input_contract import check_training_pairs
 from cmbench.methods.method_warning import warn
 from cmbench.methods.training_checkpoint import checkpoint_path
 from cmbench.methods.training_device import cpu_threads
-from cmbench.methods.training_guards import Spread
+from cmbench.methods.training_guards import CollapseError, Spread
 from cmbench.methods.training_loop import Training
 from cmbench.methods.training_stages import Stages
 from cmbench.methods.view_map import MappedMethod
@@ -67,7 +67,10 @@ class DeepMethod(MappedMethod):
         check_training_pairs(validation, "validation")
         with cpu_threads(self.threads) as self.threads_:
             stages = Stages(self._checkpoint_path(train, validation), seconds=self.checkpoint_seconds)
-            self._learn(train, validation, stages)
+            try:
+                self._learn(train, validation, stages)
+            except CollapseError as error:
+                raise CollapseError(f"{self.name}: {error}; {self.advice}") from error
             self.resumed_at_ = stages.resumed_at
             self._judge(validation)
             stages.complete()

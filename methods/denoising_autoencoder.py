@@ -78,7 +78,7 @@ def train_denoising_autoencoder(
         kept = torch.rand(visible.shape, generator=random) >= settings.corruption
         return denoising_loss(network, visible, kept.to(visible))
 
-    training = train_autoencoder(network, rows, loss, optimizer, settings.budget, stage, run)
+    training = train_autoencoder(network, rows, loss, "dae_rate", optimizer, settings.budget, stage, run)
     with torch.no_grad():
         codes = network.encoder(rows.sample(ROWS_OF_A_JUDGEMENT))
     check_activations(codes, f"{run.method}: {run.prefix}{stage}")

@@ -62,6 +62,14 @@ class PairMapping(ABC):
             return maps
         return {name: maps[name].standardised(self.train.views[name][::every]) for name in MODALITIES}
 
+    def code_deviation(self) -> float:
+        """Return the mean standard deviation of code units over validation items, of the lesser modality.
+
+        Codes are those of the networks as they are now, not standardised.
+        """
+        codes = (each.encode(self.validation.views[name]) for name, each in self.code_maps().items())
+        return min(float(each.std(axis=0).mean()) for each in codes)
+
     def validation_map(self) -> float:
         """Return the mean of the two bi-modal MAPs of the validation pairs, as the networks are now.
 

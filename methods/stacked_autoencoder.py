@@ -90,4 +90,4 @@ def _train_pass(
     def loss(given: Tensor, _: torch.Generator) -> Tensor:
         return half_square(network(given), given)
 
-    return train_autoencoder(network, rows, loss, optimizer, settings.budget, stage, run)
+    return train_autoencoder(network, rows, loss, "sae_rate", optimizer, settings.budget, stage, run)

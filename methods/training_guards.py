@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +31,22 @@ class DivergenceError(MethodError):
             "to that stage, standardise the features by preprocessing, or set gradient_clip where the "
             "method has it"
         )
+
+
+class CollapseError(MethodError):
+    """What networks put out tells training pairs no longer apart."""
+
+
+@contextmanager
+def collapse(what: str) -> Iterator[None]:
+    """Make a ``CollapseError`` about ``what`` of a ``MethodError`` about values that networks put out.
+
+    That of a scaling or of a CCA speaks of what the user gave, features and pairs.
+    """
+    try:
+        yield
+    except MethodError as error:
+        raise CollapseError(f"{what} no longer tell training pairs apart") from error
 
 
 def check_finite(method: str, term: str, step: int, value: float) -> None:

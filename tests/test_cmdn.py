@@ -11,7 +11,7 @@ from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluator import bimodal_map
 from cmbench.methods.cmdn import CMDN
-from cmbench.methods.training_guards import DivergenceError
+from cmbench.methods.training_guards import CollapseError, DivergenceError
 from cmbench.methods.training_loop import Training
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
@@ -228,8 +228,24 @@ def test_a_level_that_diverges_is_an_error(toy, monkeypatch):
 
 
 def test_an_autoencoder_that_learns_nothing_is_an_error(toy):
-    with pytest.raises(MethodError, match=r"cmdn: sae1_image reconstructs .* and their mean alone has"):
+    with pytest.raises(
+        MethodError, match=r"cmdn: sae1_image reconstructs .*; change sae_rate, or raise rbm_e"
+    ):
         fitted(toy, sae_rate=1e-9)
+
+
+def test_codes_that_are_all_the_same_are_an_error(toy):
+    alike = r"cmdn: codes of \w+ no longer tell training pairs apart; change learning_rate, or lower weight_d"
+    with pytest.raises(CollapseError, match=alike):
+        fitted(toy, weight_decay=1e3, epochs=60, eval_epochs=30)
+
+
+def test_how_far_codes_lie_apart_is_told_before_they_are_standardised(toy):
+    method = fitted(toy, post="none")
+    both = method.transform_images(toy.validation.images), method.transform_texts(toy.validation.texts)
+    expected = min(each.std(axis=0).mean() for each in both)
+    assert method.code_deviation_ == pytest.approx(expected, rel=1e-3)
+    assert fitted(toy).code_deviation_ == pytest.approx(expected, rel=0.5)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from cmbench.methods.correspondence_training import (
 )
 from cmbench.methods.method_warning import MethodWarning
 from cmbench.methods.training_device import Place
-from cmbench.methods.training_guards import DivergenceError
+from cmbench.methods.training_guards import CollapseError, DivergenceError
 from cmbench.methods.training_loop import Training
 from cmbench.methods.training_stages import Stages
 
@@ -323,6 +323,17 @@ def test_collapsed_codes_are_warned_of(toy):
         warnings.simplefilter("always")
         assert not fitted(toy, **collapsing, post="zscore_train").collapsed_, "standardised, they differ"
     assert not [each for each in caught if "nearly equal" in str(each.message)]
+
+
+def test_codes_that_are_all_the_same_are_an_error(toy):
+    alike = r"corr-ae-full: codes of \w+ no longer tell training pairs apart; lower alpha or weight_decay"
+    with pytest.raises(CollapseError, match=alike):
+        fitted(toy, weight_decay=1000, learning_rate=0.05, epochs=60)
+
+
+def test_an_autoencoder_that_learns_nothing_names_its_rate(toy):
+    with pytest.raises(MethodError, match=r"dae_image reconstructs .*; change dae_rate, or raise rbm_epochs"):
+        fitted(toy, pretrain="dae", dae_rate=1e-9)
 
 
 def test_features_that_no_rbm_can_learn_are_an_error(toy):

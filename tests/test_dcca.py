@@ -14,7 +14,7 @@ from cmbench.methods.correlation_objective import total_correlation
 from cmbench.methods.dcca import DCCA
 from cmbench.methods.dcca_fitting import paired_correlation
 from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.training_guards import DivergenceError
+from cmbench.methods.training_guards import CollapseError, DivergenceError
 from cmbench.methods.training_loop import Training
 
 TINY = {"n_components": 3, "hidden_width": 12, "device": "cpu", "threads": 1}
@@ -242,6 +242,20 @@ def test_components_that_nearly_depend_on_each_other_are_warned_of(toy):
         method = fitted(toy, n_components=20, hidden_width=2, ridge=0.0, epochs=2)
     assert method.condition_ > 1e8
     assert method.n_components_ <= 2, "outputs of two hidden units have two dimensions"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"weight_decay": 100, "learning_rate": 0.05},
+        {"weight_decay": 100, "learning_rate": 0.05, "activation": "relu"},
+        {"learning_rate": 1000.0},
+    ],
+)
+def test_outputs_that_tell_nothing_any_more_are_an_error(toy, how):
+    alike = r"dcca: outputs of the networks no longer tell training pairs apart; change learning_rate, or"
+    with pytest.raises(CollapseError, match=alike):
+        fitted(toy, **how, epochs=60)
 
 
 class KilledError(Exception):
