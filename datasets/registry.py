@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.files import load_file
+from cmbench.datasets.raw.registry import raw_dataset_names
 from cmbench.errors import DatasetError
 
 BUILT_IN = {
@@ -62,10 +63,11 @@ def _loader(name: str) -> Callable[[], Dataset]:
 
 
 def _unknown(name: str) -> str:
-    near = get_close_matches(name.lower(), dataset_names(), 1)
+    near = [raw for raw in raw_dataset_names() if raw == name.lower()]
+    near = near or get_close_matches(name.lower(), dataset_names(), 1)
     guess = f" (did you mean {near[0]!r}?)" if near else ""
     return (
         f"unknown dataset {name!r}{guess}: no such file or folder, and the datasets by name are "
         f"{', '.join(dataset_names())}; give a name, or the path of a .npz file, a .mat file or a folder of "
-        ".npy files"
+        f".npy files. Features can be made of {', '.join(raw_dataset_names())} ('cmbench features extract')"
     )

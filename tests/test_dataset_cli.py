@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from hashlib import sha256
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from cmbench.cli.datasets import datasets
 from cmbench.datasets import registry
 from cmbench.datasets.contract import Card, Dataset, Draft, Parts, Split
 from cmbench.datasets.npz import save_npz
+from cmbench.datasets.raw.splits import shipped_splits
 from cmbench.errors import DatasetError
 
 
@@ -84,6 +86,16 @@ def test_info_shows_sizes_features_card_and_pairs_by_category(run, tmp_path, dat
 def test_info_on_an_unknown_name_is_an_error(run):
     with pytest.raises(DatasetError, match="did you mean 'scenes'"):
         run("info", "scnes")
+    with pytest.raises(DatasetError, match=r"did you mean 'wikipedia'.* made of .*xmedianet"):
+        run("info", "Wikipedia")
+
+
+def test_info_names_the_split_file_of_a_collection_with_its_checksum(run):
+    status, lines = run("info", "wikipedia")
+    digest = sha256(shipped_splits("wikipedia").read_bytes()).hexdigest()
+    assert status == 0
+    assert any(line.startswith("split file wikipedia.csv, shipped with cmbench") for line in lines)
+    assert digest in " ".join(lines)
 
 
 def test_check_of_a_sound_file_passes_every_rule(run, tmp_path, dataset):

@@ -123,3 +123,5 @@ def test_an_address_without_a_file_or_a_server_is_named(server, tmp_path):
         with pytest.raises(DatasetError, match="cannot be fetched") as caught:
             Download(url, SHA256).into(tmp_path)
         assert url in str(caught.value)
+        assert "see that the address is right" in str(caught.value)
+    assert not list(tmp_path.glob("*.part")), "nothing came"

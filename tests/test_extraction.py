@@ -16,7 +16,6 @@ from cmbench.datasets.features.cross_fitting import stratified_folds
 from cmbench.datasets.features.extraction import extract_features
 from cmbench.datasets.features.image_fine_tuning import FROM_SCRATCH, LabelledPictures, fine_tune
 from cmbench.datasets.features.image_regions import regions_of
-from cmbench.datasets.features.place import alone_in
 from cmbench.datasets.features.recipe import ImageRecipe, Recipe, TextRecipe
 from cmbench.datasets.features.text_features import fit_text_extractor
 from cmbench.datasets.features.tokens import Vocabulary
@@ -25,6 +24,7 @@ from cmbench.datasets.features.word_cnn_training import WordCNNSettings
 from cmbench.datasets.features.word_vectors import WordVectors
 from cmbench.datasets.files import load_file
 from cmbench.datasets.npz import save_npz
+from cmbench.datasets.place import alone_in
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pictures import PictureArray
 from cmbench.errors import DatasetError

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -65,6 +66,40 @@ def test_a_feature_dataset_with_its_card_comes_out(pairs, tmp_path):
     recipe = json.loads(dataset.card.recipe)
     assert recipe["text"]["settings"]["shape"]["maps"] == 4
     assert not (tmp_path / "out.npz.work").exists()
+
+
+def test_vgg19_gives_the_same_fingerprint_twice(pairs, tmp_path):
+    with pairs.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    with pairs.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows[:4], *rows[24:26], *rows[32:34]])
+    for name in ("one.npz", "two.npz"):
+        result = extract("pairs_table", "--from", pairs, "-o", tmp_path / name, *QUICK, "--backbone", "vgg19")
+        assert result.exit_code == 0, result.output
+    one, two = (load_dataset(tmp_path / name) for name in ("one.npz", "two.npz"))
+    assert one.train.images.shape == (4, 4096)
+    assert (one.train.images >= 0).all(), "fc7 after ReLU"
+    assert one.fingerprint == two.fingerprint
+
+
+def test_adadelta_begins_with_its_own_rate(pairs, tmp_path):
+    for name, more, rate in (("own", (), 1.0), ("given", ("--set", "text.learning_rate=0.5"), 0.5)):
+        given = ("--set", "text.optimiser=adadelta", *more)
+        result = extract("pairs_table", "--from", pairs, "-o", tmp_path / f"{name}.npz", *QUICK, *given)
+        assert result.exit_code == 0, result.output
+        recipe = json.loads(load_dataset(tmp_path / f"{name}.npz").card.recipe)
+        assert recipe["text"]["settings"]["learning_rate"] == rate
+
+
+@pytest.mark.parametrize(
+    ("place", "what"), [("mine.zip", "an archive"), ("https://example.org/mine.zip", "an address")]
+)
+def test_what_is_to_be_prepared_first_is_told(tmp_path, monkeypatch, place, what):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.zip").touch()
+    remedy = f"{place} is {what}; run 'cmbench datasets prepare wikipedia --from {place}' first"
+    with pytest.raises(DatasetError, match=re.escape(remedy)):
+        extract("wikipedia", "--from", place, "-o", tmp_path / "out.npz", *QUICK)
 
 
 def test_how_pictures_are_prepared_can_be_said(pairs, tmp_path):

@@ -141,6 +141,22 @@ def test_nothing_is_fetched_without_its_checksum_or_of_another(tmp_path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["www"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("http://127.0.0.1:1/a.zip", "--sha256", "abc"), "'abc'; it has 64 hexadecimal digits"),
+        (("http://[::1/a.zip", "--sha256", "0" * 64), "http://[::1/a.zip is not an address ("),
+        (("http://127.0.0.1:1/a.zip", "--sha256", "0" * 64, "--to", "file/in/x"), "cannot be written"),
+    ],
+)
+def test_what_cannot_be_fetched_or_kept_is_told(tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    done = command("prepare", "pairs_table", "--from", *arguments)
+    assert isinstance(done.exception, DatasetError)
+    assert said in str(done.exception)
+
+
 def test_a_split_of_ones_own_is_followed(tmp_path):
     path = archive(tmp_path / "fruit.zip", folder_of_pairs(), "")
     words = ["train"] * 4 + ["val"] * 3 + ["test"] * 3

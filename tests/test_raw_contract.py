@@ -85,7 +85,7 @@ def test_a_category_that_is_not_in_training_is_refused(split):
 def test_sizes_other_than_published_are_refused():
     assert dataset(card=RawCard(sizes=(2, 1, 1))).card.sizes == (2, 1, 1)
     message = refused(card=RawCard(sizes=(2, 1, 3)))
-    assert "train/val/test have 2/1/1 pairs and should have 2/1/3; the copy is not complete" in message
+    assert "train/val/test have 2/1/1 pairs and should have 2/1/3; get the copy again, or" in message
 
 
 def test_class_sizes_other_than_published_are_refused():

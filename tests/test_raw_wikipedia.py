@@ -99,8 +99,12 @@ def test_pairs_stand_in_the_order_of_the_lists(copy):
     assert loaded.train[0].picture.name.endswith("biology/train0f.jpg")
 
 
-def test_segments_are_the_paragraphs_that_say_something(copy):
+def test_segments_are_the_sentences_of_all_paragraphs_that_say_something(copy):
     assert wikipedia.load(copy).train[1].segments == ("On train1-1.2.", "More & more é.")
+    text = "Mr. Hill built it in the U.S. in 1850. It still stands!\n\n \nA mill"
+    (copy / "texts" / "train0-1.2.xml").write_text(document(text))
+    expected = ("Mr. Hill built it in the U.S. in 1850.", "It still stands!", "A mill")
+    assert wikipedia.load(copy).train[0].segments == expected
 
 
 def test_the_full_distribution_has_the_published_counts(tmp_path):

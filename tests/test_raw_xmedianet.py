@@ -72,6 +72,15 @@ def test_a_split_file_goes_before_the_lists(copy, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["categories.txt", "train_list.txt"])
+def test_a_file_that_is_to_be_written_is_not_asked_for_again(copy, name):
+    (copy / name).unlink()
+    assert (
+        f"{name} cannot be read (No such file or directory); write it as 'cmbench datasets info"
+        in refused(copy)
+    )
+
+
 @pytest.mark.slow
 def test_the_full_dataset_has_the_published_counts(tmp_path):
     write_copy(tmp_path, [f"thing {number}" for number in range(200)], (32000, 4000, 4000))
@@ -81,7 +90,7 @@ def test_the_full_dataset_has_the_published_counts(tmp_path):
 def test_sizes_other_than_published_are_refused(copy):
     path = copy / "test_list.txt"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
-    assert "4/2/2 pairs and should have 4/2/3; the copy is not complete" in refused(copy)
+    assert "test_list.txt has 2 pairs and should have 3; complete it, or give a split" in refused(copy)
 
 
 def test_another_number_of_categories_than_published_is_refused(copy):

@@ -49,7 +49,8 @@ def info(name_or_path: str) -> None:
 
     console = _console()
     if name_or_path in raw_dataset_names() and name_or_path not in dataset_names():
-        _print_pairs(console, {"name": name_or_path, **_raw_card_lines(raw_dataset_cards()[name_or_path])})
+        card = _raw_card_lines(raw_dataset_cards()[name_or_path])
+        _print_pairs(console, {"name": name_or_path, **card, **_shipped_split_line(name_or_path)})
         return
     description = describe(load_dataset(name_or_path))
     _print_pairs(console, _card_lines(description))
@@ -139,6 +140,18 @@ def _raw_card_lines(card: RawCard) -> dict[str, str]:
         "how to get it": card.obtaining,
     }
     return {key: value for key, value in lines.items() if value}
+
+
+def _shipped_split_line(name: str) -> dict[str, str]:
+    from hashlib import sha256
+
+    from cmbench.datasets.raw.splits import shipped_splits
+
+    path = shipped_splits(name)
+    if not path.exists():
+        return {}
+    digest = sha256(path.read_bytes()).hexdigest()
+    return {"split file": f"{path.name}, shipped with cmbench, SHA-256 {digest}"}
 
 
 def _category_line(card: RawCard) -> str:

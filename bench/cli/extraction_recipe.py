@@ -60,11 +60,13 @@ def _fine_tuning(training: str, settings: dict[str, Any], same: dict[str, Any]) 
 
 def _word_cnn(settings: dict[str, Any], seed: int, device: str) -> WordCNNSettings:
     from cmbench.datasets.features.word_cnn import WordCNNShape
-    from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+    from cmbench.datasets.features.word_cnn_training import RATES, WordCNNSettings
 
     names = _names(WordCNNShape())
     shape = {name: value for name, value in settings.items() if name in names}
     others = {name: value for name, value in settings.items() if name not in names}
+    if others.get("optimiser") in RATES:
+        others.setdefault("learning_rate", RATES[others["optimiser"]])
     start = WordCNNSettings(_with(WordCNNShape(), shape, "text"), seed=seed, device=device)
     return _with(start, others, "text", names)
 

@@ -47,9 +47,8 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
 @click.option(
     "--from",
     "place",
-    type=click.Path(path_type=Path),
     metavar="PLACE",
-    help="Where the pictures and texts are, as for 'datasets prepare'. Not needed for scenes.",
+    help="Where the pictures and texts are: the place that 'datasets prepare' prints. Not needed for scenes.",
 )
 @click.option(
     "--splits",
@@ -191,7 +190,7 @@ def published(place: Path, splits: Path | None, output: Path) -> None:
 
 
 def _check_output(output: Path) -> None:
-    from cmbench.datasets.features.place import check_place
+    from cmbench.datasets.place import check_place
 
     if output.exists():
         raise click.UsageError(f"{output} exists already; name another file, or remove it")
@@ -199,9 +198,9 @@ def _check_output(output: Path) -> None:
 
 
 def _write(output: Path, dataset: Dataset) -> None:
-    from cmbench.datasets.features.place import writing_to
     from cmbench.datasets.npy_folder import save_folder
     from cmbench.datasets.npz import save_npz
+    from cmbench.datasets.place import writing_to
 
     with writing_to(output):
         (save_npz if output.suffix == ".npz" else save_folder)(output, dataset)

@@ -16,12 +16,12 @@ from cmbench.datasets.contract import Card, Dataset, Draft, Parts, Split
 from cmbench.datasets.features.device import device_called
 from cmbench.datasets.features.image_features import is_mixed
 from cmbench.datasets.features.picture_side import picture_side
-from cmbench.datasets.features.place import alone_in, check_place, writing_to
 from cmbench.datasets.features.recipe import Recipe, recipe_text
 from cmbench.datasets.features.saved_networks import check_folder, save_networks
 from cmbench.datasets.features.sides import Report, Side, labels_of
 from cmbench.datasets.features.text_side import load_vectors, text_side
 from cmbench.datasets.features.word_cnn_training import check_settings
+from cmbench.datasets.place import alone_in, check_place, writing_to
 from cmbench.datasets.raw.contract import RawDataset, RawPair
 from cmbench.errors import DatasetError
 

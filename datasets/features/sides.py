@@ -97,7 +97,7 @@ def labels_of(pairs: Sequence[RawPair]) -> Labels:
 def described(network: str, folds: int | None) -> str:
     """Return what a card says of features: ``network`` is on the only network, or the first of ``folds``."""
     if folds is None:
-        return network
+        return f"{network}; not cross-fitted"
     return (
         f"{network}. This is network 1; cross-fitted by {folds} networks, features of training items are by "
         "one that has not learnt from them, mapped to those of network 1, and others are the mean of all"

@@ -27,6 +27,8 @@ OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adadelta": torch.optim.Adadelta,
 }
+RATES = {"adam": 5e-3, "adadelta": 1.0}
+"""The learning rate of each that a training may begin with."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class WordCNNSettings:
     ----------
     shape : WordCNNShape
     optimiser : ``"adam"``, or ``"adadelta"`` as in the paper
-    learning_rate : step size; Adadelta's own default is 1
+    learning_rate : step size; for Adadelta give 1, its own default, since it learns nothing at Adam's
     batch : texts in each step
     largest_norm : what the 2-norm of each class's weights is limited to after each step (Section 2.1)
     epochs : the most passes over the training texts
@@ -55,7 +57,7 @@ class WordCNNSettings:
 
     shape: WordCNNShape = field(default_factory=WordCNNShape)
     optimiser: str = "adam"
-    learning_rate: float = 5e-3
+    learning_rate: float = RATES["adam"]
     batch: int = 50
     largest_norm: float = 3.0
     epochs: int = 30

@@ -159,7 +159,10 @@ def _member(opened: tarfile.TarFile, found: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _link(archive: Path, name: str) -> str:
-    return f"{archive}: {name!r} is a link or a device; nothing was unpacked"
+    return (
+        f"{archive}: {name!r} is a link or a device; nothing was unpacked. Unpack it yourself, if you trust "
+        "it, and name the folder"
+    )
 
 
 def _path(archive: Path, name: str) -> PurePosixPath:

@@ -19,7 +19,7 @@ class RawPair:
     ----------
     id : str, unique over the dataset
     picture : Picture
-    segments : the sentences or paragraphs of the text, in their order; at least one that says something
+    segments : the sentences of the text, in their order; at least one that says something
     label : int, the category, from 0
     """
 
@@ -123,7 +123,8 @@ class RawDataset:
         if self.card.sizes is not None and sizes != self.card.sizes:
             broken.append(
                 "train/val/test have {}/{}/{} pairs".format(*sizes)
-                + " and should have {}/{}/{}; the copy is not complete".format(*self.card.sizes)
+                + " and should have {}/{}/{}; ".format(*self.card.sizes)
+                + "get the copy again, or give a split of your own (--splits)"
             )
         if self.card.categories not in (None, len(self.class_names)):
             broken.append(

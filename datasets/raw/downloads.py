@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pooch
 import requests
 
+from cmbench.datasets.place import check_place
 from cmbench.errors import DatasetError
 
 BLOCK = 2**16  # bytes
@@ -41,9 +42,10 @@ class Download:
         Raises
         ------
         DatasetError
-            For an address that cannot be reached, and content of another checksum, which is not kept.
+            For an address that cannot be reached, a folder that cannot be written, and content of another
+        checksum, which is not kept.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        check_place(folder)
         target = folder / self.name
         if target.exists():
             self._verify(target)
@@ -58,7 +60,10 @@ class Download:
         if not self._is_whole(part):
             found = pooch.file_hash(str(part), "sha256")
             part.unlink()
-            raise DatasetError(f"{self.url}: {self._mismatch(found)}; nothing of it was kept")
+            raise DatasetError(
+                f"{self.url}: {self._mismatch(found)}; nothing of it was kept. See that address and checksum "
+                "are of the same version of the file"
+            )
         part.replace(target)
         return target
 
@@ -78,9 +83,13 @@ class Download:
             raise DatasetError(self._failure(error, part)) from error
 
     def _failure(self, error: Exception, part: Path) -> str:
-        return (
-            f"{self.url}: cannot be fetched ({error}); what came so far is in {part}, and running the "
-            f"command again goes on from there; or put the file into {part.parent} yourself"
+        said = f"{self.url}: cannot be fetched ({error}); "
+        if part.stat().st_size == 0:
+            part.unlink()
+            return said + f"see that the address is right, or put the file into {part.parent} yourself"
+        return said + (
+            f"what came so far is in {part}, and running the command again goes on from there; or put the "
+            f"file into {part.parent} yourself"
         )
 
     def _is_whole(self, path: Path) -> bool:

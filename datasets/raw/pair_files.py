@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sentencex import segment
+
 from cmbench.datasets.raw.pictures import PictureFile
 from cmbench.errors import DatasetError
 
@@ -20,7 +22,7 @@ class Line:
     fields: tuple[str, ...]
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, remedy: str = "get the file again") -> str:
     """Return the text in a UTF-8 file; ``DatasetError`` if there is none, or it is not UTF-8."""
     try:
         return path.read_bytes().decode("utf-8-sig")
@@ -29,22 +31,37 @@ def read_text(path: Path) -> str:
             f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from error
     except OSError as error:
-        raise DatasetError(
-            f"{path} cannot be read ({error.strerror or error}); get the file again"
-        ) from error
+        raise DatasetError(f"{path} cannot be read ({error.strerror or error}); {remedy}") from error
 
 
-def segments_of(text: str, place: object) -> tuple[str, ...]:
+def lines_of(text: str, place: object) -> tuple[str, ...]:
     """Return the lines of ``text`` that are not blank; ``DatasetError`` names ``place`` if there is none."""
-    segments = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if not segments:
+    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not lines:
         raise DatasetError(f"{place}: the text is empty; get the file again, or leave the pair out")
-    return segments
+    return lines
 
 
-def read_segments(path: Path, place: object) -> tuple[str, ...]:
+def sentences_of(text: str, place: object) -> tuple[str, ...]:
+    r"""Return the sentences of ``text``, none of which goes on in another line, by the rules of English.
+
+    ``DatasetError`` names ``place`` if there is none.
+
+    >>> sentences_of("By Mr. Hill. A mill!\nIt turns", "a caption")
+    ('By Mr. Hill.', 'A mill!', 'It turns')
+    """
+    found = [sentence.strip() for line in lines_of(text, place) for sentence in segment("en", line)]
+    return tuple(filter(None, found))
+
+
+def read_lines(path: Path, place: object) -> tuple[str, ...]:
     """Return the lines of a text file that are not blank; ``place`` says who asks for the file."""
-    return segments_of(read_text(existing(path, "text", place)), path)
+    return lines_of(read_text(existing(path, "text", place)), path)
+
+
+def read_sentences(path: Path, place: object) -> tuple[str, ...]:
+    """Return the sentences in a text file; ``place`` says who asks for the file."""
+    return sentences_of(read_text(existing(path, "text", place)), path)
 
 
 def picture_at(path: Path, place: object) -> PictureFile:
@@ -61,22 +78,23 @@ def existing(path: Path, kind: str, place: object) -> Path:
     return path
 
 
-def read_names(path: Path) -> tuple[str, ...]:
-    """Return the category names in a file, one to a line, each once."""
-    names = tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+def read_names(path: Path, remedy: str = "get the file again") -> tuple[str, ...]:
+    """Return the category names in a file, one to a line, each once; ``remedy`` is for a missing file."""
+    names = tuple(line.strip() for line in read_text(path, remedy).splitlines() if line.strip())
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DatasetError(f"{path}: the category {twice[0]!r} stands twice; keep one")
     return names
 
 
-def read_list(path: Path, fields: tuple[str, ...]) -> list[Line]:
+def read_list(path: Path, fields: tuple[str, ...], remedy: str = "get the file again") -> list[Line]:
     """Return the lines of a list whose fields are separated by tabs; blank lines are left out.
 
     ``fields`` names what must stand in each line; ``DatasetError`` names the first that has more or fewer.
+    ``remedy`` is for a missing file.
     """
     lines = []
-    for number, text in enumerate(read_text(path).splitlines(), start=1):
+    for number, text in enumerate(read_text(path, remedy).splitlines(), start=1):
         if not text.strip():
             continue
         line = Line(f"{path}, line {number}", tuple(field.strip() for field in text.split("\t")))

@@ -9,8 +9,8 @@ Otherwise the folder holds ``<category>/<name>.jpg`` (or .jpeg, .png, .webp, .bm
 beside ``<category>/<name>.txt``; the id of a pair is ``<category>/<name>``.
 
 Without a split, one is drawn: stratified, 80/10/10, the same each time, and all pairs of one picture in one
-split. ``cmbench.datasets.raw.splits.save_splits`` writes it to a file. Segments of a text are its lines. The
-categories are numbered in alphabetical order.
+split. ``cmbench.datasets.raw.splits.save_splits`` writes it to a file. Segments of a text are its sentences.
+The categories are numbered in alphabetical order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from cmbench.datasets.keys import SPLIT_NAMES
 from cmbench.datasets.raw.category_folders import couples_in
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
-from cmbench.datasets.raw.pair_files import claim, picture_at, read_segments, segments_of
+from cmbench.datasets.raw.pair_files import claim, picture_at, read_sentences, sentences_of
 from cmbench.datasets.raw.pictures import Picture, PictureFile
 from cmbench.datasets.raw.problems import Problems
 from cmbench.datasets.raw.splits import Divided, divided, drawn_splits, read_splits, sorted_out
@@ -134,7 +134,7 @@ def _check_pictures(parts: Divided, problems: Problems) -> None:
 def _folder_rows(folder: Path, problems: Problems) -> Iterator[_Row]:
     for couple in couples_in(folder, folder, problems=problems):
         with problems.noted():
-            segments = read_segments(couple.text, couple.picture)
+            segments = read_sentences(couple.text, couple.picture)
             id_ = f"{couple.category}/{couple.picture.stem}"
             yield _Row(id_, PictureFile(couple.picture), segments, couple.category, None)
 
@@ -156,9 +156,9 @@ def _pair(cells: Mapping[str, str], folder: Path, place: str) -> _Row:
     if split not in (None, *SPLIT_NAMES):
         raise DatasetError(f"{place}: unknown split {split!r}; write {', '.join(SPLIT_NAMES)}")
     if "text" in cells:
-        segments = segments_of(cells["text"], place)
+        segments = sentences_of(cells["text"], place)
     else:
-        segments = read_segments(folder / cells["text_file"].strip(), place)
+        segments = read_sentences(folder / cells["text_file"].strip(), place)
     image = cells["image"].strip()
     picture = picture_at(folder / image, place)
     return _Row(cells.get("id", image).strip(), picture, segments, cells["category"].strip(), split)

@@ -24,7 +24,7 @@ from typing import Any
 from cmbench.datasets.raw.category_folders import couples_in
 from cmbench.datasets.raw.completeness import check_counts
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
-from cmbench.datasets.raw.pair_files import PICTURE_ENDINGS, claim, read_segments, read_text, segments_of
+from cmbench.datasets.raw.pair_files import PICTURE_ENDINGS, claim, lines_of, read_lines, read_text
 from cmbench.datasets.raw.pictures import ArchivedPicture, PictureFile
 from cmbench.datasets.raw.problems import Problems
 from cmbench.datasets.raw.splits import divided, read_splits, shipped_splits
@@ -94,7 +94,7 @@ def _folder_pairs(folder: Path, problems: Problems) -> Iterator[RawPair]:
         with problems.noted():
             claim(couple.picture.name, str(couple.picture), taken)
             label = _label(couple.category, couple.picture)
-            segments = read_segments(couple.text, couple.picture)
+            segments = read_lines(couple.text, couple.picture)
             yield RawPair(couple.picture.name, PictureFile(couple.picture), segments, label)
 
 
@@ -134,7 +134,7 @@ def _label(category: object, place: object) -> int:
 def _segments(captions: object, place: str) -> tuple[str, ...]:
     if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
         raise DatasetError(f"{place}: the captions are {captions!r}; write a list of sentences")
-    return segments_of("\n".join(captions), place)
+    return lines_of("\n".join(captions), place)
 
 
 def _only(folder: Path, ending: str) -> Path:

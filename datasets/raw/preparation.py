@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from cmbench.datasets.raw.archives import SUFFIXES, unpack
@@ -59,13 +60,22 @@ def _fetched(url: str, sha256: str | None, folder: Path) -> Path:
             f"{url}: nothing is fetched without its SHA-256; give the one that its publisher names "
             "(--sha256), or fetch it yourself and name the file"
         )
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise DatasetError(f"the SHA-256 (--sha256) is {sha256!r}; it has 64 hexadecimal digits")
     download = Download(url, sha256.lower())
-    if not download.name.lower().endswith(SUFFIXES):
+    if not _name_of(download).lower().endswith(SUFFIXES):
         raise DatasetError(
             f"{url} is not the address of an archive ({', '.join(SUFFIXES)}); fetch it yourself, and name "
             "the file"
         )
     return download.into(folder)
+
+
+def _name_of(download: Download) -> str:
+    try:
+        return download.name
+    except ValueError as error:
+        raise DatasetError(f"{download.url} is not an address ({error}); correct it") from error
 
 
 def _stem(name: str) -> str:

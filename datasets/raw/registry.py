@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from cmbench.datasets.raw.archives import SUFFIXES
 from cmbench.datasets.raw.contract import RawCard, RawDataset
 from cmbench.errors import DatasetError
 
@@ -61,6 +62,8 @@ def load_raw(name: str, folder: Path | str | None = None, splits: Path | str | N
     if name not in RAW:
         raise DatasetError(_unknown(name))
     module = _module(name)
+    if isinstance(folder, str) and folder.startswith(("http://", "https://")):
+        raise DatasetError(f"{folder} is an address; {_to_prepare(name, folder)}")
     place = None if folder is None else Path(folder).expanduser()
     if name not in WITHOUT_FOLDER and (place is None or not place.exists()):
         raise DatasetError(
@@ -68,8 +71,14 @@ def load_raw(name: str, folder: Path | str | None = None, splits: Path | str | N
             + ("no folder is given" if place is None else f"{place} does not exist")
             + f"; name the place of its files. {module.CARD.obtaining}"
         )
+    if place is not None and place.is_file() and place.name.lower().endswith(SUFFIXES):
+        raise DatasetError(f"{place} is an archive; {_to_prepare(name, place)}")
     dataset: RawDataset = module.load(place, None if splits is None else Path(splits).expanduser())
     return dataset
+
+
+def _to_prepare(name: str, place: Path | str) -> str:
+    return f"run 'cmbench datasets prepare {name} --from {place}' first, and name the place that it prints"
 
 
 def _module(name: str) -> Any:

@@ -33,7 +33,7 @@ from cmbench.datasets.raw.pair_files import (
     read_list,
     read_names,
     read_text,
-    segments_of,
+    sentences_of,
 )
 from cmbench.datasets.raw.pictures import PictureFile
 from cmbench.datasets.raw.problems import Problems
@@ -77,7 +77,7 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     """Return the dataset in ``folder``, the test list cut by the file ``splits``.
 
     The published numbers of each category in both lists are verified; the sizes of the splits are where the
-    split file is that of cmbench. Segments of a text are its paragraphs.
+    split file is that of cmbench. Segments of a text are its sentences.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def _pair(
     return RawPair(
         id=f"{text_id}|{image_id}",
         picture=_picture(image_id, pictures, folder, line.place),
-        segments=_paragraphs(folder / "texts" / f"{text_id}.xml", line.place),
+        segments=_sentences(folder / "texts" / f"{text_id}.xml", line.place),
         label=_label(number, len(class_names), line.place),
     )
 
@@ -170,14 +170,14 @@ def _label(number: str, categories: int, place: str) -> int:
     return known.index(number.lstrip("0"))
 
 
-def _paragraphs(path: Path, place: str) -> tuple[str, ...]:
+def _sentences(path: Path, place: str) -> tuple[str, ...]:
     source = read_text(existing(path, "text", place))
     if "<!DOCTYPE" in source or "<!ENTITY" in source:
         raise DatasetError(
             f"{path} declares a document type (DOCTYPE), which can define entities without end; "
             "it is not read, get the file again or remove the declaration"
         )
-    return segments_of("\n".join(_texts(source, path)), path)
+    return sentences_of("\n".join(_texts(source, path)), path)
 
 
 def _texts(source: str, path: Path) -> list[str]:

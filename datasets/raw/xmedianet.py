@@ -7,7 +7,7 @@ one received:
 * ``categories.txt``: the 200 names, one to a line, in the order of their numbers;
 * ``train_list.txt``, ``val_list.txt``, ``test_list.txt``: a pair to a line, with the path of the image,
   the path of the text and the name of the category, separated by tabs; paths are relative to the folder;
-* the images and the texts (UTF-8, a paragraph to a line), wherever the lists say.
+* the images and the texts (UTF-8), wherever the lists say.
 
 The id of a pair is the path of its image as it stands in the list. Files that no list names are left alone.
 """
@@ -20,12 +20,13 @@ from pathlib import Path
 from cmbench.datasets.keys import SPLIT_NAMES
 from cmbench.datasets.raw.completeness import check_categories
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
-from cmbench.datasets.raw.pair_files import Line, claim, picture_at, read_list, read_names, read_segments
+from cmbench.datasets.raw.pair_files import Line, claim, picture_at, read_list, read_names, read_sentences
 from cmbench.datasets.raw.problems import Problems
 from cmbench.datasets.raw.splits import divided, read_splits
 from cmbench.errors import DatasetError
 
 NAME = "xmedianet"
+UNWRITTEN = "write it as 'cmbench datasets info xmedianet' says"
 FIELDS = ("image path", "text path", "category")
 
 CARD = RawCard(
@@ -37,8 +38,9 @@ CARD = RawCard(
         "2018, pp. 2372-2385"
     ),
     obtaining=(
-        "Apply to its authors with the form on the page of the source; then write categories.txt and "
-        "the three lists that the docstring of cmbench.datasets.raw.xmedianet describes."
+        "Apply to its authors with the form on the page of the source; then write categories.txt, with the "
+        "200 names, one to a line, and train_list.txt, val_list.txt and test_list.txt, with a pair to a "
+        "line, separated by tabs: path of the image, path of the text (UTF-8), name of the category."
     ),
     division=(
         "sizes and number of categories as in arXiv 1710.05106; which pair is in which split is said by the "
@@ -60,7 +62,7 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
         Naming every missing or broken file and every wrong line of a list.
     """
     problems = Problems(f"raw dataset {NAME!r}")
-    class_names = read_names(folder / "categories.txt")
+    class_names = read_names(folder / "categories.txt", UNWRITTEN)
     check_categories(class_names, CARD.categories, place=folder / "categories.txt", problems=problems)
     problems.settle()
     labels = {name: label for label, name in enumerate(class_names)}
@@ -68,16 +70,29 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     parts: list[list[RawPair]] = []
     for split in SPLIT_NAMES:
         parts.append([])
-        for line in read_list(folder / f"{split}_list.txt", FIELDS):
+        for line in read_list(folder / f"{split}_list.txt", FIELDS, UNWRITTEN):
             with problems.noted():
                 parts[-1].append(_pair(line, folder, labels, taken))
     problems.settle()
+    if splits is None:
+        _check_sizes(parts, folder, problems)
     dataset = RawDataset(NAME, parts[0], parts[1], parts[2], class_names, CARD, "lists of the collection")
     if splits is None:
         return dataset
     pairs = [pair for part in parts for pair in part]
     own = read_splits(splits)
     return RawDataset(NAME, *divided(pairs, own), class_names, CARD.with_split_given(), own.origin)
+
+
+def _check_sizes(parts: list[list[RawPair]], folder: Path, problems: Problems) -> None:
+    assert CARD.sizes is not None
+    for split, pairs, expected in zip(SPLIT_NAMES, parts, CARD.sizes, strict=True):
+        if len(pairs) != expected:
+            problems.add(
+                f"{folder / f'{split}_list.txt'} has {len(pairs)} pairs and should have {expected}; complete "
+                "it, or give a split of your own (--splits)"
+            )
+    problems.settle()
 
 
 def _pair(line: Line, folder: Path, labels: Mapping[str, int], taken: dict[str, str]) -> RawPair:
@@ -91,6 +106,6 @@ def _pair(line: Line, folder: Path, labels: Mapping[str, int], taken: dict[str, 
     return RawPair(
         id=image,
         picture=picture_at(folder / image, line.place),
-        segments=read_segments(folder / text, line.place),
+        segments=read_sentences(folder / text, line.place),
         label=labels[category],
     )

@@ -1,4 +1,4 @@
-"""Places for what an extraction writes: tried before there is anything to lose, and named when they fail."""
+"""Places for what is written: tried before there is anything to lose, and named when they fail."""
 
 from __future__ import annotations
 
