@@ -101,6 +101,7 @@ def recipe_text(recipe: Recipe, raw: RawDataset, found: Mapping[str, Mapping[str
         "parts": recipe.parts,
         "folds": recipe.folds,
         "threads": torch.get_num_threads(),
+        "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",  # decides how sums round
         "python": platform.python_version(),
         "versions": {name: version(name) for name in VERSIONS},
     }
