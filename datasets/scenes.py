@@ -13,8 +13,8 @@ trained on the training pairs. They were made with ::
         --vectors random --threads 1 -o scenes.npz
 
 in a minute; their card holds every setting and version. Other processors and versions of PyTorch round
-differently, and training magnifies that: features made elsewhere are as good, but may be others. ``generate`` returns the pictures
-and captions themselves, for other features.
+differently, and training magnifies that: features made elsewhere are as good, but may be others.
+``generate`` returns the pictures and captions themselves, for other features.
 """
 
 from __future__ import annotations
