@@ -43,7 +43,7 @@ class Download:
         ------
         DatasetError
             For an address that cannot be reached, a folder that cannot be written, and content of another
-        checksum, which is not kept.
+            checksum, which is not kept.
         """
         check_place(folder)
         target = folder / self.name
