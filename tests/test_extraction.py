@@ -1,6 +1,7 @@
 """From raw pairs to a feature dataset: right rows, nothing learnt from test pairs, the same once more."""
 
 import json
+import platform
 import warnings
 from dataclasses import replace
 
@@ -245,6 +246,9 @@ def test_the_card_says_where_and_how_exactly_networks_computed(raw, plain):
     assert (image["device"], image["precision"], image["library"]) == ("cpu", "float32", "")
     assert text["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
     assert recipe["split"] == {"origin": "by hand", "sha256": raw.split_sha256}
+    assert recipe["cpu"] == f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    assert plain.card.text_feature.endswith("; not cross-fitted")
+    assert "cross-fitted" not in plain.card.image_feature, "nothing has learnt"
 
 
 def test_the_card_says_the_library_of_the_network_and_no_folder_of_a_file(raw, tmp_path, monkeypatch):

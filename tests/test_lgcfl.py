@@ -207,7 +207,7 @@ def test_shuffling_one_view_with_its_labels_changes_nothing(unpaired, rng, beta)
     order = rng.permutation(41)
     plain = solved(*unpaired, rho=0.1, beta=beta)
     shuffled = solved(images, image_labels, texts[order], text_labels[order], rho=0.1, beta=beta)
-    flat = 1e-7  # where the objective stops at 1e-15 of itself, weights are told to its root, 3e-8
+    flat = 1e-7  # J is told to 1e-15 of itself at best, and so the weights of its minimum to the root, 3e-8
     np.testing.assert_allclose(plain.image_weights, shuffled.image_weights, atol=flat)
     np.testing.assert_allclose(plain.text_weights, shuffled.text_weights, atol=flat)
 

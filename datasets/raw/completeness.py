@@ -27,6 +27,15 @@ def check_counts(
             )
 
 
+def check_number(pairs: Sequence[RawPair], published: int, *, place: object, problems: Problems) -> None:
+    """Note that the list ``place`` has not as many pairs as published."""
+    if len(pairs) != published:
+        problems.add(
+            f"{place} has {len(pairs)} pairs and should have {published}; complete it, or give a split of "
+            "your own (--splits)"
+        )
+
+
 def check_categories(
     class_names: Sequence[str], count: int | None, *, place: object, problems: Problems
 ) -> None:

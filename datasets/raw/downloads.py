@@ -30,8 +30,11 @@ class Download:
 
     @property
     def name(self) -> str:
-        """The last part of the address, without what follows ``?``."""
-        return PurePosixPath(unquote(urlsplit(self.url).path)).name
+        """The last part of the address, without what follows ``?``; ``DatasetError`` if it is no address."""
+        try:
+            return PurePosixPath(unquote(urlsplit(self.url).path)).name
+        except ValueError as error:
+            raise DatasetError(f"{self.url} is not an address ({error}); correct it") from error
 
     def into(self, folder: Path) -> Path:
         """Return the file in ``folder``, under its name, after fetching what is missing.

@@ -11,6 +11,7 @@ from sentencex import segment
 from cmbench.datasets.raw.pictures import PictureFile
 from cmbench.errors import DatasetError
 
+AGAIN = "get the file again"
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -22,7 +23,7 @@ class Line:
     fields: tuple[str, ...]
 
 
-def read_text(path: Path, remedy: str = "get the file again") -> str:
+def read_text(path: Path, remedy: str = AGAIN) -> str:
     """Return the text in a UTF-8 file; ``DatasetError`` if there is none, or it is not UTF-8."""
     try:
         return path.read_bytes().decode("utf-8-sig")
@@ -78,7 +79,7 @@ def existing(path: Path, kind: str, place: object) -> Path:
     return path
 
 
-def read_names(path: Path, remedy: str = "get the file again") -> tuple[str, ...]:
+def read_names(path: Path, remedy: str = AGAIN) -> tuple[str, ...]:
     """Return the category names in a file, one to a line, each once; ``remedy`` is for a missing file."""
     names = tuple(line.strip() for line in read_text(path, remedy).splitlines() if line.strip())
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -87,7 +88,7 @@ def read_names(path: Path, remedy: str = "get the file again") -> tuple[str, ...
     return names
 
 
-def read_list(path: Path, fields: tuple[str, ...], remedy: str = "get the file again") -> list[Line]:
+def read_list(path: Path, fields: tuple[str, ...], remedy: str = AGAIN) -> list[Line]:
     """Return the lines of a list whose fields are separated by tabs; blank lines are left out.
 
     ``fields`` names what must stand in each line; ``DatasetError`` names the first that has more or fewer.

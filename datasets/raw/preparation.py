@@ -63,19 +63,12 @@ def _fetched(url: str, sha256: str | None, folder: Path) -> Path:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise DatasetError(f"the SHA-256 (--sha256) is {sha256!r}; it has 64 hexadecimal digits")
     download = Download(url, sha256.lower())
-    if not _name_of(download).lower().endswith(SUFFIXES):
+    if not download.name.lower().endswith(SUFFIXES):
         raise DatasetError(
             f"{url} is not the address of an archive ({', '.join(SUFFIXES)}); fetch it yourself, and name "
             "the file"
         )
     return download.into(folder)
-
-
-def _name_of(download: Download) -> str:
-    try:
-        return download.name
-    except ValueError as error:
-        raise DatasetError(f"{download.url} is not an address ({error}); correct it") from error
 
 
 def _stem(name: str) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cmbench.datasets.keys import SPLIT_NAMES
-from cmbench.datasets.raw.completeness import check_categories
+from cmbench.datasets.raw.completeness import check_categories, check_number
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import Line, claim, picture_at, read_list, read_names, read_sentences
 from cmbench.datasets.raw.problems import Problems
@@ -74,25 +74,14 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
             with problems.noted():
                 parts[-1].append(_pair(line, folder, labels, taken))
     problems.settle()
-    if splits is None:
-        _check_sizes(parts, folder, problems)
-    dataset = RawDataset(NAME, parts[0], parts[1], parts[2], class_names, CARD, "lists of the collection")
-    if splits is None:
-        return dataset
-    pairs = [pair for part in parts for pair in part]
-    own = read_splits(splits)
-    return RawDataset(NAME, *divided(pairs, own), class_names, CARD.with_split_given(), own.origin)
-
-
-def _check_sizes(parts: list[list[RawPair]], folder: Path, problems: Problems) -> None:
+    if splits is not None:
+        own, pairs = read_splits(splits), [pair for part in parts for pair in part]
+        return RawDataset(NAME, *divided(pairs, own), class_names, CARD.with_split_given(), own.origin)
     assert CARD.sizes is not None
-    for split, pairs, expected in zip(SPLIT_NAMES, parts, CARD.sizes, strict=True):
-        if len(pairs) != expected:
-            problems.add(
-                f"{folder / f'{split}_list.txt'} has {len(pairs)} pairs and should have {expected}; complete "
-                "it, or give a split of your own (--splits)"
-            )
+    for split, pairs, published in zip(SPLIT_NAMES, parts, CARD.sizes, strict=True):
+        check_number(pairs, published, place=folder / f"{split}_list.txt", problems=problems)
     problems.settle()
+    return RawDataset(NAME, parts[0], parts[1], parts[2], class_names, CARD, "lists of the collection")
 
 
 def _pair(line: Line, folder: Path, labels: Mapping[str, int], taken: dict[str, str]) -> RawPair:

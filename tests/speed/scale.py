@@ -9,8 +9,8 @@ so that other work on the machine slows both. The nearest-neighbour graph of JRL
 form XᵀLX are timed apart and not counted in the ratio.
 
 Deep methods run ``--epochs`` epochs in each of their stages, with the looks at validation that belong to
-them; for them the seconds of an epoch of all stages are printed too. After a single epoch the stacked
-autoencoder of CMDN is no better than the mean, and CMDN says so: give it ``--epochs 2``.
+them; for them the seconds of an epoch of all stages are printed too. Two by default, since after a single
+one the stacked autoencoder of CMDN is no better than the mean, and CMDN says so.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def parsed_options() -> argparse.Namespace:
     parser.add_argument("--d-image", type=int, default=4_096)
     parser.add_argument("--d-text", type=int, default=300)
     parser.add_argument("--categories", type=int, default=200)
-    parser.add_argument("--epochs", type=int, default=1, help="of each stage of a deep method")
+    parser.add_argument("--epochs", type=int, default=2, help="of each stage of a deep method")
     everything = (*TRADITIONAL, *LENGTHS)
     parser.add_argument("--methods", nargs="*", default=everything, choices=everything)
     return parser.parse_args()
