@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cmbench.datasets.registry import load_dataset
-    from cmbench.evaluator import evaluate
+    from cmbench.evaluation.evaluator import evaluate
     from cmbench.methods.registry import load_method
     from cmbench.runner import run
 
@@ -15,7 +15,7 @@ __all__ = ["evaluate", "load_dataset", "load_method", "run"]
 
 # Imported on use: torch alone takes two seconds, and reading results needs none of it.
 _HOMES = {
-    "evaluate": "cmbench.evaluator",
+    "evaluate": "cmbench.evaluation.evaluator",
     "load_dataset": "cmbench.datasets.registry",
     "load_method": "cmbench.methods.registry",
     "run": "cmbench.runner",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cmbench.child_process import Ended, run_child
 from cmbench.datasets.contract import Dataset
-from cmbench.evaluator import evaluate
+from cmbench.evaluation.evaluator import evaluate
 from cmbench.job import CURVES, OUTCOME, HandedOut, Job, hand_out
 from cmbench.limits import Limits
 from cmbench.plan import Cell

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from cmbench.datasets.contract import Dataset
 from cmbench.errors import MethodError
+from cmbench.evaluation.protocol import Protocol
 from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
-from cmbench.protocol import Protocol
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method

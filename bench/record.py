@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.child_process import Ended
+from cmbench.evaluation.protocol import TASKS
 from cmbench.limits import Limits, duration_text
 from cmbench.plan import Cell
-from cmbench.protocol import TASKS
 from cmbench.provenance import provenance
 from cmbench.store import SCHEMA
 
 if TYPE_CHECKING:
-    from cmbench.evaluator import Evaluation
+    from cmbench.evaluation.evaluator import Evaluation
 
 Failure = dict[str, Any]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.registry import load_dataset
 from cmbench.errors import CmbenchError, MethodError
+from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.executor import LocalExecutor
 from cmbench.limits import (
     DEFAULT_DEADLINE,
@@ -23,7 +24,6 @@ from cmbench.limits import (
 from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, preset_of, registry
 from cmbench.plan import RANDOM_STATE, Cell, plan
 from cmbench.progress import Progress, Silent
-from cmbench.protocol import Protocol, get_protocol
 from cmbench.store import DEFAULT_STORE, Store
 from cmbench.workspace import workspace
 

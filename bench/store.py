@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.damage import DAMAGE
-from cmbench.datasets.replacing import replacing
+from cmbench.disk import DAMAGE, replacing
 from cmbench.errors import StoreError
 
 SCHEMA = 1

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.damage import DAMAGE, damaged
 from cmbench.datasets.feature_file import FeatureFile
 from cmbench.datasets.keys import CASTS
 from cmbench.datasets.matlab_hdf5 import read_mat_hdf5
 from cmbench.datasets.matlab_values import char_rows, refused
+from cmbench.disk import DAMAGE, damaged
 from cmbench.errors import DatasetError
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.damage import DAMAGE, damaged
 from cmbench.datasets.feature_file import FeatureFile
 from cmbench.datasets.keys import CASTS
 from cmbench.datasets.matlab_values import char_rows, refused
+from cmbench.disk import DAMAGE, damaged
 from cmbench.errors import DatasetError
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.arrays import file_key, split_arrays
 from cmbench.datasets.contract import Draft, Split
-from cmbench.datasets.damage import DAMAGE, damaged
 from cmbench.datasets.feature_file import FeatureFile, dataset_arrays, split_of
 from cmbench.datasets.keys import CARD_TEXTS, CASTS, GROUPS, SPLIT_NAMES
+from cmbench.disk import DAMAGE, damaged
 from cmbench.errors import DatasetError
 
 CARD = "card.json"

@@ -10,10 +10,9 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Draft
-from cmbench.datasets.damage import DAMAGE, damaged
 from cmbench.datasets.feature_file import FeatureFile, dataset_arrays
 from cmbench.datasets.keys import CASTS
-from cmbench.datasets.replacing import replacing
+from cmbench.disk import DAMAGE, damaged, replacing
 from cmbench.errors import DatasetError
 
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from cmbench.datasets.contract import Split
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.method_warning import warn
 from cmbench.methods.view_map import MapPair
 

@@ -10,7 +10,7 @@ import torch
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.canonical_correlation import canonical_problem
 from cmbench.methods.correlation_objective import total_correlation
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality, stream

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from cmbench.datasets.contract import Split
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.budgeted_training import in_sequence
 from cmbench.methods.constraints import AnyFolder, Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.input_contract import check_training_pairs

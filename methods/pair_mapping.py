@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Split
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.code_map import CodeMap
 from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 

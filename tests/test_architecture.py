@@ -14,12 +14,11 @@ LONGEST = 400
 NAMES_THAT_SAY_NOTHING = ("util", "helper", "common", "misc", "stuff")
 
 PURE_EVALUATOR = {
-    "cmbench.evaluator",
-    "cmbench.ranking",
-    "cmbench.arrays",
-    "cmbench.average_precision",
-    "cmbench.precision_recall",
-    "cmbench.protocol",
+    "cmbench.evaluation.evaluator",
+    "cmbench.evaluation.ranking",
+    "cmbench.evaluation.arrays",
+    "cmbench.evaluation.average_precision",
+    "cmbench.evaluation.protocol",
 }
 
 
@@ -98,9 +97,15 @@ def may_import(module, other):
     if within(other, "cmbench.cli") and not within(module, "cmbench.cli", "cmbench.__main__"):
         return False
     if within(module, "cmbench.datasets"):
-        return within(other, "cmbench.datasets", "cmbench.errors")
+        return within(other, "cmbench.datasets", "cmbench.disk", "cmbench.errors")
     if within(module, "cmbench.methods"):
-        allowed = ("cmbench.methods", "cmbench.datasets.contract", "cmbench.errors", *PURE_EVALUATOR)
+        allowed = (
+            "cmbench.methods",
+            "cmbench.datasets.contract",
+            "cmbench.disk",
+            "cmbench.errors",
+            *PURE_EVALUATOR,
+        )
         return within(other, *allowed)
     if module in PURE_EVALUATOR:
         return within(other, "cmbench.errors", *PURE_EVALUATOR)
@@ -116,13 +121,13 @@ def may_import(module, other):
         ("cmbench.datasets.npz", "cmbench.methods.contract", False),
         ("cmbench.datasets.npz", "cmbench", False),
         ("cmbench.methods.cca", "cmbench.datasets.contract", True),
-        ("cmbench.methods.cca", "cmbench.evaluator", True),
+        ("cmbench.methods.cca", "cmbench.evaluation.evaluator", True),
         ("cmbench.methods.cca", "cmbench.datasets.npz", False),
         ("cmbench.methods.cca", "cmbench.datasets", False),
         ("cmbench.methods.cca", "cmbench.store", False),
-        ("cmbench.ranking", "cmbench.arrays", True),
-        ("cmbench.ranking", "cmbench.datasets.contract", False),
-        ("cmbench.evaluator", "cmbench.methods.contract", False),
+        ("cmbench.evaluation.ranking", "cmbench.evaluation.arrays", True),
+        ("cmbench.evaluation.ranking", "cmbench.datasets.contract", False),
+        ("cmbench.evaluation.evaluator", "cmbench.methods.contract", False),
         ("cmbench.runner", "cmbench.methods.registry", True),
         ("cmbench.runner", "cmbench.cli.main", False),
         ("cmbench.__main__", "cmbench.cli.main", True),
@@ -192,8 +197,8 @@ def test_a_report_never_imports_torch_or_a_method(module):
 
 
 def test_the_test_before_would_find_torch():
-    assert "torch" in reached_from("cmbench.evaluator", "at once", "called")
-    assert "torch" not in reached_from("cmbench.evaluator", "at once")
+    assert "torch" in reached_from("cmbench.evaluation.evaluator", "at once", "called")
+    assert "torch" not in reached_from("cmbench.evaluation.evaluator", "at once")
 
 
 @pytest.mark.parametrize("module", MODULES)

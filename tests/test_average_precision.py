@@ -7,8 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmbench.average_precision import Ranks, chance_average_precision, expected_average_precision
-from cmbench.precision_recall import curve_from_hits, hits_per_rank
+from cmbench.evaluation.average_precision import (
+    Ranks,
+    chance_average_precision,
+    curve_from_hits,
+    expected_average_precision,
+    hits_per_rank,
+)
 
 
 def ranks_of(scores: np.ndarray, relevant: np.ndarray) -> Ranks:

@@ -10,7 +10,7 @@ from sklearn.cross_decomposition import CCA as ScikitCCA
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods import input_contract
 from cmbench.methods.canonical_correlation import CholeskyProblem, SvdProblem
 from cmbench.methods.cca import CCA, RCCA, RIDGES

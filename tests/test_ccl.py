@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from cmbench.datasets.contract import Parts, Split
 from cmbench.errors import MethodError
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods import ccl_coarse, rbm_stack
 from cmbench.methods.ccl import CCL
 from cmbench.methods.ccl_coarse import CCLCoarse

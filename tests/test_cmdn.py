@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cmdn import CMDN
 from cmbench.methods.training_guards import CollapseError, DivergenceError
 from cmbench.methods.training_loop import Training

@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cmgans import CMGANs
 from cmbench.methods.cmgans_ablations import CMGANsCAE, CMGANsInter, CMGANsNone, CMGANsSC, CMGANsWS
 from cmbench.methods.cmgans_parameters import CONSTRAINTS

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cmbench.errors import MethodError
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.best_state import BestState
 from cmbench.methods.cmgans import CMGANs
 from cmbench.methods.cmgans_release import CMGANsRelease

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cmbench.datasets.contract import Split
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.component_selection import Candidate, choose, sizes_to_try
 from cmbench.methods.method_warning import MethodWarning
 from cmbench.methods.preprocessing import Scaling

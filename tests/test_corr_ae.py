@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.budgeted_training import Run
 from cmbench.methods.corr_ae import CorrAE, CorrAECorr, CorrAECross, CorrAEFull
 from cmbench.methods.correspondence_training import (

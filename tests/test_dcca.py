@@ -8,7 +8,7 @@ import torch
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cca import CCA
 from cmbench.methods.correlation_objective import total_correlation
 from cmbench.methods.dcca import DCCA

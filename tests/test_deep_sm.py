@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.evaluator import average_precision, bimodal_map
+from cmbench.evaluation.evaluator import average_precision, bimodal_map
 from cmbench.methods.deep_sm import DeepSM
 from cmbench.methods.preprocessing import Scaling
 from cmbench.methods.softmax_classifier import ClassifierFitting, Descent, LabelledView

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scipy.stats import sem
 from sklearn.metrics import average_precision_score
 
-from cmbench import arrays, ranking
-from cmbench.average_precision import chance_average_precision, expected_average_precision
 from cmbench.errors import EvaluationError
-from cmbench.evaluator import average_precision, bimodal_map, evaluate
-from cmbench.protocol import PAPER, Protocol
+from cmbench.evaluation import arrays, ranking
+from cmbench.evaluation.average_precision import chance_average_precision, expected_average_precision
+from cmbench.evaluation.evaluator import average_precision, bimodal_map, evaluate
+from cmbench.evaluation.protocol import PAPER, Protocol
 
 
 def random_sides(seed, *, queries=60, gallery=90, k=7, classes=5, dtype=np.float64):

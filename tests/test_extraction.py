@@ -25,9 +25,9 @@ from cmbench.datasets.features.word_cnn_training import WordCNNSettings
 from cmbench.datasets.features.word_vectors import WordVectors
 from cmbench.datasets.files import load_file
 from cmbench.datasets.npz import save_npz
-from cmbench.datasets.place import alone_in
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pictures import PictureArray
+from cmbench.disk import alone_in
 from cmbench.errors import DatasetError
 from cmbench.methods.registry import load_method
 

@@ -8,7 +8,7 @@ import pytest
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.curvature import FeatureCurvature, SampleCurvature, SampleProducts, view_products
 from cmbench.methods.joint_products import joint_products, smoothing

@@ -8,7 +8,7 @@ import pytest
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.evaluator import bimodal_map
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.group_sparse_regression import GroupedView, solutions
 from cmbench.methods.group_threshold import contiguous_groups, groups_of
 from cmbench.methods.label_code import one_hot

@@ -9,11 +9,11 @@ import pytest
 
 from cmbench.datasets.contract import Dataset
 from cmbench.errors import MethodError
+from cmbench.evaluation.protocol import PAPER, RELEASE, Protocol
 from cmbench.methods.cfa import CFA
 from cmbench.methods.contract import Method
 from cmbench.methods.registry import BUILT_IN, MethodEntry, registry
 from cmbench.plan import Cell, cell_key, effective_parameters, plan
-from cmbench.protocol import PAPER, RELEASE, Protocol
 
 KNOWN = registry()
 

@@ -87,7 +87,7 @@ def test_the_package_offers_four_functions():
 def test_the_signatures_are_as_promised():
     evaluate = inspect.signature(cmbench.evaluate).parameters
     assert list(evaluate)[:3] == ["image_representations", "text_representations", "labels"]
-    assert cmbench.evaluate.__kwdefaults__["protocol"] in ("paper", cmbench.protocol.PAPER)
+    assert cmbench.evaluate.__kwdefaults__["protocol"] in ("paper", cmbench.evaluation.protocol.PAPER)
     run = inspect.signature(cmbench.run).parameters
     assert list(run)[:2] == ["datasets", "methods"]
     for parameters, positional in ((evaluate, 3), (run, 2)):

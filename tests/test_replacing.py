@@ -10,7 +10,7 @@ from cmbench.datasets.contract import Dataset, Split
 from cmbench.datasets.features.image_feature_rows import STATE, FeatureRows
 from cmbench.datasets.features.image_weights import write_weights
 from cmbench.datasets.npz import save_npz
-from cmbench.datasets.replacing import replacing
+from cmbench.disk import replacing
 
 
 def test_replacing_keeps_the_old_file_when_the_block_fails_and_leaves_nothing(tmp_path):

@@ -10,13 +10,13 @@ import psutil
 import pytest
 
 import cmbench
-from cmbench import arrays
 from cmbench.datasets.contract import Card, Dataset, Parts
 from cmbench.errors import CmbenchError, DatasetError, EvaluationError, MethodError
+from cmbench.evaluation import arrays
+from cmbench.evaluation.protocol import PAPER
 from cmbench.methods.cfa import CFA
 from cmbench.methods.registry import file_entries, registry
 from cmbench.plan import plan
-from cmbench.protocol import PAPER
 from cmbench.store import Store
 
 PLUGINS = Path(__file__).parent / "plugins"

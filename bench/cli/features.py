@@ -191,7 +191,7 @@ def published(place: Path, splits: Path | None, output: Path) -> None:
 
 
 def _check_output(output: Path) -> None:
-    from cmbench.datasets.place import check_place
+    from cmbench.disk import check_place
 
     if output.exists():
         raise click.UsageError(f"{output} exists already; name another file, or remove it")
@@ -201,7 +201,7 @@ def _check_output(output: Path) -> None:
 def _write(output: Path, dataset: Dataset) -> None:
     from cmbench.datasets.npy_folder import save_folder
     from cmbench.datasets.npz import save_npz
-    from cmbench.datasets.place import writing_to
+    from cmbench.disk import writing_to
 
     with writing_to(output):
         (save_npz if output.suffix == ".npz" else save_folder)(output, dataset)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cmbench.average_precision import Ranks, expected_average_precision
+from cmbench.evaluation.average_precision import Ranks, expected_average_precision
 
 
 def chance_map(counts: Sequence[int], protocol: Mapping[str, Any]) -> tuple[float, float]:

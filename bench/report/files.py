@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cmbench.datasets.replacing import replacing
+from cmbench.disk import replacing
 from cmbench.errors import ReportError
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import cmbench
 from cmbench.errors import ReportError
-from cmbench.protocol import AVERAGES, TASKS
+from cmbench.evaluation.protocol import AVERAGES, TASKS
 from cmbench.report.chance import chance_map
 from cmbench.report.columns import COLUMNS
 from cmbench.report.groups import Group

@@ -21,8 +21,8 @@ from cmbench.datasets.features.saved_networks import check_folder, save_networks
 from cmbench.datasets.features.sides import Report, Side, labels_of
 from cmbench.datasets.features.text_side import load_vectors, text_side
 from cmbench.datasets.features.word_cnn_training import check_settings
-from cmbench.datasets.place import alone_in, check_place, writing_to
 from cmbench.datasets.raw.contract import RawDataset, RawPair
+from cmbench.disk import alone_in, check_place, writing_to
 from cmbench.errors import DatasetError
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.features.image_origin import Origin, difference, key_of
-from cmbench.datasets.replacing import replacing
+from cmbench.disk import replacing
 from cmbench.errors import DatasetError
 
 ARRAY, STATE = "features.npy", "features.json"

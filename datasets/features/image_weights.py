@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from cmbench.datasets.replacing import replacing
+from cmbench.disk import replacing
 from cmbench.errors import DatasetError
 
 State: TypeAlias = Mapping[str, Tensor]

@@ -12,7 +12,7 @@ import numpy as np
 from cmbench.datasets.features.image_fine_tuning import FineTuned
 from cmbench.datasets.features.image_weights import hash_of_file, write_weights
 from cmbench.datasets.features.text_features import TextExtractor
-from cmbench.datasets.replacing import replacing
+from cmbench.disk import replacing
 from cmbench.errors import DatasetError
 
 IMAGE, TEXT, CARD = "image.pth", "text.npz", "networks.json"

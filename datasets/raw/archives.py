@@ -15,7 +15,7 @@ from hashlib import file_digest
 from pathlib import Path, PurePosixPath
 from typing import IO, TypeAlias
 
-from cmbench.datasets.damage import DAMAGE
+from cmbench.disk import DAMAGE
 from cmbench.errors import DatasetError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

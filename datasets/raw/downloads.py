@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pooch
 import requests
 
-from cmbench.datasets.place import check_place
+from cmbench.disk import check_place
 from cmbench.errors import DatasetError
 
 BLOCK = 2**16  # bytes

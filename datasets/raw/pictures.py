@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cmbench.datasets.damage import DAMAGE
+from cmbench.disk import DAMAGE
 from cmbench.errors import DatasetError
 
 Pixels = NDArray[np.uint8]

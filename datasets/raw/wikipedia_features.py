@@ -14,10 +14,10 @@ import numpy as np
 
 from cmbench.datasets.casting import float_matrix
 from cmbench.datasets.contract import Card, Dataset, FloatMatrix, Split
-from cmbench.datasets.damage import DAMAGE, damaged
 from cmbench.datasets.raw import wikipedia
 from cmbench.datasets.raw.contract import RawPair
 from cmbench.datasets.raw.pair_files import read_list
+from cmbench.disk import DAMAGE, damaged
 from cmbench.errors import DatasetError
 
 FILE = "raw_features.mat"

@@ -24,7 +24,7 @@ from sklearn.metrics import average_precision_score
 from torchmetrics.functional.retrieval import retrieval_average_precision
 from torchmetrics.retrieval import RetrievalMAP
 
-from cmbench.evaluator import average_precision
+from cmbench.evaluation.evaluator import average_precision
 
 DIMENSIONS = 1024
 GOAL_PRODUCT, GOAL_PEER, GOAL_MEMORY = 2.0, 10.0, 2 * 2**30

@@ -6,9 +6,14 @@ from typing import Any, Literal
 from cmbench.errors import EvaluationError
 
 Denominator = Literal["relevant", "min", "retrieved"]
+
+
 Normalisation = Literal["none", "test-zscore"]
 
+
 TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
+
+
 AVERAGES = {
     "bimodal_average": ("image_to_text", "text_to_image"),
     "allmodal_average": ("image_to_all", "text_to_all"),
@@ -54,7 +59,11 @@ class Protocol:
 
 
 PAPER = Protocol("paper")
+
+
 RELEASE = Protocol("release", normalisation="test-zscore")
+
+
 PROTOCOLS = {protocol.name: protocol for protocol in (PAPER, RELEASE)}
 
 

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cmbench.arrays import Matrix, arrays_of, is_tensor
-from cmbench.average_precision import Floats, Integers, Ranks, expected_average_precision
 from cmbench.errors import EvaluationError
-from cmbench.precision_recall import PrecisionRecall, curve_from_hits, hits_per_rank
-from cmbench.protocol import AVERAGES, PAPER, TASKS, Protocol, get_protocol
-from cmbench.ranking import Side, map_ranks
+from cmbench.evaluation.arrays import Matrix, arrays_of, is_tensor
+from cmbench.evaluation.average_precision import (
+    Floats,
+    Integers,
+    PrecisionRecall,
+    Ranks,
+    curve_from_hits,
+    expected_average_precision,
+    hits_per_rank,
+)
+from cmbench.evaluation.protocol import AVERAGES, PAPER, TASKS, Protocol, get_protocol
+from cmbench.evaluation.ranking import Side, map_ranks
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 Matrix: TypeAlias = Any  # a NumPy array, or a torch tensor
+
+
 Item = TypeVar("Item")
+
+
 Result = TypeVar("Result")
 
 

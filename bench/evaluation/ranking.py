@@ -13,13 +13,18 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.arrays import CpuArrays, Matrix, TorchArrays, arrays_of
-from cmbench.average_precision import Integers, Ranks
+from cmbench.evaluation.arrays import CpuArrays, Matrix, TorchArrays, arrays_of
+from cmbench.evaluation.average_precision import Integers, Ranks
 
 Result = TypeVar("Result")
+
+
 Arrays = CpuArrays | TorchArrays
 
+
 _BLOCK_ROWS = 512
+
+
 _HASHED_COLUMNS = 64
 
 

@@ -1,0 +1,1 @@
+"""What is measured of representations and labels: pure functions of arrays."""
