@@ -12,7 +12,8 @@ from cmbench.datasets.contract import Dataset
 from cmbench.datasets.registry import load_dataset
 from cmbench.errors import CmbenchError, MethodError
 from cmbench.evaluation.protocol import Protocol, get_protocol
-from cmbench.executor import LocalExecutor
+from cmbench.execution.local import LocalExecutor, workspace
+from cmbench.execution.progress import Progress, Silent
 from cmbench.limits import (
     DEFAULT_DEADLINE,
     Limits,
@@ -23,9 +24,7 @@ from cmbench.limits import (
 )
 from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, preset_of, registry
 from cmbench.plan import RANDOM_STATE, Cell, plan
-from cmbench.progress import Progress, Silent
 from cmbench.store import DEFAULT_STORE, Store
-from cmbench.workspace import workspace
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -92,7 +92,11 @@ def heed_interrupts():
 
 
 def child_of(process):
-    found = [child for child in psutil.Process(process.pid).children() if "cmbench.child" in child.cmdline()]
+    found = [
+        child
+        for child in psutil.Process(process.pid).children()
+        if "cmbench.execution.child" in child.cmdline()
+    ]
     return found[0].pid if found else None
 
 

@@ -8,9 +8,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cmbench import progress as progress_module
+from cmbench.execution import progress as progress_module
+from cmbench.execution.progress import (
+    Clock,
+    LiveDisplay,
+    PlainLines,
+    Silent,
+    planned_text,
+    progress_for,
+    result_text,
+)
 from cmbench.limits import Limits
-from cmbench.progress import Clock, LiveDisplay, PlainLines, Silent, planned_text, progress_for, result_text
 
 LIMITS = Limits(60.0, None, 2)
 LOG = Path("results/logs/toy/cca-00aa.log")

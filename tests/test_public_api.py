@@ -230,7 +230,7 @@ def test_a_process_that_a_method_leaves_behind_neither_lives_on_nor_spoils_the_r
 
 def test_the_memory_of_a_cell_does_not_include_that_of_the_run():
     hoard = np.ones(500_000_000 // 8)
-    done = python("-c", "from cmbench.child import peak_memory_bytes; print(peak_memory_bytes())")
+    done = python("-c", "from cmbench.execution.child import peak_memory_bytes; print(peak_memory_bytes())")
     assert 10e6 < int(done.stdout) < hoard.nbytes
 
 

@@ -187,7 +187,7 @@ def test_the_thief_would_find_labels_that_were_there(toy, capfd, tmp_path, monke
 
 
 def test_methods_see_test_rows_in_another_order_and_results_come_back_in_place(toy, tmp_path):
-    from cmbench.job import hand_out
+    from cmbench.execution.job import hand_out
 
     (tmp_path / "features").mkdir()
     features = hand_out(toy, tmp_path / "features")

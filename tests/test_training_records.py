@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import cmbench
-from cmbench.child import training_curves
 from cmbench.errors import MethodError
+from cmbench.execution.child import training_curves
 from cmbench.methods.cmgans import CMGANs
 from cmbench.report.settings import settings
 from cmbench.store import Store

@@ -129,8 +129,8 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
     """
     from rich.console import Console
 
+    from cmbench.execution.progress import progress_for
     from cmbench.methods.registry import registry
-    from cmbench.progress import progress_for
     from cmbench.report.table import render
     from cmbench.runner import DEFAULT_DATASETS
     from cmbench.runner import run as run_cells

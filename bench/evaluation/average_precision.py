@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from cmbench.evaluation.protocol import Denominator
 
 Floats = NDArray[np.float64]
-
-
 Integers = NDArray[np.int64]
 
 

@@ -24,7 +24,11 @@ from cmbench.errors import CmbenchError
 from cmbench.methods.registry import MethodEntry
 
 JOB, OUTCOME, CURVES = "job.json", "outcome.json", "curves.npz"
+
+
 MODALITIES = ("images", "texts")
+
+
 PARTS = {"images": "image_parts", "texts": "text_parts"}
 
 

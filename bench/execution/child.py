@@ -1,6 +1,6 @@
 """What runs in a cell's child process: fit, transform, and leave the representations in a folder.
 
-Started as ``python -m cmbench.child FOLDER``. It is told nothing about test labels.
+Started as ``python -m cmbench.execution.child FOLDER``. It is told nothing about test labels.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.npy_folder import load_array, load_split
 from cmbench.errors import MethodError
-from cmbench.job import CURVES, MODALITIES, OUTCOME, Job, handed_out_parts
+from cmbench.execution.job import CURVES, MODALITIES, OUTCOME, Job, handed_out_parts
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.registry import new_method
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
+
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 

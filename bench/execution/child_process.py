@@ -24,8 +24,13 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+
 _POLL_SECONDS = 0.05
+
+
 _GRACE_SECONDS = 0.5
+
 
 Ending = Literal["exited", "timeout", "out-of-memory", "stopped"]
 
@@ -41,7 +46,7 @@ class Ended:
 
 
 def run_child(folder: Path, log: Path, limits: Limits, stop: threading.Event) -> Ended:
-    """Run ``cmbench.child`` on ``folder``, output to ``log``, until it ends or passes a limit.
+    """Run ``cmbench.execution.child`` on ``folder``, output to ``log``, until it ends or passes a limit.
 
     Memory is that of the child and its own children together. When ``stop`` is set the child is
     ended at once. What it started does not outlive it, unless it hid in its own session at once.
@@ -49,7 +54,7 @@ def run_child(folder: Path, log: Path, limits: Limits, stop: threading.Event) ->
     start = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cmbench.child", str(folder)],
+            [sys.executable, "-P", "-m", "cmbench.execution.child", str(folder)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
