@@ -12,13 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import skip_init
 
-from cmbench.methods.correspondence_autoencoder import half_square, logistic_layer
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality
-from cmbench.methods.joint_rbm import separated
-from cmbench.methods.label_code import Labels
-from cmbench.methods.pair_sampler import Index
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_rows import TrainingRows
+from cmbench.methods.networks.layers import half_square, logistic_layer, separated
+from cmbench.methods.training.batches import Index
+from cmbench.methods.training.device import Place, TrainingRows
+from cmbench.methods.views.inputs import MODALITIES, Labels, Modality
 
 
 class BimodalAutoencoder(nn.Module):

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 
 from cmbench.datasets.contract import Split
-from cmbench.methods.canonical_correlation import (
+from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.views.canonical_correlation import (
     CanonicalDirections,
     CanonicalProblem,
     canonical_problem,
 )
-from cmbench.methods.component_selection import Candidate, choose, sizes_to_try
-from cmbench.methods.constraints import Constraints, Count, Number, Words, check_parameters
-from cmbench.methods.input_contract import check_training_pairs
-from cmbench.methods.method_warning import warn
-from cmbench.methods.preprocessing import ScaledView, scaled_view
-from cmbench.methods.view_map import LinearMap, MapPair, MappedMethod
+from cmbench.methods.views.inputs import check_training_pairs, warn
+from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose, sizes_to_try
+from cmbench.methods.views.scaling import ScaledView, scaled_view
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 UNINFORMATIVE = 1 - 1e-3  # when even the weakest training correlation is this high, all mean nothing

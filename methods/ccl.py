@@ -11,17 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Parts, Split
-from cmbench.methods.budgeted_training import Run, Trainings
 from cmbench.methods.ccl_coarse import CCLCoarse, Grains
 from cmbench.methods.ccl_stages import GrainedMap
 from cmbench.methods.contract import Representations
-from cmbench.methods.cross_modal_networks import MODALITIES
-from cmbench.methods.input_contract import row_blocks
 from cmbench.methods.item_parts import PartMap, WholeMap, completed, items_of
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_stages import Stages
-from cmbench.methods.view_scalings import PREPROCESSING, Scalings, learned_scalings
+from cmbench.methods.training.device import Place
+from cmbench.methods.training.stages import Run, Stages, Trainings
+from cmbench.methods.views.inputs import MODALITIES, row_blocks
+from cmbench.methods.views.scaling import PREPROCESSING, Scaling, Scalings, learned_scalings
 
 
 class CCL(CCLCoarse):

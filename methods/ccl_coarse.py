@@ -8,7 +8,6 @@ from typing import Any, ClassVar, TypeAlias
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.budgeted_training import Run, Trainings
 from cmbench.methods.ccl_stages import (
     GrainedMap,
     GrainKind,
@@ -17,21 +16,18 @@ from cmbench.methods.ccl_stages import (
     learn_grain,
     side_by_side,
 )
-from cmbench.methods.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
-from cmbench.methods.class_numbers import class_numbers
-from cmbench.methods.constraints import Constraints, Count, Number, Words
 from cmbench.methods.correlation_learning import CommonFitting, CommonTraining
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality
-from cmbench.methods.deep_method import TRAINING
 from cmbench.methods.item_parts import WholeMap, items_of
-from cmbench.methods.label_code import Labels
-from cmbench.methods.pair_mapping import PairCodes
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.rbm_stack import PRETRAINING, Pretraining
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_guards import collapse
-from cmbench.methods.training_stages import Stages
-from cmbench.methods.view_scalings import Scalings, learned_scalings
+from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
+from cmbench.methods.networks.pretraining import PRETRAINING, Pretraining
+from cmbench.methods.parameters import Constraints, Count, Number, Words
+from cmbench.methods.training.curves import collapse
+from cmbench.methods.training.deep_method import TRAINING
+from cmbench.methods.training.device import Place
+from cmbench.methods.training.pairs import PairCodes
+from cmbench.methods.training.stages import Run, Stages, Trainings
+from cmbench.methods.views.inputs import MODALITIES, Labels, Modality, class_numbers
+from cmbench.methods.views.scaling import Scaling, Scalings, learned_scalings
 
 Grains: TypeAlias = dict[Modality, dict[str, GrainMap]]
 

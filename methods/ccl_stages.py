@@ -10,17 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Parts
-from cmbench.methods.budgeted_training import Run, Trainings
-from cmbench.methods.class_codes import ClassMap
-from cmbench.methods.code_map import CodeMap
 from cmbench.methods.correspondence_training import CorrespondenceFitting, CorrespondenceTraining
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality
 from cmbench.methods.item_parts import Items, PartMap, WholeMap, completed
-from cmbench.methods.pair_mapping import PairCodes
-from cmbench.methods.preprocessing import Matrix, Scaling
-from cmbench.methods.rbm_stack import Pretraining, train_stack
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_rows import TrainingRows
+from cmbench.methods.networks.class_codes import ClassMap
+from cmbench.methods.networks.pretraining import Pretraining, train_stack
+from cmbench.methods.training.device import CodeMap, Place, TrainingRows
+from cmbench.methods.training.pairs import PairCodes
+from cmbench.methods.training.stages import Run, Trainings
+from cmbench.methods.views.inputs import MODALITIES, Matrix, Modality
+from cmbench.methods.views.scaling import Scaling
 
 GrainKind: TypeAlias = type[WholeMap] | type[PartMap]
 

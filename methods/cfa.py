@@ -11,13 +11,18 @@ from scipy import linalg
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.component_selection import Candidate, choose, sizes_to_try
-from cmbench.methods.constraints import Constraints, Count, Number, Words, check_parameters
-from cmbench.methods.gram import cross_gram
-from cmbench.methods.input_contract import check_training_pairs
-from cmbench.methods.preprocessing import MODES, Matrix, Mode, ScaledView, scaled_view
-from cmbench.methods.signs import with_fixed_signs
-from cmbench.methods.view_map import LinearMap, MapPair, MappedMethod
+from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.views.inputs import Matrix, check_training_pairs
+from cmbench.methods.views.maps import (
+    Candidate,
+    LinearMap,
+    MapPair,
+    MappedMethod,
+    choose,
+    sizes_to_try,
+    with_fixed_signs,
+)
+from cmbench.methods.views.scaling import MODES, Mode, ScaledView, cross_gram, scaled_view
 
 RANK_TOLERANCE = 1e-10  # relative to the largest singular value, in float64
 ZERO_SHARE = 1e-12  # a cross-product below this share of ‖X‖‖Y‖ is rounding noise

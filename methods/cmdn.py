@@ -9,9 +9,6 @@ from typing import Any, ClassVar
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.methods.bimodal_training import BimodalTraining, Level, stacked, train_levels
-from cmbench.methods.budgeted_training import Run, Trainings
-from cmbench.methods.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
-from cmbench.methods.class_numbers import class_numbers
 from cmbench.methods.cmdn_stages import (
     InterTraining,
     IntraTraining,
@@ -19,18 +16,17 @@ from cmbench.methods.cmdn_stages import (
     TwofoldMaps,
     learn_separate_codes,
 )
-from cmbench.methods.constraints import Constraints, Count, Number, Words
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality
-from cmbench.methods.deep_method import TRAINING
-from cmbench.methods.label_code import Labels
-from cmbench.methods.pair_mapping import PairCodes, views_of
-from cmbench.methods.rbm_stack import PRETRAINING, Pretraining
+from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
+from cmbench.methods.networks.pretraining import PRETRAINING, Pretraining
+from cmbench.methods.parameters import Constraints, Count, Number, Words
 from cmbench.methods.stacked_autoencoder import StackedTraining
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_guards import collapse
-from cmbench.methods.training_stages import Stages
-from cmbench.methods.unit_scaling import UnitScaling
-from cmbench.methods.view_scalings import learned_scalings
+from cmbench.methods.training.curves import collapse
+from cmbench.methods.training.deep_method import TRAINING
+from cmbench.methods.training.device import Place
+from cmbench.methods.training.pairs import PairCodes, views_of
+from cmbench.methods.training.stages import Run, Stages, Trainings
+from cmbench.methods.views.inputs import MODALITIES, Labels, Modality, class_numbers
+from cmbench.methods.views.scaling import UnitScaling, learned_scalings
 
 DEEPEST = 4  # levels
 

@@ -10,23 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from cmbench.methods.budgeted_training import Run, Trainings
-from cmbench.methods.class_codes import ClassMap
-from cmbench.methods.code_map import CodeMap
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality
-from cmbench.methods.joint_rbm import GroupCode, JointRBM
-from cmbench.methods.preprocessing import Matrix, Scaling
-from cmbench.methods.rbm_stack import Pretraining, train_stack
-from cmbench.methods.rbm_training import RBMTraining, train_rbm
+from cmbench.methods.networks.class_codes import ClassMap
+from cmbench.methods.networks.pretraining import Pretraining, train_stack
+from cmbench.methods.networks.rbm import GroupCode, JointRBM
+from cmbench.methods.networks.unsupervised import RBMTraining, train_rbm
 from cmbench.methods.stacked_autoencoder import (
     StackedAutoencoder,
     StackedTraining,
     train_stacked_autoencoder,
 )
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_rows import TrainingRows
-from cmbench.methods.unit_scaling import UnitScaling
+from cmbench.methods.training.device import CodeMap, Place, TrainingRows
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.stages import Run, Trainings
+from cmbench.methods.views.inputs import MODALITIES, Matrix, Modality
+from cmbench.methods.views.scaling import Scaling, UnitScaling
 
 Views: TypeAlias = Mapping[Modality, NDArray[Any]]
 """Features of both modalities; row i of each is of pair i."""

@@ -12,14 +12,13 @@ from cmbench.datasets.contract import Split
 from cmbench.methods.cmgans_objective import Batch, Views, classify
 from cmbench.methods.cmgans_parameters import Settings
 from cmbench.methods.cmgans_updates import Updates
-from cmbench.methods.code_map import CodeMap
-from cmbench.methods.cross_modal_networks import MODALITIES, Generator, Modality, Networks, build_networks
-from cmbench.methods.label_code import checked_classes
-from cmbench.methods.pair_mapping import PairCodes, PairMapping, views_of
-from cmbench.methods.pair_sampler import Draw, Index, PairSampler
-from cmbench.methods.training_device import Place, TrainingFeatures
-from cmbench.methods.training_loop import Length, Task, Training, Watched
-from cmbench.methods.view_scalings import Scalings
+from cmbench.methods.cross_modal_networks import Generator, Networks, build_networks
+from cmbench.methods.training.batches import Draw, Index, PairSampler
+from cmbench.methods.training.device import CodeMap, Place, TrainingFeatures
+from cmbench.methods.training.loop import Length, Task, Training, Watched
+from cmbench.methods.training.pairs import PairCodes, PairMapping, views_of
+from cmbench.methods.views.inputs import MODALITIES, Modality, checked_classes
+from cmbench.methods.views.scaling import Scalings
 
 
 class Represented(nn.Module):

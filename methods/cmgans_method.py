@@ -10,12 +10,12 @@ from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmgans_fitting import Fitting
 from cmbench.methods.cmgans_parameters import CONSTRAINTS, Settings
-from cmbench.methods.constraints import Constraints, check_parameters
-from cmbench.methods.deep_method import DeepMethod
-from cmbench.methods.pair_sampler import Draw
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_stages import Stages
-from cmbench.methods.view_scalings import learned_scalings
+from cmbench.methods.parameters import Constraints, check_parameters
+from cmbench.methods.training.batches import Draw
+from cmbench.methods.training.deep_method import DeepMethod
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.stages import Stages
+from cmbench.methods.views.scaling import learned_scalings
 
 
 class AdversarialMethod(DeepMethod):

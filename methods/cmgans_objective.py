@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss
 
 from cmbench.methods.adversarial_losses import AdversarialLosses, share_right
-from cmbench.methods.cross_modal_networks import OTHER, Generator, Modality, Networks
+from cmbench.methods.cross_modal_networks import Generator, Networks
+from cmbench.methods.views.inputs import OTHER, Modality
 
 Views: TypeAlias = dict[Modality, Tensor]
 Terms: TypeAlias = dict[str, tuple[float, Tensor]]  # weight and value of each

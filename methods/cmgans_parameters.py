@@ -10,8 +10,8 @@ from cmbench.errors import MethodError
 from cmbench.methods.adversarial_losses import AdversarialLosses
 from cmbench.methods.cmgans_objective import Objective
 from cmbench.methods.cmgans_updates import Optimisation
-from cmbench.methods.constraints import AnyFolder, Constraints, Count, Number, Words
 from cmbench.methods.cross_modal_networks import Architecture, Parts
+from cmbench.methods.parameters import AnyFolder, Constraints, Count, Number, Words
 
 Group = TypeVar("Group")
 

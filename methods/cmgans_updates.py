@@ -26,8 +26,9 @@ import torch
 from torch import Tensor, nn
 
 from cmbench.methods.cmgans_objective import Batch, Objective, Outcome, Views
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality, Networks
-from cmbench.methods.training_curves import gradient_norm
+from cmbench.methods.cross_modal_networks import Networks
+from cmbench.methods.training.curves import gradient_norm
+from cmbench.methods.views.inputs import MODALITIES, Modality
 
 Autocast: TypeAlias = Callable[[], AbstractContextManager[Any]]
 Watched: TypeAlias = list[tuple[str, Tensor]]

@@ -12,25 +12,21 @@ from torch import nn
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.budgeted_training import Run
-from cmbench.methods.code_map import CodeMap
-from cmbench.methods.constraints import Constraints, Count, Number, Words
 from cmbench.methods.correspondence_autoencoder import Variant
 from cmbench.methods.correspondence_training import (
     CorrespondenceFitting,
     CorrespondenceTraining,
 )
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality
-from cmbench.methods.deep_method import TRAINING, DeepMethod
-from cmbench.methods.pair_mapping import PairCodes, views_of
-from cmbench.methods.pair_sampler import Index
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.rbm_stack import PRETRAINING, Pretraining, Stack, train_stack
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_rows import TrainingRows
-from cmbench.methods.training_stages import Stages
-from cmbench.methods.view_scalings import Scalings, learned_scalings
+from cmbench.methods.networks.pretraining import PRETRAINING, Pretraining, Stack, train_stack
+from cmbench.methods.parameters import Constraints, Count, Number, Words
+from cmbench.methods.training.batches import Index
+from cmbench.methods.training.deep_method import TRAINING, DeepMethod
+from cmbench.methods.training.device import CodeMap, Place, TrainingRows
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.pairs import PairCodes, views_of
+from cmbench.methods.training.stages import Run, Stages
+from cmbench.methods.views.inputs import MODALITIES, Modality
+from cmbench.methods.views.scaling import Scaling, Scalings, learned_scalings
 
 ALPHAS = (0.2, 0.5, 0.8)
 

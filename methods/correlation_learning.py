@@ -9,17 +9,14 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from cmbench.methods.budgeted_training import Run
-from cmbench.methods.code_map import CodeMap
 from cmbench.methods.cross_modal_correlation import CommonNetwork, CorrelationObjective
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality
-from cmbench.methods.pair_fitting import PairFitting
-from cmbench.methods.pair_mapping import PairCodes
-from cmbench.methods.pair_sampler import Index
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_loop import Training, Watched
-from cmbench.methods.training_rows import TrainingRows
+from cmbench.methods.training.batches import Index
+from cmbench.methods.training.device import CodeMap, Place, TrainingRows
+from cmbench.methods.training.loop import Training, Watched
+from cmbench.methods.training.pairs import PairCodes, PairFitting
+from cmbench.methods.training.stages import Run
+from cmbench.methods.views.inputs import MODALITIES, Modality
+from cmbench.methods.views.scaling import Scaling
 
 RELEASED_MOMENTUM = 0.9
 RATES = {"adam": 1e-3, "sgd": 1e-4}

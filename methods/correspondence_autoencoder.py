@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality
+from cmbench.methods.networks.layers import half_square, logistic_layer
+from cmbench.methods.views.inputs import MODALITIES, Modality
 
 Variant: TypeAlias = Literal["corr", "cross", "full"]
 Codes: TypeAlias = Mapping[Modality, Tensor]
@@ -76,15 +75,6 @@ def correspondence_loss(
     return (1 - alpha) * reconstruction + alpha * terms["correlation"], terms
 
 
-def half_square(left: Tensor, right: Tensor) -> Tensor:
-    """Return the mean over rows of ½‖left - right‖².
-
-    >>> half_square(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.0]])).item()
-    2.5
-    """
-    return 0.5 * (left - right).square().sum(dim=1).mean()
-
-
 def path_name(path: Path) -> str:
     """Return what a decoder is called.
 
@@ -92,12 +82,3 @@ def path_name(path: Path) -> str:
     'image_to_text'
     """
     return "_to_".join(path)
-
-
-def logistic_layer(n_in: int, n_out: int, random: torch.Generator) -> nn.Sequential:
-    """Return a full connection with the logistic function behind it."""
-    layer: nn.Linear = skip_init(nn.Linear, n_in, n_out)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        layer.weight.normal_(0.0, 1 / math.sqrt(n_in), generator=random)
-        layer.bias.zero_()
-    return nn.Sequential(layer, nn.Sigmoid())

@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from cmbench.methods.budgeted_training import Run
-from cmbench.methods.code_map import CodeMap
 from cmbench.methods.correspondence_autoencoder import (
     CorrespondenceAutoencoder,
     Variant,
     correspondence_loss,
 )
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality
-from cmbench.methods.pair_fitting import PairFitting
-from cmbench.methods.pair_mapping import PairCodes
-from cmbench.methods.pair_sampler import Index
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_loop import Training, Watched
-from cmbench.methods.training_rows import TrainingRows, unscaled
+from cmbench.methods.training.batches import Index
+from cmbench.methods.training.device import CodeMap, Place, TrainingRows, unscaled
+from cmbench.methods.training.loop import Training, Watched
+from cmbench.methods.training.pairs import PairCodes, PairFitting
+from cmbench.methods.training.stages import Run
+from cmbench.methods.views.inputs import MODALITIES, Modality
 
 ADAM_RATE = 1e-3
 RELEASED_RATES: dict[Variant, float] = {"corr": 0.05, "cross": 0.01, "full": 0.05}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import skip_init
 
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality
+from cmbench.methods.views.inputs import MODALITIES, Modality
 
 
 class CommonNetwork(nn.Module):

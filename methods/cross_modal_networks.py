@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
-Modality: TypeAlias = Literal["image", "text"]
-MODALITIES: tuple[Modality, Modality] = ("image", "text")
-OTHER: dict[Modality, Modality] = {"image": "text", "text": "image"}
+from cmbench.methods.networks.layers import linear
+from cmbench.methods.training.batches import stream
+from cmbench.methods.views.inputs import MODALITIES, Modality
+
 LEAKINESS = 0.2  # slope of LeakyReLU below 0, as in the authors' code
 NORM_DEVIATION = 0.02  # of the initial scales of batch normalisation around 1, likewise
 
@@ -137,18 +135,6 @@ def build_networks(
     return Networks(generators, dict(intra), dict(inter))
 
 
-def linear(
-    n_in: int, n_out: int, random: torch.Generator, *, fan_in: int | None = None, bias: bool = True
-) -> nn.Linear:
-    """Return a full connection, uniform within ±1/sqrt(fan in) as in Torch7 and PyTorch."""
-    layer: nn.Linear = skip_init(nn.Linear, n_in, n_out, bias=bias)  # type: ignore[no-untyped-call]
-    bound = 1 / math.sqrt(fan_in or n_in)
-    with torch.no_grad():
-        for values in layer.parameters():
-            values.uniform_(-bound, bound, generator=random)
-    return layer
-
-
 def normalisation(width: int, random: torch.Generator) -> nn.BatchNorm1d:
     """Return batch normalisation with scales drawn from N(1, 0.02)."""
     layer = nn.BatchNorm1d(width)
@@ -160,12 +146,6 @@ def normalisation(width: int, random: torch.Generator) -> nn.BatchNorm1d:
 def activation(architecture: Architecture) -> nn.Module:
     """Return the activation used everywhere, discriminators included."""
     return nn.ReLU() if architecture.activation == "relu" else nn.LeakyReLU(LEAKINESS)
-
-
-def stream(seed: int, name: str) -> torch.Generator:
-    """Return the random numbers that belong to ``name`` under ``seed``."""
-    digest = sha256(f"{seed} {name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 def _generator(

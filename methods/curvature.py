@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from cmbench.methods.gram import gram
 from cmbench.methods.knn_graph import Graph, Points, knn_graph, normalised_adjacency, smoothness
-from cmbench.methods.preprocessing import Matrix, ScaledView
+from cmbench.methods.views.inputs import Matrix
+from cmbench.methods.views.scaling import ScaledView, gram
 
 
 class Curvature(Protocol):

@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.constraints import Constraints, Count, Number, Words
 from cmbench.methods.dcca_fitting import Fitting, Settings
-from cmbench.methods.deep_method import TRAINING, DeepMethod
-from cmbench.methods.method_warning import warn
-from cmbench.methods.pair_sampler import Index
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_stages import Stages
-from cmbench.methods.view_scalings import learned_scalings
+from cmbench.methods.parameters import Constraints, Count, Number, Words
+from cmbench.methods.training.batches import Index
+from cmbench.methods.training.deep_method import TRAINING, DeepMethod
+from cmbench.methods.training.device import Place
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.stages import Stages
+from cmbench.methods.views.inputs import warn
+from cmbench.methods.views.scaling import learned_scalings
 
 SIZES = (20, 50, 100)
 RIDGES = (1e-3, 1e-1)

@@ -11,27 +11,18 @@ import torch
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.canonical_correlation import canonical_problem
 from cmbench.methods.correlation_objective import total_correlation
-from cmbench.methods.cross_modal_networks import MODALITIES, Modality, stream
-from cmbench.methods.epoch_batches import EpochBatches
-from cmbench.methods.pair_mapping import views_of
-from cmbench.methods.pair_sampler import Index
-from cmbench.methods.preprocessing import Matrix, ScaledView, scaled_view
-from cmbench.methods.training_curves import gradient_norm
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_guards import collapse
-from cmbench.methods.training_loop import Finding, Length, Task, Training, Watched
-from cmbench.methods.view_map import LinearMap
-from cmbench.methods.view_network import (
-    NetworkMap,
-    ProjectedMap,
-    Shape,
-    ViewNetwork,
-    decayed,
-    training_features,
-)
-from cmbench.methods.view_scalings import Scalings
+from cmbench.methods.networks.perceptron import NetworkMap, ProjectedMap, Shape, ViewNetwork
+from cmbench.methods.training.batches import EpochBatches, Index, stream
+from cmbench.methods.training.curves import collapse, gradient_norm
+from cmbench.methods.training.descent import decayed
+from cmbench.methods.training.device import Place, training_features
+from cmbench.methods.training.loop import Finding, Length, Task, Training, Watched
+from cmbench.methods.training.pairs import views_of
+from cmbench.methods.views.canonical_correlation import canonical_problem
+from cmbench.methods.views.inputs import MODALITIES, Matrix, Modality
+from cmbench.methods.views.maps import LinearMap
+from cmbench.methods.views.scaling import ScaledView, Scalings, scaled_view
 
 ROWS_PER_OUTPUT, FEWEST_ROWS = 4, 200  # of a batch, without which its covariances are mostly noise
 

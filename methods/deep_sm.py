@@ -7,19 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from cmbench.datasets.contract import Split
-from cmbench.methods.class_numbers import class_numbers
-from cmbench.methods.constraints import Constraints, Count, Number, Words
-from cmbench.methods.cross_modal_networks import MODALITIES
-from cmbench.methods.deep_method import TRAINING, DeepMethod
-from cmbench.methods.label_code import checked_classes
-from cmbench.methods.pair_sampler import Index
-from cmbench.methods.softmax_classifier import ClassifierFitting, Descent, LabelledView
-from cmbench.methods.training_curves import in_parallel
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_stages import Stages
-from cmbench.methods.view_network import PosteriorMap, Shape
-from cmbench.methods.view_scalings import learned_scalings
+from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, PosteriorMap, Shape
+from cmbench.methods.parameters import Constraints, Count, Number, Words
+from cmbench.methods.training.batches import Index
+from cmbench.methods.training.curves import in_parallel
+from cmbench.methods.training.deep_method import TRAINING, DeepMethod
+from cmbench.methods.training.descent import Descent
+from cmbench.methods.training.device import Place
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.stages import Stages
+from cmbench.methods.views.inputs import MODALITIES, checked_classes, class_numbers
+from cmbench.methods.views.scaling import learned_scalings
 
 USUAL = {
     "adam": {"learning_rate": 1e-3, "weight_decay": 0.0},

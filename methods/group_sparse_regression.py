@@ -10,7 +10,7 @@ import numpy as np
 from cmbench.methods.group_threshold import Groups, stacked
 from cmbench.methods.label_regression import LabelRegression, coupled
 from cmbench.methods.monotone_fista import GroupPenalty, Quadratic, minimise
-from cmbench.methods.preprocessing import Matrix
+from cmbench.methods.views.inputs import Matrix
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.methods.preprocessing import Matrix
+from cmbench.methods.views.inputs import Matrix
 
 Pivots: TypeAlias = NDArray[np.intp]
 SMALLEST_PIVOT = 1e-12  # relative to the largest diagonal entry: beyond it the residue is rounding

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Parts, Split
 from cmbench.errors import MethodError
-from cmbench.methods.code_map import CodeMap
-from cmbench.methods.cross_modal_networks import Modality
+from cmbench.methods.training.device import CodeMap
+from cmbench.methods.views.inputs import Modality
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmbench.methods.curvature import ViewProducts
-from cmbench.methods.gram import cross_gram, product_with
 from cmbench.methods.joint_regression import JointRegression, Projections, row_norms
-from cmbench.methods.preprocessing import Matrix, ScaledView
+from cmbench.methods.views.inputs import Matrix
+from cmbench.methods.views.scaling import ScaledView, cross_gram, product_with
 
 START_RIDGE = 1e-2  # relative to the mean of the diagonal of XᵀX
 EPSILON = 1e-6  # relative to the median row norm of the start, constant features aside

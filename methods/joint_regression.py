@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmbench.methods.curvature import Curvature
-from cmbench.methods.preprocessing import Matrix
+from cmbench.methods.views.inputs import Matrix
 
 ZERO_ROW = 1e-6  # of the largest row norm; re-weighting shrinks rows geometrically, never to 0
 

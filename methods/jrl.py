@@ -10,17 +10,21 @@ import numpy as np
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.component_selection import Candidate, choose
-from cmbench.methods.constraints import Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.curvature import view_products
-from cmbench.methods.input_contract import check_new_features, check_training_pairs
 from cmbench.methods.joint_products import JointProducts, joint_products, smoothing
 from cmbench.methods.joint_regression import JointRegression, Projections, minimise
-from cmbench.methods.label_code import checked_classes, one_hot
-from cmbench.methods.method_warning import warn
-from cmbench.methods.preprocessing import Matrix, ScaledView, Scaling, scaled_view
-from cmbench.methods.view_map import LinearMap, MapPair, MappedMethod
+from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.views.inputs import (
+    Matrix,
+    check_new_features,
+    check_training_pairs,
+    checked_classes,
+    one_hot,
+    warn,
+)
+from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
+from cmbench.methods.views.scaling import ScaledView, Scaling, scaled_view
 
 SPARSITIES = (0.01, 0.03, 0.1, 0.3)
 SMOOTHNESSES = (0.0, 0.1, 1.0)

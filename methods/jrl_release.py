@@ -10,20 +10,18 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cmbench.datasets.contract import Split
-from cmbench.methods.constraints import Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.curvature import all_points
-from cmbench.methods.gram import gram
-from cmbench.methods.input_contract import check_training_pairs
 from cmbench.methods.joint_products import JointProducts, joint_products
 from cmbench.methods.joint_regression import JointRegression, Projections
 from cmbench.methods.jrl import JRL, check_unlabelled
 from cmbench.methods.kernel_laplacian import kernel_smoothness
 from cmbench.methods.knn_graph import degrees, knn_graph
-from cmbench.methods.label_code import Labels, checked_classes, one_hot
 from cmbench.methods.label_histogram import LabelHistogramMap
-from cmbench.methods.preprocessing import Matrix, ScaledView, Scaling, scaled_view
-from cmbench.methods.view_map import LinearMap, MappedMethod
+from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.views.inputs import Labels, Matrix, check_training_pairs, checked_classes, one_hot
+from cmbench.methods.views.maps import LinearMap, MappedMethod
+from cmbench.methods.views.scaling import ScaledView, Scaling, gram, scaled_view
 
 ADDED_DEVIATION = 1e-3  # to every standard deviation, when one of them is zero
 

@@ -9,17 +9,21 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from cmbench.datasets.contract import Split
-from cmbench.methods.canonical_correlation import CanonicalDirections, canonical_problem
-from cmbench.methods.component_selection import Candidate, choose, sizes_to_try
-from cmbench.methods.constraints import Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.incomplete_cholesky import IncompleteCholesky
-from cmbench.methods.input_contract import check_training_pairs
 from cmbench.methods.kernel_map import KernelMap, coordinates_of, factorise
 from cmbench.methods.kernels import GaussianKernel, Kernel, LinearKernel, median_sigma
-from cmbench.methods.method_warning import warn
-from cmbench.methods.preprocessing import Matrix, ScaledView, scaled_view
-from cmbench.methods.signs import with_fixed_signs
-from cmbench.methods.view_map import MapPair, MappedMethod
+from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.views.canonical_correlation import CanonicalDirections, canonical_problem
+from cmbench.methods.views.inputs import Matrix, check_training_pairs, warn
+from cmbench.methods.views.maps import (
+    Candidate,
+    MapPair,
+    MappedMethod,
+    choose,
+    sizes_to_try,
+    with_fixed_signs,
+)
+from cmbench.methods.views.scaling import ScaledView, scaled_view
 
 POOR_APPROXIMATION = 0.5  # share of the kernel's trace left over at which the fit is doubtful
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.methods.knn_graph import Points, squared_distance_blocks
-from cmbench.methods.preprocessing import Matrix
+from cmbench.methods.views.inputs import Matrix
 
 
 def kernel_smoothness(points: Points, degrees: NDArray[np.intp]) -> Matrix:

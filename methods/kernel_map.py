@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cmbench.methods.incomplete_cholesky import IncompleteCholesky, Pivots, incomplete_cholesky
-from cmbench.methods.input_contract import check_new_features, row_blocks
 from cmbench.methods.kernels import Kernel
-from cmbench.methods.preprocessing import Matrix, ScaledView, Scaling
+from cmbench.methods.views.inputs import Matrix, check_new_features, row_blocks
+from cmbench.methods.views.scaling import ScaledView, Scaling
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.spatial.distance import pdist
 
 from cmbench.errors import MethodError
-from cmbench.methods.preprocessing import Matrix, ScaledView
+from cmbench.methods.views.inputs import Matrix
+from cmbench.methods.views.scaling import ScaledView
 
 MEDIAN_ROWS = 1000
 

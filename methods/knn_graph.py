@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cmbench.methods.preprocessing import Matrix
+from cmbench.methods.views.inputs import Matrix
 
 Graph: TypeAlias = sparse.csr_array
 Points: TypeAlias = NDArray[Any]  # float32 or float64 (n, d): distances are taken in that precision

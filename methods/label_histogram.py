@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from cmbench.methods.kernel_laplacian import closeness
 from cmbench.methods.knn_graph import squared_distance_blocks
-from cmbench.methods.label_code import Labels
-from cmbench.methods.preprocessing import Matrix
-from cmbench.methods.view_map import RowMap
+from cmbench.methods.views.inputs import Labels, Matrix
+from cmbench.methods.views.maps import RowMap
 
 
 @dataclass(frozen=True, eq=False)

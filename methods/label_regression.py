@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.methods.gram import gram, product_with
-from cmbench.methods.label_code import one_hot
 from cmbench.methods.monotone_fista import Quadratic
-from cmbench.methods.preprocessing import Matrix, ScaledView
+from cmbench.methods.views.inputs import Matrix, one_hot
+from cmbench.methods.views.scaling import ScaledView, gram, product_with
 
 
 @dataclass(frozen=True, eq=False)

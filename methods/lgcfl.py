@@ -10,16 +10,13 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.component_selection import Candidate, choose
-from cmbench.methods.constraints import Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.group_sparse_regression import GroupedView, GroupSparseSolution, solutions
 from cmbench.methods.group_threshold import Groups, contiguous_groups, groups_of
-from cmbench.methods.input_contract import check_training_pairs
-from cmbench.methods.label_code import checked_classes
 from cmbench.methods.label_regression import label_regression
-from cmbench.methods.method_warning import warn
-from cmbench.methods.preprocessing import Mode, ScaledView, scaled_view
-from cmbench.methods.view_map import LinearMap, MapPair, MappedMethod
+from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.views.inputs import check_training_pairs, checked_classes, warn
+from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
+from cmbench.methods.views.scaling import Mode, ScaledView, scaled_view
 
 SPARSITIES = (0.6, 0.3, 0.1, 0.03, 0.01)  # falling, so that each solution is a start for the next
 IMAGE_BLOCK = 64

@@ -20,7 +20,7 @@ from scipy.linalg import eigvalsh
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from cmbench.methods.group_threshold import Groups
-from cmbench.methods.preprocessing import Matrix
+from cmbench.methods.views.inputs import Matrix
 
 WINDOW = 10  # iterations over which the decrease is judged
 SMALL = 64  # features up to which an eigenvalue is taken from the dense matrix

@@ -13,12 +13,10 @@ from importlib import import_module, util
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from cmbench.errors import MethodError
-
-if TYPE_CHECKING:
-    from cmbench.methods.contract import Method
+from cmbench.methods.contract import Method
 
 GROUP = "cmbench.methods"
 """The entry-point group by which an installed package brings methods: ``name = "package.module:Class"``."""
@@ -245,3 +243,46 @@ def _import_file(path: Path) -> ModuleType:
 
 def _broken(what: str, error: BaseException) -> str:
     return f"{what} cannot be imported: {type(error).__name__}: {error}"
+
+
+Row = dict[str, str]
+
+
+def method_rows(plugins: Iterable[Path | str] = ()) -> tuple[list[Row], list[str]]:
+    """Return a row for each method that can be imported, and a sentence for each that cannot."""
+    known = registry(plugins)
+    rows: list[Row] = []
+    problems = list(known.problems)
+    for entry in known.entries.values():
+        try:
+            rows.append(_row(entry, entry.load()))
+        except MethodError as error:
+            problems.append(str(error))
+    return rows, problems
+
+
+def readme_table() -> str:
+    """Return the built-in methods as a Markdown table."""
+    rows = [row for row in method_rows()[0] if row["origin"] == "built in"]
+    lines = [
+        f"| `{row['name']}` | {row['paper name']} | {row['labels']} | {row['citation']} |" for row in rows
+    ]
+    return "\n".join(["| name | method | uses labels | reference |", "|---|---|---|---|", *lines])
+
+
+def _row(entry: MethodEntry, method: type[Method]) -> Row:
+    parameters = inspect.signature(method).parameters.values()
+    return {
+        "name": entry.name,
+        "paper name": method.paper_name,
+        "family": method.family,
+        "labels": "yes" if method.uses_labels else "no",
+        "origin": "built in" if entry.origin == "built-in" else entry.location,
+        "parameters": _listed({parameter.name: parameter.default for parameter in parameters}),
+        "presets": "; ".join(f"{name}: {_listed(preset)}" for name, preset in method.presets.items()),
+        "citation": method.citation,
+    }
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())

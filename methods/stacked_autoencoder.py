@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from cmbench.methods.autoencoder_training import train_autoencoder
-from cmbench.methods.budgeted_training import Run
-from cmbench.methods.correspondence_autoencoder import half_square
-from cmbench.methods.cross_modal_networks import linear
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_rows import Budget, RowDraw, TrainingRows
-from cmbench.methods.view_network import decayed
+from cmbench.methods.networks.layers import half_square, linear
+from cmbench.methods.networks.unsupervised import train_autoencoder
+from cmbench.methods.training.batches import Budget, RowDraw
+from cmbench.methods.training.descent import decayed
+from cmbench.methods.training.device import TrainingRows
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.stages import Run
 
 
 class StackedAutoencoder(nn.Module):

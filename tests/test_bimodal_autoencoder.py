@@ -11,8 +11,8 @@ from cmbench.methods.bimodal_autoencoder import (
     TripledPairs,
     bimodal_loss,
 )
-from cmbench.methods.cross_modal_networks import stream
-from cmbench.methods.training_device import Place
+from cmbench.methods.training.batches import stream
+from cmbench.methods.training.device import Place
 
 CPU = Place(torch.device("cpu"), mixed=False)
 WIDTHS = {"image": 4, "text": 3}

@@ -11,12 +11,12 @@ from sklearn.cross_decomposition import CCA as ScikitCCA
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods import input_contract
-from cmbench.methods.canonical_correlation import CholeskyProblem, SvdProblem
 from cmbench.methods.cca import CCA, RCCA, RIDGES
 from cmbench.methods.cfa import CFA
-from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.preprocessing import ScaledView, scaled_view
+from cmbench.methods.views import inputs as input_contract
+from cmbench.methods.views.canonical_correlation import CholeskyProblem, SvdProblem
+from cmbench.methods.views.inputs import MethodWarning
+from cmbench.methods.views.scaling import ScaledView, scaled_view
 
 SOLVERS = ("svd", "cholesky")
 

@@ -10,15 +10,16 @@ from sklearn.base import clone
 from cmbench.datasets.contract import Parts, Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods import ccl_coarse, rbm_stack
+from cmbench.methods import ccl_coarse
 from cmbench.methods.ccl import CCL
 from cmbench.methods.ccl_coarse import CCLCoarse
 from cmbench.methods.ccl_stages import side_by_side
 from cmbench.methods.item_parts import Items
-from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.training_loop import Training
+from cmbench.methods.networks import pretraining as rbm_stack
+from cmbench.methods.training.loop import Training
+from cmbench.methods.views.inputs import MethodWarning
 
-pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 
 SIZES = {"embedding": 6, "hidden_image": 10, "hidden_text": 9, "code": 8, "joint": 12, "width": 7}
 BATCHES = {"rbm_batch_size": 16, "correlation_batch": 16, "class_batch": 16, "batch_size": 16}

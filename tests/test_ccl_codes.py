@@ -6,7 +6,7 @@ import pytest
 from cmbench.datasets.contract import Parts, Split
 from cmbench.methods.ccl import CCL
 
-pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 
 SMALL = {"embedding": 6, "hidden_image": 10, "hidden_text": 9, "code": 8, "joint": 12, "width": 7}
 SMALL |= {"rbm_batch_size": 16, "rbm_epochs": 4, "correlation_epochs": 2, "class_epochs": 3, "batch_size": 16}

@@ -9,9 +9,9 @@ from sklearn.cross_decomposition import PLSSVD
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods import input_contract
 from cmbench.methods.cfa import CFA
-from cmbench.methods.method_warning import MethodWarning
+from cmbench.methods.views import inputs as input_contract
+from cmbench.methods.views.inputs import MethodWarning
 
 
 def pairs(images, texts):

@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from cmbench.methods import class_codes
-from cmbench.methods.budgeted_training import Run
 from cmbench.methods.ccl_coarse import CCLCoarse
-from cmbench.methods.class_codes import learn_class_codes
-from cmbench.methods.rbm_stack import Pretraining
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_stages import Stages
+from cmbench.methods.networks import class_codes
+from cmbench.methods.networks.class_codes import learn_class_codes
+from cmbench.methods.networks.pretraining import Pretraining
+from cmbench.methods.training.device import Place
+from cmbench.methods.training.stages import Run, Stages
 
-pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 
 WIDTHS = {"coarse": 4, "fine": 3}
 SMALL = {"joint": 6, "width": 5, "class_epochs": 4, "class_batch": 16, "rbm_epochs": 2, "rbm_batch_size": 16}

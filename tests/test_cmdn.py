@@ -11,10 +11,10 @@ from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cmdn import CMDN
-from cmbench.methods.training_guards import CollapseError, DivergenceError
-from cmbench.methods.training_loop import Training
+from cmbench.methods.training.curves import CollapseError, DivergenceError
+from cmbench.methods.training.loop import Training
 
-pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 
 SIZES = {"first_level": 12, "sae_hidden": 9, "sae_code": 5, "hidden_image": 10, "hidden_text": 9}
 SIZES |= {"code": 8, "joint": 11, "fusion": 7, "width": 8}

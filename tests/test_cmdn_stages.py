@@ -12,7 +12,7 @@ from cmbench.errors import MethodError
 from cmbench.methods import bimodal_training, cmdn, cmdn_stages
 from cmbench.methods.cmdn import CMDN
 
-pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 
 SIZES = {"first_level": 12, "sae_hidden": 9, "sae_code": 5, "hidden_image": 10, "hidden_text": 9}
 SIZES |= {"code": 8, "joint": 11, "fusion": 7, "width": 8}

@@ -16,9 +16,9 @@ from cmbench.methods.cmgans import CMGANs
 from cmbench.methods.cmgans_ablations import CMGANsCAE, CMGANsInter, CMGANsNone, CMGANsSC, CMGANsWS
 from cmbench.methods.cmgans_parameters import CONSTRAINTS
 from cmbench.methods.cmgans_release import CMGANsRelease
-from cmbench.methods.deep_method import PRACTICAL
-from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.training_guards import DivergenceError
+from cmbench.methods.training.curves import DivergenceError
+from cmbench.methods.training.deep_method import PRACTICAL
+from cmbench.methods.views.inputs import MethodWarning
 
 METHODS = (CMGANs, CMGANsRelease, CMGANsNone, CMGANsWS, CMGANsSC, CMGANsInter, CMGANsCAE)
 TINY = {"embedding": 12, "hidden": 12, "discriminator_width": 8, "batch_size": 16, "device": "cpu"}

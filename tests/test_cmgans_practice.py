@@ -8,15 +8,12 @@ import torch
 
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.best_state import BestState
 from cmbench.methods.cmgans import CMGANs
 from cmbench.methods.cmgans_release import CMGANsRelease
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.training_checkpoint import Checkpoint
-from cmbench.methods.training_curves import CurveRecorder
-from cmbench.methods.training_device import Place, TrainingFeatures, cpu_threads
-from cmbench.methods.training_guards import DivergenceError, Spread
-from cmbench.methods.training_loop import Training
+from cmbench.methods.training.curves import CurveRecorder, DivergenceError, Spread
+from cmbench.methods.training.device import Place, TrainingFeatures, cpu_threads
+from cmbench.methods.training.loop import BestState, Checkpoint, Training
+from cmbench.methods.views.scaling import Scaling
 
 TINY = {"embedding": 12, "hidden": 12, "discriminator_width": 8, "batch_size": 16, "device": "cpu"}
 BRIEF = {**TINY, "epochs": 4, "eval_every": 3, "checkpoint_seconds": 0.0}

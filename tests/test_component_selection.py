@@ -7,10 +7,9 @@ import pytest
 
 from cmbench.datasets.contract import Split
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.component_selection import Candidate, choose, sizes_to_try
-from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.view_map import LinearMap, MapPair
+from cmbench.methods.views.inputs import MethodWarning
+from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, choose, sizes_to_try
+from cmbench.methods.views.scaling import Scaling
 
 
 def split(images, texts, labels):

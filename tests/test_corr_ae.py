@@ -11,20 +11,19 @@ from sklearn.base import clone
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.budgeted_training import Run
 from cmbench.methods.corr_ae import CorrAE, CorrAECorr, CorrAECross, CorrAEFull
 from cmbench.methods.correspondence_training import (
     CorrespondenceFitting,
     CorrespondenceTraining,
     PairCodes,
 )
-from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_guards import CollapseError, DivergenceError
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_stages import Stages
+from cmbench.methods.training.curves import CollapseError, DivergenceError
+from cmbench.methods.training.device import Place
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.stages import Run, Stages
+from cmbench.methods.views.inputs import MethodWarning
 
-pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 
 STAGE_1 = {"hidden": 10, "code": 8, "rbm_epochs": 4, "rbm_batch_size": 16, "device": "cpu"}
 BRIEF = {**STAGE_1, "embedding": 6, "batch_size": 16, "epochs": 3}

@@ -10,7 +10,7 @@ from cmbench.methods.correspondence_autoencoder import (
     CorrespondenceAutoencoder,
     correspondence_loss,
 )
-from cmbench.methods.cross_modal_networks import stream
+from cmbench.methods.training.batches import stream
 
 VARIANTS = tuple(PATHS)
 

@@ -6,7 +6,7 @@ import torch
 from scipy.special import log_softmax
 
 from cmbench.methods.cross_modal_correlation import CommonNetwork, CorrelationObjective, contrastive_loss
-from cmbench.methods.cross_modal_networks import stream
+from cmbench.methods.training.batches import stream
 
 
 def rows(n=6, k=4, seed=0, scale=1.0):

@@ -13,9 +13,9 @@ from cmbench.methods.cca import CCA
 from cmbench.methods.correlation_objective import total_correlation
 from cmbench.methods.dcca import DCCA
 from cmbench.methods.dcca_fitting import paired_correlation
-from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.training_guards import CollapseError, DivergenceError
-from cmbench.methods.training_loop import Training
+from cmbench.methods.training.curves import CollapseError, DivergenceError
+from cmbench.methods.training.loop import Training
+from cmbench.methods.views.inputs import MethodWarning
 
 TINY = {"n_components": 3, "hidden_width": 12, "device": "cpu", "threads": 1}
 BRIEF = {**TINY, "epochs": 6}

@@ -12,9 +12,9 @@ from sklearn.base import clone
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.methods.dcca import DCCA
-from cmbench.methods.deep_method import PRACTICAL
 from cmbench.methods.deep_sm import DeepSM
-from cmbench.methods.method_warning import MethodWarning
+from cmbench.methods.training.deep_method import PRACTICAL
+from cmbench.methods.views.inputs import MethodWarning
 
 BRIEF = {
     DCCA: {"n_components": 3, "ridge": 1e-3, "hidden_width": 12, "epochs": 4},
@@ -188,7 +188,7 @@ def plain(toy):
 
 
 @pytest.mark.parametrize(("kind", "choice"), CHOICES)
-@pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+@pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 def test_every_choice_has_an_effect(toy, plain, kind, choice):
     other = represented(fitted(toy, kind, **choice), toy.test)
     assert np.isfinite(other).all()

@@ -11,12 +11,19 @@ from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import average_precision, bimodal_map
 from cmbench.methods.deep_sm import DeepSM
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.softmax_classifier import ClassifierFitting, Descent, LabelledView
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_guards import DivergenceError
-from cmbench.methods.training_loop import Finding, Training
-from cmbench.methods.view_network import NetworkMap, PosteriorMap, Shape, ViewNetwork
+from cmbench.methods.networks.perceptron import (
+    ClassifierFitting,
+    LabelledView,
+    NetworkMap,
+    PosteriorMap,
+    Shape,
+    ViewNetwork,
+)
+from cmbench.methods.training.curves import DivergenceError
+from cmbench.methods.training.descent import Descent
+from cmbench.methods.training.device import Place
+from cmbench.methods.training.loop import Finding, Training
+from cmbench.methods.views.scaling import Scaling
 
 TINY = {"hidden_width": 12, "batch_size": 16, "device": "cpu", "threads": 1}
 BRIEF = {**TINY, "epochs": 4, "learning_rate": 0.02}

@@ -86,7 +86,7 @@ def test_a_single_pair_is_refused(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+@pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 def test_two_pairs_are_enough(method):
     train = pairs(2)
     fitted = method().fit(train, pairs())

@@ -6,11 +6,10 @@ import torch
 
 from cmbench.datasets.contract import Parts
 from cmbench.errors import MethodError
-from cmbench.methods.code_map import CodeMap
 from cmbench.methods.item_parts import Items, PartMap, WholeMap, completed, part_means
-from cmbench.methods.rbm import RBM
-from cmbench.methods.rbm_stack import hidden_layer
-from cmbench.methods.training_rows import unscaled
+from cmbench.methods.networks.pretraining import hidden_layer
+from cmbench.methods.networks.rbm import RBM
+from cmbench.methods.training.device import CodeMap, unscaled
 
 COUNTS = (2, 1, 4, 3)
 

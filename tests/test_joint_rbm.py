@@ -8,13 +8,12 @@ import torch
 from scipy.special import expit, logsumexp
 
 from cmbench.errors import MethodError
-from cmbench.methods.budgeted_training import Run
-from cmbench.methods.joint_rbm import GroupCode, JointRBM, separated
-from cmbench.methods.rbm import RBM
-from cmbench.methods.rbm_training import RBMTraining, train_rbm
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_rows import Budget, TrainingRows
-from cmbench.methods.training_stages import Stages
+from cmbench.methods.networks.layers import separated
+from cmbench.methods.networks.rbm import RBM, GroupCode, JointRBM
+from cmbench.methods.networks.unsupervised import RBMTraining, train_rbm
+from cmbench.methods.training.batches import Budget
+from cmbench.methods.training.device import Place, TrainingRows
+from cmbench.methods.training.stages import Run, Stages
 
 WIDTHS = {"image": 3, "text": 2}
 CPU = Place(torch.device("cpu"), mixed=False)

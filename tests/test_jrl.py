@@ -15,9 +15,8 @@ from cmbench.methods.joint_products import joint_products, smoothing
 from cmbench.methods.joint_regression import Projections, minimise, row_norms
 from cmbench.methods.jrl import JRL, SPARSITIES
 from cmbench.methods.knn_graph import knn_graph, normalised_adjacency
-from cmbench.methods.label_code import one_hot
-from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.preprocessing import scaled_view
+from cmbench.methods.views.inputs import MethodWarning, one_hot
+from cmbench.methods.views.scaling import scaled_view
 
 NEIGHBOURS = 5
 

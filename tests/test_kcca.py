@@ -8,14 +8,14 @@ from scipy.stats import ortho_group
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods import input_contract
-from cmbench.methods.canonical_correlation import SvdProblem
 from cmbench.methods.cca import CCA
 from cmbench.methods.kcca import KCCA
 from cmbench.methods.kernel_map import factorise
 from cmbench.methods.kernels import GaussianKernel, median_sigma
-from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.preprocessing import scaled_view
+from cmbench.methods.views import inputs as input_contract
+from cmbench.methods.views.canonical_correlation import SvdProblem
+from cmbench.methods.views.inputs import MethodWarning
+from cmbench.methods.views.scaling import scaled_view
 
 
 def pairs(images, texts):

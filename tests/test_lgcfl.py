@@ -11,11 +11,10 @@ from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.group_sparse_regression import GroupedView, solutions
 from cmbench.methods.group_threshold import contiguous_groups, groups_of
-from cmbench.methods.label_code import one_hot
 from cmbench.methods.label_regression import label_regression
 from cmbench.methods.lgcfl import LGCFL, SPARSITIES
-from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.preprocessing import scaled_view
+from cmbench.methods.views.inputs import MethodWarning, one_hot
+from cmbench.methods.views.scaling import scaled_view
 
 CLASSES = np.arange(3)
 EXACT = {"tol": 1e-15, "max_iterations": 50_000}

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import chisquare
 
 from cmbench.errors import MethodError
-from cmbench.methods.pair_sampler import PairSampler
+from cmbench.methods.training.batches import PairSampler
 
 UNEVEN = np.repeat([2, 5, 11, 12], [1, 4, 30, 165])
 ORDERS = pytest.mark.parametrize("order", ["classes", "uniform"])

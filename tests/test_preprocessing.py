@@ -5,9 +5,8 @@ import pytest
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from cmbench.errors import MethodError
-from cmbench.methods import input_contract
-from cmbench.methods.gram import cross_gram, gram
-from cmbench.methods.preprocessing import ScaledView, Scaling, scaled_view
+from cmbench.methods.views import inputs as input_contract
+from cmbench.methods.views.scaling import ScaledView, Scaling, cross_gram, gram, scaled_view
 
 
 @pytest.fixture

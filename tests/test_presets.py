@@ -7,9 +7,9 @@ from cmbench.cli.main import cli
 from cmbench.datasets.npz import save_npz
 from cmbench.errors import MethodError
 from cmbench.evaluation.protocol import PAPER
-from cmbench.methods.constraints import check_parameters
 from cmbench.methods.correlation_learning import DECAYS, RATES
 from cmbench.methods.correspondence_training import RELEASED_RATES
+from cmbench.methods.parameters import check_parameters
 from cmbench.methods.registry import load_method, registry
 from cmbench.plan import plan
 from cmbench.runner import run

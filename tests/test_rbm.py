@@ -9,13 +9,12 @@ import torch
 from scipy.integrate import quad
 from scipy.special import expit, logsumexp
 
-from cmbench.methods.budgeted_training import Run
-from cmbench.methods.rbm import RBM, contrastive_divergence
-from cmbench.methods.rbm_training import RBMTraining, RBMUpdates, Sparsity, train_rbm
-from cmbench.methods.scheduled_sgd import ScheduledSGD
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_rows import Budget, RowDraw, TrainingRows
-from cmbench.methods.training_stages import Stages
+from cmbench.methods.networks.rbm import RBM, contrastive_divergence
+from cmbench.methods.networks.unsupervised import RBMTraining, RBMUpdates, Sparsity, train_rbm
+from cmbench.methods.training.batches import Budget, RowDraw
+from cmbench.methods.training.descent import ScheduledSGD
+from cmbench.methods.training.device import Place, TrainingRows
+from cmbench.methods.training.stages import Run, Stages
 
 CPU = Place(torch.device("cpu"), mixed=False)
 UNITS = ("binary", "gaussian")

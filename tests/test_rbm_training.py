@@ -7,19 +7,22 @@ import pytest
 import torch
 
 from cmbench.errors import MethodError
-from cmbench.methods.budgeted_training import Run, in_sequence
-from cmbench.methods.code_map import CodeMap
-from cmbench.methods.denoising_autoencoder import DenoisingAutoencoder, denoising_loss
-from cmbench.methods.method_warning import MethodWarning
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.rbm import RBM
-from cmbench.methods.rbm_stack import Pretraining, hidden_layer, train_stack
-from cmbench.methods.rbm_training import RBMTraining, RBMUpdates, judge, train_rbm
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_guards import DivergenceError
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_rows import Budget, BudgetedBatches, TrainingRows
-from cmbench.methods.training_stages import Stages
+from cmbench.methods.networks.pretraining import (
+    DenoisingAutoencoder,
+    Pretraining,
+    denoising_loss,
+    hidden_layer,
+    train_stack,
+)
+from cmbench.methods.networks.rbm import RBM
+from cmbench.methods.networks.unsupervised import RBMTraining, RBMUpdates, judge, train_rbm
+from cmbench.methods.training.batches import Budget, BudgetedBatches
+from cmbench.methods.training.curves import DivergenceError
+from cmbench.methods.training.device import CodeMap, Place, TrainingRows
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.stages import Run, Stages, in_sequence
+from cmbench.methods.views.inputs import MethodWarning
+from cmbench.methods.views.scaling import Scaling
 
 CPU = Place(torch.device("cpu"), mixed=False)
 SMALL = Pretraining(code=5, rbm_epochs=6, rbm_batch_size=16)
@@ -76,7 +79,7 @@ def test_the_upper_rbm_learns_from_the_probabilities_of_the_lower(monkeypatch):
         seen.append((rbm, rows))
         return original(rbm, rows, *others)
 
-    monkeypatch.setattr("cmbench.methods.rbm_stack.train_rbm", watched)
+    monkeypatch.setattr("cmbench.methods.networks.pretraining.train_rbm", watched)
     made = stack()
     (lower, below), (upper, above) = seen
     visible = below.rows(np.arange(64))
@@ -291,7 +294,7 @@ def test_the_rate_of_wide_rbms_falls_with_their_hidden_units(hidden, rate):
     assert Pretraining(gaussian_rate=0.5).gaussian(hidden).learning_rate == 0.5
 
 
-@pytest.mark.filterwarnings("ignore::cmbench.methods.method_warning.MethodWarning")
+@pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 def test_a_wide_rbm_is_stable_at_the_automatic_rate_and_not_at_that_of_a_narrow_one():
     rows = TrainingRows(np.random.default_rng(0).standard_normal((256, 300)).astype(np.float32), None, CPU)
     wide = {"hidden": 2048, "view": "image", "run": run()}

@@ -10,8 +10,7 @@ from click.testing import CliRunner
 
 import cmbench
 from cmbench.cli.main import cli
-from cmbench.methods.listing import readme_table
-from cmbench.methods.registry import file_entries
+from cmbench.methods.registry import file_entries, readme_table
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -20,7 +19,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 def test_the_table_of_methods_is_that_of_the_registry():
     found = re.search(r"<!-- methods:.*?-->\n(.*?)<!-- end of methods -->", README, re.DOTALL)
     assert found is not None
-    assert found[1].strip() == readme_table(), "replace the table by cmbench.methods.listing.readme_table()"
+    assert found[1].strip() == readme_table(), "replace the table by cmbench.methods.registry.readme_table()"
 
 
 def test_the_plugin_runs(toy, tmp_path):

@@ -6,18 +6,17 @@ import torch
 from scipy.special import expit
 
 from cmbench.errors import MethodError
-from cmbench.methods.budgeted_training import Run, in_sequence
 from cmbench.methods.stacked_autoencoder import (
     StackedAutoencoder,
     StackedTraining,
     train_stacked_autoencoder,
 )
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_guards import DivergenceError
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_rows import Budget, TrainingRows
-from cmbench.methods.training_stages import Stages
-from cmbench.methods.unit_scaling import UnitScaling
+from cmbench.methods.training.batches import Budget
+from cmbench.methods.training.curves import DivergenceError
+from cmbench.methods.training.device import Place, TrainingRows
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.stages import Run, Stages, in_sequence
+from cmbench.methods.views.scaling import UnitScaling
 
 CPU = Place(torch.device("cpu"), mixed=False)
 SMALL = StackedTraining(Budget(20, 3000, 16), 0.02)
@@ -127,7 +126,7 @@ def test_weights_decay_as_released_and_biases_do_not(monkeypatch):
 
 def test_the_loss_is_the_square_of_the_error_summed_over_units(monkeypatch):
     settings = StackedTraining(Budget(1, 3000, 64), 1e-12)
-    monkeypatch.setattr("cmbench.methods.autoencoder_training.check_reconstruction", lambda *_, **__: None)
+    monkeypatch.setattr("cmbench.methods.networks.unsupervised.check_reconstruction", lambda *_, **__: None)
     made, trainings = trained(settings)
     rows = unit_rows().rows(np.arange(64)).numpy()
     curves = in_sequence(trainings)

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cmbench.methods.best_state import BestState
-from cmbench.methods.training_checkpoint import Checkpoint
-from cmbench.methods.training_curves import CurveRecorder, in_parallel
-from cmbench.methods.training_loop import Finding, Length, Task, Training
-from cmbench.methods.training_stages import Stages
+from cmbench.methods.training.curves import CurveRecorder, in_parallel
+from cmbench.methods.training.loop import BestState, Checkpoint, Finding, Length, Task, Training
+from cmbench.methods.training.stages import Stages
 
 
 def test_further_numbers_of_a_score_break_ties_and_nan_is_never_better():

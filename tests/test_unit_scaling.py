@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from cmbench.errors import MethodError
-from cmbench.methods import input_contract
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.unit_scaling import UnitScaling
+from cmbench.methods.views import inputs as input_contract
+from cmbench.methods.views.scaling import Scaling, UnitScaling
 
 ROWS = np.array([[1.0, -4.0, 7.0], [3.0, 0.0, 7.0], [2.0, 4.0, 7.0]], dtype=np.float32)
 

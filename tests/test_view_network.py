@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from cmbench.methods.epoch_batches import EpochBatches
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.view_network import NetworkMap, PosteriorMap, Shape, ViewNetwork, decayed, dropped_out
+from cmbench.methods.networks.layers import dropped_out
+from cmbench.methods.networks.perceptron import NetworkMap, PosteriorMap, Shape, ViewNetwork
+from cmbench.methods.training.batches import EpochBatches
+from cmbench.methods.training.descent import decayed
+from cmbench.methods.views.scaling import Scaling
 
 
 def test_dropout_leaves_out_its_share_and_keeps_the_mean():

@@ -14,7 +14,7 @@ def methods(plugins: tuple[str, ...], parameters: bool) -> None:
     """List the methods, built in and from plugins."""
     from tabulate import tabulate
 
-    from cmbench.methods.listing import method_rows
+    from cmbench.methods.registry import method_rows
 
     rows, problems = method_rows(plugins)
     columns = [

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from cmbench.methods.cmgans import CMGANs
-from cmbench.methods.training_checkpoint import Checkpoint
+from cmbench.methods.training.loop import Checkpoint
 
 
 class Interrupted(CMGANs):

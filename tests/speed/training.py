@@ -21,7 +21,7 @@ import torch
 from cmbench.datasets.contract import Split
 from cmbench.methods.cmgans import CMGANs
 from cmbench.methods.cmgans_fitting import Fitting
-from cmbench.methods.view_scalings import learned_scalings
+from cmbench.methods.views.scaling import learned_scalings
 
 GIB = 2**30
 

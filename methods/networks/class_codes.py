@@ -10,21 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from cmbench.methods.budgeted_training import Run
-from cmbench.methods.code_map import CodeMap
-from cmbench.methods.cross_modal_networks import Modality
-from cmbench.methods.deep_method import DeepMethod
-from cmbench.methods.joint_rbm import JointRBM
-from cmbench.methods.label_code import Labels
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.rbm_stack import hidden_layer
-from cmbench.methods.rbm_training import RBMTraining, train_rbm
-from cmbench.methods.softmax_classifier import ClassifierFitting, Descent, LabelledView
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_guards import collapse
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_rows import Budget, TrainingRows, unscaled
-from cmbench.methods.view_network import Shape, ViewNetwork
+from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, Shape, ViewNetwork
+from cmbench.methods.networks.pretraining import hidden_layer
+from cmbench.methods.networks.rbm import JointRBM
+from cmbench.methods.networks.unsupervised import RBMTraining, train_rbm
+from cmbench.methods.training.batches import Budget
+from cmbench.methods.training.curves import collapse
+from cmbench.methods.training.deep_method import DeepMethod
+from cmbench.methods.training.descent import Descent
+from cmbench.methods.training.device import CodeMap, Place, TrainingRows, unscaled
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.stages import Run
+from cmbench.methods.views.inputs import Labels, Modality
+from cmbench.methods.views.scaling import Scaling
 
 LAYERS = 3
 WEIGHT_DECAY = 1e-4  # of the weights of the classifier

@@ -11,16 +11,13 @@ from typing import Any, ClassVar, Literal, Self
 
 from cmbench.datasets.contract import Split
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.budgeted_training import in_sequence
-from cmbench.methods.constraints import AnyFolder, Constraints, Count, Number, Words, check_parameters
-from cmbench.methods.input_contract import check_training_pairs
-from cmbench.methods.method_warning import warn
-from cmbench.methods.training_checkpoint import checkpoint_path
-from cmbench.methods.training_device import cpu_threads
-from cmbench.methods.training_guards import CollapseError, Spread
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_stages import Stages
-from cmbench.methods.view_map import MappedMethod
+from cmbench.methods.parameters import AnyFolder, Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.training.curves import CollapseError, Spread
+from cmbench.methods.training.device import cpu_threads
+from cmbench.methods.training.loop import Training, checkpoint_path
+from cmbench.methods.training.stages import Stages, in_sequence
+from cmbench.methods.views.inputs import check_training_pairs, warn
+from cmbench.methods.views.maps import MappedMethod
 
 TRAINING: Constraints = {
     "learning_rate": Number(0, open_ends=True),

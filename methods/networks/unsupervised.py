@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from cmbench.errors import MethodError
-from cmbench.methods.budgeted_training import Run
-from cmbench.methods.method_warning import warn
-from cmbench.methods.rbm import RBM, Divergence, contrastive_divergence
-from cmbench.methods.scheduled_sgd import ScheduledSGD
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_rows import Budget, RowDraw, TrainingRows
-from cmbench.methods.view_network import decayed
+from cmbench.methods.networks.rbm import RBM, Divergence, contrastive_divergence
+from cmbench.methods.training.batches import Budget, RowDraw
+from cmbench.methods.training.descent import ScheduledSGD, decayed
+from cmbench.methods.training.device import TrainingRows
+from cmbench.methods.training.loop import Training, Watched
+from cmbench.methods.training.stages import Run
+from cmbench.methods.views.inputs import warn
 
 ROWS_OF_A_JUDGEMENT = 4096
 LIVELY = (0.01, 0.99)  # between these lies the mean activation of a unit that is neither dead nor saturated
@@ -189,3 +191,46 @@ def check_activations(hidden: Tensor, name: str) -> None:
             f"{name}: {idle:.0%} of the hidden units are dead or saturated (mean activation outside "
             f"{LIVELY[0]} to {LIVELY[1]}); lower the learning rate, or standardise the features"
         )
+
+
+RowLoss: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def train_autoencoder(
+    network: nn.Module,
+    rows: TrainingRows,
+    loss: RowLoss,
+    rate: str,
+    optimizer: torch.optim.Optimizer,
+    budget: Budget,
+    stage: str,
+    run: Run,
+) -> Training[RowDraw]:
+    """Train ``network`` on ``rows`` (n, width), in place, by descending ``loss`` of batches of them.
+
+    ``loss`` takes rows and random numbers. ``rate`` is the name of the learning rate, for errors. ``stage``
+    names the training in files, errors, curves and streams of random numbers.
+
+    Raises
+    ------
+    DivergenceError
+        A weight or the loss became NaN or infinite.
+    MethodError
+        Rows are reconstructed no better than by their mean.
+    """
+
+    def update(draw: RowDraw) -> Watched:
+        value = loss(rows.rows(draw.index), draw.random)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return [(f"{run.prefix}{stage}_loss", value.detach())]
+
+    batches = run.batches(len(rows), budget, stage)
+    training = run.train(stage, {"autoencoder": network}, optimizer, batches, update)
+    sample = rows.sample(ROWS_OF_A_JUDGEMENT)
+    with torch.no_grad():
+        made = network(sample)
+    name, remedy = f"{run.method}: {run.prefix}{stage}", f"change {rate}, or raise rbm_epochs"
+    check_reconstruction(sample, made, name, remedy, must_beat_mean=True)
+    return training

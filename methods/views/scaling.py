@@ -8,13 +8,14 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import blas
 
+from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.input_contract import block_height, row_blocks, row_slices
+from cmbench.methods.views.inputs import Matrix, Modality, block_height, row_blocks, row_slices
 
 Mode: TypeAlias = Literal["none", "center", "zscore"]
 MODES: tuple[Mode, ...] = ("none", "center", "zscore")
-Matrix: TypeAlias = NDArray[np.float64]
 
 # A column whose deviation is below this share of its largest value holds rounding residue only.
 # Measured against the column's own values: against the largest deviation of the matrix, a matrix
@@ -150,3 +151,98 @@ def _range_and_mean(features: NDArray[Any], normalise: bool) -> tuple[Matrix, Ma
         low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
         mean += (values / len(features)).sum(axis=0)
     return low, high, mean
+
+
+@dataclass(frozen=True, eq=False)
+class UnitScaling(Scaling):
+    """Values become their place between the least and the greatest of training, and others are clipped.
+
+    Constant columns become 0.
+
+    Examples
+    --------
+    >>> scaling = UnitScaling.of_columns(np.array([[1.0, 7.0], [3.0, 7.0]]), "images")
+    >>> scaling.apply(np.array([[2.0, 8.0], [9.0, 7.0]]))
+    array([[0.5, 0. ],
+           [1. , 0. ]])
+    """
+
+    @classmethod
+    def of_columns(cls, features: NDArray[Any], view: str) -> UnitScaling:
+        """Learn the range of each column from training rows (n, d).
+
+        Columns are constant, and nothing else an error, where ``Scaling.fit`` says so.
+        """
+        low, high = _ranges(features)
+        constant = np.isinf(Scaling.fit(features, view).scale)
+        return cls(low, np.where(constant, np.inf, high - low))
+
+    @classmethod
+    def of_all(cls, features: NDArray[Any], view: str) -> UnitScaling:
+        """Learn one range for all columns from training rows (n, d), whose proportions it keeps."""
+        low, high = _ranges(features)
+        range_ = high.max() - low.min()
+        if not range_:
+            raise MethodError(f"{view} are all {low.min():g} in training; there is nothing to learn from")
+        return cls(np.full_like(low, low.min()), np.full_like(low, range_))
+
+    def apply(self, rows: NDArray[Any]) -> Matrix:
+        """Return ``rows`` (n, d) scaled, from 0 to 1, as a new float64 array."""
+        scaled = super().apply(rows)
+        return np.clip(scaled, 0.0, 1.0, out=scaled)
+
+    def encode(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Return ``rows`` (n, d) scaled, in the precision that networks take."""
+        return self.apply(rows).astype(np.float32)
+
+
+def _ranges(features: NDArray[Any]) -> tuple[Matrix, Matrix]:
+    """Return the least and the greatest value of each column, both (d,)."""
+    ends = [(rows.min(axis=0), rows.max(axis=0)) for rows in row_blocks(features)]
+    low, high = zip(*ends, strict=True)
+    return np.min(low, axis=0).astype(np.float64), np.max(high, axis=0).astype(np.float64)
+
+
+Scalings: TypeAlias = dict[Modality, Scaling]
+PREPROCESSING: dict[str, tuple[Mode, bool]] = {
+    "none": ("none", False),
+    "zscore": ("zscore", False),
+    "rownorm": ("none", True),
+}
+
+
+def learned_scalings(train: Split, preprocessing: str) -> Scalings:
+    """Return the scaling of each view, learned from training rows alone."""
+    mode, normalise_rows = PREPROCESSING[preprocessing]
+    return {
+        "image": Scaling.fit(train.images, "images", mode=mode, normalise_rows=normalise_rows),
+        "text": Scaling.fit(train.texts, "texts", mode=mode, normalise_rows=normalise_rows),
+    }
+
+
+def gram(view: ScaledView) -> Matrix:
+    """Return XᵀX (d, d) of the scaled rows X; memory does not grow with the number of rows."""
+    width = view.shape[1]
+    total = np.zeros((width, width), order="F")
+    for rows in view.blocks():
+        total = blas.dsyrk(1.0, rows.T, beta=1.0, c=total, overwrite_c=True)  # the upper triangle
+    total += np.triu(total, 1).T
+    return total
+
+
+def cross_gram(left: ScaledView, right: ScaledView) -> Matrix:
+    """Return XᵀY (d_left, d_right) of the scaled rows X and Y of two paired views."""
+    total = np.zeros((left.shape[1], right.shape[1]))
+    for left_rows, right_rows in paired_blocks(left, right):
+        total += left_rows.T @ right_rows
+    return total
+
+
+def product_with(view: ScaledView, targets: Matrix) -> Matrix:
+    """Return XᵀT (d, c) of the scaled rows X and the rows of ``targets`` (n, c)."""
+    total = np.zeros((view.shape[1], targets.shape[1]))
+    start = 0
+    for rows in view.blocks():
+        total += rows.T @ targets[start : start + len(rows)]
+        start += len(rows)
+    return total

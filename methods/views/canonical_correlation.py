@@ -19,9 +19,9 @@ import numpy as np
 from scipy import linalg
 
 from cmbench.errors import MethodError
-from cmbench.methods.gram import cross_gram, gram
-from cmbench.methods.preprocessing import Matrix, ScaledView, paired_blocks
-from cmbench.methods.signs import with_fixed_signs
+from cmbench.methods.views.inputs import Matrix
+from cmbench.methods.views.maps import with_fixed_signs
+from cmbench.methods.views.scaling import ScaledView, cross_gram, gram, paired_blocks
 
 RANK_TOLERANCE = 1e-10  # relative to the largest singular value, in float64
 SMALLEST_CHOLESKY_RIDGE = 1e-8  # relative; below it a rank-deficient covariance stays singular

@@ -1,50 +1,128 @@
-"""The training of a network of one view to tell the categories apart."""
+"""Networks of full connections, one for each view, and the maps that trained ones give."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from scipy.special import softmax
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from cmbench.methods.cross_modal_networks import Modality, stream
-from cmbench.methods.epoch_batches import EpochBatches
-from cmbench.methods.label_code import Labels
-from cmbench.methods.pair_sampler import Index
-from cmbench.methods.preprocessing import Scaling
-from cmbench.methods.training_curves import gradient_norm
-from cmbench.methods.training_device import Place
-from cmbench.methods.training_loop import Finding, Length, Task, Training, Watched
-from cmbench.methods.view_network import NetworkMap, Shape, ViewNetwork, decayed, training_features
+from cmbench.methods.networks.layers import dropped_out, linear
+from cmbench.methods.training.batches import EpochBatches, Index, stream
+from cmbench.methods.training.curves import gradient_norm
+from cmbench.methods.training.descent import Descent, decayed
+from cmbench.methods.training.device import Place, blocks_of, training_features
+from cmbench.methods.training.loop import Finding, Length, Task, Training, Watched
+from cmbench.methods.views.inputs import Labels, Matrix, Modality
+from cmbench.methods.views.maps import LinearMap
+from cmbench.methods.views.scaling import Scaling
+
+ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
 
 
 @dataclass(frozen=True)
-class Descent:
-    """How a classifier is trained.
+class Shape:
+    """What lies between the features of a view and the outputs of its network.
 
     Parameters
     ----------
-    optimizer : ``"adam"`` or ``"sgd"``
-    learning_rate, momentum : the momentum is that of ``"sgd"``
-    weight_decay : of weights, not of biases, in the gradient
-    batch_size, epochs : int
-    stopping : ``"validation"`` or ``"none"``
-    eval_epochs, patience : int, epochs from look to look, and without a better one
+    hidden_layers, hidden_width : how many, and the size of each; with none the network is linear
+    outputs : size of the last layer, which has no activation
+    activation : ``"sigmoid"`` (logistic) or ``"relu"``, of hidden layers
+    dropout : share of hidden units that a training step leaves out
     """
 
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    batch_size: int = 64
-    epochs: int = 100
-    stopping: str = "validation"
-    eval_epochs: int = 1
-    patience: int = 20
+    hidden_layers: int
+    hidden_width: int
+    outputs: int
+    activation: str
+    dropout: float = 0.0
+
+
+class ViewNetwork(nn.Module):
+    """Maps features (n, inputs) to outputs (n, outputs), each row by itself.
+
+    It has no training mode: hidden units are left out where a call brings the random numbers to draw
+    them with, so what it gives otherwise depends on weights alone.
+
+    Examples
+    --------
+    >>> network = ViewNetwork(3, Shape(1, 4, 2, "relu"), torch.Generator().manual_seed(0))
+    >>> [tuple(values.shape) for values in network.parameters()]
+    [(4, 3), (4,), (2, 4), (2,)]
+    """
+
+    def __init__(self, inputs: int, shape: Shape, random: torch.Generator) -> None:
+        super().__init__()
+        widths = [inputs, *[shape.hidden_width] * shape.hidden_layers, shape.outputs]
+        self.shape = shape
+        self.layers = nn.ModuleList(linear(n_in, n_out, random) for n_in, n_out in pairwise(widths))
+
+    def forward(self, rows: Tensor, dropping: torch.Generator | None = None) -> Tensor:
+        """Return outputs; with ``dropping``, on the device of ``rows``, of a network thinned by dropout."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            rows = ACTIVATIONS[self.shape.activation](layer(rows))
+            if dropping is not None and self.shape.dropout:
+                rows = dropped_out(rows, self.shape.dropout, dropping)
+        outputs: Tensor = last(rows)
+        return outputs
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkMap:
+    """A row of features becomes the outputs of a network.
+
+    Networks train in float32, but are evaluated in float64: what follows may magnify their rounding,
+    whitening by the square root of a condition number, and so a row gives the same alone as in a batch.
+    """
+
+    network: ViewNetwork
+    view: str
+    scaling: Scaling
+
+    def __call__(self, features: NDArray[Any]) -> Matrix:
+        """Map features (n, d) to (n, outputs), block by block and without a graph."""
+        weights = {name: values.detach().double() for name, values in self.network.named_parameters()}
+        device = next(iter(weights.values())).device
+        with torch.no_grad():
+            mapped = [
+                functional_call(self.network, weights, rows.to(device).double()).cpu().numpy()
+                for rows in blocks_of(features, self.view, self.scaling)
+            ]
+        return np.concatenate([np.empty((0, self.network.shape.outputs)), *mapped])
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectedMap:
+    """A row becomes the outputs of a network, projected linearly."""
+
+    outputs: NetworkMap
+    projection: LinearMap
+
+    def __call__(self, features: NDArray[Any]) -> Matrix:
+        """Map features (n, d) to (n, k)."""
+        return self.projection(self.outputs(features))
+
+
+@dataclass(frozen=True, eq=False)
+class PosteriorMap:
+    """A row becomes the probabilities of the classes, whose logits are the outputs of a network."""
+
+    logits: NetworkMap
+
+    def __call__(self, features: NDArray[Any]) -> Matrix:
+        """Map features (n, d) to (n, classes)."""
+        probabilities: Matrix = softmax(self.logits(features), axis=1)
+        return probabilities
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,3 +82,73 @@ def _first_non_finite_row(features: NDArray[Any]) -> int | None:
             return start + int(np.argmin(good))
         start += len(rows)
     return None
+
+
+Matrix: TypeAlias = NDArray[np.float64]
+
+
+Labels: TypeAlias = NDArray[np.int64]
+
+
+def checked_classes(labels: NDArray[Any], n_rows: int) -> Labels:
+    """Return the distinct labels in order; raise ``MethodError`` unless there is one whole number a row.
+
+    Labels may have gaps: what counts is which classes are present. Fewer than two raise.
+    """
+    if not isinstance(labels, np.ndarray) or labels.shape != (n_rows,):
+        raise MethodError(f"labels have shape {np.shape(labels)}; give one for each of the {n_rows} pairs")
+    if labels.dtype.kind not in "iu":
+        raise MethodError(f"labels are {labels.dtype}; give whole numbers")
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        raise MethodError(f"all training pairs have label {classes[0]}; give at least two categories")
+    return classes
+
+
+def one_hot(labels: NDArray[Any], classes: NDArray[Any]) -> Matrix:
+    """Return the code (n, c) with a 1 in the column of each row's class.
+
+    >>> one_hot(np.array([7, 3]), np.array([3, 7]))
+    array([[0., 1.],
+           [1., 0.]])
+    """
+    code: Matrix = (labels[:, None] == classes).astype(np.float64)
+    return code
+
+
+def class_numbers(train: Split, validation: Split, method: str) -> tuple[Labels, Labels]:
+    """Return for the pairs of both splits the place of their label among the labels of training, in order.
+
+    Raises
+    ------
+    MethodError
+        A category of validation has no training pair, or training has fewer than two categories.
+    """
+    classes = checked_classes(train.labels, len(train.images))
+    unknown = np.setdiff1d(validation.labels, classes)
+    if len(unknown):
+        raise MethodError(
+            f"{method}: category {unknown[0]} of validation has no training pair; remove its pairs"
+        )
+    return classes.searchsorted(train.labels), classes.searchsorted(validation.labels)
+
+
+class MethodWarning(UserWarning):
+    """A fit went on, but something about the data or the parameters makes its result doubtful."""
+
+
+def warn(message: str) -> None:
+    """Give a ``MethodWarning`` on behalf of whoever called ``fit``.
+
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn("the kernel is poorly approximated; raise rank")
+    >>> caught[0].category.__name__
+    'MethodWarning'
+    """
+    warnings.warn(message, MethodWarning, stacklevel=3)
+
+
+Modality: TypeAlias = Literal["image", "text"]
+MODALITIES: tuple[Modality, Modality] = ("image", "text")
+OTHER: dict[Modality, Modality] = {"image": "text", "text": "image"}

@@ -2,25 +2,98 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from cmbench.methods.budgeted_training import Run
-from cmbench.methods.code_map import CodeMap
-from cmbench.methods.constraints import Constraints, Count, Number, Words
-from cmbench.methods.denoising_autoencoder import (
-    DenoisingAutoencoder,
-    DenoisingTraining,
-    train_denoising_autoencoder,
+from cmbench.methods.networks.layers import half_square, linear
+from cmbench.methods.networks.rbm import RBM
+from cmbench.methods.networks.unsupervised import (
+    ROWS_OF_A_JUDGEMENT,
+    RBMTraining,
+    Sparsity,
+    check_activations,
+    train_autoencoder,
+    train_rbm,
 )
-from cmbench.methods.rbm import RBM
-from cmbench.methods.rbm_training import RBMTraining, Sparsity, train_rbm
-from cmbench.methods.training_loop import Training
-from cmbench.methods.training_rows import Budget, RowDraw, TrainingRows
+from cmbench.methods.parameters import Constraints, Count, Number, Words
+from cmbench.methods.training.batches import Budget, RowDraw
+from cmbench.methods.training.device import CodeMap, TrainingRows
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.stages import Run
+
+
+class DenoisingAutoencoder(nn.Module):
+    """Two logistic layers down to a code, and two layers back, the last of them linear.
+
+    P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, Extracting and composing robust features with
+    denoising autoencoders, ICML 2008. There layers are trained one at a time; here both at once.
+
+    Parameters
+    ----------
+    width, hidden, code : int, sizes of the input, of the layers beside the code, and of the code
+    random : of the initial weights
+    """
+
+    def __init__(self, width: int, hidden: int, code: int, random: torch.Generator) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            linear(width, hidden, random), nn.Sigmoid(), linear(hidden, code, random), nn.Sigmoid()
+        )
+        self.decoder = nn.Sequential(
+            linear(code, hidden, random), nn.Sigmoid(), linear(hidden, width, random)
+        )
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the reconstruction (n, width) of rows (n, width)."""
+        reconstruction: Tensor = self.decoder(self.encoder(rows))
+        return reconstruction
+
+
+def denoising_loss(network: nn.Module, rows: Tensor, kept: Tensor) -> Tensor:
+    """Return ½‖network(rows * kept) - rows‖², summed over units, mean over rows.
+
+    ``kept`` (n, d) is 1 for a value that goes in, and 0 for one that is masked.
+    """
+    return half_square(network(rows * kept), rows)
+
+
+@dataclass(frozen=True)
+class DenoisingTraining:
+    """How a denoising autoencoder is trained, by Adam.
+
+    Parameters
+    ----------
+    corruption : float, the share of values that are masked
+    budget : Budget
+    learning_rate : float
+    """
+
+    corruption: float = 0.2
+    budget: Budget = field(default_factory=Budget)
+    learning_rate: float = 1e-3
+
+
+def train_denoising_autoencoder(
+    network: DenoisingAutoencoder, rows: TrainingRows, settings: DenoisingTraining, stage: str, run: Run
+) -> Training[RowDraw]:
+    """Train ``network`` on ``rows`` (n, width), in place, and judge it as an RBM is judged."""
+    network.to(rows.place.device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
+
+    def loss(visible: Tensor, random: torch.Generator) -> Tensor:
+        kept = torch.rand(visible.shape, generator=random) >= settings.corruption
+        return denoising_loss(network, visible, kept.to(visible))
+
+    training = train_autoencoder(network, rows, loss, "dae_rate", optimizer, settings.budget, stage, run)
+    with torch.no_grad():
+        codes = network.encoder(rows.sample(ROWS_OF_A_JUDGEMENT))
+    check_activations(codes, f"{run.method}: {run.prefix}{stage}")
+    return training
+
 
 GAUSSIAN_SPARSITY = Sparsity(target=0.2, cost=0.1)  # as in the released Corr-AE and CCL programs
 BINARY_SPARSITY = Sparsity(target=0.1, cost=0.01)

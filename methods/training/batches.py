@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from cmbench.methods.label_code import checked_classes
+from cmbench.methods.views.inputs import checked_classes
 
 Index: TypeAlias = NDArray[np.int64]
 Order: TypeAlias = Literal["classes", "uniform"]
@@ -88,3 +91,89 @@ class PairSampler:
     def _members(self, random: np.random.Generator, classes: Index) -> Index:
         members: Index = self._by_class[self._starts[classes] + random.integers(self._counts[classes])]
         return members
+
+
+class EpochBatches:
+    """Rows in a new random order each epoch, in batches of one size; what is left over waits.
+
+    An epoch depends on its number, the seed and ``stream`` alone, so that an interrupted training
+    needs no state to go on, and trainings of different streams do not share their order.
+
+    Parameters
+    ----------
+    n_rows : how many rows there are
+    batch : cut to ``n_rows``; the incomplete last batch of an epoch is left out
+
+    Examples
+    --------
+    >>> batches = EpochBatches(5, batch=2, seed=0, stream="pairs")
+    >>> batches.rounds, [len(index) for index in batches.epoch(0)]
+    (2, [2, 2])
+    """
+
+    def __init__(self, n_rows: int, *, batch: int, seed: int, stream: str) -> None:
+        self.size = min(batch, n_rows)
+        self.rounds = n_rows // self.size
+        self._n_rows, self._seed, self._stream = n_rows, seed, tuple(stream.encode())
+
+    def epoch(self, number: int) -> Iterator[Index]:
+        """Yield the row numbers (batch,) of each round of epoch ``number``."""
+        random = np.random.default_rng([self._seed, number, *self._stream])
+        order = random.permutation(self._n_rows)[: self.rounds * self.size]
+        return iter(order.reshape(self.rounds, self.size))
+
+
+def stream(seed: int, name: str) -> torch.Generator:
+    """Return the random numbers that belong to ``name`` under ``seed``."""
+    digest = sha256(f"{seed} {name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: at most so many epochs and steps, each step on a batch."""
+
+    epochs: int = 40
+    steps: int = 3000
+    batch_size: int = 128
+
+
+@dataclass(frozen=True, eq=False)
+class RowDraw:
+    """What one step takes: the rows (batch,), and the random numbers of its epoch."""
+
+    index: Index
+    random: torch.Generator
+
+
+class BudgetedBatches:
+    """``EpochBatches`` up to a number of steps, with random numbers for each epoch.
+
+    Parameters
+    ----------
+    n_rows : int
+    budget : Budget
+    seed : int
+    purpose : str, tells streams of random numbers apart
+
+    Examples
+    --------
+    >>> batches = BudgetedBatches(5, Budget(epochs=3, steps=5, batch_size=2), seed=0, purpose="rbm")
+    >>> batches.rounds, batches.epochs, batches.steps
+    (2, 3, 5)
+    >>> [len(list(batches.epoch(number))) for number in range(3)]
+    [2, 2, 1]
+    """
+
+    def __init__(self, n_rows: int, budget: Budget, *, seed: int, purpose: str) -> None:
+        self._order = EpochBatches(n_rows, batch=budget.batch_size, seed=seed, stream=purpose)
+        self._seed, self._purpose = seed, purpose
+        self.rounds = self._order.rounds
+        self.steps = min(budget.epochs * self.rounds, budget.steps)
+        self.epochs = -(-self.steps // self.rounds)
+
+    def epoch(self, number: int) -> Iterator[RowDraw]:
+        """Yield what the steps of epoch ``number`` take; epochs are counted from 0."""
+        random = stream(self._seed, f"{self._purpose} samples {number}")
+        left = self.steps - number * self.rounds
+        return (RowDraw(index, random) for index in islice(self._order.epoch(number), left))

@@ -2,17 +2,146 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from cmbench.methods.best_state import BestState, Score
-from cmbench.methods.training_checkpoint import Checkpoint
-from cmbench.methods.training_curves import CurveRecorder
-from cmbench.methods.training_guards import check_finite
+from cmbench.datasets.contract import Split
+from cmbench.errors import MethodError
+from cmbench.methods.training.curves import CurveRecorder, check_finite
+from cmbench.methods.views.inputs import row_blocks
+
+Modules: TypeAlias = Mapping[str, nn.Module]
+Score: TypeAlias = float | tuple[float, ...]
+"""The higher, the better. Of a tuple the first number counts, and each further one breaks a tie."""
+
+
+class BestState:
+    """Keeps a copy of parameters and running statistics at the highest score; the first of equals.
+
+    >>> from torch.nn import Linear
+    >>> best = BestState()
+    >>> network = {"net": Linear(2, 1)}
+    >>> best.offer(0.4, step=10, modules=network), best.offer(0.3, step=20, modules=network)
+    (True, False)
+    >>> best.score, best.step, best.waited(30)
+    ((0.4,), 10, 20)
+    """
+
+    def __init__(self) -> None:
+        self.score: tuple[float, ...] = (float("-inf"),)
+        self.step = 0
+        self._copies: dict[str, dict[str, Tensor]] = {}
+
+    def offer(self, score: Score, *, step: int, modules: Modules) -> bool:
+        """Copy the modules if ``score`` is the best so far, and return whether it is; NaN never is."""
+        numbers = _numbers(score)
+        if not numbers > self.score:
+            return False
+        self.score, self.step = numbers, step
+        self._copies = {
+            name: {key: value.detach().clone() for key, value in module.state_dict().items()}
+            for name, module in modules.items()
+        }
+        return True
+
+    def waited(self, step: int) -> int:
+        """Return how many steps ago the best was."""
+        return step - self.step
+
+    def put_back(self, modules: Modules) -> None:
+        """Return the modules to their best state, in place, if there is one."""
+        for name, copy in self._copies.items():
+            modules[name].load_state_dict(copy)
+
+    def state(self) -> dict[str, Any]:
+        """Return all of it for a checkpoint."""
+        return {"score": self.score, "step": self.step, "copies": self._copies}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a ``state``."""
+        self.score, self.step, self._copies = _numbers(state["score"]), state["step"], state["copies"]
+
+
+def _numbers(score: Score) -> tuple[float, ...]:
+    return score if isinstance(score, tuple) else (score,)
+
+
+DAMAGE = (UnpicklingError, RuntimeError, EOFError, LookupError, ValueError)  # what torch.load raises of it
+
+
+class Checkpoint:
+    """One file that holds the state of one training, replaced as a whole and never unpickled freely.
+
+    Parameters
+    ----------
+    path : the file, or None to keep no checkpoint
+    seconds : the least time between two of them; writing takes about 1 s for full-size networks
+    """
+
+    def __init__(self, path: Path | None, *, seconds: float) -> None:
+        self.path, self.seconds = path, seconds
+        self._written = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state last saved, on the CPU, or None."""
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except DAMAGE as error:
+            raise MethodError(
+                f"{self.path} is not a readable checkpoint ({type(error).__name__}); delete it to start anew"
+            ) from error
+        return state
+
+    def is_due(self) -> bool:
+        """Return whether it is time to save again."""
+        return self.path is not None and time.monotonic() - self._written >= self.seconds
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write ``state`` beside the file and move it into place, so that a kill leaves one or the other."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            with beside.open("wb") as file:
+                torch.save(dict(state), file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.path)
+        finally:
+            beside.unlink(missing_ok=True)
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """Delete the file of a training that is complete."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def checkpoint_path(
+    folder: str | os.PathLike[str], name: str, settings: Mapping[str, Any], splits: tuple[Split, ...]
+) -> Path:
+    """Return the file of the training of ``name`` with these settings on these pairs, and of no other."""
+    digest = sha256(repr(sorted(settings.items())).encode())
+    for split in splits:
+        digest.update(split.labels.tobytes())
+        for features in (split.images, split.texts):
+            digest.update(f"{features.shape} {features.dtype}".encode())
+            for rows in row_blocks(features):
+                digest.update(rows.tobytes())
+    return Path(folder) / f"{name}-{digest.hexdigest()[:16]}.pt"
+
 
 Item = TypeVar("Item")
 Watched: TypeAlias = list[tuple[str, Tensor]]

@@ -1,0 +1,1 @@
+"""Torch machinery of training: the loop, its stages, batches, devices and curves."""

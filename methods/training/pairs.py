@@ -1,0 +1,166 @@
+"""Networks that map both views of pairs into one space, judged on the validation pairs while they train."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cmbench.datasets.contract import Split
+from cmbench.evaluation.evaluator import bimodal_map
+from cmbench.methods.training.batches import EpochBatches, Index
+from cmbench.methods.training.descent import ScheduledSGD, decayed
+from cmbench.methods.training.device import CodeMap
+from cmbench.methods.training.loop import Length, Task, Training, Watched
+from cmbench.methods.training.stages import Run
+from cmbench.methods.views.inputs import MODALITIES, Modality
+
+ROWS_OF_A_LOOK = 4096  # training rows that a look at validation may have to encode
+
+
+@dataclass(frozen=True, eq=False)
+class PairCodes:
+    """Features or codes of the pairs of a split: row i of each array (n, d) is of pair i."""
+
+    views: Mapping[Modality, NDArray[np.float32]]
+    labels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, split: Split, maps: Mapping[Modality, CodeMap]) -> PairCodes:
+        """Map both views of a split."""
+        features = views_of(split)
+        return cls({name: maps[name].encode(features[name]) for name in MODALITIES}, split.labels)
+
+
+def views_of(split: Split) -> dict[Modality, NDArray[Any]]:
+    """Return the features of a split by modality."""
+    return {"image": split.images, "text": split.texts}
+
+
+class PairMapping(ABC):
+    """Networks for both views, the pairs they learn from, and the pairs on which they are judged."""
+
+    train: PairCodes
+    validation: PairCodes
+
+    @property
+    @abstractmethod
+    def standardises(self) -> bool:
+        """Whether representations are standardised by statistics of training rows."""
+
+    @abstractmethod
+    def code_maps(self) -> Mapping[Modality, CodeMap]:
+        """Return the maps into the common space as the networks are now, not standardised."""
+
+    def maps(self, *, every: int = 1) -> dict[Modality, CodeMap]:
+        """Return the maps to representations, as the networks are now.
+
+        ``every`` n-th training row gives the statistics where representations are standardised.
+        """
+        maps = dict(self.code_maps())
+        if not self.standardises:
+            return maps
+        return {name: maps[name].standardised(self.train.views[name][::every]) for name in MODALITIES}
+
+    def code_deviation(self) -> float:
+        """Return the mean standard deviation of code units over validation items, of the lesser modality.
+
+        Codes are those of the networks as they are now, not standardised.
+        """
+        codes = (each.encode(self.validation.views[name]) for name, each in self.code_maps().items())
+        return min(float(each.std(axis=0).mean()) for each in codes)
+
+    def validation_map(self) -> float:
+        """Return the mean of the two bi-modal MAPs of the validation pairs, as the networks are now.
+
+        Where representations are standardised, the statistics are those of ``ROWS_OF_A_LOOK`` training
+        rows at most, so that a look takes no longer with more training pairs.
+        """
+        maps = self.maps(every=-(-len(self.train.labels) // ROWS_OF_A_LOOK))
+        images, texts = (maps[name](self.validation.views[name]) for name in MODALITIES)
+        return bimodal_map(images, texts, self.validation.labels)
+
+
+class PairTraining(Protocol):
+    """How to descend, how long, when to look at validation pairs, and whether to standardise."""
+
+    @property
+    def optimizer(self) -> str: ...
+    @property
+    def learning_rate(self) -> float | str: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def stopping(self) -> str: ...
+    @property
+    def eval_epochs(self) -> int: ...
+    @property
+    def patience(self) -> int: ...
+    @property
+    def post(self) -> str: ...
+
+
+class PairFitting(PairMapping):
+    """Networks that bring codes of both modalities into one space, and the pairs they learn it from."""
+
+    settings: PairTraining
+    run: Run
+    batches: EpochBatches
+    optimizer: torch.optim.Optimizer
+
+    @abstractmethod
+    def update(self, index: Index, norms: bool) -> Watched:
+        """Descend the loss of the rows of that index."""
+
+    def optimizer_of(
+        self, networks: Sequence[nn.Module], weight_decay: float, rates: Mapping[str, float]
+    ) -> torch.optim.Optimizer:
+        """Return Adam or the released SGD; ``rates`` are what the learning rate "auto" stands for in each."""
+        settings = self.settings
+        rate = settings.learning_rate
+        rate = rates[settings.optimizer] if isinstance(rate, str) else rate
+        groups = decayed(networks, weight_decay)
+        if settings.optimizer == "adam":
+            return torch.optim.Adam(groups, lr=rate, fused=True)
+        return self.released_sgd(groups, rate)
+
+    def released_sgd(self, groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
+        """Return the SGD of the deepnet program, with its momentum's time constant scaled to the length."""
+        return ScheduledSGD(groups, rate, momentum_steps=self.settings.epochs * self.batches.rounds / 2)
+
+    @property
+    def standardises(self) -> bool:
+        return self.settings.post != "none"
+
+    def trained_as(
+        self, stage: str, modules: Mapping[str, nn.Module], kept: Mapping[str, nn.Module]
+    ) -> Training[Any]:
+        """Train as a stage of the run; the state of ``kept`` that is best on validation is left."""
+        settings, rounds = self.settings, self.batches.rounds
+        task = Task(
+            name=self.run.method,
+            modules=modules,
+            kept=kept,
+            optimizers={stage: self.optimizer},
+            items=self.batches.epoch,
+            rounds=rounds,
+            step=self.update,
+            score=None if settings.stopping == "none" else self.validation_map,
+        )
+        training = Training(task, Length(settings.epochs, settings.eval_epochs * rounds, settings.patience))
+        self.run.run(stage, training)
+        return training
+
+    def descend(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> Watched:
+        """Step down the gradient of ``loss``, and return it and its terms as points of curves."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        values = {"loss": loss, **{f"{name}_loss": term for name, term in terms.items()}}
+        return [(self.run.prefix + name, value.detach()) for name, value in values.items()]

@@ -1,0 +1,1 @@
+"""NumPy mathematics of two paired views."""
