@@ -23,8 +23,8 @@ GROUP = "cmbench.methods"
 
 BUILT_IN = {
     "cca": "cmbench.methods.cca:CCA",
-    "ccl": "cmbench.methods.ccl:CCL",
-    "ccl-coarse": "cmbench.methods.ccl_coarse:CCLCoarse",
+    "ccl": "cmbench.methods.ccl.method:CCL",
+    "ccl-coarse": "cmbench.methods.ccl.method:CCLCoarse",
     "cfa": "cmbench.methods.cfa:CFA",
     "cmdn": "cmbench.methods.cmdn:CMDN",
     "cmgans": "cmbench.methods.cmgans:CMGANs",

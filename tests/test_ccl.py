@@ -10,11 +10,9 @@ from sklearn.base import clone
 from cmbench.datasets.contract import Parts, Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods import ccl_coarse
-from cmbench.methods.ccl import CCL
-from cmbench.methods.ccl_coarse import CCLCoarse
-from cmbench.methods.ccl_stages import side_by_side
-from cmbench.methods.item_parts import Items
+from cmbench.methods.ccl import method as ccl_coarse
+from cmbench.methods.ccl.grains import Items, side_by_side
+from cmbench.methods.ccl.method import CCL, CCLCoarse
 from cmbench.methods.networks import pretraining as rbm_stack
 from cmbench.methods.training.loop import Training
 from cmbench.methods.views.inputs import MethodWarning

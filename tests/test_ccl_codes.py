@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cmbench.datasets.contract import Parts, Split
-from cmbench.methods.ccl import CCL
+from cmbench.methods.ccl.method import CCL
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cmbench.methods.ccl_coarse import CCLCoarse
+from cmbench.methods.ccl.method import CCLCoarse
 from cmbench.methods.networks import class_codes
 from cmbench.methods.networks.class_codes import learn_class_codes
 from cmbench.methods.networks.pretraining import Pretraining

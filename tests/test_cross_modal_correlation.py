@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from cmbench.methods.cross_modal_correlation import CommonNetwork, CorrelationObjective, contrastive_loss
+from cmbench.methods.ccl.common_space import CommonNetwork, CorrelationObjective, contrastive_loss
 from cmbench.methods.training.batches import stream
 
 

@@ -6,7 +6,7 @@ import torch
 
 from cmbench.datasets.contract import Parts
 from cmbench.errors import MethodError
-from cmbench.methods.item_parts import Items, PartMap, WholeMap, completed, part_means
+from cmbench.methods.ccl.grains import Items, PartMap, WholeMap, completed, part_means
 from cmbench.methods.networks.pretraining import hidden_layer
 from cmbench.methods.networks.rbm import RBM
 from cmbench.methods.training.device import CodeMap, unscaled

@@ -1,0 +1,1 @@
+"""CCL: cross-modal correlation learning."""
