@@ -26,7 +26,7 @@ BUILT_IN = {
     "ccl": "cmbench.methods.ccl.method:CCL",
     "ccl-coarse": "cmbench.methods.ccl.method:CCLCoarse",
     "cfa": "cmbench.methods.cfa:CFA",
-    "cmdn": "cmbench.methods.cmdn:CMDN",
+    "cmdn": "cmbench.methods.cmdn.method:CMDN",
     "cmgans": "cmbench.methods.cmgans:CMGANs",
     "cmgans-cae": "cmbench.methods.cmgans_ablations:CMGANsCAE",
     "cmgans-inter": "cmbench.methods.cmgans_ablations:CMGANsInter",

@@ -5,12 +5,7 @@ import pytest
 import torch
 from scipy.special import expit, log_softmax
 
-from cmbench.methods.bimodal_autoencoder import (
-    BimodalAutoencoder,
-    TripledBatch,
-    TripledPairs,
-    bimodal_loss,
-)
+from cmbench.methods.cmdn.bimodal import BimodalAutoencoder, TripledBatch, TripledPairs, bimodal_loss
 from cmbench.methods.training.batches import stream
 from cmbench.methods.training.device import Place
 

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.cmdn import CMDN
+from cmbench.methods.cmdn.method import CMDN
 from cmbench.methods.training.curves import CollapseError, DivergenceError
 from cmbench.methods.training.loop import Training
 

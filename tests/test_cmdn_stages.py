@@ -9,8 +9,10 @@ from scipy.special import expit
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods import bimodal_training, cmdn, cmdn_stages
-from cmbench.methods.cmdn import CMDN
+from cmbench.methods.cmdn import bimodal as bimodal_training
+from cmbench.methods.cmdn import method as cmdn
+from cmbench.methods.cmdn import separate_codes as cmdn_stages
+from cmbench.methods.cmdn.method import CMDN
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 

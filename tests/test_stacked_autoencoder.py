@@ -6,11 +6,7 @@ import torch
 from scipy.special import expit
 
 from cmbench.errors import MethodError
-from cmbench.methods.stacked_autoencoder import (
-    StackedAutoencoder,
-    StackedTraining,
-    train_stacked_autoencoder,
-)
+from cmbench.methods.cmdn.separate_codes import StackedAutoencoder, StackedTraining, train_stacked_autoencoder
 from cmbench.methods.training.batches import Budget
 from cmbench.methods.training.curves import DivergenceError
 from cmbench.methods.training.device import Place, TrainingRows

@@ -8,18 +8,18 @@ from typing import Any, ClassVar
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.bimodal_training import BimodalTraining, Level, stacked, train_levels
-from cmbench.methods.cmdn_stages import (
+from cmbench.methods.cmdn.bimodal import BimodalTraining, Level, stacked, train_levels
+from cmbench.methods.cmdn.separate_codes import (
     InterTraining,
     IntraTraining,
     SharedMap,
+    StackedTraining,
     TwofoldMaps,
     learn_separate_codes,
 )
 from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
 from cmbench.methods.networks.pretraining import PRETRAINING, Pretraining
 from cmbench.methods.parameters import Constraints, Count, Number, Words
-from cmbench.methods.stacked_autoencoder import StackedTraining
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.deep_method import TRAINING
 from cmbench.methods.training.device import Place

@@ -1,0 +1,1 @@
+"""CMDN: cross-media multiple deep networks."""
