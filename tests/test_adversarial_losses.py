@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cmbench.methods.adversarial_losses import AdversarialLosses, share_right
+from cmbench.methods.cmgans.objective import AdversarialLosses, share_right
 
 LOSSES = AdversarialLosses()
 ZERO = torch.zeros(7, 1)

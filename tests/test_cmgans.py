@@ -12,10 +12,16 @@ from sklearn.base import clone
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.cmgans import CMGANs
-from cmbench.methods.cmgans_ablations import CMGANsCAE, CMGANsInter, CMGANsNone, CMGANsSC, CMGANsWS
-from cmbench.methods.cmgans_parameters import CONSTRAINTS
-from cmbench.methods.cmgans_release import CMGANsRelease
+from cmbench.methods.cmgans.method import (
+    CONSTRAINTS,
+    CMGANs,
+    CMGANsCAE,
+    CMGANsInter,
+    CMGANsNone,
+    CMGANsRelease,
+    CMGANsSC,
+    CMGANsWS,
+)
 from cmbench.methods.training.curves import DivergenceError
 from cmbench.methods.training.deep_method import PRACTICAL
 from cmbench.methods.views.inputs import MethodWarning

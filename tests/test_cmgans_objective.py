@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from cmbench.methods.adversarial_losses import AdversarialLosses
-from cmbench.methods.cmgans_objective import Batch, Objective
-from cmbench.methods.cross_modal_networks import Architecture, Parts, build_networks
+from cmbench.methods.cmgans.networks import Architecture, Parts, build_networks
+from cmbench.methods.cmgans.objective import AdversarialLosses, Batch, Objective
 
 WIDTHS = {"image": 5, "text": 4}
 SMALL = Architecture(embedding=6, hidden=7, discriminator_width=3)

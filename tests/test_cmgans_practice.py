@@ -8,8 +8,7 @@ import torch
 
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.cmgans import CMGANs
-from cmbench.methods.cmgans_release import CMGANsRelease
+from cmbench.methods.cmgans.method import CMGANs, CMGANsRelease
 from cmbench.methods.training.curves import CurveRecorder, DivergenceError, Spread
 from cmbench.methods.training.device import Place, TrainingFeatures, cpu_threads
 from cmbench.methods.training.loop import BestState, Checkpoint, Training

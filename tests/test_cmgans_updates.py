@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from cmbench.methods import cross_modal_networks
-from cmbench.methods.cmgans import CMGANs
-from cmbench.methods.cmgans_ablations import CMGANsCAE, CMGANsInter, CMGANsNone, CMGANsSC, CMGANsWS
-from cmbench.methods.cmgans_objective import Batch
-from cmbench.methods.cmgans_release import CMGANsRelease
-from cmbench.methods.cmgans_updates import Updates
-from cmbench.methods.cross_modal_networks import build_networks
+from cmbench.methods.cmgans import networks as cross_modal_networks
+from cmbench.methods.cmgans.method import (
+    CMGANs,
+    CMGANsCAE,
+    CMGANsInter,
+    CMGANsNone,
+    CMGANsRelease,
+    CMGANsSC,
+    CMGANsWS,
+)
+from cmbench.methods.cmgans.networks import build_networks
+from cmbench.methods.cmgans.objective import Batch
+from cmbench.methods.cmgans.training import Updates
 
 WIDTHS = {"image": 5, "text": 4}
 SIZES = {"embedding": 8, "hidden": 8, "discriminator_width": 6}

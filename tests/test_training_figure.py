@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError, StoreError
-from cmbench.methods.cmgans import CMGANs
+from cmbench.methods.cmgans.method import CMGANs
 from cmbench.report.curves import Training, trainings
 from cmbench.report.drawing import save
 from cmbench.report.panels import COLOURS, panels

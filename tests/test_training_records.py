@@ -8,7 +8,7 @@ import pytest
 import cmbench
 from cmbench.errors import MethodError
 from cmbench.execution.child import training_curves
-from cmbench.methods.cmgans import CMGANs
+from cmbench.methods.cmgans.method import CMGANs
 from cmbench.report.settings import settings
 from cmbench.store import Store
 

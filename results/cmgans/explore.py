@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import cmbench
-from cmbench.methods.cmgans import CMGANs
+from cmbench.methods.cmgans.method import CMGANs
 
 STANDARDISED = {"post": "zscore_train"}
 FIVE_STEPS = [

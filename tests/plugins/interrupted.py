@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from cmbench.methods.cmgans import CMGANs
+from cmbench.methods.cmgans.method import CMGANs
 from cmbench.methods.training.loop import Checkpoint
 
 

@@ -19,8 +19,8 @@ import psutil
 import torch
 
 from cmbench.datasets.contract import Split
-from cmbench.methods.cmgans import CMGANs
-from cmbench.methods.cmgans_fitting import Fitting
+from cmbench.methods.cmgans.method import CMGANs
+from cmbench.methods.cmgans.training import Fitting
 from cmbench.methods.views.scaling import learned_scalings
 
 GIB = 2**30

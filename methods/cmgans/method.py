@@ -2,11 +2,115 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from cmbench.methods.cmgans_method import AdversarialMethod
+from cmbench.datasets.contract import Split
+from cmbench.errors import MethodError
+from cmbench.methods.cmgans.training import Fitting, Settings
+from cmbench.methods.parameters import AnyFolder, Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.training.batches import Draw
+from cmbench.methods.training.deep_method import DeepMethod
+from cmbench.methods.training.loop import Training
+from cmbench.methods.training.stages import Stages
+from cmbench.methods.views.scaling import learned_scalings
+
+CONSTRAINTS: Constraints = {
+    "embedding": Count(1),
+    "hidden": Count(1),
+    "discriminator_width": Count(1),
+    "w_inter": Number(0),
+    "w_intra": Number(0),
+    "w_semantic": Number(0),
+    "generator_loss": Words("non-saturating", "saturating", "literal"),
+    "loss_scale": Words("log", "linear"),
+    "fake_weight": Number(0),
+    "w_reconstruction": Number(0),
+    "reconstruction": Words("mse", "l1"),
+    "head": Words("shared", "separate"),
+    "shared_norm": Words("affine", "none", "all"),
+    "tie": Words("tied", "init_only", "none"),
+    "activation": Words("relu", "leaky"),
+    "generator_steps": Count(1),
+    "resample": Words(True, False),
+    "sampler": Words("classes", "uniform"),
+    "mismatch": Words("own", "anchor"),
+    "learning_rate": Number(0, open_ends=True),
+    "beta1": Number(0, 1),
+    "beta2": Number(0, 1),
+    "weight_decay": Number(0),
+    "halve_every": Count(1),
+    "batch_size": Count(2),
+    "joint_optimizer": Words(True, False),
+    "update_order": Words("discriminators-first", "generators-first"),
+    "epochs": Count(1),
+    "stopping": Words("validation", "none"),
+    "eval_every": Count(1),
+    "patience": Count(1),
+    "representation": Words("common", "softmax"),
+    "batch_norm": Words("separate", "joined"),
+    "preprocessing": Words("none", "zscore", "rownorm"),
+    "post": Words("none", "zscore_train"),
+    "gradient_clip": Number(0, open_ends=True, words=("off",)),
+    "device": Words("auto", "cpu", "cuda"),
+    "precision": Words("auto", "float32", "bfloat16"),
+    "threads": Count(1, optional=True),
+    "checkpoint": AnyFolder(),
+    "checkpoint_seconds": Number(0),
+    "random_state": Count(0),
+}
+
+
+class AdversarialMethod(DeepMethod):
+    """A method whose parameters are those of ``CONSTRAINTS`` and whose training is ``Fitting``."""
+
+    uses_labels: ClassVar[bool] = True
+    constraints: ClassVar[Constraints] = CONSTRAINTS
+    switches: ClassVar[Mapping[str, Any]] = {}
+    """Parameters that an ablation fixes: they have these values, and no others can be set."""
+
+    advice: ClassVar[str] = "lower learning_rate or w_inter"
+
+    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
+        settings = self.settings()
+        scalings = learned_scalings(train, settings.preprocessing)
+        fitting = Fitting(settings, train, validation, scalings)
+        training = fitting.training()
+        stages.run("training", training)
+        self._keep(fitting, training)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name, with the values that this class fixes."""
+        return {**super().get_params(deep), **self.switches}
+
+    def settings(self) -> Settings:
+        """Return what the parameters amount to, with those that this class fixes."""
+        check_parameters(self, self.constraints)
+        self._check_switches()
+        values = {name: getattr(self, name) for name in CONSTRAINTS}
+        return Settings.of(self.name, {**values, **self.switches})
+
+    def _check_switches(self) -> None:
+        parameters = inspect.signature(type(self)).parameters
+        for name, fixed in self.switches.items():
+            value = getattr(self, name)
+            if value not in (fixed, parameters[name].default):
+                raise MethodError(
+                    f"{self.name}: {name} is {value!r}, but this ablation fixes it to {fixed!r}; "
+                    "leave it out, or set it for cmgans"
+                )
+
+    def _keep(self, fitting: Fitting, training: Training[Draw]) -> None:
+        for generator in fitting.networks.generators.values():
+            generator.cpu().eval()
+        maps = fitting.maps()
+        self.image_map_, self.text_map_ = maps["image"], maps["text"]
+        self.curves_ = training.curves.curves()
+        self.iterations_, self.best_iteration_ = training.iteration, training.best_iteration
+        self.device_, self.mixed_precision_ = str(fitting.place.device), fitting.place.mixed
+
 
 CITATION = (
     "Y. Peng, J. Qi, CM-GANs: cross-modal generative adversarial networks for common representation "
@@ -235,3 +339,134 @@ class CMGANs(AdversarialMethod):
         self.checkpoint = checkpoint
         self.checkpoint_seconds = checkpoint_seconds
         self.random_state = random_state
+
+
+class CMGANsNone(CMGANs):
+    """CM-GANs without weight sharing and semantic constraint.
+
+    The second encoder layers are two, with initial values of their own, and there is no class head.
+    """
+
+    name: ClassVar[str] = "cmgans-none"
+    paper_name: ClassVar[str] = "CM-GANs without ws&sc"
+    switches: ClassVar[Mapping[str, Any]] = {"tie": "none", "w_semantic": 0.0}
+
+
+class CMGANsWS(CMGANs):
+    """CM-GANs with weight sharing, and without the semantic constraint: there is no class head."""
+
+    name: ClassVar[str] = "cmgans-ws"
+    paper_name: ClassVar[str] = "CM-GANs with ws"
+    switches: ClassVar[Mapping[str, Any]] = {"tie": "tied", "w_semantic": 0.0}
+
+
+class CMGANsSC(CMGANs):
+    """CM-GANs with the semantic constraint, and without weight sharing in the encoders.
+
+    The class head is one or two as ``head`` says, which weight sharing does not cover.
+    """
+
+    name: ClassVar[str] = "cmgans-sc"
+    paper_name: ClassVar[str] = "CM-GANs with sc"
+    switches: ClassVar[Mapping[str, Any]] = {"tie": "none"}
+
+
+class CMGANsInter(CMGANs):
+    """CM-GANs with inter-modality discrimination only: no intra-modality one, hence no decoders."""
+
+    name: ClassVar[str] = "cmgans-inter"
+    paper_name: ClassVar[str] = "CM-GANs only inter"
+    switches: ClassVar[Mapping[str, Any]] = {"w_intra": 0.0, "w_reconstruction": 0.0}
+
+
+class CMGANsCAE(CMGANs):
+    """CM-GANs without an adversary: reconstruction error and class term with weight sharing.
+
+    There are as many generator updates as in ``CMGANs``. The paper does not say which error; ours
+    is the mean square over elements, or with ``reconstruction="l1"`` the mean absolute value.
+    """
+
+    name: ClassVar[str] = "cmgans-cae"
+    paper_name: ClassVar[str] = "CM-GANs-CAE"
+    switches: ClassVar[Mapping[str, Any]] = {"w_inter": 0.0, "w_intra": 0.0, "w_reconstruction": 1.0}
+
+
+class CMGANsRelease(CMGANs):
+    """CM-GANs with the choices of the released program (PKU-ICST-MIPL/CM-GANS_TOMM2019).
+
+    Differs from ``CMGANs`` in LeakyReLU of slope 0.2, a class head for each modality, second
+    encoder layers that are equal at the start only (the program asks for sharing, and then
+    undoes it by moving each network to the GPU on its own), one batch for the discriminators and
+    all generator steps of a round, and a fixed number of epochs without a look at validation,
+    after which the last state is kept. The rest is as in ``CMGANs``: among it the learning rate
+    halved every 100 epochs, so that little happens after the 1,000th of the 2,000.
+
+    Parameters
+    ----------
+    epochs : int
+    others : as in ``CMGANs``; ``eval_every`` is how often the curves have a point
+
+    Examples
+    --------
+    >>> CMGANsRelease(epochs=400).tie
+    'init_only'
+    """
+
+    name: ClassVar[str] = "cmgans-release"
+    paper_name: ClassVar[str] = "CM-GANs (release)"
+
+    def __init__(
+        self,
+        embedding: int = 1024,
+        hidden: int = 1024,
+        discriminator_width: int = 512,
+        *,
+        epochs: int = 2000,
+        generator_steps: int = 5,
+        mismatch: str = "own",
+        w_inter: float = 1.0,
+        w_intra: float = 1.0,
+        w_semantic: float = 1.0,
+        learning_rate: float = 1e-3,
+        halve_every: int = 100,
+        batch_size: int = 64,
+        eval_every: int = 10,
+        preprocessing: str = "none",
+        post: str = "none",
+        gradient_clip: float | str = "off",
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float = 60.0,
+        random_state: int = 0,
+    ) -> None:
+        super().__init__(
+            embedding,
+            hidden,
+            discriminator_width,
+            activation="leaky",
+            head="separate",
+            tie="init_only",
+            resample=False,
+            stopping="none",
+            epochs=epochs,
+            generator_steps=generator_steps,
+            mismatch=mismatch,
+            w_inter=w_inter,
+            w_intra=w_intra,
+            w_semantic=w_semantic,
+            learning_rate=learning_rate,
+            halve_every=halve_every,
+            batch_size=batch_size,
+            eval_every=eval_every,
+            preprocessing=preprocessing,
+            post=post,
+            gradient_clip=gradient_clip,
+            device=device,
+            precision=precision,
+            threads=threads,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            random_state=random_state,
+        )

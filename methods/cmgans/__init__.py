@@ -1,0 +1,1 @@
+"""CM-GANs: cross-modal generative adversarial networks."""
