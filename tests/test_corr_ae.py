@@ -11,15 +11,12 @@ from sklearn.base import clone
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.corr_ae import CorrAE, CorrAECorr, CorrAECross, CorrAEFull
-from cmbench.methods.correspondence_training import (
-    CorrespondenceFitting,
-    CorrespondenceTraining,
-    PairCodes,
-)
+from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining
+from cmbench.methods.corr_ae.method import CorrAE, CorrAECorr, CorrAECross, CorrAEFull
 from cmbench.methods.training.curves import CollapseError, DivergenceError
 from cmbench.methods.training.device import Place
 from cmbench.methods.training.loop import Training
+from cmbench.methods.training.pairs import PairCodes
 from cmbench.methods.training.stages import Run, Stages
 from cmbench.methods.views.inputs import MethodWarning
 

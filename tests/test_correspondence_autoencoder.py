@@ -5,11 +5,7 @@ import pytest
 import torch
 from scipy.special import expit
 
-from cmbench.methods.correspondence_autoencoder import (
-    PATHS,
-    CorrespondenceAutoencoder,
-    correspondence_loss,
-)
+from cmbench.methods.corr_ae.correspondence import PATHS, CorrespondenceAutoencoder, correspondence_loss
 from cmbench.methods.training.batches import stream
 
 VARIANTS = tuple(PATHS)

@@ -8,7 +8,7 @@ from cmbench.datasets.npz import save_npz
 from cmbench.errors import MethodError
 from cmbench.evaluation.protocol import PAPER
 from cmbench.methods.ccl.common_space import DECAYS, RATES
-from cmbench.methods.correspondence_training import RELEASED_RATES
+from cmbench.methods.corr_ae.correspondence import RELEASED_RATES
 from cmbench.methods.parameters import check_parameters
 from cmbench.methods.registry import load_method, registry
 from cmbench.plan import plan

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Parts, Split
 from cmbench.errors import MethodError
-from cmbench.methods.correspondence_training import CorrespondenceFitting, CorrespondenceTraining
+from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining
 from cmbench.methods.networks.class_codes import ClassMap
 from cmbench.methods.networks.pretraining import Pretraining, train_stack
 from cmbench.methods.training.device import CodeMap, Place, TrainingRows

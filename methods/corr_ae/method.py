@@ -12,11 +12,7 @@ from torch import nn
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.correspondence_autoencoder import Variant
-from cmbench.methods.correspondence_training import (
-    CorrespondenceFitting,
-    CorrespondenceTraining,
-)
+from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining, Variant
 from cmbench.methods.networks.pretraining import PRETRAINING, Pretraining, Stack, train_stack
 from cmbench.methods.parameters import Constraints, Count, Number, Words
 from cmbench.methods.training.batches import Index

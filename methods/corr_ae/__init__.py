@@ -1,0 +1,1 @@
+"""Corr-AE: correspondence autoencoders."""
