@@ -38,7 +38,7 @@ BUILT_IN = {
     "corr-ae-corr": "cmbench.methods.corr_ae.method:CorrAECorr",
     "corr-ae-cross": "cmbench.methods.corr_ae.method:CorrAECross",
     "corr-ae-full": "cmbench.methods.corr_ae.method:CorrAEFull",
-    "dcca": "cmbench.methods.dcca:DCCA",
+    "dcca": "cmbench.methods.dcca.method:DCCA",
     "deep-sm": "cmbench.methods.deep_sm:DeepSM",
     "jrl": "cmbench.methods.jrl:JRL",
     "jrl-release": "cmbench.methods.jrl_release:JRLRelease",

@@ -9,7 +9,7 @@ from sklearn.cross_decomposition import CCA as ScikitCCA
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cca import CCA
-from cmbench.methods.correlation_objective import total_correlation
+from cmbench.methods.dcca.total_correlation import total_correlation
 
 RIDGES = (0.0, 1e-3, 1e-1, 10.0)
 

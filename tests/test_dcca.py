@@ -10,9 +10,8 @@ from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cca import CCA
-from cmbench.methods.correlation_objective import total_correlation
-from cmbench.methods.dcca import DCCA
-from cmbench.methods.dcca_fitting import paired_correlation
+from cmbench.methods.dcca.method import DCCA, paired_correlation
+from cmbench.methods.dcca.total_correlation import total_correlation
 from cmbench.methods.training.curves import CollapseError, DivergenceError
 from cmbench.methods.training.loop import Training
 from cmbench.methods.views.inputs import MethodWarning
@@ -170,7 +169,7 @@ def test_training_ends_when_patience_does(toy):
 
 
 def test_settings_are_chosen_by_the_map_on_validation(toy, monkeypatch):
-    monkeypatch.setattr("cmbench.methods.dcca.SIZES", (2, 5, 50))
+    monkeypatch.setattr("cmbench.methods.dcca.method.SIZES", (2, 5, 50))
     chosen = fitted(toy, n_components="validation", ridge="validation", epochs=10)
     each = {
         (size, ridge): fitted(toy, n_components=size, ridge=ridge, epochs=10).validation_map_

@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.dcca import DCCA
+from cmbench.methods.dcca.method import DCCA
 from cmbench.methods.deep_sm import DeepSM
 from cmbench.methods.training.deep_method import PRACTICAL
 from cmbench.methods.views.inputs import MethodWarning

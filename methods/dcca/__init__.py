@@ -1,0 +1,1 @@
+"""DCCA: deep canonical correlation analysis."""
