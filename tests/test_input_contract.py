@@ -8,8 +8,8 @@ from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cca import CCA, RCCA
 from cmbench.methods.cfa import CFA
-from cmbench.methods.jrl import JRL
-from cmbench.methods.jrl_release import JRLRelease
+from cmbench.methods.jrl.method import JRL
+from cmbench.methods.jrl.release import JRLRelease
 from cmbench.methods.kcca import KCCA
 from cmbench.methods.lgcfl import LGCFL
 

@@ -10,11 +10,16 @@ from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.contract import Unlabelled
-from cmbench.methods.curvature import FeatureCurvature, SampleCurvature, SampleProducts, view_products
-from cmbench.methods.joint_products import joint_products, smoothing
-from cmbench.methods.joint_regression import Projections, minimise, row_norms
-from cmbench.methods.jrl import JRL, SPARSITIES
-from cmbench.methods.knn_graph import knn_graph, normalised_adjacency
+from cmbench.methods.jrl.curvature import (
+    FeatureCurvature,
+    SampleCurvature,
+    SampleProducts,
+    knn_graph,
+    normalised_adjacency,
+    view_products,
+)
+from cmbench.methods.jrl.method import JRL, SPARSITIES
+from cmbench.methods.jrl.regression import Projections, joint_products, minimise, row_norms, smoothing
 from cmbench.methods.views.inputs import MethodWarning, one_hot
 from cmbench.methods.views.scaling import scaled_view
 

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.methods.contract import Unlabelled
-from cmbench.methods.jrl_release import JRLRelease
+from cmbench.methods.jrl.release import JRLRelease
 
 SETTINGS = {"gamma": 20.0, "sigma": 5.0, "lam": 1.5, "mu": 0.8, "n_neighbours": 6, "max_passes": 5}
 

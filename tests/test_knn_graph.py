@@ -6,15 +6,15 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
-from cmbench.methods import knn_graph as module
-from cmbench.methods.kernel_laplacian import kernel_smoothness
-from cmbench.methods.knn_graph import (
+from cmbench.methods.jrl import curvature as module
+from cmbench.methods.jrl.curvature import (
     degrees,
     knn_graph,
     nearest_neighbours,
     normalised_adjacency,
     smoothness,
 )
+from cmbench.methods.jrl.release import kernel_smoothness
 
 
 @pytest.fixture

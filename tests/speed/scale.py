@@ -121,7 +121,7 @@ def bare_gram_seconds(train) -> float:
 def measure(name: str, folder: str, epochs: int) -> tuple[float, float, float, float, float]:
     """Return seconds of fit, of the graph in it and of bare products, peak bytes above inputs, test MAP."""
     from cmbench.evaluation.evaluator import bimodal_map
-    from cmbench.methods import curvature
+    from cmbench.methods.jrl import curvature
     from cmbench.methods.registry import load_method
 
     warnings.simplefilter("ignore")

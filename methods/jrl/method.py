@@ -11,9 +11,15 @@ import numpy as np
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.methods.contract import Unlabelled
-from cmbench.methods.curvature import view_products
-from cmbench.methods.joint_products import JointProducts, joint_products, smoothing
-from cmbench.methods.joint_regression import JointRegression, Projections, minimise
+from cmbench.methods.jrl.curvature import view_products
+from cmbench.methods.jrl.regression import (
+    JointProducts,
+    JointRegression,
+    Projections,
+    joint_products,
+    minimise,
+    smoothing,
+)
 from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.views.inputs import (
     Matrix,

@@ -1,0 +1,1 @@
+"""JRL: joint representation learning."""
