@@ -42,7 +42,7 @@ BUILT_IN = {
     "deep-sm": "cmbench.methods.deep_sm:DeepSM",
     "jrl": "cmbench.methods.jrl.method:JRL",
     "jrl-release": "cmbench.methods.jrl.release:JRLRelease",
-    "kcca": "cmbench.methods.kcca:KCCA",
+    "kcca": "cmbench.methods.kcca.method:KCCA",
     "lgcfl": "cmbench.methods.lgcfl:LGCFL",
     "rcca": "cmbench.methods.cca:RCCA",
 }

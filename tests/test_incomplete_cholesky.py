@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from cmbench.methods import incomplete_cholesky as module
-from cmbench.methods.incomplete_cholesky import incomplete_cholesky
-from cmbench.methods.kernels import GaussianKernel
+from cmbench.methods.kcca import kernels as module
+from cmbench.methods.kcca.kernels import GaussianKernel, incomplete_cholesky
 
 
 def gaussian(rng, n=60, d=3, sigma=1.5):

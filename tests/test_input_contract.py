@@ -10,7 +10,7 @@ from cmbench.methods.cca import CCA, RCCA
 from cmbench.methods.cfa import CFA
 from cmbench.methods.jrl.method import JRL
 from cmbench.methods.jrl.release import JRLRelease
-from cmbench.methods.kcca import KCCA
+from cmbench.methods.kcca.method import KCCA
 from cmbench.methods.lgcfl import LGCFL
 
 

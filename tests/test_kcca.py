@@ -9,9 +9,8 @@ from scipy.stats import ortho_group
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cca import CCA
-from cmbench.methods.kcca import KCCA
-from cmbench.methods.kernel_map import factorise
-from cmbench.methods.kernels import GaussianKernel, median_sigma
+from cmbench.methods.kcca.kernels import GaussianKernel, factorise, median_sigma
+from cmbench.methods.kcca.method import KCCA
 from cmbench.methods.views import inputs as input_contract
 from cmbench.methods.views.canonical_correlation import SvdProblem
 from cmbench.methods.views.inputs import MethodWarning
@@ -224,7 +223,7 @@ def test_repeated_rows_are_left_out_of_the_factor(rng):
 
 
 def test_rows_identical_among_those_looked_at_are_refused(monkeypatch, rng):
-    monkeypatch.setattr("cmbench.methods.kernels.MEDIAN_ROWS", 3)
+    monkeypatch.setattr("cmbench.methods.kcca.kernels.MEDIAN_ROWS", 3)
     x = np.zeros((2000, 1))
     x[0] = 1.0
     with pytest.raises(MethodError, match="texts: all training rows looked at are identical"):

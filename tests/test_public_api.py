@@ -13,7 +13,7 @@ import pytest
 import cmbench
 from cmbench.datasets.npz import save_npz
 from cmbench.errors import MethodError
-from cmbench.methods.kcca import KCCA
+from cmbench.methods.kcca.method import KCCA
 from cmbench.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,9 +9,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from cmbench.datasets.contract import Split
-from cmbench.methods.incomplete_cholesky import IncompleteCholesky
-from cmbench.methods.kernel_map import KernelMap, coordinates_of, factorise
-from cmbench.methods.kernels import GaussianKernel, Kernel, LinearKernel, median_sigma
+from cmbench.methods.kcca.kernels import (
+    GaussianKernel,
+    IncompleteCholesky,
+    Kernel,
+    KernelMap,
+    LinearKernel,
+    coordinates_of,
+    factorise,
+    median_sigma,
+)
 from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.views.canonical_correlation import CanonicalDirections, canonical_problem
 from cmbench.methods.views.inputs import Matrix, check_training_pairs, warn

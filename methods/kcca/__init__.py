@@ -1,0 +1,1 @@
+"""KCCA: kernel canonical correlation analysis."""
