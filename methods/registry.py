@@ -43,7 +43,7 @@ BUILT_IN = {
     "jrl": "cmbench.methods.jrl.method:JRL",
     "jrl-release": "cmbench.methods.jrl.release:JRLRelease",
     "kcca": "cmbench.methods.kcca.method:KCCA",
-    "lgcfl": "cmbench.methods.lgcfl:LGCFL",
+    "lgcfl": "cmbench.methods.lgcfl.method:LGCFL",
     "rcca": "cmbench.methods.cca:RCCA",
 }
 DEFAULT_METHODS = (

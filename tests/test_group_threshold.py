@@ -4,8 +4,14 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
-from cmbench.methods.group_threshold import contiguous_groups, groups_of, stacked
-from cmbench.methods.monotone_fista import GroupPenalty, Quadratic, minimise
+from cmbench.methods.lgcfl.group_sparsity import (
+    GroupPenalty,
+    Quadratic,
+    contiguous_groups,
+    groups_of,
+    minimise,
+    stacked,
+)
 
 
 @pytest.fixture

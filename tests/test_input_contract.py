@@ -11,7 +11,7 @@ from cmbench.methods.cfa import CFA
 from cmbench.methods.jrl.method import JRL
 from cmbench.methods.jrl.release import JRLRelease
 from cmbench.methods.kcca.method import KCCA
-from cmbench.methods.lgcfl import LGCFL
+from cmbench.methods.lgcfl.method import LGCFL
 
 
 class InductiveRelease(JRLRelease):

@@ -9,10 +9,8 @@ import pytest
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.group_sparse_regression import GroupedView, solutions
-from cmbench.methods.group_threshold import contiguous_groups, groups_of
-from cmbench.methods.label_regression import label_regression
-from cmbench.methods.lgcfl import LGCFL, SPARSITIES
+from cmbench.methods.lgcfl.group_sparsity import contiguous_groups, groups_of
+from cmbench.methods.lgcfl.method import LGCFL, SPARSITIES, GroupedView, label_regression, solutions
 from cmbench.methods.views.inputs import MethodWarning, one_hot
 from cmbench.methods.views.scaling import scaled_view
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,13 +11,171 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Split
 from cmbench.errors import MethodError
-from cmbench.methods.group_sparse_regression import GroupedView, GroupSparseSolution, solutions
-from cmbench.methods.group_threshold import Groups, contiguous_groups, groups_of
-from cmbench.methods.label_regression import label_regression
+from cmbench.methods.lgcfl.group_sparsity import (
+    GroupPenalty,
+    Groups,
+    Quadratic,
+    contiguous_groups,
+    groups_of,
+    minimise,
+    stacked,
+)
 from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
-from cmbench.methods.views.inputs import check_training_pairs, checked_classes, warn
+from cmbench.methods.views.inputs import Matrix, check_training_pairs, checked_classes, one_hot, warn
 from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
-from cmbench.methods.views.scaling import Mode, ScaledView, scaled_view
+from cmbench.methods.views.scaling import Mode, ScaledView, gram, product_with, scaled_view
+
+
+@dataclass(frozen=True, eq=False)
+class LabelRegression:
+    """1/(2n) ‖XW - T‖² of one view, with T the one-hot labels minus their mean.
+
+    Parameters
+    ----------
+    quadratic : the term, as a function of W (d, c)
+    class_means : mean row of each class (c, d); zero for a class without rows
+    class_shares : share of each class among the rows (c,)
+    """
+
+    quadratic: Quadratic
+    class_means: Matrix
+    class_shares: Matrix
+
+
+def label_regression(view: ScaledView, labels: NDArray[Any], classes: NDArray[Any]) -> LabelRegression:
+    """Return the regression of ``labels`` (n,) on a scaled view, over all ``classes``, present or not.
+
+    Products are summed in float64; the quadratic works in the precision of the features.
+    """
+    n_rows = len(labels)
+    codes = one_hot(labels, classes)
+    shares = codes.mean(axis=0)
+    targets = codes - shares
+    sums = product_with(view, codes).T
+    means = sums / np.maximum(codes.sum(axis=0), 1)[:, None]
+    linear = (product_with(view, targets) / n_rows).astype(view.precision)
+    constant = float(np.sum(targets**2)) / (2 * n_rows)
+    return LabelRegression(Quadratic(_covariance_product(view), linear, constant), means, shares)
+
+
+def coupled(images: LabelRegression, texts: LabelRegression, weight: float) -> Quadratic:
+    """Return both terms for [W_x; W_y] plus weight/2 Σ_j π_j ‖(mean image of j) W_x - (mean text of j) W_y‖².
+
+    π_j is the mean share of class j in the two views, and 0 where one view lacks it.
+    """
+    n_images = images.class_means.shape[1]
+    importance = (images.class_shares + texts.class_shares) / 2
+    importance = np.where((images.class_shares > 0) & (texts.class_shares > 0), importance, 0.0)
+    means = np.hstack([images.class_means, -texts.class_means])
+    linear = np.vstack([images.quadratic.linear, texts.quadratic.linear])
+    differences = (np.sqrt(weight * importance)[:, None] * means).astype(linear.dtype)
+
+    def product(weights: Matrix) -> Matrix:
+        own = [images.quadratic.product(weights[:n_images]), texts.quadratic.product(weights[n_images:])]
+        return np.vstack(own) + differences.T @ (differences @ weights)
+
+    return Quadratic(product, linear, images.quadratic.constant + texts.quadratic.constant)
+
+
+def _covariance_product(view: ScaledView) -> Callable[[Matrix], Matrix]:
+    """Return W -> XᵀXW / n, through XᵀX for many rows and through X for few."""
+    n_rows, width = view.shape
+    if n_rows < width:
+        rows = view.dense().astype(view.precision)
+        return lambda weights: rows.T @ (rows @ weights) / n_rows
+    covariance = (gram(view) / n_rows).astype(view.precision)
+    return lambda weights: covariance @ weights
+
+
+@dataclass(frozen=True, eq=False)
+class GroupedView:
+    """The regression of one view and the groups of its features."""
+
+    regression: LabelRegression
+    groups: Groups
+
+    @property
+    def largest_amounts(self) -> Matrix:
+        """The least thresholds (n_groups,), proportional to sqrt(group size), that make W = 0 optimal."""
+        roots = np.sqrt(self.groups.sizes)
+        per_root = self.groups.norms(self.regression.quadratic.linear) / roots
+        return np.asarray(roots * per_root.max())
+
+
+@dataclass(frozen=True, eq=False)
+class GroupSparseSolution:
+    """Weights (d, c) of both views for one ``rho``, the objective by iteration, and the groups at zero."""
+
+    rho: float
+    image_weights: Matrix
+    text_weights: Matrix
+    history: tuple[list[float], ...]
+    image_zero_share: float
+    text_zero_share: float
+
+    @property
+    def iterations(self) -> int:
+        """Iterations of the solver, the most of any part."""
+        return max(map(len, self.history)) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What can be solved alone: one view, or both when they are coupled."""
+
+    smooth: Quadratic
+    groups: Groups
+    largest_amounts: Matrix
+
+
+def solutions(
+    images: GroupedView,
+    texts: GroupedView,
+    rhos: Sequence[float],
+    *,
+    beta: float,
+    max_iterations: int,
+    tolerance: float,
+) -> Iterator[GroupSparseSolution]:
+    """Yield the solution for each rho (relative to the least that makes a view zero), each from the last."""
+    parts = _parts(images, texts, beta)
+    steepness = [part.smooth.steepness() for part in parts]
+    current = [np.zeros_like(part.smooth.linear) for part in parts]
+    n_images = len(images.regression.quadratic.linear)
+    for rho in rhos:
+        solved = [
+            minimise(
+                part.smooth,
+                GroupPenalty(part.groups, rho * part.largest_amounts),
+                start,
+                steepness=bound,
+                max_iterations=max_iterations,
+                tolerance=tolerance,
+            )
+            for part, start, bound in zip(parts, current, steepness, strict=True)
+        ]
+        current = [weights for weights, _ in solved]
+        both = np.vstack(current)
+        image_weights, text_weights = both[:n_images], both[n_images:]
+        yield GroupSparseSolution(
+            rho,
+            image_weights,
+            text_weights,
+            tuple(history for _, history in solved),
+            float(np.mean(images.groups.norms(image_weights) == 0)),
+            float(np.mean(texts.groups.norms(text_weights) == 0)),
+        )
+
+
+def _parts(images: GroupedView, texts: GroupedView, beta: float) -> list[_Part]:
+    if beta == 0:
+        return [
+            _Part(view.regression.quadratic, view.groups, view.largest_amounts) for view in (images, texts)
+        ]
+    smooth = coupled(images.regression, texts.regression, beta)
+    amounts = np.concatenate([images.largest_amounts, texts.largest_amounts])
+    return [_Part(smooth, stacked(images.groups, texts.groups), amounts)]
+
 
 SPARSITIES = (0.6, 0.3, 0.1, 0.03, 0.01)  # falling, so that each solution is a start for the next
 IMAGE_BLOCK = 64

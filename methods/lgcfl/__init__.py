@@ -1,0 +1,1 @@
+"""LGCFL: local group based consistent feature learning."""
