@@ -86,7 +86,7 @@ def run(
     CmbenchError
         For unknown names, unreadable datasets or wrong parameters, before anything runs.
     """
-    from cmbench.report.frame import records_frame  # pandas: not wanted by --help
+    from cmbench.report.cells import records_frame  # pandas: not wanted by --help
 
     if jobs is not None and jobs < 1:
         raise CmbenchError(f"jobs is {jobs}; use 1 or more")

@@ -9,9 +9,8 @@ from matplotlib.container import BarContainer
 from matplotlib.text import Text
 
 from cmbench.errors import ReportError
-from cmbench.report.categories import figure
-from cmbench.report.drawing import save
-from cmbench.report.fills import FILLS
+from cmbench.report.categories import FILLS, figure
+from cmbench.report.figure import save
 
 TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
 PROTOCOL = {

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from cmbench.datasets.raw.splits import read_splits, shipped_splits
-from cmbench.report.groups import Group
-from cmbench.report.layout import table
 from cmbench.report.published import published_dataset, published_maps
-from cmbench.report.table import render
+from cmbench.report.records import Group
+from cmbench.report.table import render, table
 
 TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
 PROTOCOL = {

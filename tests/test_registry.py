@@ -12,7 +12,7 @@ from sklearn.base import clone
 from cmbench.errors import MethodError
 from cmbench.methods.contract import Method
 from cmbench.methods.registry import BUILT_IN, DEFAULT_METHODS, file_entries, load_method, registry
-from cmbench.report.settings import PAPER_ORDER
+from cmbench.report.records import PAPER_ORDER
 
 BODY = """
     def fit(self, train, validation):

@@ -13,12 +13,9 @@ import pytest
 
 import cmbench
 from cmbench.errors import ReportError
-from cmbench.report.failures import failure_text
-from cmbench.report.frame import records_frame
-from cmbench.report.groups import select
-from cmbench.report.layout import table
-from cmbench.report.settings import PAPER_ORDER
-from cmbench.report.table import render
+from cmbench.report.cells import records_frame
+from cmbench.report.records import PAPER_ORDER, failure_text, select
+from cmbench.report.table import render, table
 
 TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
 DATASET = {

@@ -5,7 +5,7 @@ from math import isclose
 
 import pytest
 
-from cmbench.report.chance import chance_map
+from cmbench.report.footer import chance_map
 
 
 def ap(hits, *, cutoff, denominator):

@@ -11,9 +11,8 @@ from matplotlib.colors import to_hex
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError, StoreError
 from cmbench.methods.cmgans.method import CMGANs
-from cmbench.report.curves import Training, trainings
-from cmbench.report.drawing import save
-from cmbench.report.panels import COLOURS, panels
+from cmbench.report.curves import COLOURS, Training, panels, trainings
+from cmbench.report.figure import save
 from cmbench.report.training import figure
 from cmbench.store import Store
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmbench.report.panels import COLOURS, panels
+from cmbench.report.curves import COLOURS, panels
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import cmbench
 from cmbench.errors import MethodError
 from cmbench.execution.child import training_curves
 from cmbench.methods.cmgans.method import CMGANs
-from cmbench.report.settings import settings
+from cmbench.report.records import settings
 from cmbench.store import Store
 
 INTERRUPTED = str(Path(__file__).parent / "plugins" / "interrupted.py")

@@ -32,9 +32,9 @@ def categories(
 ) -> None:
     """Draw the MAP of every category as bars, image→text and text→image."""
     from cmbench.report.categories import figure
-    from cmbench.report.drawing import save
-    from cmbench.report.groups import only_group, select
-    from cmbench.report.stored import stored_records
+    from cmbench.report.cells import stored_records
+    from cmbench.report.figure import save
+    from cmbench.report.records import only_group, select
 
     datasets = () if dataset is None else (dataset,)
     chosen = select(stored_records(store), datasets=datasets, protocol=protocol)
@@ -60,9 +60,9 @@ def training(cells: tuple[str, ...], store: str, output: Path | None) -> None:
     CELLS are a method (cmgans), a dataset and method (scenes/cmgans), or the first digits of keys. Seeds of
     one setting are drawn over each other; different settings never share a figure.
     """
+    from cmbench.report.cells import stored_cells
     from cmbench.report.curves import trainings
-    from cmbench.report.drawing import save
-    from cmbench.report.stored import stored_cells
+    from cmbench.report.figure import save
     from cmbench.report.training import figure
 
     found = trainings(store, stored_cells(store, cells))

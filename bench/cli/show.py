@@ -17,7 +17,6 @@ def show(cell: str, store: str) -> None:
 
     CELL is a method (cca), a dataset and method (scenes/cca), or the first digits of a key.
     """
-    from cmbench.report.description import describe
-    from cmbench.report.stored import stored_cells
+    from cmbench.report.cells import describe, stored_cells
 
     click.echo("\n\n".join(describe(record) for record in stored_cells(store, [cell])))

@@ -10,7 +10,7 @@ import click
 from cmbench.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
-    from cmbench.report.settings import Spread
+    from cmbench.report.records import Spread
     from cmbench.report.table import Format
 
 
@@ -59,9 +59,9 @@ def table(
     """
     from cmbench.report import ablation as ablations
     from cmbench.report import table as leaderboards
-    from cmbench.report.files import writing
-    from cmbench.report.groups import select
-    from cmbench.report.stored import stored_records
+    from cmbench.report.cells import stored_records
+    from cmbench.report.figure import writing
+    from cmbench.report.records import select
 
     if ablation and methods is not None:
         raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")

@@ -6,11 +6,11 @@ from itertools import chain
 from typing import Any
 
 from cmbench.errors import ReportError
-from cmbench.report.columns import BIMODAL, COLUMNS, PUBLISHED_BIMODAL
-from cmbench.report.delimited import csv_of, csv_row, empty_row
 from cmbench.report.footer import footer
-from cmbench.report.groups import Group, Record, groups, only_group
 from cmbench.report.layout import (
+    BIMODAL,
+    COLUMNS,
+    PUBLISHED_BIMODAL,
     Row,
     Section,
     Table,
@@ -20,8 +20,8 @@ from cmbench.report.layout import (
     subtitle,
 )
 from cmbench.report.published import Published, published_maps
-from cmbench.report.settings import Setting, Spread, settings
-from cmbench.report.table import Format, written
+from cmbench.report.records import Group, Record, Setting, Spread, groups, only_group, settings
+from cmbench.report.table import Format, csv_of, csv_row, empty_row, written
 
 
 @dataclass(frozen=True)

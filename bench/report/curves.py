@@ -1,6 +1,7 @@
 """Records with the curves of their training, as a store has them."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -9,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError, StoreError
-from cmbench.report.failures import failure_text
-from cmbench.report.groups import Group, Record, groups
-from cmbench.report.settings import Setting, settings
+from cmbench.report.records import Group, Record, Setting, failure_text, groups, settings
 from cmbench.store import Store
 
 Curves: TypeAlias = Mapping[str, NDArray[np.float64]]
@@ -118,3 +117,123 @@ def _has_curves(store: Store, record: Record) -> bool:
 
 def _is_curve(name: str) -> bool:
     return name.startswith(_PREFIX)
+
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""After Okabe & Ito, without the yellow, which is too light for a line."""
+_MODALITIES = {"image": "solid", "text": "dashed"}
+_SHARE = (-0.03, 1.03)  # what an axis of shares from 0 to 1 shows
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A sort of curves: their axis' label, scale and limits, and the pattern of their names.
+
+    The group of the pattern is what tells curves of one sort apart.
+    """
+
+    label: str
+    pattern: str
+    scale: str = "linear"
+    limits: tuple[float, float] | None = None
+
+
+KINDS = (
+    Kind("validation MAP", r"validation_map()"),
+    Kind("discriminator loss", r"D_(.*_)?loss"),
+    Kind("generator loss", r"G_(.*_)?loss"),
+    Kind("loss", r"(.*_)?loss"),
+    Kind("discriminator accuracy", r"D_(.*_)?accuracy", limits=_SHARE),
+    Kind("accuracy", r"(.*_)?accuracy", limits=_SHARE),
+    Kind("gradient norm", r"(.*_)?gradient", "log"),
+    Kind("magnitude", r"(.*_)?magnitude", "log"),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve: its name, what the legend calls it (nothing, where the axis says it all), and its look."""
+
+    name: str
+    label: str
+    colour: str
+    style: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves that share an axis."""
+
+    kind: Kind
+    lines: tuple[Line, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the legend says."""
+        return tuple(line.label for line in self.lines if line.label)
+
+
+def panels(names: Iterable[str]) -> list[Panel]:
+    """Return the panels of the curves of these names, those on validation first.
+
+    Any measure but the MAP on validation has a panel of its own, and names that no pattern fits share one
+    with those of the same last word. Curves of images and of texts that are otherwise alike have one colour,
+    and texts are dashed; a panel has as many colours as can be told apart, and what is left goes to
+    a further one.
+
+    >>> for panel in panels(["G_image_gradient", "D_text_loss", "D_image_loss", "validation_map"]):
+    ...     print(panel.kind.label, panel.labels)
+    validation MAP ()
+    discriminator loss ('image', 'text')
+    gradient norm ('G image',)
+    """
+    members: dict[Kind, list[str]] = {}
+    for name in sorted(names):
+        members.setdefault(_kind(name), []).append(name)
+    return [panel for kind in sorted(members, key=_place) for panel in _panels_of(kind, members[kind])]
+
+
+def _kind(name: str) -> Kind:
+    if name.startswith("validation_") and not re.fullmatch(KINDS[0].pattern, name):
+        return Kind(name.replace("_", " "), f"{re.escape(name)}()")
+    last = name.rpartition("_")[2]
+    other = Kind(last, rf"(.*_)?{re.escape(last)}")
+    return next((kind for kind in KINDS if re.fullmatch(kind.pattern, name)), other)
+
+
+def _place(kind: Kind) -> tuple[bool, int, str]:
+    number = KINDS.index(kind) if kind in KINDS else len(KINDS)
+    return not kind.label.startswith("validation"), number, kind.label
+
+
+def _panels_of(kind: Kind, names: Sequence[str]) -> list[Panel]:
+    words = {name: _words(kind, name) for name in names}
+    families = list(dict.fromkeys(map(_family, words.values())))
+    rows: dict[int, list[Line]] = {}
+    for name, own in words.items():
+        row, colour = divmod(families.index(_family(own)), len(COLOURS))
+        label = " ".join(own) or (name if len(names) > 1 else "")
+        rows.setdefault(row, []).append(Line(name, label, COLOURS[colour], _style(own)))
+    return [Panel(kind, tuple(lines)) for lines in rows.values()]
+
+
+def _words(kind: Kind, name: str) -> list[str]:
+    """Return the words that tell a curve from others of its kind."""
+    found = re.fullmatch(kind.pattern, name)
+    return (found[1] or "").split("_")[:-1] if found else []
+
+
+def _family(words: Sequence[str]) -> tuple[str | None, ...]:
+    """Return the words with a gap for the modality, so that an image and a text curve are one family."""
+    at = _modality(words)
+    return tuple(None if place == at else word for place, word in enumerate(words))
+
+
+def _style(words: Sequence[str]) -> str:
+    at = _modality(words)
+    return "solid" if at is None else _MODALITIES[words[at]]
+
+
+def _modality(words: Sequence[str]) -> int | None:
+    """Return the place of the first word that names a modality."""
+    return next((at for at, word in enumerate(words) if word in _MODALITIES), None)

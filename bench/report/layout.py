@@ -4,15 +4,86 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
-from cmbench.report.columns import COLUMNS, GROUPS, PUBLISHED, Column, ColumnGroup
-from cmbench.report.failures import failures_text
-from cmbench.report.footer import footer
-from cmbench.report.groups import Record, only_group
-from cmbench.report.marks import Mark, marks
-from cmbench.report.published import Published, PublishedMap, published_maps
-from cmbench.report.settings import Score, Setting, Spread, settings
+from cmbench.report.published import Published, PublishedMap
+from cmbench.report.records import Score, Setting, failures_text
+
+
+@dataclass(frozen=True)
+class Column:
+    """A key of ``record["map"]``, its heading under the group's, and its heading on its own."""
+
+    key: str
+    heading: str
+    alone: str
+
+
+@dataclass(frozen=True)
+class ColumnGroup:
+    """Columns that stand under one heading."""
+
+    heading: str
+    columns: tuple[Column, ...]
+
+    @property
+    def width(self) -> int:
+        """The number of columns."""
+        return len(self.columns)
+
+
+BIMODAL = ColumnGroup(
+    "Bi-modal",
+    (
+        Column("image_to_text", "image→text", "image→text"),
+        Column("text_to_image", "text→image", "text→image"),
+        Column("bimodal_average", "average", "bi-modal average"),
+    ),
+)
+ALLMODAL = ColumnGroup(
+    "All-modal",
+    (
+        Column("image_to_all", "image→all", "image→all"),
+        Column("text_to_all", "text→all", "text→all"),
+        Column("allmodal_average", "average", "all-modal average"),
+    ),
+)
+GROUPS = (BIMODAL, ALLMODAL)
+COLUMNS = tuple(column for group in GROUPS for column in group.columns)
+
+PUBLISHED = ColumnGroup(
+    "Published",
+    (
+        Column("bimodal_average", "bi-modal", "published bi-modal average"),
+        Column("allmodal_average", "all-modal", "published all-modal average"),
+    ),
+)
+"""The published values a table has room for; the CSV holds all six."""
+PUBLISHED_BIMODAL = ColumnGroup(PUBLISHED.heading, PUBLISHED.columns[:1])
+"""The same where a table has no all-modal columns."""
+
+
+Mark = Literal["best", "second", ""]
+
+
+def printed(value: float) -> str:
+    """Return a MAP as tables print it, with three decimals.
+
+    >>> printed(0.4994)
+    '0.499'
+    """
+    return f"{value:.3f}"
+
+
+def marks(scores: Sequence[Score | None]) -> list[Mark]:
+    """Return the mark of each score of a column.
+
+    Best are all scores that print the highest number, second all that print the next lower one:
+    what looks equal in the table is treated as equal. A missing score has no mark.
+    """
+    shown = sorted({printed(score.mean) for score in scores if score is not None}, key=float, reverse=True)
+    places: dict[str, Mark] = dict(zip(shown, ("best", "second"), strict=False))
+    return ["" if score is None else places.get(printed(score.mean), "") for score in scores]
 
 
 @dataclass(frozen=True)
@@ -62,18 +133,6 @@ class Table:
     def rows(self) -> tuple[Row, ...]:
         """The rows of all sections."""
         return tuple(chain.from_iterable(section.rows for section in self.sections))
-
-
-def table(records: Iterable[Record], *, spread: Spread = "seeds") -> Table:
-    """Return the leaderboard of these records; several datasets or protocols raise ``ReportError``."""
-    group = only_group(records)
-    found = settings(group.records, spread=spread)
-    published = published_maps(group)
-    rows = chain.from_iterable(rows_by_setting(found, published or {}))
-    sections = (Section("", tuple(rows)),)
-    shown = None if published is None else PUBLISHED
-    lines = footer(group, found, shown_values(sections, shown))
-    return Table(group.title, subtitle(group.dataset), GROUPS, shown, sections, lines)
 
 
 def shown_values(sections: Iterable[Section], published: ColumnGroup | None) -> list[PublishedMap]:

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from cmbench.report.groups import Group
+from cmbench.report.records import Group
 
 TABLES = ("I", "II", "III")
 """The tables of the CM-GANs paper. Other authors' reruns use other features and are never shown."""

@@ -1,15 +1,286 @@
 """Leaderboards in the paper's layout, one per dataset and protocol, as Markdown, LaTeX or CSV."""
 
-from collections.abc import Iterable
-from typing import Literal, TypeAlias
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from io import StringIO
+from itertools import chain
+from typing import Any, Literal, TypeAlias
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from tabulate import tabulate
 
 from cmbench.errors import ReportError
-from cmbench.report.delimited import csv_text
-from cmbench.report.groups import Record, groups, only_group
-from cmbench.report.latex import latex
-from cmbench.report.layout import Table, table
-from cmbench.report.markdown import markdown
-from cmbench.report.settings import Spread
+from cmbench.report.footer import footer
+from cmbench.report.layout import (
+    COLUMNS,
+    GROUPS,
+    PUBLISHED,
+    Mark,
+    Row,
+    Section,
+    Table,
+    printed,
+    rows_by_setting,
+    shown_values,
+    subtitle,
+)
+from cmbench.report.published import Published, published_maps
+from cmbench.report.records import (
+    Group,
+    Record,
+    Score,
+    Setting,
+    Spread,
+    failures_text,
+    groups,
+    only_group,
+    settings,
+)
+
+
+def table(records: Iterable[Record], *, spread: Spread = "seeds") -> Table:
+    """Return the leaderboard of these records; several datasets or protocols raise ``ReportError``."""
+    group = only_group(records)
+    found = settings(group.records, spread=spread)
+    published = published_maps(group)
+    rows = chain.from_iterable(rows_by_setting(found, published or {}))
+    sections = (Section("", tuple(rows)),)
+    shown = None if published is None else PUBLISHED
+    lines = footer(group, found, shown_values(sections, shown))
+    return Table(group.title, subtitle(group.dataset), GROUPS, shown, sections, lines)
+
+
+_MISSING = "\u2013"  # an en dash
+_MARKED = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
+
+
+def markdown(table: Table) -> str:
+    """Return the table as Markdown: heading, description, pipe tables, and the footer as a list."""
+    grids = "\n\n".join(_grid(section, table) for section in table.sections)
+    notes = "\n".join(f"- {_escaped(line)}" for line in table.footer)
+    return f"### {_escaped(table.title)}\n\n{_escaped(table.subtitle)}\n\n{grids}\n\n{notes}\n"
+
+
+def _grid(section: Section, table: Table) -> str:
+    columns = [*table.columns, *table.published_columns]
+    grid = tabulate(
+        [_cells(row, table) for row in section.rows],
+        headers=["Method", *(column.alone for column in columns)],
+        tablefmt="pipe",
+        colalign=["left"] * (len(columns) + 1),
+        disable_numparse=True,
+    )
+    return f"#### {_escaped(section.heading)}\n\n{grid}" if section.heading else grid
+
+
+def _cells(row: Row, table: Table) -> list[str]:
+    return [_escaped(row.label), *_measured(row, table), *_published(row, table)]
+
+
+def _measured(row: Row, table: Table) -> list[str]:
+    if row.failure:
+        return [_failure(row.failure, at) for at in range(len(table.columns))]
+    return [_score(row.scores[column.key], row.marks[column.key]) for column in table.columns]
+
+
+def _failure(text: str, at: int) -> str:
+    """Spell the failure out in the first column and leave the others empty: a pipe table has no spans."""
+    return f"*{_escaped(text)}*" if at == 0 else ""
+
+
+def _score(score: Score | None, mark: Mark) -> str:
+    if score is None:
+        return _MISSING
+    spread = "" if score.deviation is None else f" ± {printed(score.deviation)}"
+    return _MARKED[mark].format(printed(score.mean)) + spread
+
+
+def _published(row: Row, table: Table) -> list[str]:
+    values = [row.published.get(column.key) for column in table.published_columns]
+    return [_MISSING if value is None else printed(value.map) for value in values]
+
+
+def _escaped(text: str) -> str:
+    r"""Return text whose special characters Markdown shows as they are; n_components needs no escape.
+
+    >>> print(_escaped("a|b *c* n_components _d"))
+    a\|b \*c\* n_components \_d
+    """
+    return re.sub(r"([\\`*<>|\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def csv_text(group: Group, *, spread: Spread = "seeds") -> str:
+    """Return the table of a group as CSV with a header row, settings in the order of tables.
+
+    Each row names its dataset, fingerprint and protocol. ``status`` is ``ok`` or what failed; ``seeds``
+    counts the finished records the means are over; ``<column>_std`` is the sample standard deviation,
+    empty for one seed, or with ``spread="queries"`` the standard error over queries. ``published_*``
+    columns, with source and confidence, are there where dataset and features are the paper's.
+    """
+    published = published_maps(group)
+    return csv_of([csv_row(group, setting, published) for setting in settings(group.records, spread=spread)])
+
+
+def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV with a header; the longest row has all the columns, in their order."""
+    text = StringIO()
+    writer = csv.DictWriter(text, fieldnames=max(map(list, rows), key=len), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def csv_row(group: Group, setting: Setting, published: Published | None) -> dict[str, Any]:
+    """Return the row of a setting, by column; None where there is no number."""
+    method = setting.method
+    row = {
+        **_origin(group),
+        "method": method["name"],
+        "paper_name": method["paper_name"],
+        "label": setting.label,
+        "family": method["family"],
+        "version": method["version"],
+        "parameters": json.dumps(setting.parameters, sort_keys=True),
+        "status": failures_text(setting) if setting.failed else "ok",
+        "seeds": len(setting.finished),
+    }
+    for column in COLUMNS:
+        score = setting.score(column.key)
+        row[column.key] = None if score is None else score.mean
+        row[f"{column.key}_std"] = None if score is None else score.deviation
+    return {**row, **_csv_published(method["paper_name"], published)}
+
+
+def empty_row(group: Group, name: str, paper_name: str, published: Published | None) -> dict[str, Any]:
+    """Return the row of a method that has no record, with the columns that have a value."""
+    row = {
+        **_origin(group),
+        "method": name,
+        "paper_name": paper_name,
+        "label": paper_name,
+        "status": "not run",
+        "seeds": 0,
+    }
+    return {**row, **_csv_published(paper_name, published)}
+
+
+def _origin(group: Group) -> dict[str, Any]:
+    return {
+        "dataset": group.name,
+        "fingerprint": group.dataset["fingerprint"],
+        "protocol": group.protocol["name"],
+        "protocol_version": group.protocol["version"],
+    }
+
+
+def _csv_published(name: str, published: Published | None) -> dict[str, Any]:
+    if published is None:
+        return {}
+    values = {column.key: published.get((name, column.key)) for column in COLUMNS}
+    known = [value for value in values.values() if value is not None]
+    return {
+        **{f"published_{key}": None if value is None else value.map for key, value in values.items()},
+        "published_source": "; ".join(dict.fromkeys(value.source for value in known)),
+        "published_confidence": "; ".join(dict.fromkeys(value.confidence for value in known)),
+    }
+
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"''",
+    **{character: f"\\{character}" for character in "&%$#_"},
+    "→": r"$\to$",
+    "±": r"$\pm$",
+    "\u00d7": r"$\times$",
+    "\u2013": r"\textendash{}",
+    "…": r"\ldots{}",
+}
+_LATEX_MARKED = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
+_LATEX_MISSING = "--"
+
+
+def latex(table: Table) -> str:
+    """Return a ``table*`` environment, shrunk to the line where it is wider; needs booktabs and graphicx.
+
+    Text outside ASCII passes through as UTF-8, which LaTeX reads by itself since 2018.
+    """
+    groups = [*table.groups, *([table.published] if table.published else ())]
+    sections = [
+        (section.heading, [_latex_cells(row, table) for row in section.rows]) for section in table.sections
+    ]
+    return _template().render(table=table, groups=groups, sections=sections)
+
+
+def escaped(text: str) -> str:
+    r"""Return text that LaTeX prints as it stands.
+
+    >>> print(escaped("50% of n_components"))
+    50\% of n\_components
+    >>> print(escaped("cmbench run --methods cca"))
+    cmbench run -{}-methods cca
+    """
+    shown = "".join(_SPECIAL.get(character, character) for character in text)
+    return re.sub("-(?=-)", "-{}", shown)  # two hyphens in a row would become a dash
+
+
+@cache
+def _template() -> Template:
+    """Return the template; its marks are << >> and <% %>, because braces belong to LaTeX."""
+    environment = Environment(
+        loader=PackageLoader("cmbench.report", "."),
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        autoescape=False,
+    )
+    environment.filters.update(tex=escaped, label=_label)
+    return environment.get_template("table.tex.j2")
+
+
+def _latex_cells(row: Row, table: Table) -> list[str]:
+    values = [row.published.get(column.key) for column in table.published_columns]
+    published = [_LATEX_MISSING if value is None else printed(value.map) for value in values]
+    return [escaped(row.label), *_latex_measured(row, table), *published]
+
+
+def _latex_measured(row: Row, table: Table) -> list[str]:
+    if row.failure:
+        return [rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\emph{{{escaped(row.failure)}}}}}"]
+    return [_latex_score(row.scores[column.key], row.marks[column.key]) for column in table.columns]
+
+
+def _latex_score(score: Score | None, mark: Mark) -> str:
+    if score is None:
+        return _LATEX_MISSING
+    spread = "" if score.deviation is None else rf"{{\tiny\,$\pm$\,{printed(score.deviation)}}}"
+    return _LATEX_MARKED[mark] % printed(score.mean) + spread
+
+
+def _label(title: str) -> str:
+    """Return a title as a LaTeX label.
+
+    >>> _label("wikipedia (0c1d2e3f), protocol paper 1")
+    'wikipedia-0c1d2e3f-protocol-paper-1'
+    """
+    return re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-")
+
 
 Format: TypeAlias = Literal["markdown", "latex", "csv"]
 

@@ -13,11 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from cmbench.errors import ReportError
-from cmbench.report.curves import ITERATION, Training, fates, one_setting
-from cmbench.report.drawing import FONT_POINTS, STYLE
-from cmbench.report.groups import Group
-from cmbench.report.panels import Line, Panel, panels
-from cmbench.report.settings import Setting
+from cmbench.report.curves import ITERATION, Line, Panel, Training, fates, one_setting, panels
+from cmbench.report.figure import FONT_POINTS, STYLE
+from cmbench.report.records import Group, Setting
 
 _WIDTH = 3.5  # inches, a column of a journal
 _PLOT, _LINE, _GAP, _EDGES = 0.85, 0.145, 0.13, 0.4  # inches of height

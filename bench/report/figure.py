@@ -1,14 +1,26 @@
 """How all figures look, and how they become files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from cmbench.disk import replacing
 from cmbench.errors import ReportError
-from cmbench.report.files import writing
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Yield a path that becomes ``path`` when the block ends well; raises ``ReportError`` if it cannot."""
+    try:
+        with replacing(path) as beside:
+            yield beside
+    except OSError as error:
+        raise ReportError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+
 
 FONT_POINTS = 8.0
 STYLE: dict[Any, Any] = {

@@ -1,0 +1,140 @@
+"""Records as a tidy data frame, one row per cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cmbench.errors import ReportError, StoreError
+from cmbench.limits import duration_text
+from cmbench.report.layout import COLUMNS
+from cmbench.report.records import Record
+from cmbench.store import Store, matching
+
+_FIELDS: Mapping[str, Callable[[Record], Any]] = {
+    "dataset": lambda record: record["dataset"]["name"],
+    "fingerprint": lambda record: record["dataset"]["fingerprint"],
+    "method": lambda record: record["method"]["name"],
+    "paper_name": lambda record: record["method"]["paper_name"],
+    "family": lambda record: record["method"]["family"],
+    "seed": lambda record: record["seed"],
+    "parameters": lambda record: json.dumps(record["method"]["parameters"], sort_keys=True),
+    "protocol": lambda record: record["protocol"]["name"],
+    "protocol_version": lambda record: record["protocol"]["version"],
+    "status": lambda record: record["status"],
+}
+_MAPS = tuple(column.key for column in COLUMNS)
+_DURATIONS = ("fit", "transform", "evaluate", "total")
+_SECONDS = tuple(f"{name}_seconds" for name in _DURATIONS)
+
+_TYPES = {"seed": "Int64", "peak_memory_bytes": "Int64", **dict.fromkeys((*_MAPS, *_SECONDS), "float64")}
+
+
+def records_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Return one row per cell, in the order of the records; a failed cell has no MAP.
+
+    Columns: ``dataset``, ``fingerprint``, ``method``, ``paper_name``, ``family``, ``seed`` (missing for
+    a deterministic method), ``parameters`` (JSON, keys sorted), ``protocol``, ``protocol_version``,
+    ``status``, the six MAPs, ``fit_seconds``, ``transform_seconds``, ``evaluate_seconds``,
+    ``total_seconds``, ``peak_memory_bytes``, ``error`` (type and message) and ``key``.
+    """
+    columns = [*_FIELDS, *_MAPS, *_SECONDS, "peak_memory_bytes", "error", "key"]
+    return pd.DataFrame([_row(record) for record in records], columns=columns).astype(_TYPES)
+
+
+def _row(record: Record) -> dict[str, Any]:
+    maps, durations = record["map"] or {}, record["durations"] or {}
+    return {
+        **{name: read(record) for name, read in _FIELDS.items()},
+        **{name: maps.get(name) for name in _MAPS},
+        **{column: durations.get(name) for column, name in zip(_SECONDS, _DURATIONS, strict=True)},
+        "peak_memory_bytes": record["peak_memory_bytes"],
+        "error": _error(record),
+        "key": record["key"],
+    }
+
+
+def _error(record: Record) -> str | None:
+    error = record["error"]
+    return f"{error['type']}: {error['message']}" if error else None
+
+
+def stored_records(folder: str | Path) -> list[Record]:
+    """Return all records of the store in ``folder``, in its stable order; none raise ``ReportError``."""
+    records: list[Record] = [*Store(folder).records()]
+    if not records:
+        raise ReportError(
+            f"no records in {folder}; run 'cmbench run' first, or name another folder with --store"
+        )
+    return records
+
+
+def stored_cells(folder: str | Path, names: Sequence[str]) -> list[Record]:
+    """Return the records of cells named by method, dataset/method, or the first digits of a key.
+
+    Raises ``StoreError`` for a name that no cell has.
+    """
+    records = Store(folder).records()
+    found: dict[str, Record] = {}
+    for name in names:
+        cells = {record["key"]: record for record in matching(records, name)}
+        if not cells:
+            known = sorted({f"{record['dataset']['name']}/{record['method']['name']}" for record in records})
+            raise StoreError(f"no cell {name!r} in {folder}; it has {', '.join(known) or 'none'}")
+        found |= cells
+    return list(found.values())
+
+
+_PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """Return a record as text: one fact a line, errors with their traceback."""
+    lines = [f"{record['dataset']['name']} / {record['method']['paper_name']}  ({record['status']})"]
+    lines += [f"  {name:<12} {value}" for name, value in _facts(record) if value not in (None, "")]
+    error = record["error"]
+    if error:
+        lines += ["", *("  " + line for line in error["traceback"].rstrip().splitlines())]
+    return "\n".join(lines)
+
+
+def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    dataset, provenance = record["dataset"], record["provenance"]
+    error = record["error"]
+    sizes = dataset["sizes"]
+    git = provenance["git"]
+    return [
+        ("key", record["key"]),
+        ("error", error and f"{error['type']}: {error['message']}"),
+        *((task, f"{value:.4f}") for task, value in (record["map"] or {}).items()),
+        ("preset", record["method"].get("preset")),
+        ("parameters", _plain(record["method"]["parameters"])),
+        ("fitted", _plain(record["fitted"])),
+        ("seed", record["seed"]),
+        ("protocol", f"{record['protocol']['name']} version {record['protocol']['version']}"),
+        (
+            "dataset",
+            f"{sizes['train']}/{sizes['validation']}/{sizes['test']} pairs, {dataset['fingerprint'][:16]}",
+        ),
+        ("images", f"{dataset['image_dimension']}-d, {dataset['image_feature']}"),
+        ("texts", f"{dataset['text_dimension']}-d, {dataset['text_feature']}"),
+        (
+            "durations",
+            ", ".join(f"{k} {duration_text(v)}" for k, v in record["durations"].items() if v is not None),
+        ),
+        ("memory", f"{record['peak_memory_bytes'] / 1e6:.0f} MB at most, {record['threads']} thread(s)"),
+        ("log", record["log"]),
+        ("packages", ", ".join(f"{name} {provenance['packages'].get(name)}" for name in _PACKAGES)),
+        ("machine", f"{provenance['processor']}, Python {provenance['python']}, {provenance['platform']}"),
+        ("accelerator", provenance["accelerator"] and provenance["accelerator"]["name"]),
+        ("source", git and f"commit {git['commit'][:12]}{' with local changes' if git['dirty'] else ''}"),
+        ("finished", provenance["finished"]),
+    ]
+
+
+def _plain(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(values.items()))
