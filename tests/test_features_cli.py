@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cmbench.cli.main import cli, main
-from cmbench.cli.set_option import like_default
+from cmbench.cli.options import like_default
 from cmbench.datasets.features import extraction
 from cmbench.datasets.registry import load_dataset
 from cmbench.errors import DatasetError

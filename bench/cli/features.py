@@ -2,16 +2,65 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from cmbench.cli.extraction_progress import extraction_progress
-from cmbench.cli.set_option import settings_of
+from cmbench.cli.options import like_default, settings_of
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from cmbench.datasets.contract import Dataset
+    from cmbench.datasets.features.image_fine_tuning import FineTuning
+    from cmbench.datasets.features.recipe import Recipe
+    from cmbench.datasets.features.sides import Report
+    from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+
+
+@contextmanager
+def extraction_progress() -> Iterator[Report]:
+    """Yield what an extraction reports to; standard error is where it shows."""
+    console = Console(stderr=True)
+    if not console.is_interactive:
+        yield _PlainLines()
+        return
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    ) as display:
+        tasks: dict[str, TaskID] = {}
+
+        def update(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = display.add_task(what)
+            display.update(tasks[what], completed=done, total=of)
+
+        yield update
+
+
+class _PlainLines:
+    """Prints a line at the first news of something, and at each tenth of its way."""
+
+    def __init__(self) -> None:
+        self._tenths: dict[str, int] = {}
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        tenth = done * 10 // of
+        if self._tenths.get(what) != tenth:
+            self._tenths[what] = tenth
+            print(f"{what}: {done} of {of}", file=sys.stderr, flush=True)
+
 
 TRAININGS = ("none", "fine-tune", "scratch")
 SIDES = ("image", "text")
@@ -151,7 +200,6 @@ def extract(raw: str, output: Path, work: Path | None, threads: int | None, **op
 
     import torch
 
-    from cmbench.cli.extraction_recipe import recipe_of
     from cmbench.datasets.features.extraction import extract_features
     from cmbench.datasets.raw.registry import load_raw
 
@@ -206,3 +254,74 @@ def _write(output: Path, dataset: Dataset) -> None:
     with writing_to(output):
         (save_npz if output.suffix == ".npz" else save_folder)(output, dataset)
     click.echo(f"{output}: fingerprint {dataset.fingerprint}")
+
+
+Settings = TypeVar("Settings", bound="DataclassInstance")
+
+PREPROCESSING = ("resize", "crop", "mean", "std")
+NO_SETTINGS = ("shape", "seed", "device")  # the first is made of settings, the others are options
+
+
+def recipe_of(options: Mapping[str, Any]) -> Recipe:
+    """Return the recipe; ``click.UsageError`` for settings that there are not, or of another type."""
+    from cmbench.datasets.features.recipe import ImageRecipe, Recipe, TextRecipe
+
+    settings, device = options["settings"], options["device"]
+    same = {"seed": options["seed"], "precision": options["precision"]}
+    image = ImageRecipe(
+        options["backbone"],
+        options["weights"],
+        _fine_tuning(options["training"], settings.get("image", {}), same),
+        options["batch_size"],
+        device=device,
+        preprocessing={name: options[name] for name in PREPROCESSING if options[name] is not None},
+        **same,
+    )
+    text = TextRecipe(
+        None if options["vectors"] == "random" else Path(options["vectors"]),
+        sentences=options["sentences"],
+        settings=_word_cnn(settings.get("text", {}), options["seed"], device),
+    )
+    return Recipe(image, text, parts=options["parts"], folds=options["folds"])
+
+
+def _fine_tuning(training: str, settings: dict[str, Any], same: dict[str, Any]) -> FineTuning | None:
+    from cmbench.datasets.features.image_fine_tuning import FROM_SCRATCH, FineTuning
+
+    if training == "none":
+        if settings:
+            raise click.UsageError("--set image.… is of a training of the backbone; add --training")
+        return None
+    start = FROM_SCRATCH if training == "scratch" else FineTuning()
+    return _with(replace(start, **same), settings, "image")
+
+
+def _word_cnn(settings: dict[str, Any], seed: int, device: str) -> WordCNNSettings:
+    from cmbench.datasets.features.word_cnn import WordCNNShape
+    from cmbench.datasets.features.word_cnn_training import RATES, WordCNNSettings
+
+    names = _names(WordCNNShape())
+    shape = {name: value for name, value in settings.items() if name in names}
+    others = {name: value for name, value in settings.items() if name not in names}
+    if others.get("optimiser") in RATES:
+        others.setdefault("learning_rate", RATES[others["optimiser"]])
+    start = WordCNNSettings(_with(WordCNNShape(), shape, "text"), seed=seed, device=device)
+    return _with(start, others, "text", names)
+
+
+def _with(start: Settings, given: dict[str, Any], side: str, more: Sequence[str] = ()) -> Settings:
+    """Return the settings with those given; ``more`` are names of others, for the error."""
+    known = [name for name in (*_names(start), *more) if name not in NO_SETTINGS]
+    for name in given:
+        if name not in known:
+            raise click.UsageError(f"--set {side}.{name}: there is no such setting; {', '.join(known)} are")
+    return replace(
+        start,
+        **{
+            name: like_default(f"{side}.{name}", value, getattr(start, name)) for name, value in given.items()
+        },
+    )
+
+
+def _names(settings: DataclassInstance) -> list[str]:
+    return [field.name for field in fields(settings)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cmbench.cli.set_option import settings_of
+from cmbench.cli.options import settings_of
 from cmbench.evaluation.protocol import PROTOCOLS
 from cmbench.limits import DEFAULT_DEADLINE
 from cmbench.store import DEFAULT_STORE
