@@ -11,12 +11,17 @@ if __name__ != "cmbench.datasets":
     )
 
 if TYPE_CHECKING:
-    from cmbench.datasets.contract import Card, Dataset, Parts, Split
-    from cmbench.datasets.description import Description, describe
-    from cmbench.datasets.files import FileCheck, check_file, load_file
-    from cmbench.datasets.npy_folder import load_array, load_split, save_folder, save_split
-    from cmbench.datasets.npz import save_npz
-    from cmbench.datasets.registry import dataset_names, dataset_summaries, load_dataset
+    from cmbench.datasets.contract import Dataset
+    from cmbench.datasets.draft import Card, Parts, Split
+    from cmbench.datasets.formats.files import FileCheck, check_file, load_file
+    from cmbench.datasets.formats.numpy_files import load_array, load_split, save_folder, save_npz, save_split
+    from cmbench.datasets.registry import (
+        Description,
+        dataset_names,
+        dataset_summaries,
+        describe,
+        load_dataset,
+    )
 
 __all__ = [
     "Card",
@@ -40,12 +45,11 @@ __all__ = [
 
 # Imported on use, so that the command line starts fast.
 _HOMES = {
-    "contract": ("Card", "Dataset", "Parts", "Split"),
-    "description": ("Description", "describe"),
-    "files": ("FileCheck", "check_file", "load_file"),
-    "npy_folder": ("load_array", "load_split", "save_folder", "save_split"),
-    "npz": ("save_npz",),
-    "registry": ("dataset_names", "dataset_summaries", "load_dataset"),
+    "contract": ("Dataset",),
+    "draft": ("Card", "Parts", "Split"),
+    "formats.files": ("FileCheck", "check_file", "load_file"),
+    "formats.numpy_files": ("load_array", "load_split", "save_folder", "save_npz", "save_split"),
+    "registry": ("Description", "dataset_names", "dataset_summaries", "describe", "load_dataset"),
 }
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.files import load_file
+from cmbench.datasets.draft import Card
+from cmbench.datasets.formats.files import load_file
 from cmbench.datasets.raw.registry import raw_dataset_names
 from cmbench.errors import DatasetError
 
@@ -41,7 +45,7 @@ def load_dataset(name_or_path: str | Path) -> Dataset:
 
     A text that is the name of a built-in dataset means that one; write ``./scenes`` or pass a
     ``Path`` for a file or folder of the same name. The keys of feature files stand in
-    ``cmbench.datasets.keys``; folders are opened memory-mapped.
+    ``cmbench.datasets.formats.feature_file``; folders are opened memory-mapped.
 
     Raises
     ------
@@ -70,4 +74,50 @@ def _unknown(name: str) -> str:
         f"unknown dataset {name!r}{guess}: no such file or folder, and the datasets by name are "
         f"{', '.join(dataset_names())}; give a name, or the path of a .npz file, a .mat file or a folder of "
         f".npy files. Features can be made of {', '.join(raw_dataset_names())} ('cmbench features extract')"
+    )
+
+
+@dataclass(frozen=True)
+class Description:
+    """Sizes, dimensions and categories of a dataset, with its card.
+
+    ``sizes`` are the pairs in train, val and test; ``classes`` has a row for each category: its name and
+    its pairs in train, val and test; ``parts`` says for which modalities there are parts, and
+    ``groups`` into how many blocks the features of each modality fall.
+    """
+
+    name: str
+    sizes: tuple[int, int, int]
+    image_dimension: int
+    text_dimension: int
+    classes: tuple[tuple[str, int, int, int], ...]
+    parts: tuple[str, ...]
+    groups: dict[str, int]
+    card: Card
+    fingerprint: str
+
+
+def describe(dataset: Dataset) -> Description:
+    """Return the description of ``dataset``; its arrays are read once, for the fingerprint."""
+    count = len(dataset.class_names)
+    pairs = [np.bincount(split.labels, minlength=count).tolist() for _, split in dataset.splits]
+    train = dataset.train
+    return Description(
+        name=dataset.name,
+        sizes=(len(train), len(dataset.validation), len(dataset.test)),
+        image_dimension=train.images.shape[1],
+        text_dimension=train.texts.shape[1],
+        classes=tuple(zip(dataset.class_names, *pairs, strict=True)),
+        parts=tuple(
+            modality
+            for modality, parts in (("images", train.image_parts), ("texts", train.text_parts))
+            if parts is not None
+        ),
+        groups={
+            modality: len(np.unique(groups))
+            for modality, groups in (("images", train.image_groups), ("texts", train.text_groups))
+            if groups is not None
+        },
+        card=dataset.card,
+        fingerprint=dataset.fingerprint,
     )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.arrays import ARRAY_TYPES, blocks, file_key, split_arrays
+from cmbench.datasets.draft import ARRAY_TYPES, blocks, file_key, split_arrays
 
 if TYPE_CHECKING:
-    from cmbench.datasets.contract import Draft, Parts, Split
+    from cmbench.datasets.draft import Draft, Parts, Split
 
 Rule = Callable[["Draft"], Iterator[str]]
 

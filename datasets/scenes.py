@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.files import load_file
-from cmbench.datasets.keys import SPLIT_NAMES
+from cmbench.datasets.formats.feature_file import SPLIT_NAMES
+from cmbench.datasets.formats.files import load_file
 from cmbench.datasets.scene_captions import describe
 from cmbench.datasets.scene_categories import CATEGORIES
 from cmbench.datasets.scene_chance import Chance

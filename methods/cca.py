@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.views.canonical_correlation import (
     CanonicalDirections,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.views.inputs import Matrix, check_training_pairs

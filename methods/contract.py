@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 
 Representations: TypeAlias = NDArray[np.floating[Any]]
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, PosteriorMap, Shape
 from cmbench.methods.parameters import Constraints, Count, Number, Words
 from cmbench.methods.training.batches import Index

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # would hide other packages called ``datasets`` and ``methods``, and the wheel under test.
 sys.path[:] = [entry for entry in sys.path if Path(entry or os.getcwd()).resolve() != ROOT]
 
-from cmbench.datasets.contract import Dataset, Split  # noqa: E402 - after sys.path is put right
+from cmbench.datasets.contract import Dataset  # noqa: E402 - after sys.path is put right
+from cmbench.datasets.draft import Split  # noqa: E402 - after sys.path is put right
 
 REAL_DATA = Path(os.environ.get("CMBENCH_DATA", ROOT.parent / "shared" / "data"))
 

@@ -8,7 +8,7 @@ from scipy.linalg import eigh, subspace_angles
 from sklearn.base import clone
 from sklearn.cross_decomposition import CCA as ScikitCCA
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cca import CCA, RCCA, RIDGES

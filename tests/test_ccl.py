@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from cmbench.datasets.contract import Parts, Split
+from cmbench.datasets.draft import Parts, Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.ccl import method as ccl_coarse

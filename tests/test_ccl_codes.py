@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmbench.datasets.contract import Parts, Split
+from cmbench.datasets.draft import Parts, Split
 from cmbench.methods.ccl.method import CCL
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")

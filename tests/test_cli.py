@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from cmbench import __version__
 from cmbench.cli.main import VERBS, cli, main
-from cmbench.datasets.npz import save_npz
+from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.methods.registry import BUILT_IN
 from cmbench.store import Store
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import expit
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmdn import bimodal as bimodal_training
 from cmbench.methods.cmdn import method as cmdn

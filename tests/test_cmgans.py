@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cmgans.method import (

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.views.inputs import MethodWarning
 from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, choose, sizes_to_try

@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining

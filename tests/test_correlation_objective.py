@@ -6,7 +6,7 @@ import torch
 from scipy.linalg import fractional_matrix_power
 from sklearn.cross_decomposition import CCA as ScikitCCA
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cca import CCA
 from cmbench.methods.dcca.total_correlation import total_correlation

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as drawn_arrays
 
-from cmbench.datasets.casting import float_matrix, int_vector, single_int, single_text, text_vector
+from cmbench.datasets.formats.casting import float_matrix, int_vector, single_int, single_text, text_vector
 from cmbench.errors import DatasetError
 
 
@@ -42,7 +42,7 @@ def test_what_is_not_a_number_is_refused():
 
 
 def test_rows_are_counted_across_blocks(monkeypatch):
-    monkeypatch.setattr("cmbench.datasets.arrays.BLOCK_BYTES", 48)
+    monkeypatch.setattr("cmbench.datasets.draft.BLOCK_BYTES", 48)
     values = np.arange(20.0).reshape(10, 2)
     np.testing.assert_array_equal(float_matrix("images", values), values)
     values[8, 1] = -1e39

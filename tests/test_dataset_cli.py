@@ -11,8 +11,9 @@ from click.testing import CliRunner
 
 from cmbench.cli.datasets import datasets
 from cmbench.datasets import registry
-from cmbench.datasets.contract import Card, Dataset, Draft, Parts, Split
-from cmbench.datasets.npz import save_npz
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Card, Draft, Parts, Split
+from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.datasets.raw.splits import shipped_splits
 from cmbench.errors import DatasetError
 

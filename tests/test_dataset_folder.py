@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cmbench.datasets.contract import Card, Dataset, Draft, Parts, Split
-from cmbench.datasets.description import describe
-from cmbench.datasets.files import check_file, load_file
-from cmbench.datasets.npy_folder import load_array, load_split, save_folder, save_split
-from cmbench.datasets.npz import save_npz
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Card, Draft, Parts, Split
+from cmbench.datasets.formats.files import check_file, load_file
+from cmbench.datasets.formats.numpy_files import load_array, load_split, save_folder, save_npz, save_split
+from cmbench.datasets.registry import describe
 from cmbench.errors import DatasetError
 
 BIG_PAIRS, BIG_WIDTH = 40_000, 512

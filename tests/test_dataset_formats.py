@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from cmbench.datasets.contract import Card, Dataset, Parts, Split
-from cmbench.datasets.feature_file import dataset_arrays
-from cmbench.datasets.files import READERS, check_file, load_file
-from cmbench.datasets.npy_folder import save_folder
-from cmbench.datasets.npz import save_npz
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Card, Parts, Split
+from cmbench.datasets.formats.feature_file import dataset_arrays
+from cmbench.datasets.formats.files import READERS, check_file, load_file
+from cmbench.datasets.formats.numpy_files import save_folder, save_npz
 from cmbench.errors import DatasetError
 
 

@@ -9,8 +9,8 @@ import pytest
 from scipy.io import savemat
 from scipy.sparse import csc_array
 
-from cmbench.datasets.files import check_file, load_file
-from cmbench.datasets.matlab import read_mat
+from cmbench.datasets.formats.files import check_file, load_file
+from cmbench.datasets.formats.matlab import read_mat
 from cmbench.errors import DatasetError
 
 VARIABLES = {

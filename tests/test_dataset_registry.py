@@ -10,11 +10,10 @@ import pytest
 
 import cmbench.datasets
 from cmbench.datasets import registry
-from cmbench.datasets.contract import Dataset, Split
-from cmbench.datasets.description import describe
-from cmbench.datasets.npy_folder import save_folder
-from cmbench.datasets.npz import save_npz
-from cmbench.datasets.registry import dataset_names, dataset_summaries, load_dataset
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Split
+from cmbench.datasets.formats.numpy_files import save_folder, save_npz
+from cmbench.datasets.registry import dataset_names, dataset_summaries, describe, load_dataset
 from cmbench.errors import DatasetError
 
 # Pairs, dimensions and categories as the README of the files states them.
@@ -111,7 +110,7 @@ def test_the_real_file_without_training_images_says_so(real_data):
 
 def test_importing_datasets_imports_nothing_heavy():
     code = (
-        "import sys, cmbench.datasets.registry, cmbench.datasets.files, cmbench.cli.datasets\n"
+        "import sys, cmbench.datasets.registry, cmbench.datasets.formats.files, cmbench.cli.datasets\n"
         "print(*{'torch', 'pandas', 'sklearn', 'h5py', 'scipy', 'rich'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)

@@ -6,7 +6,8 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from cmbench.datasets.contract import Card, Dataset, Draft, Parts, Split
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Card, Draft, Parts, Split
 from cmbench.datasets.rules import RULES, TYPES, broken_rules
 from cmbench.errors import CmbenchError, DatasetError
 
@@ -192,7 +193,7 @@ def test_the_fingerprint_is_the_documented_hash(monkeypatch):
     draft = a_draft(class_names=("cat", "dög", "owl"))
     expected = fingerprint_by_hand(draft)
     assert draft.fingerprint == expected
-    monkeypatch.setattr("cmbench.datasets.arrays.BLOCK_BYTES", 7)
+    monkeypatch.setattr("cmbench.datasets.draft.BLOCK_BYTES", 7)
     assert a_draft(class_names=("cat", "dög", "owl")).fingerprint == expected
 
 

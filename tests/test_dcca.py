@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cca import CCA

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.dcca.method import DCCA
 from cmbench.methods.deep_sm import DeepSM

@@ -23,8 +23,8 @@ from cmbench.datasets.features.tokens import Vocabulary
 from cmbench.datasets.features.word_cnn import WordCNN, WordCNNShape, network_features
 from cmbench.datasets.features.word_cnn_training import WordCNNSettings
 from cmbench.datasets.features.word_vectors import WordVectors
-from cmbench.datasets.files import load_file
-from cmbench.datasets.npz import save_npz
+from cmbench.datasets.formats.files import load_file
+from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pictures import PictureArray
 from cmbench.disk import alone_in

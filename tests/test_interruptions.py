@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 import cmbench
-from cmbench.datasets.npz import save_npz
+from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.store import Store
 
 HOSTILE = str(Path(__file__).parent / "plugins" / "hostile.py")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cmbench.datasets.contract import Parts
+from cmbench.datasets.draft import Parts
 from cmbench.errors import MethodError
 from cmbench.methods.ccl.grains import Items, PartMap, WholeMap, completed, part_means
 from cmbench.methods.networks.pretraining import hidden_layer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cca import CCA
 from cmbench.methods.kcca.kernels import GaussianKernel, factorise, median_sigma

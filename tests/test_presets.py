@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from cmbench.cli.main import cli
-from cmbench.datasets.npz import save_npz
+from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.errors import MethodError
 from cmbench.evaluation.protocol import PAPER
 from cmbench.methods.ccl.common_space import DECAYS, RATES

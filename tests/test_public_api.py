@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import cmbench
-from cmbench.datasets.npz import save_npz
+from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.errors import MethodError
 from cmbench.methods.kcca.method import KCCA
 from cmbench.store import Store

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from cmbench.cli.main import cli
-from cmbench.datasets.files import load_file
+from cmbench.datasets.formats.files import load_file
 from cmbench.datasets.raw import wikipedia
 from cmbench.datasets.raw.picture_check import checked_pictures
 from cmbench.datasets.raw.splits import save_splits

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from cmbench.datasets.contract import Dataset, Split
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Split
 from cmbench.datasets.features.image_feature_rows import STATE, FeatureRows
 from cmbench.datasets.features.image_weights import write_weights
-from cmbench.datasets.npz import save_npz
+from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.disk import replacing
 
 

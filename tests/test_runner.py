@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 import cmbench
-from cmbench.datasets.contract import Card, Dataset, Parts
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Card, Parts
 from cmbench.errors import CmbenchError, DatasetError, EvaluationError, MethodError
 from cmbench.evaluation import arrays
 from cmbench.evaluation.protocol import PAPER

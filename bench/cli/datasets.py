@@ -13,9 +13,9 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cmbench.datasets.description import Description
-    from cmbench.datasets.files import CheckedRule
+    from cmbench.datasets.formats.files import CheckedRule
     from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
+    from cmbench.datasets.registry import Description
 
 FORMATS = """A PATH is a .npz file, a MATLAB .mat file (any version), or a folder of .npy files, with the keys
 images_*, texts_* and labels_* for each of train, val and test. ids_*, class_names, first_label, name,
@@ -43,9 +43,8 @@ def info(name_or_path: str) -> None:
     Of a collection of pictures and texts that has no features yet, such as wikipedia, show where it comes
     from, how many pairs it has, how they are divided, and how to get it.
     """
-    from cmbench.datasets.description import describe
     from cmbench.datasets.raw.registry import raw_dataset_cards, raw_dataset_names
-    from cmbench.datasets.registry import dataset_names, load_dataset
+    from cmbench.datasets.registry import dataset_names, describe, load_dataset
 
     console = _console()
     if name_or_path in raw_dataset_names() and name_or_path not in dataset_names():
@@ -64,7 +63,7 @@ def info(name_or_path: str) -> None:
 @click.pass_context
 def check(context: click.Context, path: Path) -> None:
     """Check the dataset in PATH against every rule; exit status 1 if one is broken."""
-    from cmbench.datasets.files import check_file
+    from cmbench.datasets.formats.files import check_file
 
     result = check_file(path)
     console = _console()

@@ -247,8 +247,7 @@ def _check_output(output: Path) -> None:
 
 
 def _write(output: Path, dataset: Dataset) -> None:
-    from cmbench.datasets.npy_folder import save_folder
-    from cmbench.datasets.npz import save_npz
+    from cmbench.datasets.formats.numpy_files import save_folder, save_npz
     from cmbench.disk import writing_to
 
     with writing_to(output):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.npy_folder import load_array, load_split
+from cmbench.datasets.formats.numpy_files import load_array, load_split
 from cmbench.errors import MethodError
 from cmbench.execution.job import CURVES, MODALITIES, OUTCOME, Job, handed_out_parts
 from cmbench.methods.contract import Unlabelled

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.arrays import file_key
-from cmbench.datasets.contract import Dataset, Parts
-from cmbench.datasets.npy_folder import load_array, save_split
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Parts, file_key
+from cmbench.datasets.formats.numpy_files import load_array, save_split
 from cmbench.errors import CmbenchError
 from cmbench.methods.registry import MethodEntry
 

@@ -38,7 +38,7 @@ from typing import Generic, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.contract import FloatMatrix, Labels, Parts
+from cmbench.datasets.draft import FloatMatrix, Labels, Parts
 from cmbench.errors import DatasetError
 
 Item = TypeVar("Item")

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from cmbench.datasets.contract import Card, Dataset, Draft, Parts, Split
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Card, Draft, Parts, Split
 from cmbench.datasets.features.device import device_called
 from cmbench.datasets.features.image_features import is_mixed
 from cmbench.datasets.features.picture_side import picture_side

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cmbench.datasets.contract import FloatMatrix, Labels
+from cmbench.datasets.draft import FloatMatrix, Labels
 from cmbench.datasets.features.backbones import Backbone, load_backbone
 from cmbench.datasets.features.cross_fitting import Network
 from cmbench.datasets.features.image_features import Progress, extract_image_features, precision_on

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from cmbench.datasets.contract import FloatMatrix, Labels, Parts
+from cmbench.datasets.draft import FloatMatrix, Labels, Parts
 from cmbench.datasets.features.cross_fitting import Item, Learn, Network, cross_fit, flattened
 from cmbench.datasets.raw.contract import RawDataset, RawPair
 

@@ -8,7 +8,7 @@ from itertools import chain
 
 import numpy as np
 
-from cmbench.datasets.contract import FloatMatrix, Labels
+from cmbench.datasets.draft import FloatMatrix, Labels
 from cmbench.datasets.features.tokens import Vocabulary
 from cmbench.datasets.features.word_cnn import network_features
 from cmbench.datasets.features.word_cnn_training import TrainedWordCNN, WordCNNSettings, train_word_cnn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cmbench.datasets.contract import Labels
+from cmbench.datasets.draft import Labels
 from cmbench.datasets.features.cross_fitting import Network
 from cmbench.datasets.features.device import device_called
 from cmbench.datasets.features.recipe import Recipe, TextRecipe

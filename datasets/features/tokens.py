@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.contract import FloatMatrix
+from cmbench.datasets.draft import FloatMatrix
 from cmbench.datasets.features.word_vectors import WordVectors
 
 Tokens = NDArray[np.int64]

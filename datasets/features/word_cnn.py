@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import skip_init
 
-from cmbench.datasets.contract import FloatMatrix, Labels
+from cmbench.datasets.draft import FloatMatrix, Labels
 from cmbench.datasets.features.tokens import PADDING, Tokens, padded
 
 Layer = TypeVar("Layer", bound=nn.Module)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from cmbench.datasets.contract import FloatMatrix, Labels
+from cmbench.datasets.draft import FloatMatrix, Labels
 from cmbench.datasets.features.device import device_called
 from cmbench.datasets.features.tokens import Tokens
 from cmbench.datasets.features.word_cnn import TEXTS_AT_ONCE, WordCNN, WordCNNShape, batch_of

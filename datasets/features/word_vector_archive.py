@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.features.word_vector_rows import finite_values
-from cmbench.datasets.npz import opened_npz
+from cmbench.datasets.formats.numpy_files import opened_npz
 from cmbench.disk import DAMAGE, damaged
 from cmbench.errors import DatasetError
 

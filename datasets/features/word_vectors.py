@@ -15,7 +15,7 @@ from typing import IO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.contract import FloatMatrix
+from cmbench.datasets.draft import FloatMatrix
 from cmbench.datasets.features.word_vector_archive import archive_rows
 from cmbench.datasets.features.word_vector_binary import binary_rows
 from cmbench.datasets.features.word_vector_text import text_rows

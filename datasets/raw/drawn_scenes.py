@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cmbench.datasets import scenes
-from cmbench.datasets.keys import SPLIT_NAMES
+from cmbench.datasets.formats.feature_file import SPLIT_NAMES
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import sentences_of
 from cmbench.datasets.raw.pictures import PictureArray

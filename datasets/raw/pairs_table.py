@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmbench.datasets.keys import SPLIT_NAMES
+from cmbench.datasets.formats.feature_file import SPLIT_NAMES
 from cmbench.datasets.raw.category_folders import couples_in
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import claim, picture_at, read_sentences, sentences_of

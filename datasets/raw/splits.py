@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmbench.datasets.keys import SPLIT_NAMES
+from cmbench.datasets.formats.feature_file import SPLIT_NAMES
 from cmbench.datasets.raw.contract import RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import Line, read_text
 from cmbench.datasets.raw.problems import Problems

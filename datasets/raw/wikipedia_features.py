@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cmbench.datasets.casting import float_matrix
-from cmbench.datasets.contract import Card, Dataset, FloatMatrix, Split
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Card, FloatMatrix, Split
+from cmbench.datasets.formats.casting import float_matrix
 from cmbench.datasets.raw import wikipedia
 from cmbench.datasets.raw.contract import RawPair
 from cmbench.datasets.raw.pair_files import read_list

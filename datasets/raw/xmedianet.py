@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from cmbench.datasets.keys import SPLIT_NAMES
+from cmbench.datasets.formats.feature_file import SPLIT_NAMES
 from cmbench.datasets.raw.completeness import check_categories, check_number
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import Line, claim, picture_at, read_list, read_names, read_sentences

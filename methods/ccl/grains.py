@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.contract import Parts, Split
+from cmbench.datasets.draft import Parts, Split
 from cmbench.errors import MethodError
 from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining
 from cmbench.methods.networks.class_codes import ClassMap

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.contract import Parts, Split
+from cmbench.datasets.draft import Parts, Split
 from cmbench.errors import MethodError
 from cmbench.methods.ccl.common_space import CommonFitting, CommonTraining
 from cmbench.methods.ccl.grains import (

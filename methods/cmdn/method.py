@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmdn.bimodal import BimodalTraining, Level, stacked, train_levels
 from cmbench.methods.cmdn.separate_codes import (

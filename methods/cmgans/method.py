@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmgans.training import Fitting, Settings
 from cmbench.methods.parameters import AnyFolder, Constraints, Count, Number, Words, check_parameters

@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmgans.networks import Architecture, Generator, Networks, Parts, build_networks
 from cmbench.methods.cmgans.objective import AdversarialLosses, Batch, Objective, Outcome, Views, classify

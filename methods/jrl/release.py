@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.jrl.curvature import Points, all_points, degrees, knn_graph, squared_distance_blocks
 from cmbench.methods.jrl.method import JRL, check_unlabelled

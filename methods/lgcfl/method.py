@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.lgcfl.group_sparsity import (
     GroupPenalty,

@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.parameters import AnyFolder, Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.training.curves import CollapseError, Spread

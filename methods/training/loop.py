@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.training.curves import CurveRecorder, check_finite
 from cmbench.methods.views.inputs import row_blocks

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.training.batches import EpochBatches, Index
 from cmbench.methods.training.descent import ScheduledSGD, decayed

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.views.inputs import Matrix, Modality, block_height, row_blocks, row_slices
 

@@ -20,7 +20,7 @@ import numpy as np
 from cca_zoo.linear import CCA as ZooCCA
 from sklearn.cross_decomposition import CCA as ScikitCCA
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.methods.cca import CCA
 
 

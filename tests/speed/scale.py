@@ -103,7 +103,7 @@ def generate(options: argparse.Namespace, folder: Path) -> None:
 
 
 def load(folder: str, part: str):
-    from cmbench.datasets.contract import Split
+    from cmbench.datasets.draft import Split
 
     images, texts, labels = (
         np.load(Path(folder) / f"{key}_{part}.npy") for key in ("images", "texts", "labels")

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import torch
 
-from cmbench.datasets.contract import Split
+from cmbench.datasets.draft import Split
 from cmbench.methods.cmgans.method import CMGANs
 from cmbench.methods.cmgans.training import Fitting
 from cmbench.methods.views.scaling import learned_scalings

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from cmbench.datasets.contract import Dataset, Draft
-from cmbench.datasets.feature_file import FeatureFile, draft_of
-from cmbench.datasets.matlab import read_mat
-from cmbench.datasets.npy_folder import read_folder
-from cmbench.datasets.npz import read_npz
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Draft
+from cmbench.datasets.formats.feature_file import FeatureFile, draft_of
+from cmbench.datasets.formats.matlab import read_mat
+from cmbench.datasets.formats.numpy_files import read_folder, read_npz
 from cmbench.datasets.rules import RULES, TYPES, broken_rules
 from cmbench.errors import DatasetError
 
@@ -51,7 +51,8 @@ class FileCheck:
 def load_file(path: Path | str) -> Dataset:
     """Return the dataset in a ``.npz`` or ``.mat`` file or a folder of ``.npy`` files.
 
-    The keys stand in ``cmbench.datasets.keys``. ``DatasetError`` names the file and everything wrong with it.
+    ``cmbench.datasets.formats.feature_file`` has the keys. ``DatasetError`` names the file and all that is
+    wrong with it.
     """
     path = Path(path)
     draft, problems = draft_of(read_file(path))

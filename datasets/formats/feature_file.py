@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,10 +11,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.arrays import file_key, split_arrays
-from cmbench.datasets.contract import Card, Draft, Labels, Parts, Split
-from cmbench.datasets.keys import CARD_TEXTS, CASTS, GROUPS, PARTS, REQUIRED, SPLIT_NAMES
+from cmbench.datasets.draft import ARRAY_TYPES, Card, Draft, Labels, Parts, Split, file_key, split_arrays
+from cmbench.datasets.formats.casting import float_matrix, int_vector, single_int, single_text, text_vector
 from cmbench.errors import DatasetError
+
+Cast = Callable[[str, NDArray[Any]], Any]
+
+SPLIT_NAMES = ("train", "val", "test")
+REQUIRED = ("images", "texts", "labels")
+PARTS = ("image_parts", "text_parts")
+GROUPS = ("image_groups", "text_groups")
+CARD_TEXTS = ("source", "licence", "citation", "image_feature", "text_feature", "fingerprint", "recipe")
+
+_CASTS: dict[str, Cast] = {"float32": float_matrix, "int64": int_vector, "str": text_vector}
+_SPLIT_CASTS: dict[str, Cast] = {
+    file_key(key, name): _CASTS[kind]
+    for name in SPLIT_NAMES
+    for key, (kind, _) in ARRAY_TYPES.items()
+    if key not in GROUPS
+}
+CASTS: dict[str, Cast] = {
+    **_SPLIT_CASTS,
+    **dict.fromkeys(GROUPS, int_vector),
+    "class_names": text_vector,
+    "first_label": single_int,
+    "sizes": int_vector,
+    **dict.fromkeys(("name", *CARD_TEXTS), single_text),
+}
+"""What makes a value of the contract from the array under each known key."""
+
 
 Values = dict[str, Any]
 

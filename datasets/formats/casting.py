@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.arrays import blocks
+from cmbench.datasets.draft import blocks
 from cmbench.errors import DatasetError
 
 

@@ -1,6 +1,6 @@
 """Datasets in a folder: an ``.npy`` file for each array, opened memory-mapped, and a ``card.json``.
 
-``images_train.npy``, ``labels_train.npy`` and so on, under the keys of ``cmbench.datasets.keys``. Texts
+``images_train.npy``, ``labels_train.npy`` and so on, under the keys of ``feature_file``. Texts
 (``class_names`` and ids) may instead stand one to a line in a UTF-8 ``.txt`` file. The name, the card,
 ``sizes`` and ``first_label`` stand in ``card.json``, one JSON object, which may be absent.
 
@@ -18,13 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from cmbench.datasets.arrays import file_key, split_arrays
-from cmbench.datasets.contract import Draft, Split
-from cmbench.datasets.feature_file import FeatureFile, dataset_arrays, split_of
-from cmbench.datasets.keys import CARD_TEXTS, CASTS, GROUPS, SPLIT_NAMES
-from cmbench.disk import DAMAGE, damaged
+from cmbench.datasets.draft import Draft, Split, file_key, split_arrays
+from cmbench.datasets.formats.feature_file import (
+    CARD_TEXTS,
+    CASTS,
+    GROUPS,
+    SPLIT_NAMES,
+    FeatureFile,
+    dataset_arrays,
+    split_of,
+)
+from cmbench.disk import DAMAGE, damaged, replacing
 from cmbench.errors import DatasetError
 
 CARD = "card.json"
@@ -149,3 +156,41 @@ def _read_card(path: Path) -> dict[str, Any]:
                 f"{path}: {key} is {value!r}; it must be a text, a number or a list of numbers"
             )
     return card
+
+
+def opened_npz(path: Path) -> NpzFile:
+    """Open an ``.npz`` file; arrays of Python objects in it are refused when read, never unpickled."""
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":  # NumPy would take it for a pickle and advise to trust it
+            raise DatasetError(f"{path} is not an .npz archive; write it with numpy.savez")
+    try:
+        archive: NpzFile = np.load(path, allow_pickle=False)
+    except DAMAGE as error:
+        raise DatasetError(damaged(path, error)) from error
+    return archive
+
+
+def read_npz(path: Path) -> FeatureFile:
+    """Read the known keys of an ``.npz`` file; object arrays are refused, never unpickled."""
+    arrays: dict[str, NDArray[Any]] = {}
+    problems = []
+    with opened_npz(path) as archive:
+        for key in (key for key in archive.files if key in CASTS):
+            try:
+                arrays[key] = archive[key]
+            except DAMAGE as error:
+                problems.append(damaged(key, error))
+        return FeatureFile(path, tuple(archive.files), arrays, tuple(problems))
+
+
+def save_npz(path: Path | str, dataset: Draft) -> None:
+    """Write ``dataset`` to ``path``, which ends in ``.npz``; memory-mapped arrays pass through in pieces.
+
+    The file is written beside its place and moved there, so that ``path`` never holds half a dataset.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise DatasetError(f"{path} does not end in .npz; name it {path.name}.npz")
+    arrays: dict[str, Any] = dict(dataset_arrays(dataset))
+    with replacing(path) as beside:
+        np.savez(beside, **arrays)

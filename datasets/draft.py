@@ -1,0 +1,192 @@
+"""What a dataset consists of: splits, parts, a card, and the SHA-256 over all arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from math import prod
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+ARRAY_TYPES: dict[str, tuple[str, int]] = {
+    "images": ("float32", 2),
+    "texts": ("float32", 2),
+    "labels": ("int64", 1),
+    "ids": ("str", 1),
+    "image_parts": ("float32", 2),
+    "image_parts_offsets": ("int64", 1),
+    "text_parts": ("float32", 2),
+    "text_parts_offsets": ("int64", 1),
+    "image_groups": ("int64", 1),
+    "text_groups": ("int64", 1),
+}
+"""Type and number of dimensions of every array of a split, by key."""
+
+BLOCK_BYTES = 2**24  # looked at together, so that memory-mapped features are never loaded whole
+
+
+def blocks(array: NDArray[Scalar]) -> Iterator[NDArray[Scalar]]:
+    """Yield the rows of ``array`` in blocks of about ``BLOCK_BYTES``, at least one row each.
+
+    >>> [len(rows) for rows in blocks(np.zeros((5000, 2048), dtype=np.float32))]
+    [2048, 2048, 904]
+    """
+    row_bytes = array.itemsize * prod(array.shape[1:])
+    step = max(1, BLOCK_BYTES // max(1, row_bytes))
+    for start in range(0, len(array), step):
+        yield array[start : start + step]
+
+
+def split_arrays(split: Split) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield (key, array) of everything a split holds, by the keys of ``ARRAY_TYPES``."""
+    yield from (("images", split.images), ("texts", split.texts))
+    yield from (("labels", split.labels), ("ids", split.ids))
+    for key, parts in (("image_parts", split.image_parts), ("text_parts", split.text_parts)):
+        if parts is not None:
+            yield from ((key, parts.values), (f"{key}_offsets", parts.offsets))
+    for key, groups in (("image_groups", split.image_groups), ("text_groups", split.text_groups)):
+        if groups is not None:
+            yield key, groups
+
+
+def file_key(key: str, split_name: str) -> str:
+    """Return what feature files call an array of a split.
+
+    >>> file_key("images", "train"), file_key("image_parts_offsets", "train")
+    ('images_train', 'image_parts_train_offsets')
+    """
+    stem = key.removesuffix("_offsets")
+    return f"{stem}_{split_name}{key[len(stem) :]}"
+
+
+__all__ = ["fingerprint", "split_arrays"]
+
+
+def fingerprint(splits: Iterable[tuple[str, Split]], class_names: Sequence[str]) -> str:
+    """Return the SHA-256 (hexadecimal) over the splits' arrays, ids and class names.
+
+    Numbers are hashed as little-endian bytes in row order, texts as UTF-8 with their lengths, and
+    every array after its key and shape. Neither the dataset's name nor its card takes part.
+    """
+    digest = sha256(b"cmbench dataset 1\n")
+    digest.update(f"class_names ({len(class_names)},)\n".encode())
+    digest.update(_text_bytes(class_names))
+    for name, split in splits:
+        for key, array in split_arrays(split):
+            digest.update(f"{file_key(key, name)} {array.shape}\n".encode())
+            for rows in blocks(array):
+                digest.update(_canonical_bytes(rows))
+    return digest.hexdigest()
+
+
+def _canonical_bytes(rows: NDArray[Any]) -> bytes:
+    if rows.dtype.kind == "U":
+        return _text_bytes(rows.tolist())
+    return np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("<")).tobytes()
+
+
+def _text_bytes(texts: Iterable[str]) -> bytes:
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    return b"".join(b"%d:%s" % (len(text), text) for text in encoded)
+
+
+FloatMatrix = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Parts of each item (regions of an image, segments of a text), ragged.
+
+    ``values`` is float32 (m, d); the parts of item i are ``values[offsets[i]:offsets[i + 1]]``,
+    with ``offsets`` int64 (n + 1,), non-decreasing from 0 to m.
+    """
+
+    values: FloatMatrix
+    offsets: Labels
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, item: int) -> FloatMatrix:
+        return self.values[self.offsets[item] : self.offsets[item + 1]]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Image-text pairs: row i of ``images`` and row i of ``texts`` belong together.
+
+    Parameters
+    ----------
+    images : float32 (n, d_image)
+    texts : float32 (n, d_text)
+    labels : int64 (n,), the category of each pair, from 0
+    ids : str (n,), a name for each pair, unique over the dataset
+    image_parts, text_parts : Parts of n items, optional
+    image_groups, text_groups : int64 (d_image,) and (d_text,), optional
+        The block each feature belongs to, for group-sparse methods.
+    """
+
+    images: FloatMatrix
+    texts: FloatMatrix
+    labels: Labels
+    ids: NDArray[np.str_]
+    image_parts: Parts | None = None
+    text_parts: Parts | None = None
+    image_groups: Labels | None = None
+    text_groups: Labels | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether there are parts of both images and texts."""
+        return self.image_parts is not None and self.text_parts is not None
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where a dataset comes from and how its features were made.
+
+    ``sizes`` are the numbers of training, validation and test pairs its source states, and
+    ``fingerprint`` is the SHA-256 it should have; both are verified when given. ``recipe`` is JSON: every
+    setting, hash and version that the features depend on, for those who make them again.
+    """
+
+    source: str = "unknown"
+    licence: str = "unknown"
+    image_feature: str = "unknown"
+    text_feature: str = "unknown"
+    citation: str = ""
+    sizes: tuple[int, int, int] | None = None
+    fingerprint: str = ""
+    recipe: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """All that a dataset consists of, before its rules are checked."""
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    card: Card = field(default_factory=Card)
+
+    @property
+    def splits(self) -> tuple[tuple[str, Split], ...]:
+        """The splits with the names the file formats use: train, val, test."""
+        return (("train", self.train), ("val", self.validation), ("test", self.test))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) over all arrays, ids and class names."""
+        return fingerprint(self.splits, self.class_names)

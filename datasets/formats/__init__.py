@@ -1,0 +1,1 @@
+"""Feature files: NumPy, MATLAB, and what their keys mean."""

@@ -1,0 +1,214 @@
+"""Datasets in a MATLAB ``.mat`` file of any version, under the keys of ``feature_file``.
+
+Arrays have the shape that MATLAB shows: ``images_train`` is n x d with a row for each pair, in whatever
+order the version stores it. Texts (``class_names``, ids) are a cell array of char vectors, or a char matrix
+with a row for each text. MATLAB's objects (``string``, ``categorical``, ``table``) are stored in an
+undocumented way and refused, with the conversion to make. Sparse matrices become dense. Where labels
+count from 1, add ``first_label = 1``.
+
+Versions before 7.3 are read by SciPy, whose reader trusts them: an incomplete file is refused, but bytes
+changed inside an uncompressed one can crash Python, so open only files from people you trust.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.formats.feature_file import CASTS, FeatureFile
+from cmbench.disk import DAMAGE, damaged
+from cmbench.errors import DatasetError
+
+if TYPE_CHECKING:
+    import h5py
+
+
+_REMEDIES = {
+    "cell": "every cell must hold one char vector",
+    "complex array": "save its real part or its absolute values",
+    "string": "convert it with cellstr(...)",
+    "categorical": "convert names with cellstr(categories(...)) and labels with double(...)",
+    "struct": "save its fields as variables of their own",
+    "table": "save its columns as variables of their own",
+}
+
+
+def char_rows(rows: Sequence[str]) -> NDArray[np.str_]:
+    """Return the rows of a char matrix without the blanks that pad them to equal length.
+
+    >>> char_rows(["cat  ", "horse"])
+    array(['cat', 'horse'], dtype='<U5')
+    """
+    return np.array([row.rstrip(" ") for row in rows], dtype=np.str_)
+
+
+def refused(key: str, matlab_class: str) -> DatasetError:
+    """Return the error for a variable of a MATLAB class that cannot be read, with the remedy."""
+    remedy = _REMEDIES.get(
+        matlab_class, "save it as a numeric array, a char matrix or a cell array of char vectors"
+    )
+    return DatasetError(f"{key} is a MATLAB {matlab_class}, which cannot be read; {remedy}")
+
+
+_NUMBERS = {
+    "double": "float64",
+    "single": "float32",
+    "logical": "bool",
+    **{name: name for size in (8, 16, 32, 64) for name in (f"int{size}", f"uint{size}")},
+}
+"""NumPy's types by MATLAB's classes."""
+
+
+def read_mat_hdf5(path: Path) -> FeatureFile:
+    """Read the known keys of a ``.mat`` file of version 7.3."""
+    import h5py
+
+    arrays: dict[str, NDArray[Any]] = {}
+    problems = []
+    try:
+        with h5py.File(path, "r") as file:
+            found = tuple(key for key in file if not key.startswith("#"))
+            for key in (key for key in found if key in CASTS):
+                try:
+                    arrays[key] = _plain_hdf5_array(key, file[key])
+                except DatasetError as error:
+                    problems.append(str(error))
+    except DAMAGE as error:
+        raise DatasetError(damaged(path, error)) from error
+    return FeatureFile(path, found, arrays, tuple(problems))
+
+
+def _plain_hdf5_array(key: str, node: Any) -> NDArray[Any]:
+    import h5py
+
+    matlab_class = _class(node)
+    if not matlab_class:
+        raise DatasetError(
+            f"{key} was not saved by MATLAB (no MATLAB_class), so its dimensions may be in either order; "
+            "save it as .npz or .npy"
+        )
+    if "MATLAB_sparse" in node.attrs:
+        return _dense(node)
+    if isinstance(node, h5py.Group) or "MATLAB_object_decode" in node.attrs:
+        raise refused(key, matlab_class)
+    if matlab_class == "cell":
+        return _cell_texts(key, node)
+    if matlab_class == "char":
+        return char_rows(_rows(node))
+    if matlab_class not in _NUMBERS:
+        raise refused(key, matlab_class)
+    if node.dtype.names is not None:
+        raise refused(key, "complex array")
+    return _value(node).astype(_NUMBERS[matlab_class], copy=False)
+
+
+def _class(node: Any) -> str:
+    return bytes(node.attrs.get("MATLAB_class", b"")).decode()
+
+
+def _value(node: h5py.Dataset) -> NDArray[Any]:
+    """Return the array in the shape that MATLAB shows; an empty one stores its shape instead."""
+    stored: NDArray[Any] = node[()]
+    return np.empty(tuple(stored.astype(int))) if node.attrs.get("MATLAB_empty") else stored.T
+
+
+def _rows(node: h5py.Dataset) -> list[str]:
+    codes = _value(node)
+    return [row.astype("<u2").tobytes().decode("utf-16-le", "surrogatepass") for row in codes]
+
+
+def _cell_texts(key: str, node: h5py.Dataset) -> NDArray[np.str_]:
+    references = _value(node)
+    cells = [node.file[reference] for reference in references.ravel()]
+    if not all(_class(cell) == "char" and len(_rows(cell)) < 2 for cell in cells):
+        raise refused(key, "cell")
+    texts = ["".join(_rows(cell)) for cell in cells]
+    return np.array(texts, dtype=np.str_).reshape(references.shape)
+
+
+def _dense(node: h5py.Group) -> NDArray[Any]:
+    columns = node["jc"][()].astype(np.int64)
+    dense = np.zeros((int(node.attrs["MATLAB_sparse"]), len(columns) - 1))
+    if "data" in node:  # absent where every value is zero
+        dense[node["ir"][()].astype(np.int64), np.repeat(np.arange(dense.shape[1]), np.diff(columns))] = node[
+            "data"
+        ][()]
+    return dense
+
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def read_mat(path: Path) -> FeatureFile:
+    """Read the known keys of a ``.mat`` file, of version 7.3 (which is HDF5) or before."""
+    with path.open("rb") as file:
+        head = file.read(520)
+    if head.startswith((b"MATLAB 7.3", _HDF5)) or head[512:] == _HDF5:
+        return read_mat_hdf5(path)
+    return _read_mat(path)
+
+
+def _read_mat(path: Path) -> FeatureFile:
+    from scipy.io.matlab import MatReadError, loadmat
+
+    unreadable: tuple[type[Exception], ...] = (*DAMAGE, MatReadError)
+    try:
+        variables = loadmat(path, variable_names=list(CASTS))
+        names, objects = _contents(path)
+    except unreadable as error:
+        raise DatasetError(damaged(path, error)) from error
+    arrays: dict[str, NDArray[Any]] = {}
+    problems = [str(refused(key, matlab_class)) for key, matlab_class in objects.items() if key in CASTS]
+    for key in (key for key in variables if key in CASTS):
+        try:
+            arrays[key] = _plain_array(key, variables[key])
+        except DatasetError as error:
+            problems.append(str(error))
+    return FeatureFile(path, (*names, *objects), arrays, tuple(problems))
+
+
+def _contents(path: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the names of the variables, and the classes of those that are MATLAB objects by name."""
+    from scipy.io.matlab import loadmat, varmats_from_mat, whosmat
+
+    try:
+        return tuple(name for name, _, _ in whosmat(path) if name != "__function_workspace__"), {}
+    except TypeError:  # whosmat stumbles over objects, which have no shape
+        names, objects = [], {}
+    with path.open("rb") as file:
+        variables: list[tuple[str, Any]] = varmats_from_mat(file)
+        for name, stream in variables:
+            if name == "None":  # SciPy's word for the name of an object, which stands inside it
+                (fields,) = loadmat(stream)["None"]
+                objects[fields["s0"].decode()] = fields["s2"].decode()
+            else:
+                names.append(name)
+    return tuple(name for name in names if name), objects
+
+
+def _plain_array(key: str, value: Any) -> NDArray[Any]:
+    from scipy.io.matlab import MatlabFunction
+    from scipy.sparse import issparse
+
+    if isinstance(value, MatlabFunction):
+        raise refused(key, "function")
+    if isinstance(value, str):  # SciPy's report on a variable that it could not read
+        raise DatasetError(damaged(key, ValueError(value)))
+    sparse: bool = issparse(value)
+    array: NDArray[Any] = value.toarray() if sparse else value
+    if array.dtype.names is not None:
+        raise refused(key, "struct")
+    if array.dtype.kind == "O":
+        texts = [_cell_text(key, cell) for cell in array.ravel()]
+        return np.array(texts, dtype=np.str_).reshape(array.shape)
+    return char_rows(array.ravel().tolist()) if array.dtype.kind == "U" else array
+
+
+def _cell_text(key: str, cell: Any) -> str:
+    if not isinstance(cell, np.ndarray) or cell.dtype.kind != "U" or cell.size > 1:
+        raise refused(key, "cell")
+    return str(cell.item()) if cell.size else ""
