@@ -17,7 +17,7 @@ from cmbench.datasets.raw.registry import raw_dataset_names
 from cmbench.errors import DatasetError
 
 BUILT_IN = {
-    "scenes": "cmbench.datasets.scenes:load",
+    "scenes": "cmbench.datasets.scenes.collection:load",
 }
 """Module and function of each dataset, imported on use."""
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmbench.datasets import scenes
 from cmbench.datasets.raw import registry
 from cmbench.datasets.raw.picture_check import checked_pictures
 from cmbench.datasets.raw.pictures import PictureFile
@@ -19,6 +18,7 @@ from cmbench.datasets.raw.registry import (
     raw_dataset_summaries,
 )
 from cmbench.datasets.raw.splits import save_splits
+from cmbench.datasets.scenes import collection as scenes
 from cmbench.errors import DatasetError
 
 

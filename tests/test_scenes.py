@@ -13,14 +13,12 @@ from sklearn.metrics import average_precision_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cmbench.datasets import scenes
 from cmbench.datasets.registry import load_dataset
-from cmbench.datasets.scene_captions import COLOUR_WORDS, LIGHT_WORDS, describe
-from cmbench.datasets.scene_categories import CATEGORIES
-from cmbench.datasets.scene_chance import Chance
-from cmbench.datasets.scene_difficulty import DIFFICULTY
-from cmbench.datasets.scene_plans import imagine
-from cmbench.datasets.scene_rendering import render
+from cmbench.datasets.scenes import collection as scenes
+from cmbench.datasets.scenes.captions import COLOUR_WORDS, LIGHT_WORDS, describe
+from cmbench.datasets.scenes.categories import CATEGORIES
+from cmbench.datasets.scenes.plans import DIFFICULTY, Chance, imagine
+from cmbench.datasets.scenes.rendering import render
 from cmbench.errors import DatasetError
 
 PIXELS = "6f2c1ecd407f124f3c73df9694ebd0fc0d0ba4d8c904da1a9a83f4b63dd9ec10"
@@ -231,7 +229,7 @@ def test_the_difficulty_cannot_be_changed_by_accident():
 
 def test_loading_imports_neither_pytorch_nor_scikit_learn():
     code = (
-        "import sys; from cmbench.datasets.scenes import load; load(); "
+        "import sys; from cmbench.datasets.scenes.collection import load; load(); "
         "sys.exit(bool({'torch', 'sklearn'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

@@ -2,14 +2,139 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import fsum
+from types import MappingProxyType
+from typing import TypeAlias, TypeVar
 
-from cmbench.datasets.scene_categories import CATEGORIES
-from cmbench.datasets.scene_chance import Chance
-from cmbench.datasets.scene_difficulty import DIFFICULTY
-from cmbench.datasets.scene_shapes import Build
-from cmbench.datasets.scene_surroundings import horizon
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.scenes.categories import CATEGORIES
+from cmbench.datasets.scenes.shapes import Build
+from cmbench.datasets.scenes.surroundings import horizon
+
+Weights = Mapping[int, float]
+
+_LIGHTS = {"bright": 0.4, "overcast": 0.2, "evening": 0.15, "night": 0.13, "fog": 0.12}
+
+
+def _frozen(weights: dict[int, float]) -> Weights:
+    return MappingProxyType(weights)
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """Set by two numbers only: MAP of semantic matching (0.5 to 0.6 wanted) and of chance.
+
+    Raising any probability of an odd, wrong, missing or hidden thing makes the dataset harder.
+    Lengths are in the square -1..1 of the picture.
+    """
+
+    odd_place: float = 0.25
+    """of a subject anywhere instead of where its category is usually found"""
+    counts: Weights = field(default_factory=lambda: _frozen({1: 0.82, 2: 0.13, 3: 0.05}))
+    """how many subjects a picture shows"""
+    subject_size: tuple[float, float] = (0.62, 0.8)
+    shift: float = 0.1
+    """how far a lone subject is moved from the middle"""
+    bare: float = 0.2
+    """of a thing without the parts that give it away"""
+    tilt: float = 0.05
+    """tangent of half the largest tilt: 0.05 is 6 degrees"""
+    stretch: float = 1.12
+    extras: Weights = field(default_factory=lambda: _frozen({0: 0.2, 1: 0.35, 2: 0.3, 3: 0.15}))
+    """how many things of no category are around"""
+    extra_size: tuple[float, float] = (0.12, 0.3)
+    intruder: float = 0.18
+    """of a thing of another category in the background"""
+    intruder_size: tuple[float, float] = (0.15, 0.25)
+    screen: float = 0.18
+    """of something standing in front of the subject"""
+    lights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType(_LIGHTS))
+    """how often each light occurs"""
+    fog: int = 120
+    """256ths of the picture that fog replaces"""
+    exposure: tuple[float, float] = (215.0, 285.0)
+    """gain of the camera, in 256ths"""
+    shade: float = 60.0
+    """largest fall of the light from one side to the other, in 256ths"""
+    noise: float = 24.0
+    """largest amplitude of the sensor noise, in grey levels"""
+    blur: float = 0.25
+    """of a picture out of focus"""
+
+    own_name: float = 0.6
+    """of a name of the category, where a caption names its subject"""
+    shared_name: float = 0.22
+    """of a word it shares with other categories"""
+    group_name: float = 0.12
+    """of a word for its group; otherwise the caption says only 'something' or the like"""
+    mistaken: float = 0.05
+    """of a whole caption about a category that looks alike"""
+    wrong_part: float = 0.1
+    """of a named part that belongs to a category that looks alike"""
+    wrong_attribute: float = 0.08
+    """of a wrong colour, number, place or light, each"""
+    mentions_colour: float = 0.65
+    mentions_size: float = 0.25
+    mentions_place: float = 0.7
+    mentions_part: float = 0.85
+    """of a sentence about parts"""
+    names_again: float = 0.5
+    """of a second noun for the subject in that sentence"""
+    mentions_light: float = 0.4
+    mentions_extras: float = 0.6
+    mentions_intruder: float = 0.6
+
+
+DIFFICULTY = Difficulty()
+
+
+Item = TypeVar("Item")
+
+
+class Chance:
+    """A stream of choices for one pair of one collection.
+
+    NEP 19 freezes the stream of ``RandomState``. Only its 53-bit uniform numbers are used, because
+    its integers depend on the platform's C long and its normal numbers on the C library's logarithm.
+    """
+
+    def __init__(self, seed: int, index: int) -> None:
+        self._stream = np.random.RandomState([seed, index])
+
+    def uniform(self, *shape: int) -> NDArray[np.float64]:
+        """Return uniform numbers in [0, 1) of that shape."""
+        return self._stream.random_sample(shape)
+
+    def between(self, low: float, high: float) -> float:
+        """Return a uniform number in [low, high)."""
+        return low + (high - low) * float(self._stream.random_sample())
+
+    def happens(self, probability: float) -> bool:
+        """Return True with that probability."""
+        return float(self._stream.random_sample()) < probability
+
+    def one_of(self, items: Sequence[Item]) -> Item:
+        """Return one of the items, all equally likely."""
+        return items[int(float(self._stream.random_sample()) * len(items))]
+
+    def some_of(self, items: Sequence[Item], count: int) -> list[Item]:
+        """Return ``count`` different items (all of them if there are fewer) in random order."""
+        left = list(items)
+        return [left.pop(int(self.between(0, len(left)))) for _ in range(min(count, len(items)))]
+
+    def weighted(self, weights: Mapping[Item, float]) -> Item:
+        """Return a key of ``weights``, each as likely as its share of the sum."""
+        mark = self.between(0.0, fsum(weights.values()))  # sum() rounds otherwise since Python 3.12
+        for item, weight in weights.items():
+            mark -= weight
+            if mark < 0:
+                return item
+        return next(reversed(list(weights)))
+
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "brown", "white", "grey")
 PLACES = ("sea", "beach", "field", "hills", "forest", "town", "room")

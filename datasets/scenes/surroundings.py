@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cmbench.datasets.scene_shapes import Build, Drawing, Patch, bar, box, disc, dome, oval, polygon
+from cmbench.datasets.scenes.shapes import Build, Drawing, Patch, bar, box, disc, dome, oval, polygon
 
 
 def horizon(build: Build) -> float:

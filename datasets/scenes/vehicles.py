@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from cmbench.datasets.scene_shapes import (
+from cmbench.datasets.scenes.shapes import (
     EIGHT_WINDS,
     Build,
     Drawing,

@@ -8,14 +8,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.scene_chance import Chance
-from cmbench.datasets.scene_difficulty import DIFFICULTY
-from cmbench.datasets.scene_objects import OBJECT_DRAWINGS
-from cmbench.datasets.scene_plans import Scene, Thing
-from cmbench.datasets.scene_shapes import Coordinates, Drawing, Patch, rotation
-from cmbench.datasets.scene_structures import STRUCTURE_DRAWINGS
-from cmbench.datasets.scene_surroundings import EXTRA_DRAWINGS, PLACE_DRAWINGS
-from cmbench.datasets.scene_vehicles import VEHICLE_DRAWINGS
+from cmbench.datasets.scenes.plans import DIFFICULTY, Chance, Scene, Thing
+from cmbench.datasets.scenes.shapes import Coordinates, Drawing, Patch, rotation
+from cmbench.datasets.scenes.structures import OBJECT_DRAWINGS, STRUCTURE_DRAWINGS
+from cmbench.datasets.scenes.surroundings import EXTRA_DRAWINGS, PLACE_DRAWINGS
+from cmbench.datasets.scenes.vehicles import VEHICLE_DRAWINGS
 
 Picture: TypeAlias = NDArray[np.uint8]
 Canvas: TypeAlias = NDArray[np.int32]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from cmbench.datasets.scene_categories import CATEGORIES, Category
-from cmbench.datasets.scene_chance import Chance
-from cmbench.datasets.scene_difficulty import DIFFICULTY
-from cmbench.datasets.scene_plans import COLOURS, PLACES, Scene, Thing
+from cmbench.datasets.scenes.categories import CATEGORIES, Category
+from cmbench.datasets.scenes.plans import COLOURS, DIFFICULTY, PLACES, Chance, Scene, Thing
 
 Value = TypeVar("Value")
 

@@ -1,0 +1,1 @@
+"""The built-in dataset: drawn scenes with captions."""
