@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cmbench.datasets.raw import pairs_table
-from cmbench.datasets.raw.picture_check import checked_pictures
+from cmbench.datasets.raw.preparation import checked_pictures
 from cmbench.datasets.raw.splits import save_splits
 from cmbench.errors import DatasetError
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cmbench.datasets.raw import pascal_sentence
-from cmbench.datasets.raw.picture_check import checked_pictures
+from cmbench.datasets.raw.preparation import checked_pictures
 from cmbench.datasets.raw.splits import read_splits, shipped_splits
 from cmbench.errors import DatasetError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cmbench.datasets.raw import registry
-from cmbench.datasets.raw.picture_check import checked_pictures
 from cmbench.datasets.raw.pictures import PictureFile
+from cmbench.datasets.raw.preparation import checked_pictures
 from cmbench.datasets.raw.registry import (
     load_raw,
     raw_dataset_cards,

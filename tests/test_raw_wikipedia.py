@@ -12,9 +12,9 @@ from scipy.io import savemat
 from cmbench.cli.main import cli
 from cmbench.datasets.formats.files import load_file
 from cmbench.datasets.raw import wikipedia
-from cmbench.datasets.raw.picture_check import checked_pictures
+from cmbench.datasets.raw.preparation import checked_pictures
 from cmbench.datasets.raw.splits import save_splits
-from cmbench.datasets.raw.wikipedia_features import published_features
+from cmbench.datasets.raw.wikipedia import published_features
 from cmbench.errors import DatasetError
 
 NAMES = (

@@ -232,7 +232,7 @@ def extract(raw: str, output: Path, work: Path | None, threads: int | None, **op
 )
 def published(place: Path, splits: Path | None, output: Path) -> None:
     """Make a feature dataset of the SIFT and LDA features that come with Wikipedia's distribution."""
-    from cmbench.datasets.raw.wikipedia_features import published_features
+    from cmbench.datasets.raw.wikipedia import published_features
 
     _check_output(output)
     _write(output, published_features(place, splits))

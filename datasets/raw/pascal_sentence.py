@@ -21,12 +21,17 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cmbench.datasets.raw.category_folders import couples_in
-from cmbench.datasets.raw.completeness import check_counts
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
-from cmbench.datasets.raw.pair_files import PICTURE_ENDINGS, claim, lines_of, read_lines, read_text
+from cmbench.datasets.raw.pair_files import (
+    PICTURE_ENDINGS,
+    claim,
+    couples_in,
+    lines_of,
+    read_lines,
+    read_text,
+)
 from cmbench.datasets.raw.pictures import ArchivedPicture, PictureFile
-from cmbench.datasets.raw.problems import Problems
+from cmbench.datasets.raw.problems import Problems, check_counts
 from cmbench.datasets.raw.splits import divided, read_splits, shipped_splits
 from cmbench.errors import DatasetError
 

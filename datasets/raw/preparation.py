@@ -8,9 +8,23 @@ from pathlib import Path
 from cmbench.datasets.raw.archives import SUFFIXES, unpack
 from cmbench.datasets.raw.contract import RawDataset
 from cmbench.datasets.raw.downloads import Download
-from cmbench.datasets.raw.picture_check import checked_pictures
+from cmbench.datasets.raw.problems import Problems
 from cmbench.datasets.raw.registry import load_raw
 from cmbench.errors import DatasetError
+
+
+def checked_pictures(dataset: RawDataset) -> RawDataset:
+    """Return ``dataset`` after reading each picture; one ``DatasetError`` tells of all that cannot be read.
+
+    Loaders do not open pictures; this finds a broken one before hours of features are spent.
+    """
+    problems = Problems(f"raw dataset {dataset.name!r}")
+    for _, pairs in dataset.splits:
+        for pair in pairs:
+            with problems.noted():
+                pair.picture.read()
+    problems.settle()
+    return dataset
 
 
 def place_of(source: str, to: Path | None = None, sha256: str | None = None) -> Path:

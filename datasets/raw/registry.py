@@ -14,7 +14,7 @@ from cmbench.errors import DatasetError
 RAW = {
     "pairs_table": "cmbench.datasets.raw.pairs_table",
     "pascal_sentence": "cmbench.datasets.raw.pascal_sentence",
-    "scenes": "cmbench.datasets.raw.drawn_scenes",
+    "scenes": "cmbench.datasets.raw.scenes",
     "wikipedia": "cmbench.datasets.raw.wikipedia",
     "xmedianet": "cmbench.datasets.raw.xmedianet",
 }

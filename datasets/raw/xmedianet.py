@@ -18,10 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cmbench.datasets.formats.feature_file import SPLIT_NAMES
-from cmbench.datasets.raw.completeness import check_categories, check_number
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import Line, claim, picture_at, read_list, read_names, read_sentences
-from cmbench.datasets.raw.problems import Problems
+from cmbench.datasets.raw.problems import Problems, check_categories, check_number
 from cmbench.datasets.raw.splits import divided, read_splits
 from cmbench.errors import DatasetError
 
