@@ -13,10 +13,12 @@ from importlib import import_module, util
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cmbench.errors import MethodError
-from cmbench.methods.contract import Method
+
+if TYPE_CHECKING:
+    from cmbench.methods.contract import Method
 
 GROUP = "cmbench.methods"
 """The entry-point group by which an installed package brings methods: ``name = "package.module:Class"``."""

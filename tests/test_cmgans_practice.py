@@ -69,10 +69,18 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(
     assert not list(tmp_path.iterdir()), "a training that is complete leaves no checkpoint"
 
 
+def best_within_three_epochs(toy):
+    """Return parameters and the method fitted; looked for, since processors round differently."""
+    for seed in range(20):
+        parameters = {**BRIEF, "learning_rate": 0.05, "epochs": 6, "random_state": seed}
+        method = CMGANs(**parameters).fit(toy.train, toy.validation)
+        if method.best_iteration_ <= 15:
+            return parameters, method
+    raise AssertionError("choose a setting whose best state comes within three epochs")
+
+
 def test_the_best_state_from_before_the_kill_is_not_forgotten(toy, tmp_path, killed_after, monkeypatch):
-    early = {**BRIEF, "learning_rate": 0.05, "epochs": 6}
-    whole = CMGANs(**early).fit(toy.train, toy.validation)
-    assert whole.best_iteration_ <= 15, "choose a setting whose best state comes within three epochs"
+    early, whole = best_within_three_epochs(toy)
     killed_after(3)
     with pytest.raises(KilledError):
         CMGANs(**early, checkpoint=tmp_path).fit(toy.train, toy.validation)

@@ -11,17 +11,17 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from cmbench.datasets.features import picture_side
+from cmbench.datasets.features import sides as picture_side
 from cmbench.datasets.features.backbones import load_backbone
 from cmbench.datasets.features.cross_fitting import stratified_folds
 from cmbench.datasets.features.extraction import extract_features
-from cmbench.datasets.features.image_fine_tuning import FROM_SCRATCH, LabelledPictures, fine_tune
-from cmbench.datasets.features.image_regions import regions_of
+from cmbench.datasets.features.fine_tuning import fine_tune
+from cmbench.datasets.features.image_training import FROM_SCRATCH, LabelledPictures
+from cmbench.datasets.features.pictures import regions_of
 from cmbench.datasets.features.recipe import ImageRecipe, Recipe, TextRecipe
 from cmbench.datasets.features.text_features import fit_text_extractor
 from cmbench.datasets.features.tokens import Vocabulary
-from cmbench.datasets.features.word_cnn import WordCNN, WordCNNShape, network_features
-from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+from cmbench.datasets.features.word_cnn import WordCNN, WordCNNSettings, WordCNNShape, network_features
 from cmbench.datasets.features.word_vectors import WordVectors
 from cmbench.datasets.formats.files import load_file
 from cmbench.datasets.formats.numpy_files import save_npz

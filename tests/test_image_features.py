@@ -12,9 +12,8 @@ import torch
 from PIL import Image
 
 from cmbench.datasets.features.backbones import Backbone, load_backbone
-from cmbench.datasets.features.image_feature_rows import ARRAY, STATE, FeatureRows
-from cmbench.datasets.features.image_features import extract_image_features
-from cmbench.datasets.features.picture_batches import Preprocessing
+from cmbench.datasets.features.image_features import ARRAY, STATE, FeatureRows, extract_image_features
+from cmbench.datasets.features.pictures import Preprocessing
 from cmbench.datasets.raw.pictures import PictureArray, PictureFile
 from cmbench.errors import DatasetError
 

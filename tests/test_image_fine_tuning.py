@@ -8,15 +8,11 @@ import torch
 from torch import nn
 
 from cmbench.datasets.features.backbones import Backbone, backbone_of, load_backbone
-from cmbench.datasets.features.image_fine_tuning import (
-    FROM_SCRATCH,
-    FineTuning,
-    LabelledPictures,
-    fine_tune,
-)
-from cmbench.datasets.features.image_small_cnn import SmallCNN
-from cmbench.datasets.features.image_weights import write_weights
-from cmbench.datasets.features.picture_batches import Preprocessing
+from cmbench.datasets.features.fine_tuning import fine_tune
+from cmbench.datasets.features.image_training import FROM_SCRATCH, FineTuning, LabelledPictures
+from cmbench.datasets.features.own_networks import SmallCNN
+from cmbench.datasets.features.pictures import Preprocessing
+from cmbench.datasets.features.weights import write_weights
 from cmbench.datasets.raw.pictures import PictureArray
 from cmbench.errors import DatasetError
 

@@ -10,8 +10,7 @@ from PIL import Image
 
 from cmbench.datasets.features.backbones import load_backbone
 from cmbench.datasets.features.image_features import extract_image_features
-from cmbench.datasets.features.image_regions import KEPT, regions_of
-from cmbench.datasets.features.picture_batches import Preprocessing, in_order, picture_batches
+from cmbench.datasets.features.pictures import KEPT, Preprocessing, in_order, picture_batches, regions_of
 from cmbench.datasets.raw.pictures import PictureArray, PictureFile
 from cmbench.errors import DatasetError
 

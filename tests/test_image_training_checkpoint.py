@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from cmbench.datasets.features.backbones import load_backbone
-from cmbench.datasets.features.image_fine_tuning import LabelledPictures, fine_tune
-from cmbench.datasets.features.image_weights import hash_of_weights, write_weights
-from cmbench.datasets.features.picture_batches import Preprocessing
+from cmbench.datasets.features.fine_tuning import fine_tune
+from cmbench.datasets.features.image_training import LabelledPictures
+from cmbench.datasets.features.pictures import Preprocessing
+from cmbench.datasets.features.weights import hash_of_weights, write_weights
 from cmbench.errors import DatasetError
 
 PICTURES = runpy.run_path(str(Path(__file__).with_name("test_image_fine_tuning.py")))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cmbench.datasets.features.image_weights import give_weights, hash_of_weights, read_weights, write_weights
+from cmbench.datasets.features.weights import give_weights, hash_of_weights, read_weights, write_weights
 from cmbench.errors import DatasetError
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cmbench.datasets.features.picture_batches import (
+from cmbench.datasets.features.pictures import (
     AHEAD,
     PictureView,
     Preprocessing,

@@ -8,8 +8,8 @@ import torch
 
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Split
-from cmbench.datasets.features.image_feature_rows import STATE, FeatureRows
-from cmbench.datasets.features.image_weights import write_weights
+from cmbench.datasets.features.image_features import STATE, FeatureRows
+from cmbench.datasets.features.weights import write_weights
 from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.disk import replacing
 

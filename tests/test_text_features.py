@@ -12,8 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cmbench.datasets.features.text_features import fit_text_extractor
 from cmbench.datasets.features.tokens import UNKNOWN, wanted_words
-from cmbench.datasets.features.word_cnn import WordCNNShape
-from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+from cmbench.datasets.features.word_cnn import WordCNNSettings, WordCNNShape
 from cmbench.datasets.features.word_vectors import WordVectors, load_word_vectors
 from cmbench.errors import DatasetError
 

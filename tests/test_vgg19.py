@@ -6,9 +6,9 @@ import torch
 from torch.nn import functional
 
 from cmbench.datasets.features.backbones import backbone_of
-from cmbench.datasets.features.image_weights import write_weights
-from cmbench.datasets.features.picture_batches import Preprocessing
-from cmbench.datasets.features.vgg19 import VGG19, load_vgg19, random_vgg19, vgg19_of
+from cmbench.datasets.features.own_networks import VGG19, load_vgg19, random_vgg19, vgg19_of
+from cmbench.datasets.features.pictures import Preprocessing
+from cmbench.datasets.features.weights import write_weights
 from cmbench.errors import DatasetError
 
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from cmbench.datasets.features.word_cnn import WordCNNShape, batch_of
-from cmbench.datasets.features.word_cnn_training import WordCNNSettings, train_word_cnn
+from cmbench.datasets.features.word_cnn import WordCNNSettings, WordCNNShape, batch_of, train_word_cnn
 from cmbench.errors import DatasetError
 
 SMALL = WordCNNSettings(shape=WordCNNShape(maps=6), learning_rate=0.02, batch=16, epochs=12, patience=12)

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from cmbench.datasets.features import word_vector_binary
+from cmbench.datasets.features import word_vectors as word_vector_binary
 from cmbench.datasets.features.word_vectors import WordVectors, load_word_vectors
 from cmbench.errors import DatasetError
 

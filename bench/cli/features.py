@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from cmbench.datasets.contract import Dataset
-    from cmbench.datasets.features.image_fine_tuning import FineTuning
+    from cmbench.datasets.features.image_training import FineTuning
     from cmbench.datasets.features.recipe import Recipe
     from cmbench.datasets.features.sides import Report
-    from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+    from cmbench.datasets.features.word_cnn import WordCNNSettings
 
 
 @contextmanager
@@ -285,7 +285,7 @@ def recipe_of(options: Mapping[str, Any]) -> Recipe:
 
 
 def _fine_tuning(training: str, settings: dict[str, Any], same: dict[str, Any]) -> FineTuning | None:
-    from cmbench.datasets.features.image_fine_tuning import FROM_SCRATCH, FineTuning
+    from cmbench.datasets.features.image_training import FROM_SCRATCH, FineTuning
 
     if training == "none":
         if settings:
@@ -296,8 +296,7 @@ def _fine_tuning(training: str, settings: dict[str, Any], same: dict[str, Any]) 
 
 
 def _word_cnn(settings: dict[str, Any], seed: int, device: str) -> WordCNNSettings:
-    from cmbench.datasets.features.word_cnn import WordCNNShape
-    from cmbench.datasets.features.word_cnn_training import RATES, WordCNNSettings
+    from cmbench.datasets.features.word_cnn import RATES, WordCNNSettings, WordCNNShape
 
     names = _names(WordCNNShape())
     shape = {name: value for name, value in settings.items() if name in names}

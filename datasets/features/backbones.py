@@ -14,10 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cmbench.datasets.features import image_small_cnn as small
-from cmbench.datasets.features import vgg19
-from cmbench.datasets.features.device import device_called
-from cmbench.datasets.features.image_public_networks import (
+from cmbench.datasets.features.own_networks import (
+    IMAGENET_WEIGHTS,
+    LAST_LAYER,
+    SMALL_LAST_LAYER,
+    SMALL_PICTURES,
+    random_small_cnn,
+    random_vgg19,
+    small_cnn_of,
+    vgg19_of,
+)
+from cmbench.datasets.features.pictures import Preprocessing
+from cmbench.datasets.features.public_networks import (
     RANDOM,
     Classifier,
     OnnxNetwork,
@@ -26,8 +34,13 @@ from cmbench.datasets.features.image_public_networks import (
     timm_network,
     torchvision_network,
 )
-from cmbench.datasets.features.image_weights import State, hash_of_file, hash_of_weights, read_weights
-from cmbench.datasets.features.picture_batches import Preprocessing
+from cmbench.datasets.features.weights import (
+    State,
+    device_called,
+    hash_of_file,
+    hash_of_weights,
+    read_weights,
+)
 from cmbench.datasets.raw.downloads import Download
 from cmbench.errors import DatasetError
 
@@ -87,20 +100,20 @@ class _OwnNetwork:
 
 OWN = {
     "vgg19": _OwnNetwork(
-        vgg19.random_vgg19,
-        vgg19.vgg19_of,
-        vgg19.LAST_LAYER,
+        random_vgg19,
+        vgg19_of,
+        LAST_LAYER,
         "fc7 after ReLU",
         Preprocessing(),
-        f"give 'imagenet', and torchvision's are fetched from {vgg19.IMAGENET.url} (575 MB)",
-        vgg19.IMAGENET,
+        f"give 'imagenet', and torchvision's are fetched from {IMAGENET_WEIGHTS.url} (575 MB)",
+        IMAGENET_WEIGHTS,
     ),
     "small-cnn": _OwnNetwork(
-        small.random_small_cnn,
-        small.small_cnn_of,
-        small.LAST_LAYER,
+        random_small_cnn,
+        small_cnn_of,
+        SMALL_LAST_LAYER,
         "",
-        small.SMALL_PICTURES,
+        SMALL_PICTURES,
         "train them with fine_tune and save them with write_weights",
     ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,45 @@ import numpy as np
 
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Card, Draft, Parts, Split
-from cmbench.datasets.features.device import device_called
+from cmbench.datasets.features.fine_tuning import FineTuned
 from cmbench.datasets.features.image_features import is_mixed
-from cmbench.datasets.features.picture_side import picture_side
 from cmbench.datasets.features.recipe import Recipe, recipe_text
-from cmbench.datasets.features.saved_networks import check_folder, save_networks
-from cmbench.datasets.features.sides import Report, Side, labels_of
-from cmbench.datasets.features.text_side import load_vectors, text_side
-from cmbench.datasets.features.word_cnn_training import check_settings
+from cmbench.datasets.features.sides import Report, Side, labels_of, load_vectors, picture_side, text_side
+from cmbench.datasets.features.text_features import TextExtractor
+from cmbench.datasets.features.weights import device_called, hash_of_file, write_weights
+from cmbench.datasets.features.word_cnn import check_settings
 from cmbench.datasets.raw.contract import RawDataset, RawPair
-from cmbench.disk import alone_in, check_place, writing_to
+from cmbench.disk import alone_in, check_place, replacing, writing_to
 from cmbench.errors import DatasetError
+
+IMAGE, TEXT, CARD = "image.pth", "text.npz", "networks.json"
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ``DatasetError`` unless the folder is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DatasetError(f"{folder} is no empty folder; name a new one for the weights")
+
+
+def save_networks(folder: Path, images: FineTuned | None, texts: TextExtractor, said: dict[str, Any]) -> None:
+    """Write what was trained to a folder; nothing in it needs to be unpickled.
+
+    * ``image.pth``, where the backbone has learnt: the state dict of the whole network, under the keys it
+      came with, for ``load_backbone`` and others;
+    * ``text.npz``: the state dict of the word CNN, and ``vocabulary``, whose word i has row i + 2 of
+      ``words.weight`` (row 0 is padding, row 1 that of all other words);
+    * ``networks.json``: ``said``, the sizes of the word CNN, and the SHA-256 of both files.
+    """
+    if images is not None:
+        write_weights(folder / IMAGE, images.weights())
+    state = {key: value.numpy() for key, value in texts.trained.network.state_dict().items()}
+    words = np.array(list(texts.vocabulary.rows), dtype=np.str_)
+    with replacing(folder / TEXT) as beside:
+        np.savez(beside, vocabulary=words, **state)
+    files = {path.name: hash_of_file(path) for path in (folder / IMAGE, folder / TEXT) if path.exists()}
+    card = {**said, "text shape": asdict(texts.settings.shape), "SHA-256": files}
+    with replacing(folder / CARD) as beside:
+        beside.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def extract_features(
@@ -44,7 +72,7 @@ def extract_features(
     beginning.
 
     The networks that learn are written to the new folder ``save_weights`` if there is one, see
-    ``cmbench.datasets.features.saved_networks``; not those of a cross-fitted extraction, which make the
+    ``cmbench.datasets.features.extraction``; not those of a cross-fitted extraction, which make the
     features together with linear maps.
 
     Networks learn from training pairs, and stop by validation pairs; test pairs have no part in it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,133 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from cmbench.datasets.features.backbones import Backbone
-from cmbench.datasets.features.image_features import Progress, is_mixed
-from cmbench.datasets.features.image_training_checkpoint import (
-    TrainingCheckpoint,
-    random_states,
-    set_random_states,
-)
-from cmbench.datasets.features.image_training_settings import FineTuning
-from cmbench.datasets.features.picture_batches import Images, PictureView, in_order, picture_batches
+from cmbench.datasets.features.image_features import Origin, Progress, difference, is_mixed, key_of
+from cmbench.datasets.features.pictures import Images, PictureView, in_order, picture_batches
+from cmbench.datasets.features.weights import DAMAGE, write_torch_file
 from cmbench.datasets.raw.pictures import Picture
 from cmbench.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How a network is trained: stochastic gradient descent with momentum on the cross entropy.
+
+    The rate falls from the first epoch to the last as half a wave of the cosine does. The defaults are for
+    networks that have learnt on ImageNet, ``FROM_SCRATCH`` is for those that have not learnt at all.
+
+    Parameters
+    ----------
+    epochs : int, at most
+    patience : int, epochs without a better state after which training ends
+    batch_size : int, pictures; those left over in an epoch wait
+    learning_rate : float, of the layers that have learnt before
+    new_layer_factor : float, by which the rate of the new last layer is greater
+    momentum : float, from 0 on and less than 1
+    weight_decay : float, from 0 on
+    augmented : whether training pictures are cropped at random places and mirrored half of the times
+    precision : as in ``extract_image_features``
+    seed : int, of all that chance decides
+    """
+
+    epochs: int = 30
+    patience: int = 5
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    new_layer_factor: float = 10.0
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augmented: bool = True
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "batch_size"):
+            if getattr(self, name) < 1:
+                raise DatasetError(f"{name} is {getattr(self, name)}; use 1 or more")
+        for name in ("learning_rate", "new_layer_factor"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise DatasetError(f"{name} is {getattr(self, name)}; use a number greater than 0")
+        if not 0 <= self.momentum < 1:
+            raise DatasetError(f"momentum is {self.momentum}; use 0 or more, and less than 1")
+        if not 0 <= self.weight_decay < math.inf:
+            raise DatasetError(f"weight_decay is {self.weight_decay}; use 0 or more")
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 0."""
+        return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+
+
+FROM_IMAGENET = FineTuning()
+"""For networks that have learnt on ImageNet."""
+
+FROM_SCRATCH = FineTuning(epochs=20, patience=20, learning_rate=0.05, new_layer_factor=1.0)
+"""For ``SmallCNN``: larger steps, the same for all layers, and all epochs."""
+
+
+REMEDY = "name another file, or delete this one to start anew"
+
+
+class TrainingCheckpoint:
+    """A file that is replaced as a whole, and read without unpickling.
+
+    Parameters
+    ----------
+    path : the file, or None to keep nothing
+    origin : what the training depends on; a file of another origin is refused
+    """
+
+    def __init__(self, path: Path | None, origin: Origin) -> None:
+        self._path, self._origin = path, dict(origin)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state last saved, on the CPU; None where there is none yet.
+
+        Raises ``DatasetError`` where the file is damaged, something else, or of another training.
+        """
+        if self._path is None or not self._path.exists():
+            return None
+        content = self._content(self._path)
+        if content["key"] != key_of(self._origin):
+            raise DatasetError(
+                f"{self._path} is of another training: "
+                f"{difference(content['origin'], self._origin)}; {REMEDY}"
+            )
+        state: dict[str, Any] = content["state"]
+        return state
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write ``state``: tensors, numbers, strings, and lists and dictionaries of them."""
+        if self._path is None:
+            return
+        content = {"key": key_of(self._origin), "origin": self._origin, "state": dict(state)}
+        write_torch_file(self._path, content)
+
+    def _content(self, path: Path) -> dict[str, Any]:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, *DAMAGE) as error:
+            raise DatasetError(
+                f"{path} is no checkpoint that can be read safely ({type(error).__name__}); {REMEDY}"
+            ) from error
+        if not isinstance(content, dict) or content.keys() != {"key", "origin", "state"}:
+            raise DatasetError(f"{path} is no checkpoint of a training on pictures; {REMEDY}")
+        return content
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of PyTorch's random numbers on the CPU and, if ``device`` is one, on the GPU."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Go back to what ``random_states`` returned for ``device``."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+
 
 CURVES = ("training_loss", "training_accuracy", "validation_loss", "validation_accuracy")
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from cmbench.datasets.features.backbones import is_file
-from cmbench.datasets.features.image_fine_tuning import FineTuning
-from cmbench.datasets.features.word_cnn_training import WordCNNSettings
+from cmbench.datasets.features.image_training import FineTuning
+from cmbench.datasets.features.word_cnn import WordCNNSettings
 from cmbench.datasets.raw.contract import RawDataset
 from cmbench.errors import DatasetError
 

@@ -10,8 +10,12 @@ import numpy as np
 
 from cmbench.datasets.draft import FloatMatrix, Labels
 from cmbench.datasets.features.tokens import Vocabulary
-from cmbench.datasets.features.word_cnn import network_features
-from cmbench.datasets.features.word_cnn_training import TrainedWordCNN, WordCNNSettings, train_word_cnn
+from cmbench.datasets.features.word_cnn import (
+    TrainedWordCNN,
+    WordCNNSettings,
+    network_features,
+    train_word_cnn,
+)
 from cmbench.datasets.features.word_vectors import WordVectors
 from cmbench.errors import DatasetError
 

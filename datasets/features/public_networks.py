@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cmbench.datasets.features.image_weights import give_weights, installed, read_weights, versioned
-from cmbench.datasets.features.picture_batches import Preprocessing
+from cmbench.datasets.features.pictures import Preprocessing
+from cmbench.datasets.features.weights import give_weights, installed, read_weights, versioned
 from cmbench.errors import DatasetError
 
 RANDOM = "random"

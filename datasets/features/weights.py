@@ -140,3 +140,22 @@ def write_torch_file(path: Path, content: Any) -> None:
             torch.save(content, file)  # of a path, PyTorch would write the name into the file
     except RuntimeError as error:  # so PyTorch says that a disk is full
         raise OSError(errno.EIO, "it could not be written to the end", str(path)) from error
+
+
+def device_called(name: str) -> torch.device:
+    """Return a device of PyTorch by its name, after a try; ``"auto"`` is a GPU if there is one.
+
+    >>> device_called("cpu")
+    device(type='cpu')
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:  # AssertionError: built without it
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DatasetError(
+            f"device is {name!r}, which PyTorch cannot use here ({reason}); use 'auto', 'cpu' or 'cuda'"
+        ) from error
+    return device

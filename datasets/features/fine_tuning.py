@@ -13,24 +13,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cmbench.datasets.features.backbones import Backbone
-from cmbench.datasets.features.image_features import Progress, is_mixed
-from cmbench.datasets.features.image_origin import hash_of_pictures, key_of, origin_of_backbone
-from cmbench.datasets.features.image_training import FineTuningRecord, LabelledPictures, Training
-from cmbench.datasets.features.image_training_checkpoint import TrainingCheckpoint
-from cmbench.datasets.features.image_training_settings import FROM_IMAGENET, FROM_SCRATCH, FineTuning
-from cmbench.datasets.features.image_weights import hash_of_weights
-from cmbench.datasets.features.picture_batches import Images
+from cmbench.datasets.features.image_features import (
+    Progress,
+    hash_of_pictures,
+    is_mixed,
+    key_of,
+    origin_of_backbone,
+)
+from cmbench.datasets.features.image_training import (
+    FROM_IMAGENET,
+    FineTuning,
+    FineTuningRecord,
+    LabelledPictures,
+    Training,
+    TrainingCheckpoint,
+)
+from cmbench.datasets.features.pictures import Images
+from cmbench.datasets.features.weights import hash_of_weights
 from cmbench.errors import DatasetError
-
-__all__ = [
-    "FROM_IMAGENET",
-    "FROM_SCRATCH",
-    "FineTuned",
-    "FineTuning",
-    "FineTuningRecord",
-    "LabelledPictures",
-    "fine_tune",
-]
 
 
 @dataclass(frozen=True, eq=False)
