@@ -163,8 +163,8 @@ def small_cnn_of(weights: State, source: Path | str) -> SmallCNN:
     last = weights.get(f"{SMALL_LAST_LAYER}.weight")
     if last is None or last.ndim != 2:
         raise DatasetError(
-            f"{source}: {SMALL_LAST_LAYER}.weight is missing, so these are not weights of SmallCNN; train one with "
-            "fine_tune and save its weights"
+            f"{source}: {SMALL_LAST_LAYER}.weight is missing, so these are not weights of SmallCNN; train "
+            "one with fine_tune and save its weights"
         )
     with torch.device("meta"):
         network = SmallCNN(*last.shape)

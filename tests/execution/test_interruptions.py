@@ -16,7 +16,7 @@ import cmbench
 from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.store import Store
 
-HOSTILE = str(Path(__file__).parent / "plugins" / "hostile.py")
+HOSTILE = str(Path(__file__).parents[1] / "plugins" / "hostile.py")
 
 
 @pytest.fixture

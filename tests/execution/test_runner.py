@@ -20,7 +20,7 @@ from cmbench.methods.registry import file_entries, registry
 from cmbench.plan import plan
 from cmbench.store import Store
 
-PLUGINS = Path(__file__).parent / "plugins"
+PLUGINS = Path(__file__).parents[1] / "plugins"
 HOSTILE = str(PLUGINS / "hostile.py")
 QUICK = {"threads": 1, "memory": "none"}
 

@@ -12,7 +12,7 @@ from cmbench.methods.cmgans.method import CMGANs
 from cmbench.report.records import settings
 from cmbench.store import Store
 
-INTERRUPTED = str(Path(__file__).parent / "plugins" / "interrupted.py")
+INTERRUPTED = str(Path(__file__).parents[1] / "plugins" / "interrupted.py")
 SMALL = {
     "embedding": 16,
     "hidden": 16,
