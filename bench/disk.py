@@ -1,38 +1,143 @@
-"""What is written to disk and read from it: whole files or none, locks, and what damaged files raise."""
+"""Files and folders that are written as a whole or not at all, locks, and what damaged files raise."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from struct import error as StructError
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, mkdtemp
 from zipfile import BadZipFile
 from zlib import error as ZlibError
 
 from filelock import FileLock, Timeout
 
-from cmbench.errors import DatasetError
+from cmbench.errors import CmbenchError, DatasetError, StoreError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a path beside ``path``, with the same suffix, that takes its place when the block ends.
 
     The content reaches the disk before the name does, so that not even a power cut leaves a
-    truncated file. After an error nothing is left behind and an older ``path`` is unchanged.
-    Missing folders are made.
+    truncated file; with ``durable=False``, for files that are worthless after one, this wait is left
+    out. After an error nothing is left behind and an older ``path`` is unchanged. Missing folders
+    are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield beside
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield a path beside ``folder`` for a folder that takes its place when the block ends.
+
+    ``folder`` itself must not exist, or be empty. After an error nothing is left behind; what a killed
+    process left is removed first.
+    """
+    beside = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        yield beside
+        if folder.exists():
+            folder.rmdir()
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def writing_to(path: Path, *, raising: type[CmbenchError] = DatasetError) -> Iterator[None]:
+    """Turn every ``OSError`` into the error ``raising``, with the file it names, or else ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise raising(
+            f"{error.filename or path}: cannot be written or read ({error.strerror or error}); see that "
+            "there is room and permission, or choose another place"
+        ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder that is missing, and raise ``DatasetError`` unless files can be written to it."""
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+
+
+def lock(path: Path) -> AbstractContextManager[object] | None:
+    """Lock the file ``path``, which is made and stays; return what unlocks it at the end of its block.
+
+    None where another process has locked it. The system drops a lock when its process ends, however
+    it ends.
+    """
+    try:
+        return FileLock(path).acquire(timeout=0)
+    except Timeout:
+        return None
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Lock ``folder`` during the block; raises ``DatasetError`` where another process has locked it.
+
+    The folder is made if it is missing. The file ``.lock`` stays in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held = lock(folder / ".lock")
+    if held is None:
+        raise DatasetError(
+            f"{folder} is in use by another extraction; wait for its end, or name another folder (--work)"
+        )
+    with held:
+        yield
+
+
+@contextmanager
+def workspace(parent: Path) -> Iterator[Path]:
+    """Yield a new folder in ``parent``, which is removed at the end of the block.
+
+    The process holds a lock on it, so a folder in ``parent`` that nobody has locked was left by a
+    process that was killed; such folders are removed at the start. Raises ``StoreError`` where no
+    folder can be made.
+    """
+    with writing_to(parent, raising=StoreError):
+        folder, held = _locked_folder(parent)
+    with held:
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_folder(parent: Path) -> tuple[Path, AbstractContextManager[object]]:
+    parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(parent / "lock"):  # nobody clears a folder between its making and its locking
+        _clear_abandoned(parent)
+        folder = Path(mkdtemp(prefix="run-", dir=parent))
+        return folder, FileLock(folder / "lock").acquire()
+
+
+def _clear_abandoned(parent: Path) -> None:
+    for folder in parent.glob("run-*"):
+        # Another run may be ending, and removing its own folder at this very moment.
+        with suppress(FileNotFoundError):
+            free = lock(folder / "lock")
+            if free is not None:
+                with free:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 DAMAGE: tuple[type[Exception], ...] = (
@@ -49,13 +154,14 @@ DAMAGE: tuple[type[Exception], ...] = (
     NameError,
     BadZipFile,
     StructError,
+    UnpicklingError,
     ZlibError,
 )
 """A damaged file can lead its reader anywhere, so this is wide: catch it around a reader's call only."""
 
 
 def damaged(what: object, error: Exception) -> str:
-    """Return a sentence on a file or array that its reader gave up on."""
+    """Return the message about a file or array that its reader could not read."""
     reason = str(error) or type(error).__name__
     if "object" in reason.lower():  # NumPy's word for arrays that only unpickling could read
         return (
@@ -64,40 +170,3 @@ def damaged(what: object, error: Exception) -> str:
             "values and offsets"
         )
     return f"{what} cannot be read ({reason}); it is damaged or incomplete, make or download it again"
-
-
-def check_place(folder: Path) -> None:
-    """Make a folder that is missing, and raise ``DatasetError`` unless files can be written to it."""
-    with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-
-
-@contextmanager
-def writing_to(place: Path) -> Iterator[None]:
-    """Make of every error of the system a ``DatasetError`` with the path, or ``place`` where it has none."""
-    try:
-        yield
-    except OSError as error:
-        raise DatasetError(
-            f"{error.filename or place}: cannot be written or read ({error.strerror or error}); see that "
-            "there is room and permission, or name another place"
-        ) from error
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for it out of ``folder``; ``DatasetError`` where one is in it.
-
-    The file ``.lock`` stays there. What locks it is the process, so that none is locked out by a dead one.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        held = FileLock(folder / ".lock").acquire(timeout=0)
-    except Timeout as error:
-        raise DatasetError(
-            f"{folder} is in use by another extraction; wait for its end, or name another folder (--work)"
-        ) from error
-    with held:
-        yield

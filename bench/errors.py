@@ -1,5 +1,8 @@
 """Every error cmbench raises on purpose; catch ``CmbenchError`` to catch them all."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class CmbenchError(Exception):
     """Base of all errors raised by cmbench. The message names the value and the remedy."""
@@ -23,3 +26,13 @@ class StoreError(CmbenchError):
 
 class ReportError(CmbenchError, ValueError):
     """A table or figure cannot be made from the records at hand."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is most like a misspelt one, as a question for the error; else nothing.
+
+    >>> did_you_mean("Kcca", ["cca", "kcca"]), did_you_mean("pictures", ["cca", "kcca"])
+    (" (did you mean 'kcca'?)", '')
+    """
+    near = get_close_matches(name.lower(), list(known), 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

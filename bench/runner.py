@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.registry import load_dataset
+from cmbench.disk import workspace
 from cmbench.errors import CmbenchError, MethodError
 from cmbench.evaluation.protocol import Protocol, get_protocol
-from cmbench.execution.local import LocalExecutor, workspace
+from cmbench.execution.local import LocalExecutor
 from cmbench.execution.progress import Progress, Silent
 from cmbench.limits import (
     DEFAULT_DEADLINE,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.disk import DAMAGE, replacing
+from cmbench.disk import DAMAGE, replacing, writing_to
 from cmbench.errors import StoreError
 
 SCHEMA = 1
@@ -41,15 +41,10 @@ class Store:
         """
         path = self._path(record)
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-        try:
-            with replacing(path) as beside:
-                # a lone surrogate, of a file name that is no UTF-8 say, becomes its JSON escape
-                beside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-                self._put_arrays(record, arrays)
-        except OSError as error:
-            raise StoreError(
-                f"{path}: cannot be written ({error.strerror or error}); make room, or choose another store"
-            ) from error
+        with writing_to(path, raising=StoreError), replacing(path) as beside:
+            # a lone surrogate, of a file name that is no UTF-8 say, becomes its JSON escape
+            beside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+            self._put_arrays(record, arrays)
         return path
 
     def _put_arrays(self, record: Record, arrays: Arrays | None) -> None:

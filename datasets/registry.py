@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Card
 from cmbench.datasets.formats.files import load_file
 from cmbench.datasets.raw.registry import raw_dataset_names
-from cmbench.errors import DatasetError
+from cmbench.errors import DatasetError, did_you_mean
 
 BUILT_IN = {
     "scenes": "cmbench.datasets.scenes.collection:load",
@@ -67,9 +66,8 @@ def _loader(name: str) -> Callable[[], Dataset]:
 
 
 def _unknown(name: str) -> str:
-    near = [raw for raw in raw_dataset_names() if raw == name.lower()]
-    near = near or get_close_matches(name.lower(), dataset_names(), 1)
-    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    same_but_for_case = [raw for raw in raw_dataset_names() if raw == name.lower()]
+    guess = did_you_mean(name, same_but_for_case or dataset_names())
     return (
         f"unknown dataset {name!r}{guess}: no such file or folder, and the datasets by name are "
         f"{', '.join(dataset_names())}; give a name, or the path of a .npz file, a .mat file or a folder of "

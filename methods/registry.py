@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from hashlib import sha256
 from importlib import import_module, util
 from importlib.metadata import entry_points
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from cmbench.errors import MethodError
+from cmbench.errors import MethodError, did_you_mean
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
@@ -111,8 +110,7 @@ class Registry:
 
     def __getitem__(self, name: str) -> MethodEntry:
         if name not in self.entries:
-            near = get_close_matches(name.lower(), self.entries, 1)
-            guess = f" (did you mean {near[0]!r}?)" if near else ""
+            guess = did_you_mean(name, self.entries)
             raise MethodError(
                 f"unknown method {name!r}{guess}; known methods: {', '.join(self.entries)}. "
                 "A method of your own comes with --plugin FILE.py"

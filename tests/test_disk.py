@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole: none is ever half written."""
+"""Files and folders that are replaced as a whole: none is ever half written; and their locks."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from cmbench.datasets.draft import Split
 from cmbench.datasets.features.image_features import STATE, FeatureRows
 from cmbench.datasets.features.weights import write_weights
 from cmbench.datasets.formats.numpy_files import save_npz
-from cmbench.disk import replacing
+from cmbench.disk import lock, replacing, replacing_folder
 
 
 def test_replacing_keeps_the_old_file_when_the_block_fails_and_leaves_nothing(tmp_path):
@@ -30,6 +30,34 @@ def test_replacing_keeps_the_old_file_when_the_block_fails_and_leaves_nothing(tm
         failing()
     assert path.read_text() == "old"
     assert [found.name for found in path.parent.iterdir()] == ["result.txt"]
+
+
+def test_replacing_a_folder_leaves_the_whole_of_it_or_nothing(tmp_path):
+    folder = tmp_path / "made"
+    unfinished = tmp_path / ".made.unfinished"
+    unfinished.mkdir()
+    (unfinished / "rest").write_text("of a killed process")
+
+    def failing():
+        with replacing_folder(folder) as beside:
+            beside.mkdir()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert not list(tmp_path.iterdir())
+    with replacing_folder(folder) as beside:
+        beside.mkdir()
+        (beside / "new").write_text("whole")
+        assert not folder.exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["made", "new"]
+
+
+def test_a_lock_has_one_holder_and_is_free_after_its_block(tmp_path):
+    with lock(tmp_path / "lock"):
+        assert lock(tmp_path / "lock") is None
+    with lock(tmp_path / "lock"):
+        assert lock(tmp_path / "lock") is None
 
 
 def a_dataset():

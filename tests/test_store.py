@@ -300,5 +300,5 @@ def test_a_method_whose_name_is_also_the_start_of_a_key_is_the_method():
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_the_remedy(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match=r"cannot be written .*choose another"):
+    with pytest.raises(StoreError, match=r"cannot be written .*choose another place"):
         Store(tmp_path / "file").put(a_record())

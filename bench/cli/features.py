@@ -239,11 +239,11 @@ def published(place: Path, splits: Path | None, output: Path) -> None:
 
 
 def _check_output(output: Path) -> None:
-    from cmbench.disk import check_place
+    from cmbench.disk import check_writable
 
     if output.exists():
         raise click.UsageError(f"{output} exists already; name another file, or remove it")
-    check_place(output.parent)
+    check_writable(output.parent)
 
 
 def _write(output: Path, dataset: Dataset) -> None:

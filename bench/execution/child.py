@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.formats.numpy_files import load_array, load_split
+from cmbench.disk import replacing
 from cmbench.errors import MethodError
 from cmbench.execution.job import CURVES, MODALITIES, OUTCOME, Job, handed_out_parts
 from cmbench.methods.contract import Unlabelled
@@ -51,9 +52,8 @@ def main(folder: Path) -> int:
         outcome = {"status": _failure_status(error), "error": _described(error)}
     outcome["peak_memory_bytes"] = peak_memory_bytes()
     outcome["accelerator"] = accelerator()
-    unfinished = folder / f".{OUTCOME}"
-    unfinished.write_text(json.dumps(outcome), encoding="utf-8")
-    unfinished.replace(folder / OUTCOME)
+    with replacing(folder / OUTCOME, durable=False) as beside:
+        beside.write_text(json.dumps(outcome), encoding="utf-8")
     return 0 if outcome["status"] == "ok" else 1
 
 

@@ -8,18 +8,15 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from cmbench.disk import replacing
+from cmbench.disk import replacing, writing_to
 from cmbench.errors import ReportError
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Yield a path that becomes ``path`` when the block ends well; raises ``ReportError`` if it cannot."""
-    try:
-        with replacing(path) as beside:
-            yield beside
-    except OSError as error:
-        raise ReportError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+    with writing_to(path, raising=ReportError), replacing(path) as beside:
+        yield beside
 
 
 FONT_POINTS = 8.0

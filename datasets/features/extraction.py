@@ -22,7 +22,7 @@ from cmbench.datasets.features.text_features import TextExtractor
 from cmbench.datasets.features.weights import device_called, hash_of_file, write_weights
 from cmbench.datasets.features.word_cnn import check_settings
 from cmbench.datasets.raw.contract import RawDataset, RawPair
-from cmbench.disk import alone_in, check_place, replacing, writing_to
+from cmbench.disk import alone_in, check_writable, replacing, writing_to
 from cmbench.errors import DatasetError
 
 IMAGE, TEXT, CARD = "image.pth", "text.npz", "networks.json"
@@ -131,7 +131,7 @@ def _check_saving(recipe: Recipe, folder: Path | None) -> None:
             "they are not saved; leave --save-weights out, or extract without --cross-fit"
         )
     check_folder(folder)
-    check_place(folder)
+    check_writable(folder)
 
 
 def _rows_of_splits(raw: RawDataset) -> list[slice]:

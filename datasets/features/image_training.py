@@ -17,8 +17,9 @@ from torch.nn.functional import cross_entropy
 from cmbench.datasets.features.backbones import Backbone
 from cmbench.datasets.features.image_features import Origin, Progress, difference, is_mixed, key_of
 from cmbench.datasets.features.pictures import Images, PictureView, in_order, picture_batches
-from cmbench.datasets.features.weights import DAMAGE, write_torch_file
+from cmbench.datasets.features.weights import write_torch_file
 from cmbench.datasets.raw.pictures import Picture
+from cmbench.disk import DAMAGE
 from cmbench.errors import DatasetError
 
 
@@ -119,7 +120,7 @@ class TrainingCheckpoint:
     def _content(self, path: Path) -> dict[str, Any]:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, *DAMAGE) as error:
+        except DAMAGE as error:
             raise DatasetError(
                 f"{path} is no checkpoint that can be read safely ({type(error).__name__}); {REMEDY}"
             ) from error

@@ -11,18 +11,16 @@ from collections.abc import Mapping
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from cmbench.disk import replacing
+from cmbench.disk import DAMAGE, replacing
 from cmbench.errors import DatasetError
 
 State: TypeAlias = Mapping[str, Tensor]
 
-DAMAGE = (UnpicklingError, RuntimeError, EOFError, LookupError, ValueError)  # what torch.load raises of it
 NAMED = 3  # of the keys that are wrong, so many stand in the error
 BLOCK = 2**20  # bytes
 
@@ -66,7 +64,7 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
 def _torch_file(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, *DAMAGE) as error:
+    except DAMAGE as error:
         raise DatasetError(
             f"{path}: is not a file of weights that can be read safely ({type(error).__name__}); get it "
             "again, or save network.state_dict() with torch.save or safetensors"

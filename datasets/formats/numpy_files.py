@@ -11,8 +11,6 @@ memory.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,7 @@ from cmbench.datasets.formats.feature_file import (
     dataset_arrays,
     split_of,
 )
-from cmbench.disk import DAMAGE, damaged, replacing
+from cmbench.disk import DAMAGE, damaged, replacing, replacing_folder
 from cmbench.errors import DatasetError
 
 CARD = "card.json"
@@ -104,15 +102,8 @@ def save_folder(folder: Path | str, dataset: Draft) -> None:
         raise DatasetError(
             f"{folder} is not empty; choose a new folder, so that old and new arrays never mix"
         )
-    beside = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
+    with replacing_folder(folder) as beside:
         _fill(beside, dataset)
-        if folder.exists():
-            folder.rmdir()
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _fill(folder: Path, dataset: Draft) -> None:
@@ -133,11 +124,9 @@ def _open_array(path: Path) -> NDArray[Any]:
 
 
 def _save_array(path: Path, array: NDArray[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.part")
-    with unfinished.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-    os.replace(unfinished, path)
+    """Write an array, which may be mapped from the very file that it replaces."""
+    with replacing(path, durable=False) as beside:
+        np.save(beside, array, allow_pickle=False)
 
 
 def _read_card(path: Path) -> dict[str, Any]:

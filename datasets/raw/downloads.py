@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pooch
 import requests
 
-from cmbench.disk import check_place
+from cmbench.disk import check_writable
 from cmbench.errors import DatasetError
 
 BLOCK = 2**16  # bytes
@@ -48,7 +48,7 @@ class Download:
             For an address that cannot be reached, a folder that cannot be written, and content of another
             checksum, which is not kept.
         """
-        check_place(folder)
+        check_writable(folder)
         target = folder / self.name
         if target.exists():
             self._verify(target)

@@ -33,6 +33,7 @@ from cmbench.datasets.raw.pair_files import (
 from cmbench.datasets.raw.pictures import ArchivedPicture, PictureFile
 from cmbench.datasets.raw.problems import Problems, check_counts
 from cmbench.datasets.raw.splits import divided, read_splits, shipped_splits
+from cmbench.disk import DAMAGE
 from cmbench.errors import DatasetError
 
 NAME = "pascal_sentence"
@@ -155,7 +156,7 @@ def _entries(archive: Path, problems: Problems) -> dict[str, str]:
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = opened.namelist()
-    except (OSError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise DatasetError(f"{archive} cannot be read ({error}); get the file again") from error
     taken: dict[str, str] = {}
     for entry in entries:

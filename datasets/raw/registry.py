@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from cmbench.datasets.raw.archives import SUFFIXES
 from cmbench.datasets.raw.contract import RawCard, RawDataset
-from cmbench.errors import DatasetError
+from cmbench.errors import DatasetError, did_you_mean
 
 RAW = {
     "pairs_table": "cmbench.datasets.raw.pairs_table",
@@ -86,8 +85,7 @@ def _module(name: str) -> Any:
 
 
 def _unknown(name: str) -> str:
-    near = get_close_matches(name.lower(), raw_dataset_names(), 1)
-    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    guess = did_you_mean(name, raw_dataset_names())
     return (
         f"unknown raw dataset {name!r}{guess}; the raw datasets are {', '.join(raw_dataset_names())}, and "
         "pairs_table reads pairs of your own"

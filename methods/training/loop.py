@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from cmbench.datasets.draft import Split
+from cmbench.disk import DAMAGE, replacing
 from cmbench.errors import MethodError
 from cmbench.methods.training.curves import CurveRecorder, check_finite
 from cmbench.methods.views.inputs import row_blocks
@@ -75,9 +75,6 @@ def _numbers(score: Score) -> tuple[float, ...]:
     return score if isinstance(score, tuple) else (score,)
 
 
-DAMAGE = (UnpicklingError, RuntimeError, EOFError, LookupError, ValueError)  # what torch.load raises of it
-
-
 class Checkpoint:
     """One file that holds the state of one training, replaced as a whole and never unpickled freely.
 
@@ -111,16 +108,8 @@ class Checkpoint:
         """Write ``state`` beside the file and move it into place, so that a kill leaves one or the other."""
         if self.path is None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            with beside.open("wb") as file:
-                torch.save(dict(state), file)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self.path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(self.path) as beside, beside.open("wb") as file:
+            torch.save(dict(state), file)  # of a path, PyTorch would write the name into the file
         self._written = time.monotonic()
 
     def remove(self) -> None:
