@@ -93,7 +93,7 @@ def difference(
 def _p_value(mean: float, alike: Floats) -> float:
     """Return the share of the null distribution that lies as far from 0, the observed mean included."""
     # the tolerance is for rounding: the same signs, summed in another order, are no smaller difference
-    as_far = np.count_nonzero(np.abs(alike) >= abs(mean) * (1 - 1e-12) - 1e-15)
+    as_far = int(np.count_nonzero(np.abs(alike) >= abs(mean) * (1 - 1e-12) - 1e-15))
     return (as_far + 1) / (len(alike) + 1)
 
 
@@ -107,7 +107,8 @@ def _sign_flips(differences: Floats, resamples: int, random: np.random.Generator
         (2.0 * random.integers(0, 2, (count, n), dtype=np.int8) - 1.0) @ differences.T
         for count in _counts(resamples, n)
     ]
-    return np.concatenate(flipped) / n
+    means: Floats = np.concatenate(flipped) / n
+    return means
 
 
 def _counts(resamples: int, n: int) -> list[int]:
@@ -138,7 +139,8 @@ def _run_means(runs: Floats, resamples: int, random: np.random.Generator) -> Flo
         return np.zeros(resamples)
     means = runs.mean(axis=1)
     centred = (means - means.mean()) * math.sqrt(count / (count - 1))
-    return centred[random.integers(0, count, (resamples, count))].mean(axis=1)
+    drawn: Floats = centred[random.integers(0, count, (resamples, count))].mean(axis=1)
+    return drawn
 
 
 def _seed_variance(runs: Floats) -> float:
