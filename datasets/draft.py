@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
-
+FloatMatrix = NDArray[np.float32]
+Labels = NDArray[np.int64]
+BLOCK_BYTES = 2**24  # looked at together, so that memory-mapped features are never loaded whole
 ARRAY_TYPES: dict[str, tuple[str, int]] = {
     "images": ("float32", 2),
     "texts": ("float32", 2),
@@ -27,77 +29,6 @@ ARRAY_TYPES: dict[str, tuple[str, int]] = {
     "text_groups": ("int64", 1),
 }
 """Type and number of dimensions of every array of a split, by key."""
-
-BLOCK_BYTES = 2**24  # looked at together, so that memory-mapped features are never loaded whole
-
-
-def blocks(array: NDArray[Scalar]) -> Iterator[NDArray[Scalar]]:
-    """Yield the rows of ``array`` in blocks of about ``BLOCK_BYTES``, at least one row each.
-
-    >>> [len(rows) for rows in blocks(np.zeros((5000, 2048), dtype=np.float32))]
-    [2048, 2048, 904]
-    """
-    row_bytes = array.itemsize * prod(array.shape[1:])
-    step = max(1, BLOCK_BYTES // max(1, row_bytes))
-    for start in range(0, len(array), step):
-        yield array[start : start + step]
-
-
-def split_arrays(split: Split) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield (key, array) of everything a split holds, by the keys of ``ARRAY_TYPES``."""
-    yield from (("images", split.images), ("texts", split.texts))
-    yield from (("labels", split.labels), ("ids", split.ids))
-    for key, parts in (("image_parts", split.image_parts), ("text_parts", split.text_parts)):
-        if parts is not None:
-            yield from ((key, parts.values), (f"{key}_offsets", parts.offsets))
-    for key, groups in (("image_groups", split.image_groups), ("text_groups", split.text_groups)):
-        if groups is not None:
-            yield key, groups
-
-
-def file_key(key: str, split_name: str) -> str:
-    """Return what feature files call an array of a split.
-
-    >>> file_key("images", "train"), file_key("image_parts_offsets", "train")
-    ('images_train', 'image_parts_train_offsets')
-    """
-    stem = key.removesuffix("_offsets")
-    return f"{stem}_{split_name}{key[len(stem) :]}"
-
-
-__all__ = ["fingerprint", "split_arrays"]
-
-
-def fingerprint(splits: Iterable[tuple[str, Split]], class_names: Sequence[str]) -> str:
-    """Return the SHA-256 (hexadecimal) over the splits' arrays, ids and class names.
-
-    Numbers are hashed as little-endian bytes in row order, texts as UTF-8 with their lengths, and
-    every array after its key and shape. Neither the dataset's name nor its card takes part.
-    """
-    digest = sha256(b"cmbench dataset 1\n")
-    digest.update(f"class_names ({len(class_names)},)\n".encode())
-    digest.update(_text_bytes(class_names))
-    for name, split in splits:
-        for key, array in split_arrays(split):
-            digest.update(f"{file_key(key, name)} {array.shape}\n".encode())
-            for rows in blocks(array):
-                digest.update(_canonical_bytes(rows))
-    return digest.hexdigest()
-
-
-def _canonical_bytes(rows: NDArray[Any]) -> bytes:
-    if rows.dtype.kind == "U":
-        return _text_bytes(rows.tolist())
-    return np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("<")).tobytes()
-
-
-def _text_bytes(texts: Iterable[str]) -> bytes:
-    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    return b"".join(b"%d:%s" % (len(text), text) for text in encoded)
-
-
-FloatMatrix = NDArray[np.float32]
-Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,3 +121,65 @@ class Draft:
     def fingerprint(self) -> str:
         """SHA-256 (hexadecimal) over all arrays, ids and class names."""
         return fingerprint(self.splits, self.class_names)
+
+
+def split_arrays(split: Split) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield (key, array) of everything a split holds, by the keys of ``ARRAY_TYPES``."""
+    yield from (("images", split.images), ("texts", split.texts))
+    yield from (("labels", split.labels), ("ids", split.ids))
+    for key, parts in (("image_parts", split.image_parts), ("text_parts", split.text_parts)):
+        if parts is not None:
+            yield from ((key, parts.values), (f"{key}_offsets", parts.offsets))
+    for key, groups in (("image_groups", split.image_groups), ("text_groups", split.text_groups)):
+        if groups is not None:
+            yield key, groups
+
+
+def file_key(key: str, split_name: str) -> str:
+    """Return what feature files call an array of a split.
+
+    >>> file_key("images", "train"), file_key("image_parts_offsets", "train")
+    ('images_train', 'image_parts_train_offsets')
+    """
+    stem = key.removesuffix("_offsets")
+    return f"{stem}_{split_name}{key[len(stem) :]}"
+
+
+def fingerprint(splits: Iterable[tuple[str, Split]], class_names: Sequence[str]) -> str:
+    """Return the SHA-256 (hexadecimal) over the splits' arrays, ids and class names.
+
+    Numbers are hashed as little-endian bytes in row order, texts as UTF-8 with their lengths, and
+    every array after its key and shape. Neither the dataset's name nor its card takes part.
+    """
+    digest = sha256(b"cmbench dataset 1\n")
+    digest.update(f"class_names ({len(class_names)},)\n".encode())
+    digest.update(_text_bytes(class_names))
+    for name, split in splits:
+        for key, array in split_arrays(split):
+            digest.update(f"{file_key(key, name)} {array.shape}\n".encode())
+            for rows in blocks(array):
+                digest.update(_canonical_bytes(rows))
+    return digest.hexdigest()
+
+
+def _canonical_bytes(rows: NDArray[Any]) -> bytes:
+    if rows.dtype.kind == "U":
+        return _text_bytes(rows.tolist())
+    return np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("<")).tobytes()
+
+
+def _text_bytes(texts: Iterable[str]) -> bytes:
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    return b"".join(b"%d:%s" % (len(text), text) for text in encoded)
+
+
+def blocks(array: NDArray[Scalar]) -> Iterator[NDArray[Scalar]]:
+    """Yield the rows of ``array`` in blocks of about ``BLOCK_BYTES``, at least one row each.
+
+    >>> [len(rows) for rows in blocks(np.zeros((5000, 2048), dtype=np.float32))]
+    [2048, 2048, 904]
+    """
+    row_bytes = array.itemsize * prod(array.shape[1:])
+    step = max(1, BLOCK_BYTES // max(1, row_bytes))
+    for start in range(0, len(array), step):
+        yield array[start : start + step]

@@ -23,46 +23,86 @@ from cmbench.disk import replacing
 from cmbench.errors import DatasetError
 
 Origin: TypeAlias = Mapping[str, Any]
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told how many pictures or epochs are done, and of how many."""
 
-
-def origin_of_backbone(backbone: Backbone, *, mixed: bool) -> dict[str, Any]:
-    """Return what the features of any picture depend on; ``mixed`` as in ``Backbone.features``."""
-    return {
-        "backbone": backbone.name,
-        "weights": backbone.weights_hash,
-        "preprocessing": {key: _plain(value) for key, value in asdict(backbone.preprocessing).items()},
-        "precision": "bfloat16" if mixed else "float32",
-    }
-
-
-def hash_of_pictures(pictures: Sequence[Picture]) -> str:
-    """Return the SHA-256 (hexadecimal) over the identities of pictures in their order."""
-    identities = sha256()
-    for identity in (picture.identity for picture in pictures):
-        identities.update(f"{len(identity)}:{identity}".encode("utf-8", "surrogatepass"))
-    return identities.hexdigest()
-
-
-def key_of(value: Any) -> str:
-    """Return the SHA-256 (hexadecimal) of what JSON can hold."""
-    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def difference(there: Origin, here: Origin) -> str:
-    """Return in words what differs between the origin of a file and the one that is wanted."""
-    return "; ".join(
-        f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
-        for name in dict.fromkeys((*here, *there))
-        if there.get(name) != here.get(name)
-    )
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-ARRAY, STATE = "features.npy", "features.json"
+PRECISIONS = ("auto", "float32", "bfloat16")
 REMEDY = "give another folder, or delete this one to start anew"
+ARRAY, STATE = "features.npy", "features.json"
+
+
+def extract_image_features(
+    pictures: Sequence[Picture],
+    backbone: Backbone,
+    folder: Path | str,
+    *,
+    batch_size: int = 32,
+    precision: str = "auto",
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Return the features, float32 (n, width), of pictures; row i is picture i.
+
+    They are written to ``folder`` batch by batch and returned memory-mapped, read-only. A second call
+    goes on where the first was interrupted, by whatever. Neither pictures nor features are held in
+    memory, whatever their number. Pictures are told apart by their identities: a file that has changed is
+    another picture.
+
+    Parameters
+    ----------
+    pictures : of any size
+    backbone : what makes features of them
+    folder : for ``features.npy`` and ``features.json``; one with features of another backbone,
+        preprocessing, precision or of other pictures is refused
+    batch_size : int, pictures at a time; changes features by rounding alone
+    precision : ``"float32"``, ``"bfloat16"`` (products of a GPU; sums are float32), or ``"auto"`` for
+        bfloat16 on a GPU and float32 elsewhere
+    progress : told after each batch
+
+    Raises ``DatasetError`` where a picture cannot be read or its features are not finite.
+    """
+    if not len(pictures):
+        raise DatasetError("there are no pictures to take features of; give at least one")
+    mixed = is_mixed(precision, backbone.device)
+    origin = {
+        **origin_of_backbone(backbone, mixed=mixed),
+        "number of pictures": len(pictures),
+        "identity of pictures": hash_of_pictures(pictures),
+    }
+    with FeatureRows(Path(folder), rows=len(pictures), width=backbone.width, origin=origin) as rows:
+        views = in_order(pictures, backbone.preprocessing, batch_size, start=rows.done)
+        for images in picture_batches(views, backbone.preprocessing):
+            features = backbone.features(images, mixed=mixed)
+            _check_finite(features, pictures, rows.done, backbone)
+            rows.append(features)
+            if progress is not None:
+                progress(rows.done, len(pictures))
+        return rows.array()
+
+
+def is_mixed(precision: str, device: torch.device) -> bool:
+    """Return whether products are to be made in bfloat16, which only a GPU does."""
+    if precision not in PRECISIONS:
+        raise DatasetError(f"precision is {precision!r}; use {', '.join(map(repr, PRECISIONS))}")
+    if precision == "bfloat16" and device.type != "cuda":
+        raise DatasetError(f"precision is 'bfloat16' and the device {device}; use 'auto', or a GPU")
+    return precision != "float32" and device.type == "cuda"
+
+
+def precision_on(device: torch.device, precision: str) -> str:
+    """Return what products are made in: ``"float32"`` or ``"bfloat16"``."""
+    return "bfloat16" if is_mixed(precision, device) else "float32"
+
+
+def _check_finite(
+    features: NDArray[np.float32], pictures: Sequence[Picture], first: int, backbone: Backbone
+) -> None:
+    wrong = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(wrong):
+        name = pictures[first + int(wrong[0])].name
+        raise DatasetError(
+            f"{name}: {backbone.name} gives features that are not finite; check its weights, or use "
+            "precision 'float32'"
+        )
 
 
 class FeatureRows:
@@ -162,81 +202,37 @@ class FeatureRows:
         return len(self._header()) + rows * self._shape[1] * np.dtype("<f4").itemsize
 
 
-Progress: TypeAlias = Callable[[int, int], None]
-"""Told how many pictures or epochs are done, and of how many."""
-
-PRECISIONS = ("auto", "float32", "bfloat16")
-
-
-def extract_image_features(
-    pictures: Sequence[Picture],
-    backbone: Backbone,
-    folder: Path | str,
-    *,
-    batch_size: int = 32,
-    precision: str = "auto",
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """Return the features, float32 (n, width), of pictures; row i is picture i.
-
-    They are written to ``folder`` batch by batch and returned memory-mapped, read-only. A second call
-    goes on where the first was interrupted, by whatever. Neither pictures nor features are held in
-    memory, whatever their number. Pictures are told apart by their identities: a file that has changed is
-    another picture.
-
-    Parameters
-    ----------
-    pictures : of any size
-    backbone : what makes features of them
-    folder : for ``features.npy`` and ``features.json``; one with features of another backbone,
-        preprocessing, precision or of other pictures is refused
-    batch_size : int, pictures at a time; changes features by rounding alone
-    precision : ``"float32"``, ``"bfloat16"`` (products of a GPU; sums are float32), or ``"auto"`` for
-        bfloat16 on a GPU and float32 elsewhere
-    progress : told after each batch
-
-    Raises ``DatasetError`` where a picture cannot be read or its features are not finite.
-    """
-    if not len(pictures):
-        raise DatasetError("there are no pictures to take features of; give at least one")
-    mixed = is_mixed(precision, backbone.device)
-    origin = {
-        **origin_of_backbone(backbone, mixed=mixed),
-        "number of pictures": len(pictures),
-        "identity of pictures": hash_of_pictures(pictures),
+def origin_of_backbone(backbone: Backbone, *, mixed: bool) -> dict[str, Any]:
+    """Return what the features of any picture depend on; ``mixed`` as in ``Backbone.features``."""
+    return {
+        "backbone": backbone.name,
+        "weights": backbone.weights_hash,
+        "preprocessing": {key: _plain(value) for key, value in asdict(backbone.preprocessing).items()},
+        "precision": "bfloat16" if mixed else "float32",
     }
-    with FeatureRows(Path(folder), rows=len(pictures), width=backbone.width, origin=origin) as rows:
-        views = in_order(pictures, backbone.preprocessing, batch_size, start=rows.done)
-        for images in picture_batches(views, backbone.preprocessing):
-            features = backbone.features(images, mixed=mixed)
-            _check_finite(features, pictures, rows.done, backbone)
-            rows.append(features)
-            if progress is not None:
-                progress(rows.done, len(pictures))
-        return rows.array()
 
 
-def is_mixed(precision: str, device: torch.device) -> bool:
-    """Return whether products are to be made in bfloat16, which only a GPU does."""
-    if precision not in PRECISIONS:
-        raise DatasetError(f"precision is {precision!r}; use {', '.join(map(repr, PRECISIONS))}")
-    if precision == "bfloat16" and device.type != "cuda":
-        raise DatasetError(f"precision is 'bfloat16' and the device {device}; use 'auto', or a GPU")
-    return precision != "float32" and device.type == "cuda"
+def hash_of_pictures(pictures: Sequence[Picture]) -> str:
+    """Return the SHA-256 (hexadecimal) over the identities of pictures in their order."""
+    identities = sha256()
+    for identity in (picture.identity for picture in pictures):
+        identities.update(f"{len(identity)}:{identity}".encode("utf-8", "surrogatepass"))
+    return identities.hexdigest()
 
 
-def precision_on(device: torch.device, precision: str) -> str:
-    """Return what products are made in: ``"float32"`` or ``"bfloat16"``."""
-    return "bfloat16" if is_mixed(precision, device) else "float32"
+def key_of(value: Any) -> str:
+    """Return the SHA-256 (hexadecimal) of what JSON can hold."""
+    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _check_finite(
-    features: NDArray[np.float32], pictures: Sequence[Picture], first: int, backbone: Backbone
-) -> None:
-    wrong = np.flatnonzero(~np.isfinite(features).all(axis=1))
-    if len(wrong):
-        name = pictures[first + int(wrong[0])].name
-        raise DatasetError(
-            f"{name}: {backbone.name} gives features that are not finite; check its weights, or use "
-            "precision 'float32'"
-        )
+def difference(there: Origin, here: Origin) -> str:
+    """Return in words what differs between the origin of a file and the one that is wanted."""
+    return "; ".join(
+        f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
+        for name in dict.fromkeys((*here, *there))
+        if there.get(name) != here.get(name)
+    )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -22,6 +22,9 @@ from cmbench.datasets.raw.pictures import Picture
 from cmbench.disk import DAMAGE
 from cmbench.errors import DatasetError
 
+CURVES = ("training_loss", "training_accuracy", "validation_loss", "validation_accuracy")
+REMEDY = "name another file, or delete this one to start anew"
+
 
 @dataclass(frozen=True)
 class FineTuning:
@@ -77,74 +80,6 @@ FROM_IMAGENET = FineTuning()
 
 FROM_SCRATCH = FineTuning(epochs=20, patience=20, learning_rate=0.05, new_layer_factor=1.0)
 """For ``SmallCNN``: larger steps, the same for all layers, and all epochs."""
-
-
-REMEDY = "name another file, or delete this one to start anew"
-
-
-class TrainingCheckpoint:
-    """A file that is replaced as a whole, and read without unpickling.
-
-    Parameters
-    ----------
-    path : the file, or None to keep nothing
-    origin : what the training depends on; a file of another origin is refused
-    """
-
-    def __init__(self, path: Path | None, origin: Origin) -> None:
-        self._path, self._origin = path, dict(origin)
-
-    def load(self) -> dict[str, Any] | None:
-        """Return the state last saved, on the CPU; None where there is none yet.
-
-        Raises ``DatasetError`` where the file is damaged, something else, or of another training.
-        """
-        if self._path is None or not self._path.exists():
-            return None
-        content = self._content(self._path)
-        if content["key"] != key_of(self._origin):
-            raise DatasetError(
-                f"{self._path} is of another training: "
-                f"{difference(content['origin'], self._origin)}; {REMEDY}"
-            )
-        state: dict[str, Any] = content["state"]
-        return state
-
-    def save(self, state: Mapping[str, Any]) -> None:
-        """Write ``state``: tensors, numbers, strings, and lists and dictionaries of them."""
-        if self._path is None:
-            return
-        content = {"key": key_of(self._origin), "origin": self._origin, "state": dict(state)}
-        write_torch_file(self._path, content)
-
-    def _content(self, path: Path) -> dict[str, Any]:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except DAMAGE as error:
-            raise DatasetError(
-                f"{path} is no checkpoint that can be read safely ({type(error).__name__}); {REMEDY}"
-            ) from error
-        if not isinstance(content, dict) or content.keys() != {"key", "origin", "state"}:
-            raise DatasetError(f"{path} is no checkpoint of a training on pictures; {REMEDY}")
-        return content
-
-
-def random_states(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of PyTorch's random numbers on the CPU and, if ``device`` is one, on the GPU."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def set_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Go back to what ``random_states`` returned for ``device``."""
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)
-
-
-CURVES = ("training_loss", "training_accuracy", "validation_loss", "validation_accuracy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,3 +252,65 @@ class Training:
 def _means(results: Sequence[tuple[float, float]], weights: Sequence[int]) -> tuple[float, float]:
     loss, accuracy = np.average(np.array(results), axis=0, weights=weights).tolist()
     return loss, accuracy
+
+
+class TrainingCheckpoint:
+    """A file that is replaced as a whole, and read without unpickling.
+
+    Parameters
+    ----------
+    path : the file, or None to keep nothing
+    origin : what the training depends on; a file of another origin is refused
+    """
+
+    def __init__(self, path: Path | None, origin: Origin) -> None:
+        self._path, self._origin = path, dict(origin)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state last saved, on the CPU; None where there is none yet.
+
+        Raises ``DatasetError`` where the file is damaged, something else, or of another training.
+        """
+        if self._path is None or not self._path.exists():
+            return None
+        content = self._content(self._path)
+        if content["key"] != key_of(self._origin):
+            raise DatasetError(
+                f"{self._path} is of another training: "
+                f"{difference(content['origin'], self._origin)}; {REMEDY}"
+            )
+        state: dict[str, Any] = content["state"]
+        return state
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write ``state``: tensors, numbers, strings, and lists and dictionaries of them."""
+        if self._path is None:
+            return
+        content = {"key": key_of(self._origin), "origin": self._origin, "state": dict(state)}
+        write_torch_file(self._path, content)
+
+    def _content(self, path: Path) -> dict[str, Any]:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except DAMAGE as error:
+            raise DatasetError(
+                f"{path} is no checkpoint that can be read safely ({type(error).__name__}); {REMEDY}"
+            ) from error
+        if not isinstance(content, dict) or content.keys() != {"key", "origin", "state"}:
+            raise DatasetError(f"{path} is no checkpoint of a training on pictures; {REMEDY}")
+        return content
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of PyTorch's random numbers on the CPU and, if ``device`` is one, on the GPU."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Go back to what ``random_states`` returned for ``device``."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)

@@ -25,6 +25,11 @@ IMAGENET_WEIGHTS = Download(
 )
 """The weights that torchvision has learnt on ImageNet (IMAGENET1K_V1, 574,673,361 bytes)."""
 
+CHANNELS = (16, 32, 64, 128)
+SMALL_LAST_LAYER = "last"
+SMALL_PICTURES = Preprocessing(resize=56, crop=48, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+"""For pictures such as those of the built-in dataset, which are 96 by 96."""
+
 
 class VGG19(nn.Module):
     """Sixteen convolutions of 3 by 3 and three full connections: configuration E of the paper.
@@ -114,12 +119,6 @@ def random_vgg19(seed: int, n_classes: int = 1000) -> VGG19:
         else:
             nn.init.kaiming_normal_(values, nonlinearity="relu", generator=random)
     return network
-
-
-CHANNELS = (16, 32, 64, 128)
-SMALL_LAST_LAYER = "last"
-SMALL_PICTURES = Preprocessing(resize=56, crop=48, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-"""For pictures such as those of the built-in dataset, which are 96 by 96."""
 
 
 class SmallCNN(nn.Module):

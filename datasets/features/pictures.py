@@ -18,11 +18,14 @@ from cmbench.datasets.raw.pictures import Picture, Pixels
 from cmbench.errors import DatasetError
 
 Images = NDArray[np.float32]
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 THREADS = 2  # that decode pictures
 AHEAD = 2  # batches that are being read while one is in use
+PLACES = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))
+"""Where the regions are, down and across, in halves of the way that is free: four quarters, the centre."""
+
+KEPT = 4  # pictures; two threads that read in order are seldom in more than three
 
 
 @dataclass(frozen=True)
@@ -143,12 +146,6 @@ def picture_batches(
             yield np.stack([future.result() for future in waiting.popleft()])
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-PLACES = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))
-"""Where the regions are, down and across, in halves of the way that is free: four quarters, the centre."""
-
-KEPT = 4  # pictures; two threads that read in order are seldom in more than three
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ Trained = TypeVar("Trained")
 Report: TypeAlias = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
 
+DIGITS_OF_HASH = 12
+
 
 @dataclass(frozen=True, eq=False)
 class Made:
@@ -100,34 +102,6 @@ class SideItems(Generic[Item]):
             return Made(rows, None)
         train, others = self.parts[:n_train], self.parts[n_train:]
         return Made(rows, _joined(fitted.train_part_features(train), fitted.part_features(others)))
-
-
-def all_pairs(raw: RawDataset) -> list[RawPair]:
-    """Return the pairs of all splits, in their order: training, validation, test."""
-    return [pair for _, pairs in raw.splits for pair in pairs]
-
-
-def labels_of(pairs: Sequence[RawPair]) -> Labels:
-    """Return the categories of pairs, int64 (n,)."""
-    return np.array([pair.label for pair in pairs], dtype=np.int64)
-
-
-def described(network: str, folds: int | None) -> str:
-    """Return what a card says of features: ``network`` is on the only network, or the first of ``folds``."""
-    if folds is None:
-        return f"{network}; not cross-fitted"
-    return (
-        f"{network}. This is network 1; cross-fitted by {folds} networks, features of training items are by "
-        "one that has not learnt from them, mapped to those of network 1, and others are the mean of all"
-    )
-
-
-def _joined(first: Parts, second: Parts) -> Parts:
-    offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]])
-    return Parts(np.concatenate([first.values, second.values]), offsets)
-
-
-DIGITS_OF_HASH = 12
 
 
 def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) -> Side[FineTuned | None]:
@@ -296,3 +270,28 @@ def _extractor(raw: RawDataset, rows: Labels, recipe: TextRecipe, vectors: WordV
         recipe.settings,
         sentences=[pair.segments for pair in train] if recipe.sentences else None,
     )
+
+
+def all_pairs(raw: RawDataset) -> list[RawPair]:
+    """Return the pairs of all splits, in their order: training, validation, test."""
+    return [pair for _, pairs in raw.splits for pair in pairs]
+
+
+def labels_of(pairs: Sequence[RawPair]) -> Labels:
+    """Return the categories of pairs, int64 (n,)."""
+    return np.array([pair.label for pair in pairs], dtype=np.int64)
+
+
+def described(network: str, folds: int | None) -> str:
+    """Return what a card says of features: ``network`` is on the only network, or the first of ``folds``."""
+    if folds is None:
+        return f"{network}; not cross-fitted"
+    return (
+        f"{network}. This is network 1; cross-fitted by {folds} networks, features of training items are by "
+        "one that has not learnt from them, mapped to those of network 1, and others are the mean of all"
+    )
+
+
+def _joined(first: Parts, second: Parts) -> Parts:
+    offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]])
+    return Parts(np.concatenate([first.values, second.values]), offsets)

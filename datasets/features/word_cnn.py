@@ -23,7 +23,16 @@ from cmbench.datasets.features.weights import device_called
 from cmbench.errors import DatasetError
 
 Layer = TypeVar("Layer", bound=nn.Module)
+Texts = Sequence[Tokens]
+Curves = dict[str, NDArray[np.float64]]
 TEXTS_AT_ONCE = 200
+
+OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adadelta": torch.optim.Adadelta,
+}
+RATES = {"adam": 5e-3, "adadelta": 1.0}
+"""The learning rate of each that a training may begin with."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,42 @@ class WordCNNShape:
     def groups(self) -> Labels:
         """The block that each feature belongs to, int64 (features,)."""
         return np.repeat(np.arange(len(self.widths), dtype=np.int64), self.maps)
+
+
+@dataclass(frozen=True)
+class WordCNNSettings:
+    """How a word CNN is shaped and trained.
+
+    Adam's rate and patience suit Pascal Sentence: three-fold cross-validation on its 800 training
+    texts and their sentences, with GloVe vectors of 25 dimensions, gave a linear classifier of the features
+    the accuracy 0.775 (standard error 0.015). No variant was better: a patience of 12 gave 0.769, a rate of
+    0.001 gave 0.768, of 0.002 with static vectors 0.686, and of 0.002 with three in ten words of each step
+    taken for unknown ones 0.755.
+
+    Parameters
+    ----------
+    shape : WordCNNShape
+    optimiser : ``"adam"``, or ``"adadelta"`` as in the paper
+    learning_rate : step size; for Adadelta give 1, its own default, since it learns nothing at Adam's
+    batch : texts in each step
+    largest_norm : what the 2-norm of each class's weights is limited to after each step (Section 2.1)
+    epochs : the most passes over the training texts
+    patience : passes without a better validation accuracy after which training ends
+    longest : tokens after which a text is cut
+    seed : of first weights, vectors of unknown words, the order of texts, and dropout
+    device : where it is trained: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``
+    """
+
+    shape: WordCNNShape = field(default_factory=WordCNNShape)
+    optimiser: str = "adam"
+    learning_rate: float = RATES["adam"]
+    batch: int = 50
+    largest_norm: float = 3.0
+    epochs: int = 30
+    patience: int = 6
+    longest: int = 1000
+    seed: int = 0
+    device: str = "auto"
 
 
 class WordCNN(nn.Module):
@@ -131,75 +176,6 @@ def _strongest(responses: Tensor, windows: Tensor) -> Tensor:
     position = torch.arange(responses.shape[2], device=responses.device)
     outside = position >= windows.clamp(min=1)[:, None]
     return torch.relu(responses.masked_fill(outside[:, None], -torch.inf).max(dim=2).values)
-
-
-def batch_of(encoded: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
-    """Return texts padded to the longest of them, int64 (n, tokens), and their lengths, int64 (n,)."""
-    return torch.from_numpy(padded(encoded)), torch.tensor([len(tokens) for tokens in encoded])
-
-
-def network_features(network: WordCNN, encoded: Sequence[Tokens]) -> FloatMatrix:
-    """Return the features of texts, float32 (n, len(widths) * maps), without dropout.
-
-    Sums are taken in float64, so that a text gives the same whatever texts it is computed together with.
-    """
-    exact = copy.deepcopy(network)
-    exact.blocks.double()
-    exact.last.double()
-    order = np.argsort([len(tokens) for tokens in encoded], kind="stable")
-    features = np.empty((len(encoded), network.shape.features), np.float32)
-    with torch.no_grad():
-        for start in range(0, len(order), TEXTS_AT_ONCE):
-            rows = order[start : start + TEXTS_AT_ONCE]
-            features[rows] = exact.features(*batch_of([encoded[row] for row in rows])).numpy()
-    return features
-
-
-Texts = Sequence[Tokens]
-Curves = dict[str, NDArray[np.float64]]
-
-OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adadelta": torch.optim.Adadelta,
-}
-RATES = {"adam": 5e-3, "adadelta": 1.0}
-"""The learning rate of each that a training may begin with."""
-
-
-@dataclass(frozen=True)
-class WordCNNSettings:
-    """How a word CNN is shaped and trained.
-
-    Adam's rate and patience suit Pascal Sentence: three-fold cross-validation on its 800 training
-    texts and their sentences, with GloVe vectors of 25 dimensions, gave a linear classifier of the features
-    the accuracy 0.775 (standard error 0.015). No variant was better: a patience of 12 gave 0.769, a rate of
-    0.001 gave 0.768, of 0.002 with static vectors 0.686, and of 0.002 with three in ten words of each step
-    taken for unknown ones 0.755.
-
-    Parameters
-    ----------
-    shape : WordCNNShape
-    optimiser : ``"adam"``, or ``"adadelta"`` as in the paper
-    learning_rate : step size; for Adadelta give 1, its own default, since it learns nothing at Adam's
-    batch : texts in each step
-    largest_norm : what the 2-norm of each class's weights is limited to after each step (Section 2.1)
-    epochs : the most passes over the training texts
-    patience : passes without a better validation accuracy after which training ends
-    longest : tokens after which a text is cut
-    seed : of first weights, vectors of unknown words, the order of texts, and dropout
-    device : where it is trained: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``
-    """
-
-    shape: WordCNNShape = field(default_factory=WordCNNShape)
-    optimiser: str = "adam"
-    learning_rate: float = RATES["adam"]
-    batch: int = 50
-    largest_norm: float = 3.0
-    epochs: int = 30
-    patience: int = 6
-    longest: int = 1000
-    seed: int = 0
-    device: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,3 +310,25 @@ def _batches(
         rows = order[start : start + size]
         tokens, lengths = batch_of([texts[row] for row in rows])
         yield tokens.to(device), lengths.to(device), torch.from_numpy(labels[rows]).to(device)
+
+
+def batch_of(encoded: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
+    """Return texts padded to the longest of them, int64 (n, tokens), and their lengths, int64 (n,)."""
+    return torch.from_numpy(padded(encoded)), torch.tensor([len(tokens) for tokens in encoded])
+
+
+def network_features(network: WordCNN, encoded: Sequence[Tokens]) -> FloatMatrix:
+    """Return the features of texts, float32 (n, len(widths) * maps), without dropout.
+
+    Sums are taken in float64, so that a text gives the same whatever texts it is computed together with.
+    """
+    exact = copy.deepcopy(network)
+    exact.blocks.double()
+    exact.last.double()
+    order = np.argsort([len(tokens) for tokens in encoded], kind="stable")
+    features = np.empty((len(encoded), network.shape.features), np.float32)
+    with torch.no_grad():
+        for start in range(0, len(order), TEXTS_AT_ONCE):
+            rows = order[start : start + TEXTS_AT_ONCE]
+            features[rows] = exact.features(*batch_of([encoded[row] for row in rows])).numpy()
+    return features

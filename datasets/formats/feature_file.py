@@ -16,14 +16,14 @@ from cmbench.datasets.formats.casting import float_matrix, int_vector, single_in
 from cmbench.errors import DatasetError
 
 Cast = Callable[[str, NDArray[Any]], Any]
-
+Values = dict[str, Any]
 SPLIT_NAMES = ("train", "val", "test")
 REQUIRED = ("images", "texts", "labels")
 PARTS = ("image_parts", "text_parts")
 GROUPS = ("image_groups", "text_groups")
 CARD_TEXTS = ("source", "licence", "citation", "image_feature", "text_feature", "fingerprint", "recipe")
-
 _CASTS: dict[str, Cast] = {"float32": float_matrix, "int64": int_vector, "str": text_vector}
+
 _SPLIT_CASTS: dict[str, Cast] = {
     file_key(key, name): _CASTS[kind]
     for name in SPLIT_NAMES
@@ -39,9 +39,6 @@ CASTS: dict[str, Cast] = {
     **dict.fromkeys(("name", *CARD_TEXTS), single_text),
 }
 """What makes a value of the contract from the array under each known key."""
-
-
-Values = dict[str, Any]
 
 MOST_LISTED = 40  # keys named in a message
 

@@ -26,7 +26,6 @@ from cmbench.errors import DatasetError
 if TYPE_CHECKING:
     import h5py
 
-
 _REMEDIES = {
     "cell": "every cell must hold one char vector",
     "complex array": "save its real part or its absolute values",
@@ -35,25 +34,6 @@ _REMEDIES = {
     "struct": "save its fields as variables of their own",
     "table": "save its columns as variables of their own",
 }
-
-
-def char_rows(rows: Sequence[str]) -> NDArray[np.str_]:
-    """Return the rows of a char matrix without the blanks that pad them to equal length.
-
-    >>> char_rows(["cat  ", "horse"])
-    array(['cat', 'horse'], dtype='<U5')
-    """
-    return np.array([row.rstrip(" ") for row in rows], dtype=np.str_)
-
-
-def refused(key: str, matlab_class: str) -> DatasetError:
-    """Return the error for a variable of a MATLAB class that cannot be read, with the remedy."""
-    remedy = _REMEDIES.get(
-        matlab_class, "save it as a numeric array, a char matrix or a cell array of char vectors"
-    )
-    return DatasetError(f"{key} is a MATLAB {matlab_class}, which cannot be read; {remedy}")
-
-
 _NUMBERS = {
     "double": "float64",
     "single": "float32",
@@ -61,6 +41,79 @@ _NUMBERS = {
     **{name: name for size in (8, 16, 32, 64) for name in (f"int{size}", f"uint{size}")},
 }
 """NumPy's types by MATLAB's classes."""
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def read_mat(path: Path) -> FeatureFile:
+    """Read the known keys of a ``.mat`` file, of version 7.3 (which is HDF5) or before."""
+    with path.open("rb") as file:
+        head = file.read(520)
+    if head.startswith((b"MATLAB 7.3", _HDF5)) or head[512:] == _HDF5:
+        return read_mat_hdf5(path)
+    return _read_mat(path)
+
+
+def _read_mat(path: Path) -> FeatureFile:
+    from scipy.io.matlab import MatReadError, loadmat
+
+    unreadable: tuple[type[Exception], ...] = (*DAMAGE, MatReadError)
+    try:
+        variables = loadmat(path, variable_names=list(CASTS))
+        names, objects = _contents(path)
+    except unreadable as error:
+        raise DatasetError(damaged(path, error)) from error
+    arrays: dict[str, NDArray[Any]] = {}
+    problems = [str(refused(key, matlab_class)) for key, matlab_class in objects.items() if key in CASTS]
+    for key in (key for key in variables if key in CASTS):
+        try:
+            arrays[key] = _plain_array(key, variables[key])
+        except DatasetError as error:
+            problems.append(str(error))
+    return FeatureFile(path, (*names, *objects), arrays, tuple(problems))
+
+
+def _contents(path: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the names of the variables, and the classes of those that are MATLAB objects by name."""
+    from scipy.io.matlab import loadmat, varmats_from_mat, whosmat
+
+    try:
+        return tuple(name for name, _, _ in whosmat(path) if name != "__function_workspace__"), {}
+    except TypeError:  # whosmat stumbles over objects, which have no shape
+        names, objects = [], {}
+    with path.open("rb") as file:
+        variables: list[tuple[str, Any]] = varmats_from_mat(file)
+        for name, stream in variables:
+            if name == "None":  # SciPy's word for the name of an object, which stands inside it
+                (fields,) = loadmat(stream)["None"]
+                objects[fields["s0"].decode()] = fields["s2"].decode()
+            else:
+                names.append(name)
+    return tuple(name for name in names if name), objects
+
+
+def _plain_array(key: str, value: Any) -> NDArray[Any]:
+    from scipy.io.matlab import MatlabFunction
+    from scipy.sparse import issparse
+
+    if isinstance(value, MatlabFunction):
+        raise refused(key, "function")
+    if isinstance(value, str):  # SciPy's report on a variable that it could not read
+        raise DatasetError(damaged(key, ValueError(value)))
+    sparse: bool = issparse(value)
+    array: NDArray[Any] = value.toarray() if sparse else value
+    if array.dtype.names is not None:
+        raise refused(key, "struct")
+    if array.dtype.kind == "O":
+        texts = [_cell_text(key, cell) for cell in array.ravel()]
+        return np.array(texts, dtype=np.str_).reshape(array.shape)
+    return char_rows(array.ravel().tolist()) if array.dtype.kind == "U" else array
+
+
+def _cell_text(key: str, cell: Any) -> str:
+    if not isinstance(cell, np.ndarray) or cell.dtype.kind != "U" or cell.size > 1:
+        raise refused(key, "cell")
+    return str(cell.item()) if cell.size else ""
 
 
 def read_mat_hdf5(path: Path) -> FeatureFile:
@@ -140,75 +193,18 @@ def _dense(node: h5py.Group) -> NDArray[Any]:
     return dense
 
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+def char_rows(rows: Sequence[str]) -> NDArray[np.str_]:
+    """Return the rows of a char matrix without the blanks that pad them to equal length.
+
+    >>> char_rows(["cat  ", "horse"])
+    array(['cat', 'horse'], dtype='<U5')
+    """
+    return np.array([row.rstrip(" ") for row in rows], dtype=np.str_)
 
 
-def read_mat(path: Path) -> FeatureFile:
-    """Read the known keys of a ``.mat`` file, of version 7.3 (which is HDF5) or before."""
-    with path.open("rb") as file:
-        head = file.read(520)
-    if head.startswith((b"MATLAB 7.3", _HDF5)) or head[512:] == _HDF5:
-        return read_mat_hdf5(path)
-    return _read_mat(path)
-
-
-def _read_mat(path: Path) -> FeatureFile:
-    from scipy.io.matlab import MatReadError, loadmat
-
-    unreadable: tuple[type[Exception], ...] = (*DAMAGE, MatReadError)
-    try:
-        variables = loadmat(path, variable_names=list(CASTS))
-        names, objects = _contents(path)
-    except unreadable as error:
-        raise DatasetError(damaged(path, error)) from error
-    arrays: dict[str, NDArray[Any]] = {}
-    problems = [str(refused(key, matlab_class)) for key, matlab_class in objects.items() if key in CASTS]
-    for key in (key for key in variables if key in CASTS):
-        try:
-            arrays[key] = _plain_array(key, variables[key])
-        except DatasetError as error:
-            problems.append(str(error))
-    return FeatureFile(path, (*names, *objects), arrays, tuple(problems))
-
-
-def _contents(path: Path) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the names of the variables, and the classes of those that are MATLAB objects by name."""
-    from scipy.io.matlab import loadmat, varmats_from_mat, whosmat
-
-    try:
-        return tuple(name for name, _, _ in whosmat(path) if name != "__function_workspace__"), {}
-    except TypeError:  # whosmat stumbles over objects, which have no shape
-        names, objects = [], {}
-    with path.open("rb") as file:
-        variables: list[tuple[str, Any]] = varmats_from_mat(file)
-        for name, stream in variables:
-            if name == "None":  # SciPy's word for the name of an object, which stands inside it
-                (fields,) = loadmat(stream)["None"]
-                objects[fields["s0"].decode()] = fields["s2"].decode()
-            else:
-                names.append(name)
-    return tuple(name for name in names if name), objects
-
-
-def _plain_array(key: str, value: Any) -> NDArray[Any]:
-    from scipy.io.matlab import MatlabFunction
-    from scipy.sparse import issparse
-
-    if isinstance(value, MatlabFunction):
-        raise refused(key, "function")
-    if isinstance(value, str):  # SciPy's report on a variable that it could not read
-        raise DatasetError(damaged(key, ValueError(value)))
-    sparse: bool = issparse(value)
-    array: NDArray[Any] = value.toarray() if sparse else value
-    if array.dtype.names is not None:
-        raise refused(key, "struct")
-    if array.dtype.kind == "O":
-        texts = [_cell_text(key, cell) for cell in array.ravel()]
-        return np.array(texts, dtype=np.str_).reshape(array.shape)
-    return char_rows(array.ravel().tolist()) if array.dtype.kind == "U" else array
-
-
-def _cell_text(key: str, cell: Any) -> str:
-    if not isinstance(cell, np.ndarray) or cell.dtype.kind != "U" or cell.size > 1:
-        raise refused(key, "cell")
-    return str(cell.item()) if cell.size else ""
+def refused(key: str, matlab_class: str) -> DatasetError:
+    """Return the error for a variable of a MATLAB class that cannot be read, with the remedy."""
+    remedy = _REMEDIES.get(
+        matlab_class, "save it as a numeric array, a char matrix or a cell array of char vectors"
+    )
+    return DatasetError(f"{key} is a MATLAB {matlab_class}, which cannot be read; {remedy}")

@@ -36,6 +36,44 @@ CARD = "card.json"
 CARD_KEYS = ("name", *CARD_TEXTS, "sizes", "first_label")
 
 
+def read_npz(path: Path) -> FeatureFile:
+    """Read the known keys of an ``.npz`` file; object arrays are refused, never unpickled."""
+    arrays: dict[str, NDArray[Any]] = {}
+    problems = []
+    with opened_npz(path) as archive:
+        for key in (key for key in archive.files if key in CASTS):
+            try:
+                arrays[key] = archive[key]
+            except DAMAGE as error:
+                problems.append(damaged(key, error))
+        return FeatureFile(path, tuple(archive.files), arrays, tuple(problems))
+
+
+def opened_npz(path: Path) -> NpzFile:
+    """Open an ``.npz`` file; arrays of Python objects in it are refused when read, never unpickled."""
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":  # NumPy would take it for a pickle and advise to trust it
+            raise DatasetError(f"{path} is not an .npz archive; write it with numpy.savez")
+    try:
+        archive: NpzFile = np.load(path, allow_pickle=False)
+    except DAMAGE as error:
+        raise DatasetError(damaged(path, error)) from error
+    return archive
+
+
+def save_npz(path: Path | str, dataset: Draft) -> None:
+    """Write ``dataset`` to ``path``, which ends in ``.npz``; memory-mapped arrays pass through in pieces.
+
+    The file is written beside its place and moved there, so that ``path`` never holds half a dataset.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise DatasetError(f"{path} does not end in .npz; name it {path.name}.npz")
+    arrays: dict[str, Any] = dict(dataset_arrays(dataset))
+    with replacing(path) as beside:
+        np.savez(beside, **arrays)
+
+
 def read_folder(folder: Path) -> FeatureFile:
     """Open the known arrays in ``folder`` memory-mapped; none of them is read yet."""
     card = _read_card(folder / CARD)
@@ -145,41 +183,3 @@ def _read_card(path: Path) -> dict[str, Any]:
                 f"{path}: {key} is {value!r}; it must be a text, a number or a list of numbers"
             )
     return card
-
-
-def opened_npz(path: Path) -> NpzFile:
-    """Open an ``.npz`` file; arrays of Python objects in it are refused when read, never unpickled."""
-    with path.open("rb") as file:
-        if file.read(2) != b"PK":  # NumPy would take it for a pickle and advise to trust it
-            raise DatasetError(f"{path} is not an .npz archive; write it with numpy.savez")
-    try:
-        archive: NpzFile = np.load(path, allow_pickle=False)
-    except DAMAGE as error:
-        raise DatasetError(damaged(path, error)) from error
-    return archive
-
-
-def read_npz(path: Path) -> FeatureFile:
-    """Read the known keys of an ``.npz`` file; object arrays are refused, never unpickled."""
-    arrays: dict[str, NDArray[Any]] = {}
-    problems = []
-    with opened_npz(path) as archive:
-        for key in (key for key in archive.files if key in CASTS):
-            try:
-                arrays[key] = archive[key]
-            except DAMAGE as error:
-                problems.append(damaged(key, error))
-        return FeatureFile(path, tuple(archive.files), arrays, tuple(problems))
-
-
-def save_npz(path: Path | str, dataset: Draft) -> None:
-    """Write ``dataset`` to ``path``, which ends in ``.npz``; memory-mapped arrays pass through in pieces.
-
-    The file is written beside its place and moved there, so that ``path`` never holds half a dataset.
-    """
-    path = Path(path)
-    if path.suffix != ".npz":
-        raise DatasetError(f"{path} does not end in .npz; name it {path.name}.npz")
-    arrays: dict[str, Any] = dict(dataset_arrays(dataset))
-    with replacing(path) as beside:
-        np.savez(beside, **arrays)

@@ -40,10 +40,143 @@ from cmbench.datasets.raw.problems import Problems
 from cmbench.datasets.raw.splits import Divided, divided, drawn_splits, read_splits, sorted_out
 from cmbench.errors import DatasetError
 
+NAME = "pairs_table"
+SEED = 0
 ENDINGS = (".csv", ".parquet")
 COLUMNS = ("image", "text", "text_file", "category", "id", "split")
 """The columns that are looked at; others are left alone."""
+
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
+
+CARD = RawCard(
+    source="whoever made the table or the folder",
+    obtaining=(
+        "Write a CSV or Parquet file with the columns image (a path), text or text_file (a path) and "
+        "category, and, if wanted, id and split (train, val or test); or make a folder for each category."
+    ),
+    division="a column split, a split file, or drawn by category, 80/10/10",
+)
+
+
+def load(folder: Path, splits: Path | None = None) -> RawDataset:
+    """Return the pairs of a table, or of a folder with one for each category.
+
+    Parameters
+    ----------
+    folder : Path
+        The ``.csv`` or ``.parquet`` file, or the folder that holds it, or the folder of categories.
+    splits : Path, optional
+        A split file; it goes before a column ``split``.
+
+    Raises
+    ------
+    DatasetError
+        Naming every wrong line, missing file and empty text, a split that has no pair, and a picture in
+        two splits.
+    """
+    place = (_table_in(folder, splits) or folder) if folder.is_dir() else folder
+    problems = Problems(f"raw dataset {place}")
+    rows = list(_folder_rows(place, problems) if place.is_dir() else _pairs(place, problems))
+    problems.settle()
+    class_names = tuple(sorted({row.category for row in rows}))
+    labels = {name: label for label, name in enumerate(class_names)}
+    pairs = [RawPair(row.id, row.picture, row.segments, labels[row.category]) for row in rows]
+    if splits is not None:
+        own = read_splits(splits)
+        parts, origin = divided(pairs, own), own.origin
+    elif any(row.split for row in rows):
+        parts, origin = sorted_out(pairs, [str(row.split) for row in rows]), "column split of the table"
+    else:
+        parts, origin = sorted_out(pairs, _drawn(rows)), f"drawn by cmbench with seed {SEED}, 80/10/10"
+    for split, part in zip(SPLIT_NAMES, parts, strict=True):
+        if not part:
+            problems.add(
+                f"no pair is in {split}; a drawn split needs five pictures of some category, or give one"
+            )
+    _check_pictures(parts, problems)
+    problems.settle()
+    return RawDataset(_name(place), *parts, class_names, CARD.with_split_given(), origin)
+
+
+def _name(path: Path) -> str:
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+def _table_in(folder: Path, splits: Path | None) -> Path | None:
+    """Return the table at the top of a folder, if there is one."""
+    own = splits.resolve() if splits else None
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    tables = sorted(path for path in visible if path.suffix.lower() in ENDINGS and path.resolve() != own)
+    if len(tables) > 1:
+        names = ", ".join(path.name for path in tables)
+        raise DatasetError(f"{folder} holds several tables: {names}; name the one to read, not the folder")
+    return tables[0] if tables else None
+
+
+def _drawn(rows: Sequence[_Row]) -> list[str]:
+    """Return train, val or test for each row, the same for all rows of one picture in one category."""
+    keys = [(row.category, os.path.realpath(row.picture.name)) for row in rows]
+    pictures = list(dict.fromkeys(keys))
+    words = drawn_splits([category for category, _ in pictures], seed=SEED)
+    word_of = dict(zip(pictures, words, strict=True))
+    return [word_of[key] for key in keys]
+
+
+def _check_pictures(parts: Divided, problems: Problems) -> None:
+    """Note each picture that stands in two splits: what is learnt from it would be tested on it."""
+    seen: dict[str, tuple[str, str]] = {}
+    for split, pairs in zip(SPLIT_NAMES, parts, strict=True):
+        for pair in pairs:
+            known, id_ = seen.setdefault(os.path.realpath(pair.picture.name), (split, pair.id))
+            if known != split:
+                problems.add(
+                    f"the picture {pair.picture.name} is in {known} ({id_!r}) and in {split} ({pair.id!r}); "
+                    "put all pairs of a picture into one split, in a column split or a split file"
+                )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A pair before its category has a number, and its split if the table says one."""
+
+    id: str
+    picture: Picture
+    segments: tuple[str, ...]
+    category: str
+    split: str | None
+
+
+def _folder_rows(folder: Path, problems: Problems) -> Iterator[_Row]:
+    for couple in couples_in(folder, folder, problems=problems):
+        with problems.noted():
+            segments = read_sentences(couple.text, couple.picture)
+            id_ = f"{couple.category}/{couple.picture.stem}"
+            yield _Row(id_, PictureFile(couple.picture), segments, couple.category, None)
+
+
+def _pairs(table: Path, problems: Problems) -> Iterator[_Row]:
+    taken: dict[str, str] = {}
+    for row in table_rows(table, problems):
+        with problems.noted():
+            pair = _pair(row.cells, table.parent, row.place)
+            claim(pair.id, row.place, taken)
+            yield pair
+
+
+def _pair(cells: Mapping[str, str], folder: Path, place: str) -> _Row:
+    for column in ("image", "category", "text_file", "id", "split"):
+        if not cells.get(column, "given").strip():
+            raise DatasetError(f"{place}: {column} is empty; fill it in, or leave the pair out")
+    split = cells["split"].strip() if "split" in cells else None
+    if split not in (None, *SPLIT_NAMES):
+        raise DatasetError(f"{place}: unknown split {split!r}; write {', '.join(SPLIT_NAMES)}")
+    if "text" in cells:
+        segments = sentences_of(cells["text"], place)
+    else:
+        segments = read_sentences(folder / cells["text_file"].strip(), place)
+    image = cells["image"].strip()
+    picture = picture_at(folder / image, place)
+    return _Row(cells.get("id", image).strip(), picture, segments, cells["category"].strip(), split)
 
 
 @dataclass(frozen=True)
@@ -154,137 +287,3 @@ def _check_columns(columns: Sequence[str], path: Path) -> None:
     twice = [name for name in COLUMNS if columns.count(name) > 1]
     if twice:
         raise DatasetError(f"{path} has the column {twice[0]!r} twice; keep one")
-
-
-NAME = "pairs_table"
-SEED = 0
-
-CARD = RawCard(
-    source="whoever made the table or the folder",
-    obtaining=(
-        "Write a CSV or Parquet file with the columns image (a path), text or text_file (a path) and "
-        "category, and, if wanted, id and split (train, val or test); or make a folder for each category."
-    ),
-    division="a column split, a split file, or drawn by category, 80/10/10",
-)
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A pair before its category has a number, and its split if the table says one."""
-
-    id: str
-    picture: Picture
-    segments: tuple[str, ...]
-    category: str
-    split: str | None
-
-
-def load(folder: Path, splits: Path | None = None) -> RawDataset:
-    """Return the pairs of a table, or of a folder with one for each category.
-
-    Parameters
-    ----------
-    folder : Path
-        The ``.csv`` or ``.parquet`` file, or the folder that holds it, or the folder of categories.
-    splits : Path, optional
-        A split file; it goes before a column ``split``.
-
-    Raises
-    ------
-    DatasetError
-        Naming every wrong line, missing file and empty text, a split that has no pair, and a picture in
-        two splits.
-    """
-    place = (_table_in(folder, splits) or folder) if folder.is_dir() else folder
-    problems = Problems(f"raw dataset {place}")
-    rows = list(_folder_rows(place, problems) if place.is_dir() else _pairs(place, problems))
-    problems.settle()
-    class_names = tuple(sorted({row.category for row in rows}))
-    labels = {name: label for label, name in enumerate(class_names)}
-    pairs = [RawPair(row.id, row.picture, row.segments, labels[row.category]) for row in rows]
-    if splits is not None:
-        own = read_splits(splits)
-        parts, origin = divided(pairs, own), own.origin
-    elif any(row.split for row in rows):
-        parts, origin = sorted_out(pairs, [str(row.split) for row in rows]), "column split of the table"
-    else:
-        parts, origin = sorted_out(pairs, _drawn(rows)), f"drawn by cmbench with seed {SEED}, 80/10/10"
-    for split, part in zip(SPLIT_NAMES, parts, strict=True):
-        if not part:
-            problems.add(
-                f"no pair is in {split}; a drawn split needs five pictures of some category, or give one"
-            )
-    _check_pictures(parts, problems)
-    problems.settle()
-    return RawDataset(_name(place), *parts, class_names, CARD.with_split_given(), origin)
-
-
-def _name(path: Path) -> str:
-    return path.resolve().name if path.is_dir() else path.stem
-
-
-def _table_in(folder: Path, splits: Path | None) -> Path | None:
-    """Return the table at the top of a folder, if there is one."""
-    own = splits.resolve() if splits else None
-    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
-    tables = sorted(path for path in visible if path.suffix.lower() in ENDINGS and path.resolve() != own)
-    if len(tables) > 1:
-        names = ", ".join(path.name for path in tables)
-        raise DatasetError(f"{folder} holds several tables: {names}; name the one to read, not the folder")
-    return tables[0] if tables else None
-
-
-def _drawn(rows: Sequence[_Row]) -> list[str]:
-    """Return train, val or test for each row, the same for all rows of one picture in one category."""
-    keys = [(row.category, os.path.realpath(row.picture.name)) for row in rows]
-    pictures = list(dict.fromkeys(keys))
-    words = drawn_splits([category for category, _ in pictures], seed=SEED)
-    word_of = dict(zip(pictures, words, strict=True))
-    return [word_of[key] for key in keys]
-
-
-def _check_pictures(parts: Divided, problems: Problems) -> None:
-    """Note each picture that stands in two splits: what is learnt from it would be tested on it."""
-    seen: dict[str, tuple[str, str]] = {}
-    for split, pairs in zip(SPLIT_NAMES, parts, strict=True):
-        for pair in pairs:
-            known, id_ = seen.setdefault(os.path.realpath(pair.picture.name), (split, pair.id))
-            if known != split:
-                problems.add(
-                    f"the picture {pair.picture.name} is in {known} ({id_!r}) and in {split} ({pair.id!r}); "
-                    "put all pairs of a picture into one split, in a column split or a split file"
-                )
-
-
-def _folder_rows(folder: Path, problems: Problems) -> Iterator[_Row]:
-    for couple in couples_in(folder, folder, problems=problems):
-        with problems.noted():
-            segments = read_sentences(couple.text, couple.picture)
-            id_ = f"{couple.category}/{couple.picture.stem}"
-            yield _Row(id_, PictureFile(couple.picture), segments, couple.category, None)
-
-
-def _pairs(table: Path, problems: Problems) -> Iterator[_Row]:
-    taken: dict[str, str] = {}
-    for row in table_rows(table, problems):
-        with problems.noted():
-            pair = _pair(row.cells, table.parent, row.place)
-            claim(pair.id, row.place, taken)
-            yield pair
-
-
-def _pair(cells: Mapping[str, str], folder: Path, place: str) -> _Row:
-    for column in ("image", "category", "text_file", "id", "split"):
-        if not cells.get(column, "given").strip():
-            raise DatasetError(f"{place}: {column} is empty; fill it in, or leave the pair out")
-    split = cells["split"].strip() if "split" in cells else None
-    if split not in (None, *SPLIT_NAMES):
-        raise DatasetError(f"{place}: unknown split {split!r}; write {', '.join(SPLIT_NAMES)}")
-    if "text" in cells:
-        segments = sentences_of(cells["text"], place)
-    else:
-        segments = read_sentences(folder / cells["text_file"].strip(), place)
-    image = cells["image"].strip()
-    picture = picture_at(folder / image, place)
-    return _Row(cells.get("id", image).strip(), picture, segments, cells["category"].strip(), split)

@@ -13,6 +13,15 @@ from cmbench.datasets.raw.registry import load_raw
 from cmbench.errors import DatasetError
 
 
+def prepared(name: str, place: Path | None = None, splits: Path | None = None) -> RawDataset:
+    """Return a raw dataset after looking at everything that it consists of, every picture included.
+
+    The arguments are those of ``load_raw``. Raises ``DatasetError`` for files that break a rule, and for
+    pictures that cannot be read, all of them in one message.
+    """
+    return checked_pictures(load_raw(name, place, splits))
+
+
 def checked_pictures(dataset: RawDataset) -> RawDataset:
     """Return ``dataset`` after reading each picture; one ``DatasetError`` tells of all that cannot be read.
 
@@ -57,15 +66,6 @@ def place_of(source: str, to: Path | None = None, sha256: str | None = None) -> 
     folder = to.expanduser() if to else place.with_name(_stem(place.name))
     unpack(place, folder)
     return _inner(folder)
-
-
-def prepared(name: str, place: Path | None = None, splits: Path | None = None) -> RawDataset:
-    """Return a raw dataset after looking at everything that it consists of, every picture included.
-
-    The arguments are those of ``load_raw``. Raises ``DatasetError`` for files that break a rule, and for
-    pictures that cannot be read, all of them in one message.
-    """
-    return checked_pictures(load_raw(name, place, splits))
 
 
 def _fetched(url: str, sha256: str | None, folder: Path) -> Path:

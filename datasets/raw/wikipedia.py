@@ -55,6 +55,10 @@ CATEGORIES = (
 )  # fmt: skip
 """What their names begin with: some copies have long ones, as 'Art & architecture'."""
 
+FILE = "raw_features.mat"
+SIDES = {"I": "bag of SIFT words", "T": "latent Dirichlet allocation"}
+PARTS = dict(zip(("tr", "te"), wikipedia.LISTS.values(), strict=True))
+
 CARD = RawCard(
     source="Statistical Visual Computing Lab, UC San Diego: http://www.svcl.ucsd.edu/projects/crossmodal/",
     terms="no licence is stated; texts from Wikipedia, pictures from Wikimedia Commons, each under its own",
@@ -196,11 +200,6 @@ def _texts(source: str, path: Path) -> list[str]:
     if not texts:
         raise DatasetError(f"{path} has no <text> element; get the file again")
     return texts
-
-
-FILE = "raw_features.mat"
-SIDES = {"I": "bag of SIFT words", "T": "latent Dirichlet allocation"}
-PARTS = dict(zip(("tr", "te"), wikipedia.LISTS.values(), strict=True))
 
 
 def published_features(folder: Path, splits: Path | None = None) -> Dataset:

@@ -16,8 +16,33 @@ from cmbench.datasets.scenes.shapes import Build
 from cmbench.datasets.scenes.surroundings import horizon
 
 Weights = Mapping[int, float]
-
+Colour: TypeAlias = str
+Item = TypeVar("Item")
 _LIGHTS = {"bright": 0.4, "overcast": 0.2, "evening": 0.15, "night": 0.13, "fog": 0.12}
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "brown", "white", "grey")
+PLACES = ("sea", "beach", "field", "hills", "forest", "town", "room")
+SKY_EXTRAS = ("cloud", "bird", "sun")
+SKYLESS_PLACES = ("room", "forest", "town")  # no sky, or houses that a sun must not cover
+
+GROUND_EXTRAS = {
+    "sea": ("rock", "ball", "crate"),
+    "beach": ("rock", "ball", "crate", "house"),
+    "field": ("tree", "bush", "fence", "house", "rock"),
+    "hills": ("tree", "fir", "rock", "fence", "house"),
+    "forest": ("tree", "fir", "bush", "rock"),
+    "town": ("tree", "fence", "ball", "crate", "house", "bird"),
+    "room": ("ball", "book", "crate", "picture"),
+}
+
+SCREENS = {
+    "sea": ("rock", "pole"),
+    "beach": ("rock", "fence", "pole"),
+    "field": ("bush", "fence", "rock"),
+    "hills": ("bush", "fence", "rock"),
+    "forest": ("bush", "fir", "rock"),
+    "town": ("pole", "fence", "bush"),
+    "room": ("ball", "crate", "book"),
+}
 
 
 def _frozen(weights: dict[int, float]) -> Weights:
@@ -90,76 +115,6 @@ class Difficulty:
 
 
 DIFFICULTY = Difficulty()
-
-
-Item = TypeVar("Item")
-
-
-class Chance:
-    """A stream of choices for one pair of one collection.
-
-    NEP 19 freezes the stream of ``RandomState``. Only its 53-bit uniform numbers are used, because
-    its integers depend on the platform's C long and its normal numbers on the C library's logarithm.
-    """
-
-    def __init__(self, seed: int, index: int) -> None:
-        self._stream = np.random.RandomState([seed, index])
-
-    def uniform(self, *shape: int) -> NDArray[np.float64]:
-        """Return uniform numbers in [0, 1) of that shape."""
-        return self._stream.random_sample(shape)
-
-    def between(self, low: float, high: float) -> float:
-        """Return a uniform number in [low, high)."""
-        return low + (high - low) * float(self._stream.random_sample())
-
-    def happens(self, probability: float) -> bool:
-        """Return True with that probability."""
-        return float(self._stream.random_sample()) < probability
-
-    def one_of(self, items: Sequence[Item]) -> Item:
-        """Return one of the items, all equally likely."""
-        return items[int(float(self._stream.random_sample()) * len(items))]
-
-    def some_of(self, items: Sequence[Item], count: int) -> list[Item]:
-        """Return ``count`` different items (all of them if there are fewer) in random order."""
-        left = list(items)
-        return [left.pop(int(self.between(0, len(left)))) for _ in range(min(count, len(items)))]
-
-    def weighted(self, weights: Mapping[Item, float]) -> Item:
-        """Return a key of ``weights``, each as likely as its share of the sum."""
-        mark = self.between(0.0, fsum(weights.values()))  # sum() rounds otherwise since Python 3.12
-        for item, weight in weights.items():
-            mark -= weight
-            if mark < 0:
-                return item
-        return next(reversed(list(weights)))
-
-
-COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "brown", "white", "grey")
-PLACES = ("sea", "beach", "field", "hills", "forest", "town", "room")
-SKY_EXTRAS = ("cloud", "bird", "sun")
-SKYLESS_PLACES = ("room", "forest", "town")  # no sky, or houses that a sun must not cover
-GROUND_EXTRAS = {
-    "sea": ("rock", "ball", "crate"),
-    "beach": ("rock", "ball", "crate", "house"),
-    "field": ("tree", "bush", "fence", "house", "rock"),
-    "hills": ("tree", "fir", "rock", "fence", "house"),
-    "forest": ("tree", "fir", "bush", "rock"),
-    "town": ("tree", "fence", "ball", "crate", "house", "bird"),
-    "room": ("ball", "book", "crate", "picture"),
-}
-SCREENS = {
-    "sea": ("rock", "pole"),
-    "beach": ("rock", "fence", "pole"),
-    "field": ("bush", "fence", "rock"),
-    "hills": ("bush", "fence", "rock"),
-    "forest": ("bush", "fir", "rock"),
-    "town": ("pole", "fence", "bush"),
-    "room": ("ball", "crate", "book"),
-}
-
-Colour: TypeAlias = str
 
 
 @dataclass(frozen=True)
@@ -296,3 +251,44 @@ def _screen(place: str, subject: Thing, chance: Chance) -> Thing | None:
     size = subject.size * chance.between(0.5, 0.9)
     x = subject.x + subject.size * chance.between(-0.8, 0.8)
     return _thing(chance.one_of(SCREENS[place]), x, subject.y + subject.size * 1.05 - size, size, chance)
+
+
+class Chance:
+    """A stream of choices for one pair of one collection.
+
+    NEP 19 freezes the stream of ``RandomState``. Only its 53-bit uniform numbers are used, because
+    its integers depend on the platform's C long and its normal numbers on the C library's logarithm.
+    """
+
+    def __init__(self, seed: int, index: int) -> None:
+        self._stream = np.random.RandomState([seed, index])
+
+    def uniform(self, *shape: int) -> NDArray[np.float64]:
+        """Return uniform numbers in [0, 1) of that shape."""
+        return self._stream.random_sample(shape)
+
+    def between(self, low: float, high: float) -> float:
+        """Return a uniform number in [low, high)."""
+        return low + (high - low) * float(self._stream.random_sample())
+
+    def happens(self, probability: float) -> bool:
+        """Return True with that probability."""
+        return float(self._stream.random_sample()) < probability
+
+    def one_of(self, items: Sequence[Item]) -> Item:
+        """Return one of the items, all equally likely."""
+        return items[int(float(self._stream.random_sample()) * len(items))]
+
+    def some_of(self, items: Sequence[Item], count: int) -> list[Item]:
+        """Return ``count`` different items (all of them if there are fewer) in random order."""
+        left = list(items)
+        return [left.pop(int(self.between(0, len(left)))) for _ in range(min(count, len(items)))]
+
+    def weighted(self, weights: Mapping[Item, float]) -> Item:
+        """Return a key of ``weights``, each as likely as its share of the sum."""
+        mark = self.between(0.0, fsum(weights.values()))  # sum() rounds otherwise since Python 3.12
+        for item, weight in weights.items():
+            mark -= weight
+            if mark < 0:
+                return item
+        return next(reversed(list(weights)))
