@@ -34,5 +34,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("Kcca", ["cca", "kcca"]), did_you_mean("pictures", ["cca", "kcca"])
     (" (did you mean 'kcca'?)", '')
     """
-    near = get_close_matches(name.lower(), list(known), 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    others = {other.lower(): other for other in known if other != name}
+    near = get_close_matches(name.lower(), others, 1)
+    return f" (did you mean {others[near[0]]!r}?)" if near else ""

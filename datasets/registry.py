@@ -66,12 +66,23 @@ def _loader(name: str) -> Callable[[], Dataset]:
 
 
 def _unknown(name: str) -> str:
-    same_but_for_case = [raw for raw in raw_dataset_names() if raw == name.lower()]
-    guess = did_you_mean(name, same_but_for_case or dataset_names())
+    if name.lower() in raw_dataset_names():
+        return _without_features(name.lower())
+    is_path = bool(Path(name).suffix) or "/" in name
+    guess = "" if is_path else did_you_mean(name, [*dataset_names(), *raw_dataset_names()])
     return (
         f"unknown dataset {name!r}{guess}: no such file or folder, and the datasets by name are "
         f"{', '.join(dataset_names())}; give a name, or the path of a .npz file, a .mat file or a folder of "
         f".npy files. Features can be made of {', '.join(raw_dataset_names())} ('cmbench features extract')"
+    )
+
+
+def _without_features(name: str) -> str:
+    return (
+        f"{name!r} is a collection of pictures and texts, which has no features yet: 'cmbench datasets info "
+        f"{name}' says where to get it, 'cmbench features extract {name} --from FOLDER --vectors FILE -o "
+        f"{name}.npz' makes features of it, and the path {name}.npz is then the dataset. There is no file or "
+        "folder of that name here either"
     )
 
 

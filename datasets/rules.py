@@ -31,9 +31,9 @@ def _wrong_type(key: str, array: Any, wanted: str, dimensions: int) -> Iterator[
     if not isinstance(array, np.ndarray):
         yield f"{key} is a {type(array).__name__}; it must be a NumPy array of {wanted}"
         return
-    found = "str" if array.dtype.kind == "U" else str(array.dtype)
-    if array.ndim != dimensions or found != wanted:
-        yield (f"{key} is {found} of shape {array.shape}; it must be {wanted} with {dimensions} dimension(s)")
+    dtype = "str" if array.dtype.kind == "U" else str(array.dtype)
+    if array.ndim != dimensions or dtype != wanted:
+        yield (f"{key} is {dtype} of shape {array.shape}; it must be {wanted} with {dimensions} dimension(s)")
     elif key.endswith("_offsets") and not len(array):
         yield f"{key} is empty; it holds one number more than there are items"
 
@@ -42,8 +42,8 @@ def _lengths_are_equal(draft: Draft) -> Iterator[str]:
     for name, split in draft.splits:
         lengths = {key: len(array) for key, array in _by_pair(split)}
         if len(set(lengths.values())) > 1:
-            found = ", ".join(f"{key} {length}" for key, length in lengths.items())
-            yield f"{name} has unequal lengths ({found}); row i of each must describe pair i"
+            sizes = ", ".join(f"{key} {length}" for key, length in lengths.items())
+            yield f"{name} has unequal lengths ({sizes}); row i of each must describe pair i"
         for key in ("images", "texts"):
             rows, columns = getattr(split, key).shape
             if rows != len(split) == columns:
@@ -76,8 +76,8 @@ def _dimensions_agree(draft: Draft) -> Iterator[str]:
 
 def _different_widths(key: str, widths: dict[str, int]) -> Iterator[str]:
     if len(set(widths.values())) > 1:
-        found = ", ".join(f"{name} {width}" for name, width in widths.items())
-        yield f"{key} have different dimensions in the splits ({found}); use one extractor for all"
+        sizes = ", ".join(f"{name} {width}" for name, width in widths.items())
+        yield f"{key} have different dimensions in the splits ({sizes}); use one extractor for all"
 
 
 def _features_are_finite(draft: Draft) -> Iterator[str]:
@@ -165,10 +165,10 @@ def _broken_offsets(key: str, parts: Parts) -> Iterator[str]:
 def _broken_groups(draft: Draft, features: str, key: str) -> Iterator[str]:
     groups: NDArray[np.int64] | None = getattr(draft.train, key)
     for name, split in draft.splits:
-        found, width = getattr(split, key), getattr(split, features).shape[1]
-        if found is not None and found.shape != (width,):
-            yield f"{key} of {name} has shape {found.shape}; it names the block of each of {width} features"
-        elif not _same(found, groups):
+        grouping, width = getattr(split, key), getattr(split, features).shape[1]
+        if grouping is not None and grouping.shape != (width,):
+            yield f"{key} of {name} has shape {grouping.shape}; it names the block of each of {width} features"
+        elif not _same(grouping, groups):
             yield f"{key} of {name} differs from that of train; one grouping holds for all splits"
 
 

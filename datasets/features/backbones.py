@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from cmbench.datasets.features.own_networks import (
     IMAGENET_WEIGHTS,
-    LAST_LAYER,
-    SMALL_LAST_LAYER,
-    SMALL_PICTURES,
+    VGG19,
+    SmallCNN,
     random_small_cnn,
     random_vgg19,
     small_cnn_of,
@@ -102,7 +101,7 @@ OWN = {
     "vgg19": _OwnNetwork(
         random_vgg19,
         vgg19_of,
-        LAST_LAYER,
+        VGG19.LAST_LAYER,
         "fc7 after ReLU",
         Preprocessing(),
         f"give 'imagenet', and torchvision's are fetched from {IMAGENET_WEIGHTS.url} (575 MB)",
@@ -111,9 +110,9 @@ OWN = {
     "small-cnn": _OwnNetwork(
         random_small_cnn,
         small_cnn_of,
-        SMALL_LAST_LAYER,
+        SmallCNN.LAST_LAYER,
         "",
-        SMALL_PICTURES,
+        SmallCNN.PREPROCESSING,
         "train them with fine_tune and save them with write_weights",
     ),
 }
@@ -150,12 +149,12 @@ def load_backbone(
 
     Raises ``DatasetError`` where something is unknown, not installed, or does not fit.
     """
-    place = device_called(device)
+    processor = device_called(device)
     given = None if weights is None else str(weights)
     if is_file(spec):
-        return _file_backbone(Path(spec), given, place, replace(Preprocessing(), **preprocessing or {}))
+        return _file_backbone(Path(spec), given, processor, replace(Preprocessing(), **preprocessing or {}))
     classifier = _classifier(spec, given, seed)
-    classifier.network.to(place)
+    classifier.network.to(processor)
     name = f"{spec} (random weights, seed {seed})" if given == RANDOM else spec
     wanted = replace(classifier.preprocessing, **preprocessing or {})
     made = _tried(backbone_of(classifier.network, name, wanted, classifier.last_layer))
@@ -165,9 +164,9 @@ def load_backbone(
 def _classifier(spec: str, weights: str | None, seed: int) -> Classifier:
     library, _, name = spec.partition(":")
     if spec in OWN:
-        own = OWN[spec]
+        kind = OWN[spec]
         network = _own_network(spec, weights, seed)
-        return Classifier(network, own.last_layer, own.preprocessing, own.layer)
+        return Classifier(network, kind.last_layer, kind.preprocessing, kind.layer)
     if library == "torchvision" and name:
         return torchvision_network(name, weights, seed)
     if library == "timm" and name:
@@ -199,16 +198,16 @@ def backbone_of(
 
 
 def _own_network(spec: str, weights: str | None, seed: int) -> nn.Module:
-    own = OWN[spec]
+    kind = OWN[spec]
     if weights is None:
         raise DatasetError(
-            f"{spec} needs weights: {own.source}; or give the path of a file as weights, or 'random' for a "
+            f"{spec} needs weights: {kind.source}; or give the path of a file as weights, or 'random' for a "
             "trial"
         )
     if weights == RANDOM:
-        return own.random(seed)
-    file = own.imagenet.into(cache_folder()) if weights == IMAGENET and own.imagenet else weights
-    return own.learnt(read_weights(file), file)
+        return kind.random(seed)
+    file = kind.imagenet.into(cache_folder()) if weights == IMAGENET and kind.imagenet else weights
+    return kind.learnt(read_weights(file), file)
 
 
 def cache_folder() -> Path:
@@ -216,18 +215,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CMBENCH_CACHE") or pooch.os_cache("cmbench"))
 
 
-def _tried(found: Backbone) -> Backbone:
-    width = _trial_width(found.name, found.network, found.preprocessing, found.device)
-    if width != found.width:
+def _tried(backbone: Backbone) -> Backbone:
+    width = _trial_width(backbone.name, backbone.network, backbone.preprocessing, backbone.device)
+    if width != backbone.width:
         raise DatasetError(
-            f"{found.name}: {found.last_layer} is not what gives its scores ({width} features, not "
-            f"{found.width}); save the part that gives the features as TorchScript or ONNX"
+            f"{backbone.name}: {backbone.last_layer} is not what gives its scores ({width} features, not "
+            f"{backbone.width}); save the part that gives the features as TorchScript or ONNX"
         )
-    return found
+    return backbone
 
 
 def _file_backbone(
-    path: Path, weights: str | None, place: torch.device, preprocessing: Preprocessing
+    path: Path, weights: str | None, device: torch.device, preprocessing: Preprocessing
 ) -> Backbone:
     if not path.is_file():
         raise DatasetError(f"{path}: there is no such file of a network; check the path")
@@ -235,20 +234,20 @@ def _file_backbone(
         raise DatasetError(f"{path} has its weights in it; leave out weights, now {weights!r}")
     network: Network
     if path.suffix == ".onnx":
-        network = onnx = OnnxNetwork(path, place)
-        library, place = onnx.library, torch.device("cpu")  # which gives and takes, wherever it computes
+        network = onnx = OnnxNetwork(path, device)
+        library, device = onnx.library, torch.device("cpu")  # which gives and takes, wherever it computes
     else:
-        network, library = script_network(path, place), ""
-    width = _trial_width(str(path), network, preprocessing, place)
-    return Backbone(path.name, network, preprocessing, width, hash_of_file(path), place, library=library)
+        network, library = script_network(path, device), ""
+    width = _trial_width(str(path), network, preprocessing, device)
+    return Backbone(path.name, network, preprocessing, width, hash_of_file(path), device, library=library)
 
 
-def _trial_width(name: str, network: Network, preprocessing: Preprocessing, place: torch.device) -> int:
+def _trial_width(name: str, network: Network, preprocessing: Preprocessing, device: torch.device) -> int:
     """Return the number of features, after a try with two black pictures."""
     size = preprocessing.crop
     try:
         with torch.inference_mode():
-            features = network(torch.zeros(2, 3, size, size, device=place))
+            features = network(torch.zeros(2, 3, size, size, device=device))
     except (RuntimeError, AssertionError) as error:  # timm asserts the size
         reason = str(error).strip().splitlines()[-1]
         raise DatasetError(

@@ -158,10 +158,10 @@ def cross_fit(
     train = np.array(reference, np.float32)
     aligned = [networks[0]]
     for fold, network in enumerate(networks[1:], start=1):
-        found = _checked(network, items, fold)
+        features = _checked(network, items, fold)
         shared = (fold_of != 0) & (fold_of != fold)
-        alignment = Alignment.fitted(found[shared], reference[shared])
-        train[fold_of == fold] = alignment.mapped(found[fold_of == fold])
+        alignment = Alignment.fitted(features[shared], reference[shared])
+        train[fold_of == fold] = alignment.mapped(features[fold_of == fold])
         aligned.append(_followed(network, alignment))
     return CrossFitted(train, fold_of, tuple(aligned))
 

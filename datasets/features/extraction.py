@@ -72,7 +72,7 @@ def extract_features(
         image_feature=images.description,
         text_feature=texts.description,
         sizes=(len(train), len(validation), len(test)),
-        recipe=recipe_text(recipe, raw, {"image": images.found, "text": texts.found}),
+        recipe=recipe_text(recipe, raw, {"image": images.details, "text": texts.details}),
     )
     if save_weights is not None:
         with writing_to(save_weights):
@@ -87,7 +87,7 @@ def _check(raw: RawDataset, recipe: Recipe) -> None:
     check_settings(recipe.text.settings)
     device_called(recipe.text.settings.device)
     is_mixed(recipe.image.precision, device_called(recipe.image.device))
-    category, pairs = min(Counter(pair.label for pair in raw.train).items(), key=lambda each: each[1])
+    category, pairs = min(Counter(pair.label for pair in raw.train).items(), key=lambda count: count[1])
     if recipe.folds is not None and recipe.folds > pairs:
         raise DatasetError(
             f"folds (--cross-fit) is {recipe.folds}, and the category {raw.class_names[category]!r} has "

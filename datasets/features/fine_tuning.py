@@ -52,7 +52,7 @@ class FineTuned:
         """Return the state dict of the whole network, which ``load_backbone`` takes back from a file."""
         assert isinstance(self.backbone.network, nn.Module)
         last = {
-            f"{self.backbone.last_layer}.{key}": each for key, each in self.categories.state_dict().items()
+            f"{self.backbone.last_layer}.{key}": value for key, value in self.categories.state_dict().items()
         }
         return {**self.backbone.network.state_dict(), **last}
 
@@ -113,21 +113,21 @@ def _origin(
     """Return what the result of a training depends on."""
     mixed = is_mixed(settings.precision, start.device)
     origin = {**asdict(settings), **origin_of_backbone(start, mixed=mixed), "device": start.device.type}
-    for name, each in (("training", train), ("validation", validation)):
-        origin[f"number of {name} pictures"] = len(each.pictures)
-        origin[f"identity of {name} pictures"] = hash_of_pictures(each.pictures)
-        origin[f"{name} labels"] = key_of(each.labels.tolist())
+    for name, labelled in (("training", train), ("validation", validation)):
+        origin[f"number of {name} pictures"] = len(labelled.pictures)
+        origin[f"identity of {name} pictures"] = hash_of_pictures(labelled.pictures)
+        origin[f"{name} labels"] = key_of(labelled.labels.tolist())
     return origin
 
 
 def _check(train: LabelledPictures, validation: LabelledPictures) -> None:
-    for name, each in (("training", train), ("validation", validation)):
-        if len(each.pictures) != len(each.labels) or not len(each.labels):
+    for name, labelled in (("training", train), ("validation", validation)):
+        if len(labelled.pictures) != len(labelled.labels) or not len(labelled.labels):
             raise DatasetError(
-                f"{name}: there are {len(each.pictures)} pictures and {len(each.labels)} labels; give as "
-                "many of both, at least one"
+                f"{name}: there are {len(labelled.pictures)} pictures and {len(labelled.labels)} labels; "
+                "give as many of both, at least one"
             )
-        if each.labels.dtype.kind not in "iu" or each.labels.min() < 0:
+        if labelled.labels.dtype.kind not in "iu" or labelled.labels.min() < 0:
             raise DatasetError(f"{name}: labels must be integers from 0 on; number the categories so")
     unknown = sorted(set(validation.labels.tolist()) - set(train.labels.tolist()))
     if unknown:

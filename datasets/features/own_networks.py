@@ -1,4 +1,7 @@
-"""VGG of nineteen layers, from whose layer fc7 the paper of CM-GANs takes its image features."""
+"""Networks of our own: VGG19, whose layer fc7 the paper of CM-GANs uses, and a small CNN for small pictures.
+
+Each can be made with weights of a file (``vgg19_of``, ``small_cnn_of``) or with random ones for a trial.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from cmbench.datasets.features.pictures import Preprocessing
-from cmbench.datasets.features.weights import State, give_weights, read_weights
+from cmbench.datasets.features.weights import State, give_weights
 from cmbench.datasets.raw.downloads import Download
 from cmbench.errors import DatasetError
 
 CONFIGURATION_E = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 """Channels and number of the convolutions before each pooling."""
 
-LAST_LAYER = "classifier.6"
-WIDTH = 4096  # of fc6 and fc7
-POOLED = 7  # height and width of the last feature map
 IMAGENET_WEIGHTS = Download(
     "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
 )
 """The weights that torchvision has learnt on ImageNet (IMAGENET1K_V1, 574,673,361 bytes)."""
-
-CHANNELS = (16, 32, 64, 128)
-SMALL_LAST_LAYER = "last"
-SMALL_PICTURES = Preprocessing(resize=56, crop=48, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-"""For pictures such as those of the built-in dataset, which are 96 by 96."""
 
 
 class VGG19(nn.Module):
@@ -47,18 +42,25 @@ class VGG19(nn.Module):
     ICLR 2015, table 1.
     """
 
+    WIDTH = 4096
+    """Outputs of fc6 and of fc7."""
+    POOLED = 7
+    """Height and width of the last feature map."""
+    LAST_LAYER = "classifier.6"
+    """The layer that gives the scores."""
+
     def __init__(self, n_classes: int = 1000) -> None:
         super().__init__()
-        self.features = nn.Sequential(*_convolutions())
-        self.avgpool = nn.AdaptiveAvgPool2d(POOLED)
+        self.features = nn.Sequential(*_vgg19_convolutions())
+        self.avgpool = nn.AdaptiveAvgPool2d(self.POOLED)
         self.classifier = nn.Sequential(
-            nn.Linear(CONFIGURATION_E[-1][0] * POOLED**2, WIDTH),
+            nn.Linear(CONFIGURATION_E[-1][0] * self.POOLED**2, self.WIDTH),
             nn.ReLU(inplace=True),
             nn.Dropout(),
-            nn.Linear(WIDTH, WIDTH),
+            nn.Linear(self.WIDTH, self.WIDTH),
             nn.ReLU(inplace=True),
             nn.Dropout(),
-            nn.Linear(WIDTH, n_classes),
+            nn.Linear(self.WIDTH, n_classes),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -75,7 +77,7 @@ class VGG19(nn.Module):
         return scores
 
 
-def _convolutions() -> Iterator[nn.Module]:
+def _vgg19_convolutions() -> Iterator[nn.Module]:
     before = 3
     for channels, convolutions in CONFIGURATION_E:
         for _ in range(convolutions):
@@ -85,20 +87,12 @@ def _convolutions() -> Iterator[nn.Module]:
         yield nn.MaxPool2d(2)
 
 
-def load_vgg19(path: Path | str) -> VGG19:
-    """Return the network with the weights in a file, for as many classes as they are for.
-
-    Raises ``DatasetError`` where a key is missing or a shape is wrong.
-    """
-    return vgg19_of(read_weights(path), path)
-
-
 def vgg19_of(weights: State, source: Path | str) -> VGG19:
     """Return the network that has ``weights`` themselves, no copy; errors name ``source``."""
-    bias = weights.get(f"{LAST_LAYER}.bias")
+    bias = weights.get(f"{VGG19.LAST_LAYER}.bias")
     if bias is None:
         raise DatasetError(
-            f"{source}: {LAST_LAYER}.bias is missing, so these are not weights of VGG19; get "
+            f"{source}: {VGG19.LAST_LAYER}.bias is missing, so these are not weights of VGG19; get "
             f"{IMAGENET_WEIGHTS.url}"
         )
     with torch.device("meta"):
@@ -134,9 +128,14 @@ class SmallCNN(nn.Module):
     channels : of the convolutions
     """
 
-    def __init__(self, n_classes: int, width: int = 256, channels: Sequence[int] = CHANNELS) -> None:
+    LAST_LAYER = "last"
+    """The layer that gives the scores."""
+    PREPROCESSING = Preprocessing(resize=56, crop=48, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    """For pictures such as those of the built-in dataset, which are 96 by 96."""
+
+    def __init__(self, n_classes: int, width: int = 256, channels: Sequence[int] = (16, 32, 64, 128)) -> None:
         super().__init__()
-        self.features = nn.Sequential(*_small_convolutions(channels))
+        self.features = nn.Sequential(*_small_cnn_convolutions(channels))
         self.hidden = nn.Linear(channels[-1], width)
         self.dropout = nn.Dropout()
         self.last = nn.Linear(width, n_classes)
@@ -149,7 +148,7 @@ class SmallCNN(nn.Module):
         return scores
 
 
-def _small_convolutions(channels: Sequence[int]) -> Iterator[nn.Module]:
+def _small_cnn_convolutions(channels: Sequence[int]) -> Iterator[nn.Module]:
     for before, after in zip((3, *channels[:-1]), channels, strict=True):
         yield nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
         yield nn.BatchNorm2d(after)
@@ -159,10 +158,10 @@ def _small_convolutions(channels: Sequence[int]) -> Iterator[nn.Module]:
 
 def small_cnn_of(weights: State, source: Path | str) -> SmallCNN:
     """Return the network that has ``weights`` themselves; errors name ``source``."""
-    last = weights.get(f"{SMALL_LAST_LAYER}.weight")
+    last = weights.get(f"{SmallCNN.LAST_LAYER}.weight")
     if last is None or last.ndim != 2:
         raise DatasetError(
-            f"{source}: {SMALL_LAST_LAYER}.weight is missing, so these are not weights of SmallCNN; train "
+            f"{source}: {SmallCNN.LAST_LAYER}.weight is missing, so these are not weights of SmallCNN; train "
             "one with fine_tune and save its weights"
         )
     with torch.device("meta"):

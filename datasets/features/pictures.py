@@ -22,7 +22,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 THREADS = 2  # that decode pictures
 AHEAD = 2  # batches that are being read while one is in use
-PLACES = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))
+REGION_CORNERS = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))
 """Where the regions are, down and across, in halves of the way that is free: four quarters, the centre."""
 
 KEPT = 4  # pictures; two threads that read in order are seldom in more than three
@@ -137,7 +137,7 @@ def picture_batches(
 
     def submit(number: int) -> None:
         for batch in islice(remaining, number):
-            waiting.append([pool.submit(each.read, preprocessing) for each in batch])
+            waiting.append([pool.submit(view.read, preprocessing) for view in batch])
 
     try:
         submit(AHEAD)
@@ -159,7 +159,7 @@ class Region:
     Parameters
     ----------
     picture : the whole
-    number : int, from 1, of its place in ``PLACES``
+    number : int, from 1, of its corner in ``REGION_CORNERS``
     """
 
     picture: Picture
@@ -168,12 +168,12 @@ class Region:
     @property
     def name(self) -> str:
         """The name of the whole, and which region of it this is."""
-        return f"{self.picture.name}#region {self.number} of {len(PLACES)}"
+        return f"{self.picture.name}#region {self.number} of {len(REGION_CORNERS)}"
 
     @property
     def identity(self) -> str:
         """The identity of the whole, and which region of it this is."""
-        return f"{self.picture.identity}#region {self.number} of {len(PLACES)}"
+        return f"{self.picture.identity}#region {self.number} of {len(REGION_CORNERS)}"
 
     def read(self) -> Pixels:
         """Return uint8 (ceil(height / 2), ceil(width / 2), 3).
@@ -182,7 +182,7 @@ class Region:
         place, so that reading all of them decodes it once.
         """
         pixels = _LAST_PICTURES.pixels(self.picture, self.number)
-        down, across = PLACES[self.number - 1]
+        down, across = REGION_CORNERS[self.number - 1]
         height, width = pixels.shape[:2]
         rows, columns = _half(height, down), _half(width, across)
         return pixels[rows, columns].copy()  # a view would keep the whole in memory
@@ -190,7 +190,7 @@ class Region:
 
 def regions_of(picture: Picture) -> tuple[Region, ...]:
     """Return the four quarters, row by row, and the centre of a picture."""
-    return tuple(Region(picture, number) for number in range(1, len(PLACES) + 1))
+    return tuple(Region(picture, number) for number in range(1, len(REGION_CORNERS) + 1))
 
 
 def _half(length: int, place: int) -> slice:
@@ -232,13 +232,13 @@ class _LastPictures:
         return whole.pixels()
 
     def _whole(self, picture: Picture, number: int) -> _WholePicture:
-        waiting = (each for each in self._wholes if each.picture is picture and number not in each.given)
+        waiting = (whole for whole in self._wholes if whole.picture is picture and number not in whole.given)
         whole = next(waiting, None)
         if whole is None:
             whole = _WholePicture(picture)
             self._wholes.append(whole)
         whole.given.add(number)
-        if len(whole.given) == len(PLACES):
+        if len(whole.given) == len(REGION_CORNERS):
             self._wholes.remove(whole)
         return whole
 

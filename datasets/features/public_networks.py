@@ -163,7 +163,7 @@ class OnnxNetwork:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
-        providers = [each for each in wanted if each in runtime.get_available_providers()]
+        providers = [provider for provider in wanted if provider in runtime.get_available_providers()]
         self._path = path
         try:
             self._session = runtime.InferenceSession(str(path), options, [*providers, "CPUExecutionProvider"])

@@ -84,10 +84,10 @@ class Recipe:
             raise DatasetError(f"folds is {self.folds}; use 3 or more, or None")
 
 
-def recipe_text(recipe: Recipe, raw: RawDataset, found: Mapping[str, Mapping[str, Any]]) -> str:
+def recipe_text(recipe: Recipe, raw: RawDataset, details: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the recipe as JSON for a card, with the split and the versions of libraries.
 
-    ``found`` is what each side, ``"image"`` and ``"text"``, found out: hashes, say.
+    ``details`` is what each side, ``"image"`` and ``"text"``, learnt on the way: hashes, say.
     """
     image, text = asdict(recipe.image), asdict(recipe.text)
     image["backbone"] = (
@@ -95,8 +95,8 @@ def recipe_text(recipe: Recipe, raw: RawDataset, found: Mapping[str, Mapping[str
     )
     image["weights"], text["vectors"] = _without_folder(image["weights"]), _without_folder(text["vectors"])
     everything = {
-        "image": {**image, "found": found["image"]},
-        "text": {**text, "found": found["text"]},
+        "image": {**image, "found": details["image"]},
+        "text": {**text, "found": details["text"]},
         "split": {"origin": raw.split_origin, "sha256": raw.split_sha256},
         "parts": recipe.parts,
         "folds": recipe.folds,

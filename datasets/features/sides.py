@@ -59,14 +59,14 @@ class Side(Generic[Trained]):
     ----------
     made : Made
     description : for the card, without a full stop at its end
-    found : what the recipe did not know before: hashes, and how trainings went
+    details : what the recipe did not know before: hashes, and how trainings went
     trained : the network that learnt, the first of several; None where none did
     groups : int64 (d,), the block each feature belongs to, if there are blocks
     """
 
     made: Made
     description: str
-    found: dict[str, Any]
+    details: dict[str, Any]
     trained: Trained
     groups: Labels | None = None
 
@@ -124,25 +124,25 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
     report("weights", 1, 1)
     if settings.training is None:
         made = items.by(_Extraction(start, work, settings, report))
-        found = {"weights": [start.weights_hash], **_computing(start, settings)}
-        return Side(made, _named(start, start.weights_hash), found, None)
+        details = {"weights": [start.weights_hash], **_computing(start, settings)}
+        return Side(made, _named(start, start.weights_hash), details, None)
     tuned: list[FineTuned] = []
     training = frozenset(id(pair.picture) for pair in raw.train)
 
     def learnt(fold: int, rows: Labels) -> Network[Picture]:
         of = f", fold {fold + 1} of {recipe.folds}" if recipe.folds else ""
-        place = work / f"network{fold + 1}"
-        tuned.append(_tuned(raw, rows, start, place, settings, partial(report, f"epochs{of}")))
-        return _Extraction(tuned[fold].backbone, place, settings, report, of, training)
+        folder = work / f"network{fold + 1}"
+        tuned.append(_tuned(raw, rows, start, folder, settings, partial(report, f"epochs{of}")))
+        return _Extraction(tuned[fold].backbone, folder, settings, report, of, training)
 
     if recipe.folds is None:
         made = items.by(learnt(0, np.arange(len(items.train_labels))))
     else:
         made = items.cross_fitted(learnt, recipe.folds, settings.seed)
-    found = {
+    details = {
         "weights before": start.weights_hash,
-        "weights": [each.backbone.weights_hash for each in tuned],
-        "validation accuracies": [each.record.best_accuracy for each in tuned],
+        "weights": [network.backbone.weights_hash for network in tuned],
+        "validation accuracies": [network.record.best_accuracy for network in tuned],
         **_computing(start, settings),
     }
     record = tuned[0].record
@@ -151,7 +151,7 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
         f"{record.epochs} epochs: {record.best_epoch} (validation accuracy {record.best_accuracy:.3f})"
     )
     network = _named(start, tuned[0].backbone.weights_hash, learnt_how)
-    return Side(made, described(network, recipe.folds), found, tuned[0])
+    return Side(made, described(network, recipe.folds), details, tuned[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +187,7 @@ class _Extraction:
 
 
 def _tuned(
-    raw: RawDataset, rows: Labels, start: Backbone, place: Path, recipe: ImageRecipe, progress: Progress
+    raw: RawDataset, rows: Labels, start: Backbone, folder: Path, recipe: ImageRecipe, progress: Progress
 ) -> FineTuned:
     """Return the network that learns from those of the training pictures."""
     assert recipe.training is not None
@@ -196,7 +196,7 @@ def _tuned(
         _labelled([raw.train[row] for row in rows.tolist()]),
         _labelled(raw.validation),
         recipe.training,
-        checkpoint=place / "training.pt",
+        checkpoint=folder / "training.pt",
         progress=progress,
     )
 
@@ -212,15 +212,15 @@ def _named(start: Backbone, weights_hash: str, learnt: str = "") -> str:
 
 def _computing(start: Backbone, settings: ImageRecipe) -> dict[str, Any]:
     """Return where and how the network computes, which a recipe may leave open."""
-    found = {
+    details = {
         "device": start.device.type,
         "library": start.library,
         "preprocessing": asdict(start.preprocessing),
         "precision": precision_on(start.device, settings.precision),
     }
     if settings.training is not None:
-        found["precision of training"] = precision_on(start.device, settings.training.precision)
-    return found
+        details["precision of training"] = precision_on(start.device, settings.training.precision)
+    return details
 
 
 def load_vectors(raw: RawDataset, recipe: TextRecipe) -> WordVectors:
@@ -249,13 +249,13 @@ def text_side(raw: RawDataset, recipe: Recipe, vectors: WordVectors, report: Rep
     else:
         made = items.cross_fitted(learnt, recipe.folds, settings.settings.seed)
     report("word CNNs", count, count)
-    found = {
+    details = {
         "word vectors": vectors.digest,
         "device": device_called(settings.settings.device).type,
-        "validation accuracies": [each.trained.validation_accuracy for each in extractors],
+        "validation accuracies": [extractor.trained.validation_accuracy for extractor in extractors],
     }
     first = extractors[0]
-    return Side(made, described(first.describe(), recipe.folds), found, first, first.groups)
+    return Side(made, described(first.describe(), recipe.folds), details, first, first.groups)
 
 
 def _extractor(raw: RawDataset, rows: Labels, recipe: TextRecipe, vectors: WordVectors) -> TextExtractor:

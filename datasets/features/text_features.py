@@ -140,7 +140,7 @@ def _with_sentences(
     """Return the texts, followed by their sentences, and a label for each."""
     if sentences is None:
         return texts, labels
-    counts = [len(each) for each in sentences]
+    counts = [len(of_text) for of_text in sentences]
     return [*texts, *chain.from_iterable(sentences)], np.concatenate([labels, np.repeat(labels, counts)])
 
 
@@ -182,8 +182,8 @@ def check_sentences(texts: Sequence[str], sentences: Sequence[tuple[str, ...]] |
             f"there are sentences of {len(sentences)} texts and {len(texts)} training texts; give a tuple of "
             "sentences for each text, an empty one where it has none"
         )
-    for row, each in enumerate(sentences):
-        check_texts(f"sentences[{row}]", each)
+    for row, of_text in enumerate(sentences):
+        check_texts(f"sentences[{row}]", of_text)
 
 
 def check_texts(name: str, texts: Sequence[str]) -> None:

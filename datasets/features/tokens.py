@@ -95,16 +95,16 @@ class Vocabulary:
         variance of the uniform distribution within ±0.25, that of Kim's own program.
         """
         counts = Counter(token for text in train_texts for token in tokens_of(text))
-        known: set[int] = set()
+        rows_with_vectors: set[int] = set()
         unknown: Counter[str] = Counter()
         for token, count in counts.items():
             row = vectors.row(token)
             if row is None:
                 unknown[token.lower()] += count
             else:
-                known.add(row)
+                rows_with_vectors.add(row)
         frequent = sorted(word for word, count in unknown.items() if count >= OFTEN)
-        deviation = _deviation(vectors.values[sorted(known)])
+        deviation = _deviation(vectors.values[sorted(rows_with_vectors)])
         drawn = np.random.default_rng(seed).standard_normal((1 + len(frequent), len(deviation))) * deviation
         first = UNKNOWN + 1
         rows = {word: first + row for word, row in vectors.rows.items()}
@@ -115,8 +115,8 @@ class Vocabulary:
 
     def row(self, token: str) -> int:
         """Return the row of a word as it is written, otherwise of its lower case, otherwise ``UNKNOWN``."""
-        found = self.rows.get(token)
-        return self.rows.get(token.lower(), UNKNOWN) if found is None else found
+        row = self.rows.get(token)
+        return self.rows.get(token.lower(), UNKNOWN) if row is None else row
 
     def encoded(self, texts: Sequence[str], *, longest: int) -> list[Tokens]:
         """Return int64 (tokens,) for each text; a text without any token has none.

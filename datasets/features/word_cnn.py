@@ -141,11 +141,11 @@ class WordCNN(nn.Module):
         missing = max(self.shape.widths) - tokens.shape[1]
         filled = functional.pad(tokens, (0, max(missing, 0)), value=PADDING)
         rows = self.words(filled).to(self.last.weight.dtype).transpose(1, 2)
-        found = [
+        responses = [
             _strongest(block(rows), lengths - width + 1)
             for block, width in zip(self.blocks, self.shape.widths, strict=True)
         ]
-        return torch.cat(found, dim=1)
+        return torch.cat(responses, dim=1)
 
     def forward(self, tokens: Tensor, lengths: Tensor, dropping: torch.Generator | None = None) -> Tensor:
         """Return logits (n, classes); with ``dropping``, of features thinned by dropout."""
@@ -230,7 +230,9 @@ def train_word_cnn(
         if epoch - best.epoch >= settings.patience:
             break
     network.load_state_dict(best.state)
-    return TrainedWordCNN(network.cpu(), {name: np.array(each) for name, each in curves.items()}, best.epoch)
+    return TrainedWordCNN(
+        network.cpu(), {name: np.array(values) for name, values in curves.items()}, best.epoch
+    )
 
 
 def check_settings(settings: WordCNNSettings) -> None:

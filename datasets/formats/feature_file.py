@@ -48,14 +48,14 @@ class FeatureFile:
     """What a reader found: all keys, the arrays under known keys, and why it left out others."""
 
     path: Path
-    found: tuple[str, ...]
+    keys: tuple[str, ...]
     arrays: Mapping[str, NDArray[Any]]
     problems: tuple[str, ...] = ()
 
     @property
     def unused(self) -> tuple[str, ...]:
         """The keys that have no meaning in a feature file."""
-        return tuple(key for key in self.found if key not in CASTS)
+        return tuple(key for key in self.keys if key not in CASTS)
 
     @property
     def default_name(self) -> str:
@@ -117,17 +117,17 @@ def _cast(file: FeatureFile) -> tuple[Values, list[str]]:
 
 def _missing(file: FeatureFile, names: tuple[str, ...]) -> Iterator[str]:
     wanted = [f"{key}_{name}" for name in names for key in REQUIRED]
-    missing = [key for key in wanted if key not in file.found]
+    missing = [key for key in wanted if key not in file.keys]
     if missing:
         similar = [(near, key) for key in missing for near in get_close_matches(key, file.unused, 1)]
         guess = "".join(f" (is {near} meant for {key}?)" for near, key in similar)
         yield (
-            f"missing: {', '.join(missing)}{guess}; keys found: {_listed(file.found)}; "
+            f"missing: {', '.join(missing)}{guess}; keys found: {_listed(file.keys)}; "
             "add images_*, texts_* and labels_* for each of train, val and test"
         )
     for parts in (f"{key}_{name}" for name in names for key in PARTS):
         pair = {parts, f"{parts}_offsets"}
-        for absent in sorted(pair - set(file.found)) if pair & set(file.found) else ():
+        for absent in sorted(pair - set(file.keys)) if pair & set(file.keys) else ():
             yield f"missing: {absent}; parts need both {parts} and {parts}_offsets"
 
 
@@ -141,7 +141,7 @@ def _unclear_labels(values: Values) -> Iterator[str]:
     if len(labels) < len(SPLIT_NAMES) or not all(map(len, labels.values())):
         return
     key = min(labels, key=lambda key: int(labels[key].min()))
-    smallest, largest = int(labels[key].min()), max(int(found.max()) for found in labels.values())
+    smallest, largest = int(labels[key].min()), max(int(vector.max()) for vector in labels.values())
     if "first_label" not in values and smallest > 0:
         yield (
             f"the smallest label is {smallest}, but labels count from 0: if yours count from 1, subtract 1 "

@@ -124,15 +124,15 @@ def read_mat_hdf5(path: Path) -> FeatureFile:
     problems = []
     try:
         with h5py.File(path, "r") as file:
-            found = tuple(key for key in file if not key.startswith("#"))
-            for key in (key for key in found if key in CASTS):
+            names = tuple(key for key in file if not key.startswith("#"))
+            for key in (key for key in names if key in CASTS):
                 try:
                     arrays[key] = _plain_hdf5_array(key, file[key])
                 except DatasetError as error:
                     problems.append(str(error))
     except DAMAGE as error:
         raise DatasetError(damaged(path, error)) from error
-    return FeatureFile(path, found, arrays, tuple(problems))
+    return FeatureFile(path, names, arrays, tuple(problems))
 
 
 def _plain_hdf5_array(key: str, node: Any) -> NDArray[Any]:

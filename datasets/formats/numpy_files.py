@@ -88,8 +88,8 @@ def read_folder(folder: Path) -> FeatureFile:
             arrays[path.stem] = _open_array(path)
         except DAMAGE as error:
             problems.append(damaged(path.name, error))
-    found = dict.fromkeys((*card, *(path.stem for path in files)))
-    return FeatureFile(folder, tuple(found), arrays, tuple(problems))
+    keys = dict.fromkeys((*card, *(path.stem for path in files)))
+    return FeatureFile(folder, tuple(keys), arrays, tuple(problems))
 
 
 def load_split(folder: Path | str, name: str) -> Split:

@@ -121,24 +121,24 @@ def _entries(archive: Path) -> Entries:
 
 def _zip_entries(archive: Path) -> Entries:
     with zipfile.ZipFile(archive) as opened:
-        for found in opened.infolist():
-            if found.filename.endswith(("/", "\\")):
+        for member in opened.infolist():
+            if member.filename.endswith(("/", "\\")):
                 continue
-            if stat.S_ISLNK(found.external_attr >> 16):
-                raise DatasetError(_link(archive, found.filename))
-            yield Entry(found.filename, found.file_size, lambda found=found: opened.open(found))  # type: ignore[misc]
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise DatasetError(_link(archive, member.filename))
+            yield Entry(member.filename, member.file_size, lambda member=member: opened.open(member))  # type: ignore[misc]
 
 
 def _tar_entries(archive: Path) -> Entries:
     with tarfile.open(archive) as opened:
         end = 0
-        for found in opened:
-            end = found.offset_data + (-(-found.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
-            if found.isdir():
+        for member in opened:
+            end = member.offset_data + (-(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
+            if member.isdir():
                 continue
-            if not found.isfile():
-                raise DatasetError(_link(archive, found.name))
-            yield Entry(found.name, found.size, lambda found=found: _member(opened, found))  # type: ignore[misc]
+            if not member.isfile():
+                raise DatasetError(_link(archive, member.name))
+            yield Entry(member.name, member.size, lambda member=member: _member(opened, member))  # type: ignore[misc]
         if not _goes_on(opened, end):  # tarfile takes that for the end
             raise EOFError("the mark of its end is missing")
 
@@ -152,8 +152,8 @@ def _goes_on(opened: tarfile.TarFile, end: int) -> bool:
     return more
 
 
-def _member(opened: tarfile.TarFile, found: tarfile.TarInfo) -> IO[bytes]:
-    member = opened.extractfile(found)
+def _member(opened: tarfile.TarFile, information: tarfile.TarInfo) -> IO[bytes]:
+    member = opened.extractfile(information)
     assert member is not None, "a regular file"
     return member
 

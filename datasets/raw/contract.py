@@ -108,8 +108,10 @@ class RawDataset:
             if not pair.text.strip():
                 broken.append(f"the text of {pair.id!r} is empty; leave the pair out")
             if not 0 <= pair.label < len(self.class_names):
-                known = len(self.class_names)
-                broken.append(f"{pair.id!r} has the label {pair.label}, and there are {known} categories")
+                categories = len(self.class_names)
+                broken.append(
+                    f"{pair.id!r} has the label {pair.label}, and there are {categories} categories"
+                )
         broken += [f"{split} has no pair; change the split" for split, pairs in self.splits if not pairs]
         learnt = {pair.label for pair in self.train}
         for label in sorted({pair.label for pair in (*self.validation, *self.test)} - learnt):

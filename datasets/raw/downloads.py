@@ -61,11 +61,11 @@ class Download:
             part.unlink(missing_ok=True)
             self._fetch(part)
         if not self._is_whole(part):
-            found = pooch.file_hash(str(part), "sha256")
+            digest = pooch.file_hash(str(part), "sha256")
             part.unlink()
             raise DatasetError(
-                f"{self.url}: {self._mismatch(found)}; nothing of it was kept. See that address and checksum "
-                "are of the same version of the file"
+                f"{self.url}: {self._mismatch(digest)}; nothing of it was kept. See that "
+                "address and checksum are of the same version of the file"
             )
         part.replace(target)
         return target
@@ -100,8 +100,8 @@ class Download:
 
     def _verify(self, target: Path) -> None:
         if not self._is_whole(target):
-            found = pooch.file_hash(str(target), "sha256")
-            raise DatasetError(f"{target}: {self._mismatch(found)}; remove it, and it will be fetched again")
+            digest = pooch.file_hash(str(target), "sha256")
+            raise DatasetError(f"{target}: {self._mismatch(digest)}; remove it, and it will be fetched again")
 
-    def _mismatch(self, found: str) -> str:
-        return f"the SHA-256 is {found} and should be {self.sha256}"
+    def _mismatch(self, digest: str) -> str:
+        return f"the SHA-256 is {digest} and should be {self.sha256}"

@@ -53,8 +53,8 @@ def sentences_of(text: str, place: object) -> tuple[str, ...]:
     >>> sentences_of("By Mr. Hill. A mill!\nIt turns", "a caption")
     ('By Mr. Hill.', 'A mill!', 'It turns')
     """
-    found = [sentence.strip() for line in lines_of(text, place) for sentence in segment("en", line)]
-    return tuple(filter(None, found))
+    sentences = [sentence.strip() for line in lines_of(text, place) for sentence in segment("en", line)]
+    return tuple(filter(None, sentences))
 
 
 def read_lines(path: Path, place: object) -> tuple[str, ...]:
@@ -159,7 +159,7 @@ def couples_in(
 def _files(
     root: Path, endings: tuple[str, ...], besides: Collection[str], problems: Problems
 ) -> dict[tuple[str, str], Path]:
-    found: dict[tuple[str, str], Path] = {}
+    paths: dict[tuple[str, str], Path] = {}
     taken: dict[str, str] = {}
     for folder in _visible(root):
         if not folder.is_dir() or folder.name in besides:
@@ -170,8 +170,8 @@ def _files(
             elif path.suffix.lower() in endings:
                 with problems.noted():
                     claim(f"{folder.name}/{path.stem}", str(path), taken)
-                    found[folder.name, path.stem] = path
-    return found
+                    paths[folder.name, path.stem] = path
+    return paths
 
 
 def _note_deeper(folder: Path, endings: tuple[str, ...], problems: Problems) -> None:

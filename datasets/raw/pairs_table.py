@@ -82,8 +82,8 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     labels = {name: label for label, name in enumerate(class_names)}
     pairs = [RawPair(row.id, row.picture, row.segments, labels[row.category]) for row in rows]
     if splits is not None:
-        own = read_splits(splits)
-        parts, origin = divided(pairs, own), own.origin
+        given = read_splits(splits)
+        parts, origin = divided(pairs, given), given.origin
     elif any(row.split for row in rows):
         parts, origin = sorted_out(pairs, [str(row.split) for row in rows]), "column split of the table"
     else:
@@ -104,9 +104,11 @@ def _name(path: Path) -> str:
 
 def _table_in(folder: Path, splits: Path | None) -> Path | None:
     """Return the table at the top of a folder, if there is one."""
-    own = splits.resolve() if splits else None
+    split_file = splits.resolve() if splits else None
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))
-    tables = sorted(path for path in visible if path.suffix.lower() in ENDINGS and path.resolve() != own)
+    tables = sorted(
+        path for path in visible if path.suffix.lower() in ENDINGS and path.resolve() != split_file
+    )
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables)
         raise DatasetError(f"{folder} holds several tables: {names}; name the one to read, not the folder")
@@ -127,10 +129,10 @@ def _check_pictures(parts: Divided, problems: Problems) -> None:
     seen: dict[str, tuple[str, str]] = {}
     for split, pairs in zip(SPLIT_NAMES, parts, strict=True):
         for pair in pairs:
-            known, id_ = seen.setdefault(os.path.realpath(pair.picture.name), (split, pair.id))
-            if known != split:
+            other, id_ = seen.setdefault(os.path.realpath(pair.picture.name), (split, pair.id))
+            if other != split:
                 problems.add(
-                    f"the picture {pair.picture.name} is in {known} ({id_!r}) and in {split} ({pair.id!r}); "
+                    f"the picture {pair.picture.name} is in {other} ({id_!r}) and in {split} ({pair.id!r}); "
                     "put all pairs of a picture into one split, in a column split or a split file"
                 )
 
@@ -244,8 +246,8 @@ def _parquet_columns(path: Path) -> dict[str, list[Any]]:
         with parquet.ParquetFile(path) as file:
             names, ranges = file.schema_arrow.names, _ranges(file.schema_arrow.pandas_metadata)
             _check_columns([*names, *ranges], path)
-            found = file.read([name for name in names if name in COLUMNS])
-            return {name: found[name].to_pylist() for name in found.column_names} | ranges
+            table = file.read([name for name in names if name in COLUMNS])
+            return {name: table[name].to_pylist() for name in table.column_names} | ranges
     except (OSError, pyarrow.ArrowException) as error:
         raise DatasetError(f"{path} cannot be read ({error}); write it again") from error
 
@@ -254,7 +256,7 @@ def _ranges(metadata: dict[str, Any] | None) -> dict[str, list[Any]]:
     """Return what pandas does not write as a column: an index of numbers at equal distances."""
     indices = (metadata or {}).get("index_columns", [])
     ranges = [index for index in indices if isinstance(index, dict) and index["name"] in COLUMNS]
-    return {each["name"]: list(range(each["start"], each["stop"], each["step"])) for each in ranges}
+    return {index["name"]: list(range(index["start"], index["stop"], index["step"])) for index in ranges}
 
 
 def _cell(value: object, column: str, place: str) -> str:
@@ -278,12 +280,12 @@ def _check_separator(columns: Sequence[str], path: Path) -> None:
 
 
 def _check_columns(columns: Sequence[str], path: Path) -> None:
-    known = ", ".join(name for name in columns if name) or "none"
+    names = ", ".join(name for name in columns if name) or "none"
     missing = [name for name in ("image", "category") if name not in columns]
     if missing:
-        raise DatasetError(f"{path} has no column {missing[0]!r}; its columns are {known}; add it")
+        raise DatasetError(f"{path} has no column {missing[0]!r}; its columns are {names}; add it")
     if ("text" in columns) == ("text_file" in columns):
-        raise DatasetError(f"{path} must have one of the columns text and text_file; its are {known}")
+        raise DatasetError(f"{path} must have one of the columns text and text_file; its are {names}")
     twice = [name for name in COLUMNS if columns.count(name) > 1]
     if twice:
         raise DatasetError(f"{path} has the column {twice[0]!r} twice; keep one")

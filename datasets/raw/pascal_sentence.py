@@ -144,11 +144,11 @@ def _segments(captions: object, place: str) -> tuple[str, ...]:
 
 
 def _only(folder: Path, ending: str) -> Path:
-    found = sorted(folder.glob(f"{NAME}*.{ending}"))
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    archives = sorted(folder.glob(f"{NAME}*.{ending}"))
+    if len(archives) != 1:
+        names = ", ".join(path.name for path in archives) or "none"
         raise DatasetError(f"{folder} must hold one {NAME}*.{ending} and holds {names}; leave one there")
-    return found[0]
+    return archives[0]
 
 
 def _entries(archive: Path, problems: Problems) -> dict[str, str]:
@@ -181,9 +181,9 @@ def _captions(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _each_once(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in items:
-        if key in found:
+        if key in values:
             raise DatasetError(f"the key {key!r} stands twice; keep one")
-        found[key] = value
-    return found
+        values[key] = value
+    return values

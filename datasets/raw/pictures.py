@@ -87,10 +87,10 @@ class ArchivedPicture:
     def identity(self) -> str:
         """The identity of the archive as of a file, and of the entry the name, the size and the checksum."""
         try:
-            found = _opened(self.archive, self.archive.stat().st_mtime_ns).getinfo(self.entry)
+            entry = _opened(self.archive, self.archive.stat().st_mtime_ns).getinfo(self.entry)
         except DAMAGE as error:
             raise DatasetError(_unread(self.name, str(error))) from error
-        return f"{_identity(self.archive, self.name)}:{self.entry}:{found.file_size}:{found.CRC}"
+        return f"{_identity(self.archive, self.name)}:{self.entry}:{entry.file_size}:{entry.CRC}"
 
     def read(self) -> Pixels:
         """Return uint8 (height, width, 3)."""

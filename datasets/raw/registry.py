@@ -85,8 +85,8 @@ def _module(name: str) -> Any:
 
 
 def _unknown(name: str) -> str:
-    guess = did_you_mean(name, raw_dataset_names())
+    names = raw_dataset_names()
     return (
-        f"unknown raw dataset {name!r}{guess}; the raw datasets are {', '.join(raw_dataset_names())}, and "
-        "pairs_table reads pairs of your own"
+        f"unknown raw dataset {name!r}{did_you_mean(name, names)}; the raw datasets are {', '.join(names)}, "
+        "and pairs_table reads pairs of your own"
     )

@@ -39,8 +39,8 @@ def load(folder: Path | None = None, splits: Path | None = None) -> RawDataset:
         )
     ]
     if splits is not None:
-        own = read_splits(splits)
+        given = read_splits(splits)
         card = CARD.with_split_given()
-        return RawDataset(NAME, *divided(pairs, own), drawn.class_names, card, own.origin)
+        return RawDataset(NAME, *divided(pairs, given), drawn.class_names, card, given.origin)
     words = [SPLIT_NAMES[number] for number in drawn.splits.tolist()]
     return RawDataset(NAME, *sorted_out(pairs, words), drawn.class_names, CARD, "drawn with the pairs")

@@ -95,8 +95,8 @@ def divided(pairs: Sequence[RawPair], splits: Splits) -> Divided:
     """
     names = [pair.id if splits.key == "id" else str(at) for at, pair in enumerate(pairs)]
     problems = Problems(f"split file {splits.path}")
-    known = set(names)
-    for name in (name for name in splits.words if name not in known):
+    ids = set(names)
+    for name in (name for name in splits.words if name not in ids):
         problems.add(
             f"{splits.places[name]}: no pair has the {splits.key} {name!r}; correct or remove the line"
         )

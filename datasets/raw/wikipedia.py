@@ -27,7 +27,6 @@ import numpy as np
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Card, FloatMatrix, Split
 from cmbench.datasets.formats.casting import float_matrix
-from cmbench.datasets.raw import wikipedia
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import (
     PICTURE_ENDINGS,
@@ -55,9 +54,9 @@ CATEGORIES = (
 )  # fmt: skip
 """What their names begin with: some copies have long ones, as 'Art & architecture'."""
 
-FILE = "raw_features.mat"
-SIDES = {"I": "bag of SIFT words", "T": "latent Dirichlet allocation"}
-PARTS = dict(zip(("tr", "te"), wikipedia.LISTS.values(), strict=True))
+FEATURE_FILE = "raw_features.mat"
+FEATURES = {"I": "bag of SIFT words", "T": "latent Dirichlet allocation"}
+LIST_OF_PART = dict(zip(("tr", "te"), LISTS.values(), strict=True))
 
 CARD = RawCard(
     source="Statistical Visual Computing Lab, UC San Diego: http://www.svcl.ucsd.edu/projects/crossmodal/",
@@ -139,11 +138,11 @@ def _divided(train: list[RawPair], test: list[RawPair], splits: Splits) -> Divid
 
 def _pictures(folder: Path) -> dict[str, list[Path]]:
     """Return the paths of each picture in the folders of ``folder`` by its id."""
-    found: dict[str, list[Path]] = {}
+    paths: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*/*")):
         if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith("."):
-            found.setdefault(path.stem, []).append(path)
-    return found
+            paths.setdefault(path.stem, []).append(path)
+    return paths
 
 
 def _picture(image_id: str, pictures: Mapping[str, list[Path]], folder: Path, place: str) -> PictureFile:
@@ -172,12 +171,12 @@ def _pair(
 
 
 def _label(number: str, categories: int, place: str) -> int:
-    known = [str(label + 1) for label in range(categories)]
-    if number.lstrip("0") not in known:
+    numbers = [str(label + 1) for label in range(categories)]
+    if number.lstrip("0") not in numbers:
         raise DatasetError(
             f"{place}: unknown category {number!r}; they are 1 to {categories}, get the list again"
         )
-    return known.index(number.lstrip("0"))
+    return numbers.index(number.lstrip("0"))
 
 
 def _sentences(path: Path, place: str) -> tuple[str, ...]:
@@ -203,49 +202,49 @@ def _texts(source: str, path: Path) -> list[str]:
 
 
 def published_features(folder: Path, splits: Path | None = None) -> Dataset:
-    """Return the features in the distribution that ``folder`` holds, divided as ``wikipedia.load`` does.
+    """Return the features in the distribution that ``folder`` holds, divided as ``load`` does.
 
-    Raises ``DatasetError`` as ``wikipedia.load`` does, and where the file is damaged or has not a row for
+    Raises ``DatasetError`` as ``load`` does, and where the file is damaged or has not a row for
     each line of the lists.
     """
-    raw = wikipedia.load(folder, splits)
-    ids = [f"{text}|{image}" for place in PARTS.values() for text, image, _ in _lines(folder / place)]
+    raw = load(folder, splits)
+    ids = [f"{text}|{image}" for place in LIST_OF_PART.values() for text, image, _ in _lines(folder / place)]
     row_of = {id_: row for row, id_ in enumerate(ids)}
-    images, texts = (_rows(folder, side) for side in SIDES)
+    images, texts = (_rows(folder, side) for side in FEATURES)
     train, validation, test = (_split(pairs, row_of, images, texts) for _, pairs in raw.splits)
     card = Card(
-        source=f"{raw.card.source} ({FILE})",
+        source=f"{raw.card.source} ({FEATURE_FILE})",
         licence=raw.card.terms,
         citation=raw.card.citation,
-        image_feature=SIDES["I"],
-        text_feature=SIDES["T"],
+        image_feature=FEATURES["I"],
+        text_feature=FEATURES["T"],
         sizes=(len(train), len(validation), len(test)),
     )
     return Dataset(raw.name, train, validation, test, raw.class_names, card)
 
 
 def _lines(path: Path) -> list[tuple[str, ...]]:
-    return [line.fields for line in read_list(path, wikipedia.FIELDS)]
+    return [line.fields for line in read_list(path, FIELDS)]
 
 
 def _rows(folder: Path, side: str) -> FloatMatrix:
     """Return the features of one side, training pairs first: a row for each line of the lists."""
     from scipy.io.matlab import MatReadError, loadmat
 
-    path = folder / FILE
-    keys = [f"{side}_{part}" for part in PARTS]
+    path = folder / FEATURE_FILE
+    keys = [f"{side}_{part}" for part in LIST_OF_PART]
     if not path.is_file():
         raise DatasetError(f"{path} is missing; get the distribution again")
     unreadable: tuple[type[Exception], ...] = (*DAMAGE, MatReadError)
     try:
-        found = loadmat(path, variable_names=keys)
+        arrays = loadmat(path, variable_names=keys)
     except unreadable as error:
         raise DatasetError(damaged(path, error)) from error
     matrices = []
-    for key, place in zip(keys, PARTS.values(), strict=True):
-        if key not in found:
+    for key, place in zip(keys, LIST_OF_PART.values(), strict=True):
+        if key not in arrays:
             raise DatasetError(f"{path} has no {key}; get the file again")
-        matrix: FloatMatrix = float_matrix(f"{path}: {key}", found[key])
+        matrix: FloatMatrix = float_matrix(f"{path}: {key}", arrays[key])
         expected = len(_lines(folder / place))
         if len(matrix) != expected:
             raise DatasetError(

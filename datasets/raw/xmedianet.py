@@ -74,8 +74,8 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
                 parts[-1].append(_pair(line, folder, labels, taken))
     problems.settle()
     if splits is not None:
-        own, pairs = read_splits(splits), [pair for part in parts for pair in part]
-        return RawDataset(NAME, *divided(pairs, own), class_names, CARD.with_split_given(), own.origin)
+        given, pairs = read_splits(splits), [pair for part in parts for pair in part]
+        return RawDataset(NAME, *divided(pairs, given), class_names, CARD.with_split_given(), given.origin)
     assert CARD.sizes is not None
     for split, pairs, published in zip(SPLIT_NAMES, parts, CARD.sizes, strict=True):
         check_number(pairs, published, place=folder / f"{split}_list.txt", problems=problems)

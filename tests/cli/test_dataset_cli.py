@@ -15,6 +15,7 @@ from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Card, Draft, Parts, Split
 from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.datasets.raw.splits import shipped_splits
+from cmbench.datasets.registry import load_dataset
 from cmbench.errors import DatasetError
 
 
@@ -88,7 +89,16 @@ def test_info_on_an_unknown_name_is_an_error(run):
     with pytest.raises(DatasetError, match="did you mean 'scenes'"):
         run("info", "scnes")
     with pytest.raises(DatasetError, match=r"did you mean 'wikipedia'.* made of .*xmedianet"):
-        run("info", "Wikipedia")
+        run("info", "Wikipdia")
+
+
+@pytest.mark.parametrize("name", ["wikipedia", "Wikipedia", "xmedianet"])
+def test_a_collection_without_features_is_never_said_to_be_unknown(name):
+    with pytest.raises(
+        DatasetError, match=f"^'{name.lower()}' is a collection .* extract {name.lower()}"
+    ) as caught:
+        load_dataset(name)
+    assert "did you mean" not in str(caught.value)
 
 
 def test_info_names_the_split_file_of_a_collection_with_its_checksum(run):

@@ -6,9 +6,9 @@ import torch
 from torch.nn import functional
 
 from cmbench.datasets.features.backbones import backbone_of
-from cmbench.datasets.features.own_networks import VGG19, load_vgg19, random_vgg19, vgg19_of
+from cmbench.datasets.features.own_networks import VGG19, random_vgg19, vgg19_of
 from cmbench.datasets.features.pictures import Preprocessing
-from cmbench.datasets.features.weights import write_weights
+from cmbench.datasets.features.weights import read_weights, write_weights
 from cmbench.errors import DatasetError
 
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
@@ -99,7 +99,7 @@ def test_dropout_works_in_training_alone(network, images):
 def test_weights_of_any_number_of_classes_are_loaded(tmp_path, n_classes):
     path = tmp_path / "vgg19.pth"
     write_weights(path, small_file(n_classes))
-    network = load_vgg19(path)
+    network = vgg19_of(read_weights(path), path)
     assert network.classifier[6].out_features == n_classes
     assert network.classifier[6].bias.shape == (n_classes,)
     assert network.features[0].weight.dtype == torch.float32
@@ -122,7 +122,7 @@ def test_a_missing_key_is_named(tmp_path):
     with pytest.raises(
         DatasetError, match=r"w\.pth: .*features\.5\.bias is missing; give the file of a VGG19"
     ):
-        load_vgg19(tmp_path / "w.pth")
+        vgg19_of(read_weights(tmp_path / "w.pth"), tmp_path / "w.pth")
 
 
 def test_a_wrong_shape_is_named(tmp_path):
@@ -132,10 +132,10 @@ def test_a_wrong_shape_is_named(tmp_path):
     with pytest.raises(
         DatasetError, match=r"features\.0\.weight is \(64, 1, 3, 3\) and should be \(64, 3, 3, 3\)"
     ):
-        load_vgg19(tmp_path / "w.pth")
+        vgg19_of(read_weights(tmp_path / "w.pth"), tmp_path / "w.pth")
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
     write_weights(tmp_path / "w.pth", {"conv1.weight": torch.zeros(3)})
     with pytest.raises(DatasetError, match=r"classifier\.6\.bias is missing.*vgg19-dcbb9e9d\.pth"):
-        load_vgg19(tmp_path / "w.pth")
+        vgg19_of(read_weights(tmp_path / "w.pth"), tmp_path / "w.pth")

@@ -134,7 +134,7 @@ def test_objects_in_version_5_are_refused_by_name_even_among_others(path_5):
     assert file.problems == (
         "ids_val is a MATLAB string, which cannot be read; convert it with cellstr(...)",
     )
-    assert set(file.found) == {*VARIABLES, "class_names", "my_table", "ids_val"}
+    assert set(file.keys) == {*VARIABLES, "class_names", "my_table", "ids_val"}
     assert file.unused == ("my_table",)
     with pytest.raises(DatasetError, match="cellstr"):
         load_file(path_5)
