@@ -167,7 +167,7 @@ def _broken_groups(draft: Draft, features: str, key: str) -> Iterator[str]:
     for name, split in draft.splits:
         grouping, width = getattr(split, key), getattr(split, features).shape[1]
         if grouping is not None and grouping.shape != (width,):
-            yield f"{key} of {name} has shape {grouping.shape}; it names the block of each of {width} features"
+            yield f"{key} of {name} has shape {grouping.shape}; it has a block for each of {width} features"
         elif not _same(grouping, groups):
             yield f"{key} of {name} differs from that of train; one grouping holds for all splits"
 
