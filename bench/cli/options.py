@@ -1,13 +1,15 @@
-"""What ``--set NAME.SETTING=VALUE`` means, the same for every command."""
+"""The options that several verbs share, and what ``--set NAME.SETTING=VALUE`` means in all of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from sys import float_info
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+
+from cmbench.limits import DEFAULT_DEADLINE
 
 FORMS = {
     bool: "true or false",
@@ -64,3 +66,74 @@ def like_default(name: str, value: Any, default: Any) -> Any:
 
 def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def names_of(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
+    """Return the names in a list with commas, None where there is none."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise click.BadParameter(f"{text!r} names no method")
+    return names
+
+
+def seeds_of(_: click.Context, __: click.Parameter, text: str) -> list[int]:
+    """Return the seeds in a list with commas."""
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of whole numbers such as 0,1,2") from None
+
+
+dataset_option = click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME_OR_PATH",
+    help="A dataset by name, or a feature file or folder. Repeatable. [default: scenes]",
+)
+methods_option = click.option(
+    "--methods",
+    callback=names_of,
+    metavar="A,B,C",
+    help="Methods to run. [default: the eleven of the paper, and those of plugins]",
+)
+plugin_option = click.option(
+    "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."
+)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_LIMITS = (
+    click.option(
+        "--jobs",
+        type=click.IntRange(1),
+        help="Cells to run at the same time. [default: 2, where there are as many processors]",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(1),
+        help="Threads of each cell. [default: the processors, shared by the jobs]",
+    ),
+    click.option(
+        "--deadline",
+        default=DEFAULT_DEADLINE,
+        show_default=True,
+        metavar="TIME",
+        help="Longest time a cell may take: 90s, 10m, 3h or none.",
+    ),
+    click.option(
+        "--memory",
+        default="auto",
+        show_default=True,
+        metavar="SIZE",
+        help="Most memory a cell may use: 2GB or none; auto is 80 % of what is free, shared by the jobs.",
+    ),
+)
+
+
+def limit_options(command: Command) -> Command:
+    """Give a verb the options that say how many cells run at a time, and what each may use."""
+    for option in reversed(_LIMITS):
+        command = option(command)
+    return command

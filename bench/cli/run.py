@@ -7,26 +7,16 @@ from typing import Any
 
 import click
 
-from cmbench.cli.options import settings_of
+from cmbench.cli.options import (
+    dataset_option,
+    limit_options,
+    methods_option,
+    plugin_option,
+    seeds_of,
+    settings_of,
+)
 from cmbench.evaluation.protocol import PROTOCOLS
-from cmbench.limits import DEFAULT_DEADLINE
 from cmbench.store import DEFAULT_STORE
-
-
-def _names(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise click.BadParameter(f"{text!r} names no method")
-    return names
-
-
-def _seeds(_: click.Context, __: click.Parameter, text: str) -> list[int]:
-    try:
-        return [int(seed) for seed in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of whole numbers such as 0,1,2") from None
 
 
 def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -44,19 +34,8 @@ def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> d
 
 
 @click.command()
-@click.option(
-    "--dataset",
-    "datasets",
-    multiple=True,
-    metavar="NAME_OR_PATH",
-    help="A dataset by name, or a feature file or folder. Repeatable. [default: scenes]",
-)
-@click.option(
-    "--methods",
-    callback=_names,
-    metavar="A,B,C",
-    help="Methods to run. [default: the eleven of the paper, and those of plugins]",
-)
+@dataset_option
+@methods_option
 @click.option(
     "--set",
     "parameters",
@@ -73,14 +52,12 @@ def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> d
     metavar="METHOD=PRESET",
     help="Named parameters of a method, such as corr-ae=paper; --set goes before them. Repeatable.",
 )
-@click.option(
-    "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."
-)
+@plugin_option
 @click.option(
     "--seeds",
     default="0",
     show_default=True,
-    callback=_seeds,
+    callback=seeds_of,
     metavar="0,1,2",
     help="Seeds, for methods that use chance.",
 )
@@ -96,30 +73,7 @@ def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> d
 )
 @click.option("--force", is_flag=True, help="Run cells again that are in the store.")
 @click.option("--retry-failed", is_flag=True, help="Run those of them again that failed.")
-@click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    help="Cells to run at the same time. [default: 2, where there are as many processors]",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(1),
-    help="Threads of each cell. [default: the processors, shared by the jobs]",
-)
-@click.option(
-    "--deadline",
-    default=DEFAULT_DEADLINE,
-    show_default=True,
-    metavar="TIME",
-    help="Longest time a cell may take: 90s, 10m, 3h or none.",
-)
-@click.option(
-    "--memory",
-    default="auto",
-    show_default=True,
-    metavar="SIZE",
-    help="Most memory a cell may use: 2GB or none; auto is 80 % of what is free, shared by the jobs.",
-)
+@limit_options
 def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **options: Any) -> None:
     """Fit and evaluate methods on datasets, and print the table.
 
