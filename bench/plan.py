@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cmbench.datasets.contract import Dataset
 from cmbench.errors import MethodError
 from cmbench.evaluation.protocol import Protocol
+from cmbench.methods.parameters import check_parameters
 from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def plan(
     On a dataset without parts, a method that names another for that case gives way to it, which is looked
     up in ``known``, by default the methods without plugins; it takes over the parameters.
 
-    Raises ``MethodError`` for parameters that a method does not have or that cannot be stored.
+    Raises ``MethodError`` for parameters that a method does not have, for values that it does not allow, and
+    for those that cannot be stored.
     """
     known, listed = known or registry(), list(methods)
     cells = [
@@ -123,6 +125,7 @@ def effective_parameters(
         raise MethodError(
             f"method {method.name!r}: {error}; its constructor must store each argument under its own name"
         ) from error
+    check_parameters(instance)
     try:
         plain: dict[str, Any] = json.loads(json.dumps(effective, sort_keys=True, allow_nan=False))
     except (TypeError, ValueError) as error:

@@ -95,7 +95,7 @@ class CCA(MappedMethod):
 
     def fit(self, train: Split, validation: Split) -> Self:
         """Learn the directions from ``train``; choose what is to be chosen on ``validation``."""
-        check_parameters(self, self.constraints)
+        check_parameters(self)
         check_training_pairs(train)
         images, texts = scaled_view(train.images, "images"), scaled_view(train.texts, "texts")
         ridges: Sequence[float] = RIDGES if isinstance(self.ridge, str) else (float(self.ridge),)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from scipy import linalg
 
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
-from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters
 from cmbench.methods.views.inputs import Matrix, check_training_pairs
 from cmbench.methods.views.maps import (
     Candidate,
@@ -40,19 +39,6 @@ class CFA(MappedMethod):
     the pair maximises tr(AᵀXᵀYB), and need not minimise the distance: a pair of directions of
     little variance would.
 
-    Parameters
-    ----------
-    n_components : int, "all" or "validation"
-        Size of the common space. ``"validation"`` tries {c, 2c, 50, 100, 200, all} for c
-        categories and keeps the best by the mean of the two bi-modal MAPs on validation.
-    scaling : "zscore", "center" or "none"
-        How columns are scaled with training statistics. CFA depends on it, and the scaling of the
-        original is not known; uncentered, the means of the views dominate.
-    normalise_rows : bool
-        Whether rows are first divided by their 2-norm.
-    sv_power : float
-        Component i is multiplied by (s_i / s_1)**sv_power in both views; 0 is faithful.
-
     Attributes
     ----------
     singular_values_ : float64, of XᵀY, falling, those above rounding only
@@ -65,7 +51,7 @@ class CFA(MappedMethod):
     >>> images = rng.normal(size=(60, 4))
     >>> rotation = np.linalg.qr(rng.normal(size=(4, 4)))[0]
     >>> pairs = Split(images, images @ rotation, np.arange(60) % 3, np.arange(60).astype(str))
-    >>> cfa = CFA("all", scaling="center").fit(pairs, pairs)
+    >>> cfa = CFA(n_components="all", scaling="center").fit(pairs, pairs)
     >>> bool(np.allclose(cfa.transform_images(images), cfa.transform_texts(images @ rotation)))
     True
     """
@@ -78,29 +64,23 @@ class CFA(MappedMethod):
     )
     uses_labels: ClassVar[bool] = False
     version: ClassVar[int] = 1
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {"scaling": ("zscore", "center")}
-    constraints: ClassVar[Constraints] = {
-        "n_components": Count(1, words=("all", "validation")),
-        "scaling": Words(*MODES),
-        "normalise_rows": Words(True, False),
-        "sv_power": Number(0),
-    }
 
-    def __init__(
-        self,
-        n_components: int | str = "validation",
-        scaling: Mode = "zscore",
-        normalise_rows: bool = False,
-        sv_power: float = 0.0,
-    ) -> None:
-        self.n_components = n_components
-        self.scaling = scaling
-        self.normalise_rows = normalise_rows
-        self.sv_power = sv_power
+    n_components: Annotated[int | str, Count(1, words=("all", "validation"))] = "validation"
+    """Size of the common space. ``"validation"`` tries c, 2c, 50, 100, 200 and all, for c categories, and
+    keeps the best by the mean of the two bi-modal MAPs on validation.
+    """
+    scaling: Annotated[Mode, Words(*MODES), SearchSpace("zscore", "center")] = "zscore"
+    """How columns are scaled with training statistics. CFA depends on it, and the scaling of the original
+    is not known; uncentred, the means of the views dominate.
+    """
+    normalise_rows: Annotated[bool, Words(True, False)] = False
+    """Whether each row is first divided by its 2-norm."""
+    sv_power: Annotated[float, Number(0)] = 0.0
+    """Component i is multiplied by (s_i / s_1)**sv_power in both views; 0 is faithful to the paper."""
 
     def fit(self, train: Split, validation: Split) -> Self:
         """Learn the rotations from ``train``; choose the number of components on ``validation``."""
-        check_parameters(self, self.constraints)
+        check_parameters(self)
         check_training_pairs(train)
         images, texts = self._scaled(train.images, "images"), self._scaled(train.texts, "texts")
         image_weights, values, text_weights = factors(images, texts)

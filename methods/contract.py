@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self, TypeAlias, cast, dataclass_transform
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from cmbench.datasets.draft import Split
+from cmbench.methods.parameters import FieldsSearchSpace, add_constructor
 
 Representations: TypeAlias = NDArray[np.floating[Any]]
 
@@ -27,13 +28,29 @@ class Unlabelled:
     texts: NDArray[np.float32]
 
 
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
 class Method(BaseEstimator, ABC):
-    """Base of every method: parameters in the constructor, ``fit``, and two transforms.
+    """Base of every method: parameters, ``fit``, and two transforms.
 
-    A subclass stores its constructor's arguments untouched under the same names, so that
-    ``get_params``, ``set_params`` and ``sklearn.base.clone`` work, and checks them in ``fit``.
-    A method whose result depends on chance takes a ``random_state: int = 0``; the runner sets it
-    to the seed of the cell, and runs a method without it only once.
+    The parameters of a subclass are its annotated attributes, which make a constructor with
+    keyword-only arguments. The annotation may say which values are allowed and which are worth trying,
+    and the docstring under the attribute is its description ::
+
+        class Mine(Method):
+            n_components: Annotated[int, Count(1), SearchSpace(20, 50)] = 50
+            "Size of the common space."
+
+    ``cmbench.methods.parameters`` has ``Count``, ``Number``, ``Words`` and ``SearchSpace``. Values that are
+    not allowed are refused when a run is planned; ``fit`` may call ``check_parameters(self)`` to refuse
+    them when it is called without a plan. A subclass inherits parameters; it changes a default by an
+    assignment (``n_components = 20``). Class variables (``ClassVar``), and names that begin or end in an
+    underscore, are no parameters.
+
+    A subclass may have a constructor written by hand instead. It stores the arguments untouched under
+    the same names, so that ``get_params``, ``set_params`` and ``sklearn.base.clone`` work.
+
+    A method whose result depends on chance has a parameter ``random_state: int = 0``; the runner sets
+    it to the seed of the cell, and runs a method without it only once.
 
     Attributes ending in ``_`` that ``fit`` sets to a number, a string or a boolean (the number of
     components chosen, say) are kept in the record of the cell. ``curves_``, a dictionary of float
@@ -58,8 +75,12 @@ class Method(BaseEstimator, ABC):
     """The name of the method that runs in its place on a dataset without parts; none if empty."""
     version: ClassVar[int] = 1
     """Raise it when the same parameters give other representations: stored cells then run again."""
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
-    """Values worth trying, by parameter name."""
+    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = cast(
+        "Mapping[str, Sequence[Any]]", FieldsSearchSpace()
+    )
+    """Values worth trying, by parameter name. Default: those of each parameter's ``SearchSpace``."""
+    fixed: ClassVar[Mapping[str, Any]] = {}
+    """Parameters of the base class that have one value in this class: they are no parameters of it."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Parameters in place of the defaults, by the name of the preset: ``paper`` holds what was published."""
     practical: ClassVar[tuple[str, ...]] = ()
@@ -75,6 +96,7 @@ class Method(BaseEstimator, ABC):
             cls.name = cls.__name__.lower()
         if "paper_name" not in cls.__dict__:
             cls.paper_name = cls.name
+        add_constructor(cls)
 
     @property
     def wants_unlabelled(self) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
 
 from cmbench.datasets.draft import Split
 from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, PosteriorMap, Shape
-from cmbench.methods.parameters import Constraints, Count, Number, Words
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import in_parallel
-from cmbench.methods.training.deep_method import TRAINING, DeepMethod
+from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.descent import Descent
 from cmbench.methods.training.device import Place
 from cmbench.methods.training.loop import Training
@@ -39,42 +38,6 @@ class DeepSM(DeepMethod):
 
     Y. Wei, Y. Zhao, C. Lu, S. Wei, L. Liu, Z. Zhu, S. Yan, "Cross-modal retrieval with CNN visual
     features: a new baseline", IEEE Transactions on Cybernetics 47, 2017.
-
-    Parameters
-    ----------
-    hidden_image, hidden_text : int
-        Hidden layers of each network. The features of images are outputs of a CNN already, and 0 is
-        its last layer anew, which is logistic regression; 1 leaves it something to learn. What the
-        paper has for texts could not be read; 2 is ours.
-    hidden_width : int
-        Size of each hidden layer, all of which have ReLU.
-    dropout : float
-        Share of hidden units left out in training. One half, as usual for few items.
-    optimizer : "adam" or "sgd"
-    learning_rate, weight_decay : float or "auto"
-        ``"auto"``: 0.001 and none for Adam, 0.01 and 0.0005 for SGD, as is usual for CNNs. Weights
-        decay in the gradient, biases do not.
-    momentum : float
-        Of SGD; Adam takes no notice.
-    batch_size : int
-        Cut to the number of pairs; the incomplete last batch of an epoch is left out.
-    epochs : int
-    stopping : "validation" or "none"
-        Of each network the state of the highest accuracy on validation is kept, of equals that of the
-        lower cross-entropy there; or the last.
-    eval_epochs, patience : int, epochs
-        From one look at validation to the next, and how long to wait for a better one.
-    preprocessing : "zscore", "none" or "rownorm"
-        Features standardised by training statistics, which suits one learning rate to any of them; as
-        stored; or of unit norm. In each case columns that are constant in training become 0.
-    device : "auto", "cpu" or "cuda"
-    threads : int or None
-        CPU threads; None leaves PyTorch's setting. A different number may change the last bits.
-    checkpoint : folder or None
-    checkpoint_seconds : float
-        At the end of an epoch, at most this often, and when a training ends, the state is saved, and
-        a fit that was killed goes on from there. Takes no part in the result; deleted at the end.
-    random_state : int
 
     Attributes
     ----------
@@ -127,68 +90,34 @@ class DeepSM(DeepMethod):
     )
     uses_labels: ClassVar[bool] = True
     version: ClassVar[int] = 1
-    constraints: ClassVar[Constraints] = {
-        **TRAINING,
-        "hidden_image": Count(0),
-        "hidden_text": Count(0),
-        "hidden_width": Count(1),
-        "dropout": Number(0, 0.99),
-        "optimizer": Words("adam", "sgd"),
-        "learning_rate": Number(0, open_ends=True, words=("auto",)),
-        "weight_decay": Number(0, words=("auto",)),
-        "momentum": Number(0, 0.999),
-    }
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "hidden_image": (0, 1),
-        "hidden_text": (0, 1, 2),
-        "learning_rate": (1e-4, 1e-3),
-        "weight_decay": (0.0, 1e-3),
-        "dropout": (0.0, 0.5),
-        "preprocessing": ("none", "zscore"),
-    }
 
-    def __init__(
-        self,
-        hidden_image: int = 1,
-        hidden_text: int = 2,
-        hidden_width: int = 1024,
-        *,
-        dropout: float = 0.5,
-        optimizer: str = "adam",
-        learning_rate: float | str = "auto",
-        weight_decay: float | str = "auto",
-        momentum: float = 0.9,
-        batch_size: int = 64,
-        epochs: int = 100,
-        stopping: str = "validation",
-        eval_epochs: int = 1,
-        patience: int = 20,
-        preprocessing: str = "zscore",
-        device: str = "auto",
-        threads: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_seconds: float = 60.0,
-        random_state: int = 0,
-    ) -> None:
-        self.hidden_image = hidden_image
-        self.hidden_text = hidden_text
-        self.hidden_width = hidden_width
-        self.dropout = dropout
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.momentum = momentum
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.stopping = stopping
-        self.eval_epochs = eval_epochs
-        self.patience = patience
-        self.preprocessing = preprocessing
-        self.device = device
-        self.threads = threads
-        self.checkpoint = checkpoint
-        self.checkpoint_seconds = checkpoint_seconds
-        self.random_state = random_state
+    hidden_image: Annotated[int, Count(0), SearchSpace(0, 1)] = 1
+    """Hidden layers of the network of images. Their features are outputs of a CNN already, and 0 is its
+    last layer anew, which is logistic regression; 1 leaves the network something to learn.
+    """
+    hidden_text: Annotated[int, Count(0), SearchSpace(0, 1, 2)] = 2
+    """Hidden layers of the network of texts. What the paper has could not be read; 2 is our choice."""
+    hidden_width: Annotated[int, Count(1)] = 1024
+    """Units of each hidden layer, all of which have ReLU."""
+    dropout: Annotated[float, Number(0, 0.99), SearchSpace(0.0, 0.5)] = 0.5
+    """Share of hidden units left out in training. One half, as is usual for few items."""
+    optimizer: Annotated[str, Words("adam", "sgd")] = "adam"
+    """Adam, or stochastic gradient descent with momentum."""
+    learning_rate: Annotated[
+        float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace(1e-4, 1e-3)
+    ] = "auto"
+    """Of the optimiser. ``"auto"`` is 0.001 for Adam and 0.01 for SGD, as is usual for CNNs."""
+    weight_decay: Annotated[float | str, Number(0, words=("auto",)), SearchSpace(0.0, 1e-3)] = "auto"
+    """Of weights, but not of biases, in the gradient. ``"auto"`` is 0 for Adam and 0.0005 for SGD."""
+    momentum: Annotated[float, Number(0, 0.999)] = 0.9
+    """Of SGD; Adam ignores it."""
+    stopping: Annotated[str, Words("validation", "none")] = "validation"
+    """Which state of each network is kept: that of the highest accuracy on validation, and among equals
+    of the lowest cross-entropy there; or with ``"none"`` the last one.
+    """
+    preprocessing: Annotated[str, Words("none", "zscore", "rownorm"), SearchSpace("none", "zscore")] = (
+        "zscore"
+    )
 
     def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
         self.classes_ = checked_classes(train.labels, len(train.images))

@@ -1,23 +1,72 @@
-"""Which values a parameter of a method may take, as data, and the check of all of them."""
+"""The parameters of a method: what each may be, which values are worth trying, and what it means.
+
+A method says all of it once, in an annotated class attribute with a docstring under it ::
+
+    class DeepSM(TrainedMethod):
+        dropout: Annotated[float, Number(0, 0.99), SearchSpace(0.0, 0.5)] = 0.5
+        "Share of hidden units left out in training."
+
+From these attributes come the constructor, the check of values, the search space and every description.
+"""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
+from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any, Protocol, TypeAlias
+from types import SimpleNamespace
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Protocol,
+    TypeAlias,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
 
 from cmbench.errors import MethodError
 
+if TYPE_CHECKING:
+    from cmbench.methods.contract import Method
 
+REQUIRED: Any = inspect.Parameter.empty
+"""The default of a parameter that has none."""
+UNKNOWN: Any = inspect.Parameter.empty
+"""The annotation of a parameter that has none."""
+
+
+@runtime_checkable
 class Constraint(Protocol):
     """Anything that says whether it accepts a value; as text it reads as the remedy."""
 
-    def accepts(self, value: Any) -> bool: ...
+    def accepts(self, value: Any) -> bool:
+        """Return whether a parameter may have this value."""
 
 
 Constraints: TypeAlias = Mapping[str, Constraint]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The values of a parameter that are worth trying when a method is tuned.
+
+    >>> SearchSpace(0.0, 0.5).values
+    (0.0, 0.5)
+    """
+
+    values: tuple[Any, ...]
+
+    def __init__(self, *values: Any) -> None:
+        object.__setattr__(self, "values", values)
 
 
 @dataclass(frozen=True)
@@ -37,7 +86,7 @@ class Words:
         return any(type(value) is type(allowed) and value == allowed for allowed in self.values)
 
     def __str__(self) -> str:
-        return " or ".join(repr(allowed) for allowed in self.values)
+        return _either(map(repr, self.values))
 
 
 @dataclass(frozen=True)
@@ -65,9 +114,11 @@ class Number:
         return inside and not (self.open_ends and number in (self.low, self.high))
 
     def __str__(self) -> str:
-        range_ = f"{self.low} or more" if self.high == math.inf else f"between {self.low} and {self.high}"
-        text = f"a number {range_}" + (", both excluded" if self.open_ends else "")
-        return " or ".join([text, *map(repr, self.words)])
+        if self.high < math.inf:
+            text = f"a number between {self.low} and {self.high}" + ", both excluded" * self.open_ends
+        else:
+            text = f"a number above {self.low}" if self.open_ends else f"a number of {self.low} or more"
+        return _either([text, *map(repr, self.words)])
 
 
 @dataclass(frozen=True)
@@ -76,6 +127,8 @@ class Count:
 
     >>> Count(1).accepts(0), Count(1, words=("all",)).accepts("all")
     (False, True)
+    >>> print(Count(1, words=("all", "validation")))
+    a whole number of 1 or more, 'all' or 'validation'
     """
 
     low: int
@@ -91,7 +144,7 @@ class Count:
 
     def __str__(self) -> str:
         others = [*map(repr, self.words), *(["None"] if self.optional else [])]
-        return " or ".join([f"a whole number, {self.low} or more", *others])
+        return _either([f"a whole number of {self.low} or more", *others])
 
 
 @dataclass(frozen=True)
@@ -105,9 +158,209 @@ class AnyFolder:
         return "the path of a folder or None"
 
 
-def check_parameters(method: Any, constraints: Constraints) -> None:
+def _either(alternatives: Iterable[str]) -> str:
+    *others, last = alternatives
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a method.
+
+    Parameters
+    ----------
+    name : as in the constructor and after ``--set METHOD.``
+    type : its type, as text: ``int | str``; empty if the method does not tell
+    constraint : which values are allowed; None if any is
+    tried : the values worth trying when the method is tuned; empty if it has none
+    default : its value if none is given; ``REQUIRED`` if one must be
+    meaning : the docstring under it in the source; empty if there is none
+    """
+
+    name: str
+    type: str
+    constraint: Constraint | None
+    tried: tuple[Any, ...]
+    default: Any
+    meaning: str
+
+
+@cache
+def parameters_of(method: type[Method]) -> tuple[Parameter, ...]:
+    """Return the parameters of a method: the arguments of its constructor.
+
+    Those that its own class declares come before those that it inherits. If the constructor was written by
+    hand, they come in its order, and the annotations of its arguments count too.
+
+    Raises ``MethodError`` for an annotation with a constraint in which a name cannot be resolved.
+    """
+    arguments = inspect.signature(method).parameters.values()
+    described = [_parameter(method, argument) for argument in arguments]
+    if _has_constructor_by_hand(method):
+        return tuple(described)
+    return tuple(sorted(described, key=lambda parameter: _distance(method, parameter.name)))
+
+
+def check_parameters(method: Method) -> None:
     """Raise ``MethodError`` for the first parameter of ``method`` outside its constraint."""
-    for name, constraint in constraints.items():
+    for name, constraint in constraints_of(type(method)).items():
         value = getattr(method, name)
         if not constraint.accepts(value):
             raise MethodError(f"{method.name}: {name} is {value!r}; use {constraint}")
+
+
+def constraints_of(method: type[Method]) -> dict[str, Constraint]:
+    """Return the constraints of a method by the name of the parameter, for those that have one."""
+    constrained = {
+        each.name: each.constraint for each in parameters_of(method) if each.constraint is not None
+    }
+    return {**constrained, **getattr(method, "constraints", {})}
+
+
+class FieldsSearchSpace:
+    """A class attribute: the values worth trying, by parameter, that the fields of a method declare."""
+
+    def __get__(self, instance: object, owner: type[Method]) -> Mapping[str, Sequence[Any]]:
+        return {each.name: each.tried for each in parameters_of(owner) if each.tried}
+
+
+def add_constructor(method: type[Method]) -> None:
+    """Give a class the constructor that its annotated attributes describe.
+
+    A class whose constructor is written by hand, in itself or in a class it is derived from, keeps it.
+    Class variables, names that begin or end in an underscore, and other attributes of a class that it is
+    derived from (``name``, say) are no parameters. A plain assignment to an inherited parameter changes
+    its default; what ``fixed`` names is no parameter any more.
+    """
+    if _has_constructor_by_hand(method):
+        return
+    declared, documentation = inspect.get_annotations(method), method.__doc__
+    inherited = {field.name: field for base in method.__bases__ for field in _fields(base)}
+    for name, value in vars(method).get("fixed", {}).items():
+        setattr(method, name, value)
+    method.__annotations__ = {
+        **{name: inherited[name].type for name in vars(method) if name in inherited},
+        **{name: kind for name, kind in declared.items() if _may_be_field(method, name, inherited)},
+        **dict.fromkeys(vars(method).get("fixed", {}), ClassVar[Any]),
+    }
+    dataclass(kw_only=True, eq=False, repr=False)(method)
+    method.__annotations__, method.__doc__ = declared, documentation
+
+
+def _fields(method: type) -> list[Field[Any]]:
+    return [field for field in fields(method) if field.init] if is_dataclass(method) else []
+
+
+def _has_constructor_by_hand(method: type) -> bool:
+    owner = _owner_of_constructor(method)
+    return owner is not object and "__dataclass_fields__" not in vars(owner)
+
+
+def _owner_of_constructor(method: type) -> type:
+    return next(base for base in method.__mro__ if "__init__" in vars(base))
+
+
+def _may_be_field(method: type, name: str, inherited: Mapping[str, Field[Any]]) -> bool:
+    if name in inherited or isinstance(vars(method).get(name), Field):
+        return True
+    if name.startswith("_") or name.endswith("_"):
+        return False
+    return not any(name in vars(base) or name in inspect.get_annotations(base) for base in method.__mro__[1:])
+
+
+def _parameter(method: type[Method], argument: inspect.Parameter) -> Parameter:
+    annotation = _annotation(method, argument.name)
+    details = getattr(annotation, "__metadata__", ())
+    meanings = (_docstrings(owner) for owner in method.__mro__)
+    return Parameter(
+        name=argument.name,
+        type=_type_text(annotation),
+        constraint=next((detail for detail in details if isinstance(detail, Constraint)), None),
+        tried=next((detail.values for detail in details if isinstance(detail, SearchSpace)), ()),
+        default=_default(method, argument),
+        meaning=next((texts[argument.name] for texts in meanings if argument.name in texts), ""),
+    )
+
+
+def _default(method: type[Method], argument: inspect.Parameter) -> Any:
+    factories = {field.name: field.default_factory for field in _fields(method)}
+    factory = factories.get(argument.name, MISSING)
+    return argument.default if factory is MISSING else factory()
+
+
+def _type_text(annotation: Any) -> str:
+    if annotation is UNKNOWN:
+        return ""
+    plain = annotation.__origin__ if get_origin(annotation) is Annotated else annotation
+    return plain if isinstance(plain, str) else inspect.formatannotation(plain)
+
+
+def _annotation(method: type[Method], name: str) -> Any:
+    """Return the nearest annotation of a parameter that is ``Annotated``, otherwise the nearest of any."""
+    resolved = [
+        _resolved(annotations[name], owner, f"{method.name}: {name}")
+        for owner, annotations in _annotations(method)
+        if name in annotations
+    ]
+    detailed = [annotation for annotation in resolved if get_origin(annotation) is Annotated]
+    return next(iter([*detailed, *resolved]), UNKNOWN)
+
+
+def _annotations(method: type) -> Iterator[tuple[type, Mapping[str, Any]]]:
+    """Yield the classes that may tell of a parameter, the nearest first, with the annotations of each."""
+    if _has_constructor_by_hand(method):
+        owner = _owner_of_constructor(method)
+        yield owner, inspect.get_annotations(vars(owner)["__init__"])
+    for base in method.__mro__:
+        yield base, inspect.get_annotations(base)
+
+
+def _resolved(annotation: Any, owner: type, parameter: str) -> Any:
+    """Return an annotation as an object.
+
+    One without constraint stays a text where it names what only a type checker imports.
+    """
+    holder = SimpleNamespace(__annotations__={"it": annotation})
+    module = vars(sys.modules[owner.__module__])
+    try:
+        return get_type_hints(holder, module, dict(vars(owner)), include_extras=True)["it"]
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
+        if "Annotated" not in str(annotation):
+            return str(annotation)
+        raise MethodError(
+            f"{parameter} is annotated as {annotation}, of which not everything can be resolved ({error}); "
+            "define or import it at the top of the module, outside 'if TYPE_CHECKING'"
+        ) from error
+
+
+def _distance(method: type, name: str) -> int:
+    """Return how far up the class is that first had the parameter: 0 for the method itself."""
+    owners = [number for number, base in enumerate(method.__mro__) if name in inspect.get_annotations(base)]
+    return max(owners, default=0)
+
+
+@cache
+def _docstrings(owner: type) -> Mapping[str, str]:
+    """Return the docstrings under the attributes of a class, by attribute; none where there is no source."""
+    try:
+        source = inspect.getsource(owner)
+    except (OSError, TypeError):
+        return {}
+    tree = ast.parse(f"if True:\n{source}" if source[0].isspace() else source)
+    body = next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)).body
+    return {
+        name: inspect.cleandoc(text)
+        for statement, following in pairwise(body)
+        for name in _assigned(statement)
+        if (text := _text(following)) is not None
+    }
+
+
+def _assigned(statement: ast.stmt) -> list[str]:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _text(statement: ast.stmt) -> str | None:
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None

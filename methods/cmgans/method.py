@@ -87,7 +87,7 @@ class AdversarialMethod(DeepMethod):
 
     def settings(self) -> Settings:
         """Return what the parameters amount to, with those that this class fixes."""
-        check_parameters(self, self.constraints)
+        check_parameters(self)
         self._check_switches()
         values = {name: getattr(self, name) for name in CONSTRAINTS}
         return Settings.of(self.name, {**values, **self.switches})

@@ -139,7 +139,7 @@ class JRL(MappedMethod):
 
     def fit(self, train: Split, validation: Split, unlabelled: Unlabelled | None = None) -> Self:
         """Learn from ``train``, and from ``unlabelled`` features if the method is transductive."""
-        check_parameters(self, self.constraints)
+        check_parameters(self)
         check_training_pairs(train)
         check_unlabelled(self.name, train, unlabelled, wanted=self.transductive)
         images, texts = scaled_view(train.images, "images"), scaled_view(train.texts, "texts")

@@ -197,7 +197,7 @@ class JRLRelease(MappedMethod):
 
     def fit(self, train: Split, validation: Split, unlabelled: Unlabelled | None = None) -> Self:
         """Learn from ``train`` and ``unlabelled``; ``validation`` is not used."""
-        check_parameters(self, self.constraints)
+        check_parameters(self)
         check_training_pairs(train)
         check_unlabelled(self.name, train, unlabelled, wanted=self.transductive)
         classes = checked_classes(train.labels, len(train.images))

@@ -145,7 +145,7 @@ class KCCA(MappedMethod):
 
     def fit(self, train: Split, validation: Split) -> Self:
         """Learn from ``train``; choose the number of components on ``validation``."""
-        check_parameters(self, self.constraints)
+        check_parameters(self)
         check_training_pairs(train)
         images = self._kernel_view(scaled_view(train.images, "images"), "images")
         texts = self._kernel_view(scaled_view(train.texts, "texts"), "texts")

@@ -281,7 +281,7 @@ class LGCFL(MappedMethod):
 
     def fit(self, train: Split, validation: Split) -> Self:
         """Learn from ``train``; choose rho on ``validation``. The pairing of rows is not used."""
-        check_parameters(self, self.constraints)
+        check_parameters(self)
         check_training_pairs(train)
         classes = checked_classes(train.labels, len(train.images))
         images, texts = self._scaled(train.images, "images"), self._scaled(train.texts, "texts")

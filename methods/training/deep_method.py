@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from cmbench.datasets.draft import Split
 from cmbench.evaluation.evaluator import bimodal_map
@@ -47,19 +47,51 @@ class DeepMethod(MappedMethod):
     """
 
     family: ClassVar[Literal["traditional", "deep"]] = "deep"
-    constraints: ClassVar[Constraints] = TRAINING
     practical: ClassVar[tuple[str, ...]] = PRACTICAL
     advice: ClassVar[str] = "change learning_rate, or lower weight_decay"
     """What to do about representations that are all alike."""
 
-    stopping: str
-    threads: int | None
-    checkpoint: str | os.PathLike[str] | None
-    checkpoint_seconds: float
+    learning_rate: Annotated[float | str, Number(0, open_ends=True)] = 1e-3
+    """Of the optimiser."""
+    weight_decay: Annotated[float | str, Number(0)] = 1e-4
+    """Strength with which the optimiser draws weights, but not biases, towards 0: what it adds to the
+    gradient, per unit of weight.
+    """
+    batch_size: Annotated[int, Count(2)] = 64
+    """Training pairs in a batch, cut to their number. The incomplete last batch of an epoch is left out."""
+    epochs: Annotated[int, Count(1)] = 100
+    """Passes over the training pairs, at most."""
+    stopping: Annotated[str, Words("validation", "none")] = "validation"
+    """Which state of the networks is kept: that with the highest mean of the two bi-modal MAPs on
+    validation, or with ``"none"`` the last one, in which case validation pairs are not looked at.
+    """
+    eval_epochs: Annotated[int, Count(1)] = 1
+    """Epochs from one look at validation to the next."""
+    patience: Annotated[int, Count(1)] = 20
+    """Epochs to wait for a better state on validation before the training ends."""
+    preprocessing: Annotated[str, Words("none", "zscore", "rownorm")] = "zscore"
+    """Features as stored (``"none"``), standardised by training statistics (``"zscore"``), which suits one
+    learning rate to any of them, or scaled to unit norm row by row (``"rownorm"``). In each case columns
+    that are constant in training become 0.
+    """
+    device: Annotated[str, Words("auto", "cpu", "cuda")] = "auto"
+    """Where networks are trained; ``"auto"`` takes a GPU if there is one."""
+    threads: Annotated[int | None, Count(1, optional=True)] = None
+    """CPU threads; None leaves PyTorch's setting. A different number may change the last bits."""
+    checkpoint: Annotated[str | os.PathLike[str] | None, AnyFolder()] = None
+    """A folder for the state of the training, from which a fit that was killed goes on; it is deleted at
+    the end. It takes no part in the result.
+    """
+    checkpoint_seconds: Annotated[float, Number(0)] = 60.0
+    """Seconds between two checkpoints, at least. They are written at the end of an epoch, and when a
+    stage of the training ends.
+    """
+    random_state: Annotated[int, Count(0)] = 0
+    """The seed of everything that is drawn at random: initial weights, batches, and so on."""
 
     def fit(self, train: Split, validation: Split) -> Self:
         """Train on ``train``; stop, and choose the state to keep, on ``validation``."""
-        check_parameters(self, self.constraints)
+        check_parameters(self)
         check_training_pairs(train)
         check_training_pairs(validation, "validation")
         with cpu_threads(self.threads) as self.threads_:
@@ -80,7 +112,8 @@ class DeepMethod(MappedMethod):
     def _checkpoint_path(self, train: Split, validation: Split) -> Path | None:
         if self.checkpoint is None:
             return None
-        values = {name: getattr(self, name) for name in self.constraints if name not in self.practical}
+        parameters = self.get_params(deep=False)
+        values = {name: value for name, value in parameters.items() if name not in self.practical}
         values["version"] = self.version
         return checkpoint_path(self.checkpoint, self.name, values, (train, validation))
 

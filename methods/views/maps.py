@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -63,8 +63,8 @@ class MapPair:
 class MappedMethod(Method):
     """A method whose ``fit`` leaves a fitted map for each view."""
 
-    image_map_: RowMap
-    text_map_: RowMap
+    image_map_: RowMap = field(init=False)
+    text_map_: RowMap = field(init=False)
 
     def transform_images(self, images: NDArray[np.float32]) -> Representations:
         self._check_fitted()

@@ -211,6 +211,10 @@ def test_wrong_usage_gives_status_2_and_one_message(command, arguments, message)
             fit("--set", "cca.ridge=1"),
             "parameters are given for 'cca', which is not among the methods to run",
         ),
+        (
+            fit("--set", "cca.n_components=many", methods="first,cca", store="unmade"),
+            "cca: n_components is 'many'; use a whole number of 1 or more, 'all' or 'validation'",
+        ),
         (fit("--set", "first.size=NaN"), "cannot be stored as JSON"),
         (fit("--deadline", "soon"), "'soon' is not a deadline such as 90s, 10m, 3h or none"),
         (fit("--memory", "much"), "'much' is not a size such as 500MB, 2GB or none"),

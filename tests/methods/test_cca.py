@@ -114,7 +114,7 @@ def test_a_huge_ridge_leads_to_the_directions_of_cfa(rng, solver):
     x, y = correlated_views(rng)
     split = pairs(x, y)
     a = fitted(x, y, ridge=1e7, solver=solver).image_map_.weights
-    cfa = CFA("all").fit(split, split)
+    cfa = CFA(n_components="all").fit(split, split)
     np.testing.assert_allclose(a / np.linalg.norm(a, axis=0), cfa.image_map_.weights, atol=1e-5)
 
 

@@ -98,7 +98,7 @@ def test_the_weights_are_those_of_plssvd_up_to_sign(rng):
 def test_zscoring_is_the_default_and_plssvd_agrees_there_too(rng):
     x, y = views(rng)
     split = pairs(x * [1, 2, 3, 4, 5, 6, 7], y)
-    a = CFA("all").fit(split, split).image_map_.weights
+    a = CFA(n_components="all").fit(split, split).image_map_.weights
     pls = PLSSVD(n_components=5, scale=True).fit(split.images, split.texts)
     np.testing.assert_allclose(np.abs(a), np.abs(pls.x_weights_), atol=1e-12)
 

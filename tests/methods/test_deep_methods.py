@@ -13,6 +13,7 @@ from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.dcca.method import DCCA
 from cmbench.methods.deep_sm import DeepSM
+from cmbench.methods.parameters import constraints_of
 from cmbench.methods.training.deep_method import PRACTICAL
 from cmbench.methods.views.inputs import MethodWarning
 
@@ -151,16 +152,16 @@ def test_a_bad_value_is_refused_by_name(toy, kind):
 @METHODS
 def test_every_parameter_has_a_constraint_and_defaults_and_values_to_try_keep_it(kind):
     parameters = kind().get_params()
-    assert parameters.keys() == kind.constraints.keys() == {*BAD[None], *BAD[kind]}
-    assert all(kind.constraints[name].accepts(value) for name, value in parameters.items())
+    assert parameters.keys() == constraints_of(kind).keys() == {*BAD[None], *BAD[kind]}
+    assert all(constraints_of(kind)[name].accepts(value) for name, value in parameters.items())
     assert set(kind.practical) == set(PRACTICAL) <= parameters.keys()
     for name, values in kind.tuning_space.items():
-        assert all(kind.constraints[name].accepts(value) for value in values)
+        assert all(constraints_of(kind)[name].accepts(value) for value in values)
 
 
 @METHODS
 def test_it_is_an_estimator(kind):
-    method = kind(7, hidden_width=5, checkpoint="somewhere")
+    method = kind(batch_size=7, hidden_width=5, checkpoint="somewhere")
     assert clone(method).get_params() == method.get_params() != kind().get_params()
     assert (kind.family, kind.uses_labels) == ("deep", kind is DeepSM)
 

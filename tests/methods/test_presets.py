@@ -33,7 +33,7 @@ def command(tmp_path, *options):
 @pytest.mark.parametrize(("name", "preset"), PRESETS)
 def test_every_preset_is_accepted_by_its_method_and_differs_from_the_defaults(name, preset):
     method, default = load_method(name, preset=preset), load_method(name)
-    check_parameters(method, method.constraints)
+    check_parameters(method)
     assert method.get_params() == {**default.get_params(), **method.presets[preset]} != default.get_params()
 
 

@@ -14,6 +14,7 @@ from cmbench.methods.ccl import method as ccl_coarse
 from cmbench.methods.ccl.grains import Items, side_by_side
 from cmbench.methods.ccl.method import CCL, CCLCoarse
 from cmbench.methods.networks import pretraining as rbm_stack
+from cmbench.methods.parameters import constraints_of
 from cmbench.methods.training.loop import Training
 from cmbench.methods.views.inputs import MethodWarning
 
@@ -364,7 +365,7 @@ def one_item(split, item):
 def test_it_is_a_scikit_learn_estimator_that_survives_pickling(toy, kind):
     method = clone(kind(32, margin=2.0))
     assert method.get_params()["margin"] == 2.0
-    assert set(kind.constraints) == set(method.get_params())
+    assert set(constraints_of(kind)) == set(method.get_params())
     assert set(kind.tuning_space) <= set(method.get_params())
     made, split = fitted(toy, kind), with_parts(toy.test)
     again = pickle.loads(pickle.dumps(made))

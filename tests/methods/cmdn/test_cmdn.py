@@ -11,6 +11,7 @@ from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cmdn.method import CMDN
+from cmbench.methods.parameters import constraints_of
 from cmbench.methods.training.curves import CollapseError, DivergenceError
 from cmbench.methods.training.loop import Training
 
@@ -253,7 +254,7 @@ def test_how_far_codes_lie_apart_is_told_before_they_are_standardised(toy):
     [
         ({"depth": 5}, "depth is 5; use 1 or 2 or 3 or 4 or 'validation'"),
         ({"depth": 0}, "depth is 0"),
-        ({"label_weight": -1}, "label_weight is -1; use a number 0 or more"),
+        ({"label_weight": -1}, "label_weight is -1; use a number of 0 or more"),
         ({"sae_code": 0}, "sae_code is 0"),
         ({"learning_rate": "adam"}, "learning_rate is 'adam'"),
         ({"optimizer": "lbfgs"}, "optimizer is 'lbfgs'"),
@@ -274,10 +275,10 @@ def test_a_category_only_validation_has_is_an_error_before_anything_is_trained(t
 def test_it_is_a_scikit_learn_estimator_that_survives_pickling(toy, method, default):
     other = clone(CMDN(32, depth="validation", checkpoint="somewhere"))
     assert other.get_params()["depth"] == "validation"
-    assert set(CMDN.constraints) == set(other.get_params())
+    assert set(constraints_of(CMDN)) == set(other.get_params())
     for name, values in CMDN.tuning_space.items():
-        assert all(CMDN.constraints[name].accepts(value) for value in values)
-    assert all(CMDN.constraints[name].accepts(value) for name, value in CMDN().get_params().items())
+        assert all(constraints_of(CMDN)[name].accepts(value) for value in values)
+    assert all(constraints_of(CMDN)[name].accepts(value) for name, value in CMDN().get_params().items())
     assert (CMDN.family, CMDN.uses_labels) == ("deep", True)
     assert np.array_equal(represented(pickle.loads(pickle.dumps(method)), toy.test), default)
     with pytest.raises(MethodError, match="images have 8 features, but the method was fitted on 12"):

@@ -13,6 +13,7 @@ from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining
 from cmbench.methods.corr_ae.method import CorrAE, CorrAECorr, CorrAECross, CorrAEFull
+from cmbench.methods.parameters import constraints_of
 from cmbench.methods.training.curves import CollapseError, DivergenceError
 from cmbench.methods.training.device import Place
 from cmbench.methods.training.loop import Training
@@ -360,7 +361,7 @@ def test_bad_parameters_are_refused_with_the_remedy(toy, parameters, message):
 def test_it_is_a_scikit_learn_estimator(kind):
     method = clone(kind(32, alpha=0.8, checkpoint="somewhere"))
     assert method.get_params()["alpha"] == 0.8
-    assert set(kind.constraints) == set(method.get_params())
+    assert set(constraints_of(kind)) == set(method.get_params())
     assert set(kind.tuning_space) <= set(method.get_params())
     assert set(kind.practical) <= set(method.get_params())
 

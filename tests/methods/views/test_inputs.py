@@ -12,6 +12,7 @@ from cmbench.methods.jrl.method import JRL
 from cmbench.methods.jrl.release import JRLRelease
 from cmbench.methods.kcca.method import KCCA
 from cmbench.methods.lgcfl.method import LGCFL
+from cmbench.methods.parameters import constraints_of
 
 
 class InductiveRelease(JRLRelease):
@@ -144,10 +145,10 @@ def test_a_bad_parameter_is_named_in_fit_with_its_value_and_a_remedy(method, par
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_parameter_is_constrained_and_the_defaults_are_allowed(method):
-    assert set(method.constraints) == set(method().get_params())
-    assert all(method.constraints[name].accepts(value) for name, value in method().get_params().items())
+    assert set(constraints_of(method)) == set(method().get_params())
+    assert all(constraints_of(method)[name].accepts(value) for name, value in method().get_params().items())
     assert all(
-        method.constraints[name].accepts(v) for name, tried in method.tuning_space.items() for v in tried
+        constraints_of(method)[name].accepts(v) for name, tried in method.tuning_space.items() for v in tried
     )
 
 
