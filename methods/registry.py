@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
-from importlib import import_module, util
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from cmbench.errors import MethodError, did_you_mean
+from cmbench.methods.plugins import broken, import_plugin
+from cmbench.methods.sources import digest, home_of_file, home_of_module, sources
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
@@ -77,7 +77,7 @@ class MethodEntry:
     def load(self) -> type[Method]:
         """Import and return the class; any error in a plugin's code becomes a ``MethodError``."""
         place, _, class_name = self.location.rpartition(":")
-        module = _import_file(Path(place)) if self.origin == "file" else _import_package(self)
+        module = import_plugin(Path(place)) if self.origin == "file" else _import_package(self)
         found: Any = getattr(module, class_name, None)
         if not _is_method(found):
             raise MethodError(
@@ -93,12 +93,34 @@ class MethodEntry:
         return method
 
     def code_version(self) -> str:
-        """Return what changes when the method's results may: its ``version``, and the code of a plugin."""
-        method = self.load()
+        """Return what changes when the method's results may: its ``version``, and the code of a plugin.
+
+        The code is every byte of ``sources``; a file that the plugin does not load is none of it.
+        """
+        version = str(self.load().version)
+        return version if self.origin == "built-in" else f"{version}-{digest(self.sources())}"
+
+    def sources(self) -> dict[str, bytes]:
+        """Return the files of a plugin's code by name: that of its class, and the modules it loads.
+
+        Those are the modules of its own folder or package, not of libraries. Built-in methods have none:
+        their ``version`` stands for their code.
+        """
         if self.origin == "built-in":
-            return str(method.version)
-        source = Path(inspect.getfile(method)).read_bytes()
-        return f"{method.version}-{sha256(source).hexdigest()[:12]}"
+            return {}
+        if self.origin == "file":
+            path = Path(self.location.rpartition(":")[0])
+            return sources([path], home_of_file(path))
+        method = self.load()
+        path = Path(inspect.getfile(method))
+        start = [path, *_packages_above(path, method.__module__)]
+        entry = inspect.getfile(sys.modules[self.location.partition(":")[0]])
+        return sources([*start, Path(entry)], home_of_module(method.__module__, path))
+
+    @property
+    def folder(self) -> Path:
+        """The folder of a plugin file."""
+        return Path(self.location.rpartition(":")[0]).parent
 
 
 @dataclass(frozen=True)
@@ -152,7 +174,7 @@ def registry(plugins: Iterable[Path | str] = ()) -> Registry:
 def file_entries(path: Path) -> list[MethodEntry]:
     """Return the methods a plugin file defines; it is imported to find them."""
     path = path.expanduser().resolve()
-    module = _import_file(path)
+    module = import_plugin(path)
     own = (item for item in vars(module).items() if getattr(item[1], "__module__", "") == module.__name__)
     classes = {value: variable for variable, value in own if _is_method(value)}
     if not classes:
@@ -217,32 +239,14 @@ def _import_package(entry: MethodEntry) -> ModuleType:
     except (Exception, SystemExit) as error:  # a plugin's code may raise anything; it must not end the run
         if entry.origin == "built-in":
             raise
-        raise MethodError(_broken(f"method {entry.name!r} ({entry.location})", error)) from error
+        raise MethodError(broken(f"method {entry.name!r} ({entry.location})", error)) from error
 
 
-def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise MethodError(f"plugin {path}: no such file; give the path of a Python file")
-    # The content is part of the name, so that an edited file is imported anew.
-    digest = sha256(os.fsencode(path) + b"\n" + path.read_bytes()).hexdigest()
-    name = f"cmbench_plugin_{path.stem}_{digest[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise MethodError(f"plugin {path}: not a Python file; its name must end in .py")
-    module = util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a plugin's code may raise anything; it must not end the run
-        del sys.modules[name]
-        raise MethodError(_broken(f"plugin {path}", error)) from error
-    return module
-
-
-def _broken(what: str, error: BaseException) -> str:
-    return f"{what} cannot be imported: {type(error).__name__}: {error}"
+def _packages_above(path: Path, module: str) -> list[Path]:
+    """Return the ``__init__.py`` files that run before a module does."""
+    parents = [sys.modules.get(module.rsplit(".", up)[0]) for up in range(1, module.count(".") + 1)]
+    files = [getattr(parent, "__file__", None) for parent in parents]
+    return [Path(file) for file in files if file]
 
 
 Row = dict[str, str]

@@ -84,7 +84,8 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
 
 def planned_method(job: Job) -> type[Method]:
     """Return the method's class; raises ``MethodError`` if its code is no longer what was planned."""
-    sys.path += [entry for entry in job.import_path if entry not in sys.path]
+    own = [str(job.entry.folder)] if job.entry.origin == "file" else []
+    sys.path += [entry for entry in (*job.import_path, *own) if entry not in sys.path]
     found = job.entry.code_version()
     if found != job.code_version:
         raise MethodError(
