@@ -55,6 +55,9 @@ class CpuArrays:
     def index(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
         return positions
 
+    def placed(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values
+
     def floats(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return float64 as it is and anything else as float32, with 0.0 for -0.0."""
         floats: NDArray[Any] = rows.astype(np.float64 if rows.dtype == np.float64 else np.float32)
@@ -117,6 +120,9 @@ class TorchArrays:
 
     def index(self, positions: NDArray[np.intp]) -> Matrix:
         return self._torch.as_tensor(positions, device=self._device)
+
+    def placed(self, values: NDArray[Any]) -> Matrix:
+        return self._torch.as_tensor(values, device=self._device)
 
     def floats(self, rows: Matrix) -> Matrix:
         return (

@@ -72,6 +72,31 @@ def chance_average_precision(relevant: int, gallery: int) -> float:
     return (slope * (gallery - harmonic) + harmonic) / gallery
 
 
+def average_precision_of_one_group(
+    relevant: Integers,
+    tied: int,
+    *,
+    hits: int = 0,
+    limit: int,
+    cutoff: int | None = None,
+    denominator: Denominator = "relevant",
+) -> Floats:
+    """Return E[AP] for each number of ``relevant`` items (m,) among ``tied`` ones in random order.
+
+    They follow ``hits`` items that are all relevant; ``limit`` is the last rank that counts.
+    """
+    if cutoff is not None and denominator == "retrieved":
+        groups = ((float(hits), limit, hits, tied, hits, each) for each in relevant.tolist())
+        return np.array([_over_retrieved_with_straddling(*group) for group in groups])
+    within = np.full(len(relevant), min(max(limit - hits, 0), tied))
+    above, before = np.full(len(relevant), hits), np.full(len(relevant), hits)
+    sums = hits + relevant / max(tied, 1) * _shared_precision(
+        above, np.full(len(relevant), tied), before, relevant, within
+    )
+    total = relevant + hits
+    return np.asarray(sums / (total if denominator == "relevant" else np.minimum(total, limit)))
+
+
 @lru_cache(maxsize=8)
 def harmonic_numbers(count: int) -> Floats:
     """Return H_0 … H_count, float64 (count + 1,)."""

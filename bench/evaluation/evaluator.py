@@ -1,10 +1,11 @@
-"""From two representation matrices and labels to AP, MAP and precision-recall: a pure function."""
+"""From two representation matrices and labels to AP, MAP and other measures: a pure function."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from cmbench.errors import EvaluationError
 from cmbench.evaluation.arrays import Matrix, arrays_of, is_tensor
@@ -17,7 +18,9 @@ from cmbench.evaluation.average_precision import (
     expected_average_precision,
     hits_per_rank,
 )
-from cmbench.evaluation.protocol import AVERAGES, PAPER, TASKS, Protocol, get_protocol
+from cmbench.evaluation.codes import as_codes
+from cmbench.evaluation.measures import MAP, Measure, chance, expected, get_measures
+from cmbench.evaluation.protocol import AVERAGES, PAPER, Protocol, get_protocol
 from cmbench.evaluation.ranking import Side, map_ranks
 
 
@@ -27,14 +30,19 @@ class Evaluation:
 
     Parameters
     ----------
-    map : MAP of the four tasks, ``bimodal_average`` and ``allmodal_average``
+    map : MAP of the tasks, and their ``bimodal_average`` and ``allmodal_average``
     standard_error : of the same, as far as it comes from which queries happened to be in the test set
     per_query : AP of each query in the order given, float64 (n_queries,); NaN where the gallery
         has no relevant item, and such queries count in no mean
-    per_category : MAP over the queries of each category, by label
+    per_category : MAP over the queries of each category, by label; a query of several labels counts
+        for each of them
     curves : precision-recall curve
     queries, gallery : how many queries were asked, and how many items each was ranked against
+    relevant : relevant items of each query in its gallery, int64 (n_queries,)
     protocol : the protocol used
+    measures : for each other measure asked for, what ``map`` is for MAP
+    measure_errors : for each of them, what ``standard_error`` is for MAP; None where it is no mean
+    measures_per_query : for each of them, what ``per_query`` is for AP
     """
 
     map: Mapping[str, float]
@@ -44,16 +52,55 @@ class Evaluation:
     curves: Mapping[str, PrecisionRecall]
     queries: Mapping[str, int]
     gallery: Mapping[str, int]
+    relevant: Mapping[str, Integers]
     protocol: Protocol
+    measures: Mapping[str, Mapping[str, float]]
+    measure_errors: Mapping[str, Mapping[str, float | None]]
+    measures_per_query: Mapping[str, Mapping[str, Floats]]
+    _query_in_gallery: bool = True
+
+    @cached_property
+    def chance(self) -> dict[str, dict[str, float]]:
+        """What each measure, ``map`` first, is expected to be when the galleries are ranked at random.
+
+        A query that is kept in its own gallery stands first there, whatever the method.
+        """
+        measures = (MAP, *get_measures(self.measures))
+        return {measure.name: with_averages(self._chance(measure)) for measure in measures}
+
+    def _chance(self, measure: Measure) -> dict[str, float]:
+        first = self.protocol.keep_query and self._query_in_gallery
+        return {
+            task: chance(
+                measure,
+                self.relevant[task],
+                self.gallery[task],
+                self.protocol,
+                query_first=first and task.endswith("_all"),
+            )
+            for task in self.protocol.tasks
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Retrieval:
+    """A gallery other than the queries: representations (n, k) of both modalities, paired, and labels."""
+
+    images: ArrayLike | Matrix
+    texts: ArrayLike | Matrix
+    labels: ArrayLike
 
 
 def evaluate(
     image_representations: ArrayLike | Matrix,
     text_representations: ArrayLike | Matrix,
-    labels: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
     text_labels: ArrayLike | None = None,
     protocol: str | Protocol = PAPER,
+    measures: Iterable[str | Measure] | None = None,
+    pictures: ArrayLike | None = None,
+    retrieval: Retrieval | None = None,
 ) -> Evaluation:
     """Evaluate image→text, text→image, image→all and text→all retrieval.
 
@@ -62,9 +109,15 @@ def evaluate(
     image_representations : (n_images, k), NumPy array or torch tensor
         Ranked by cosine in float64 if given so, else in float32; on the GPU if there.
     text_representations : (n_texts, k)
-    labels : int (n_images,), the category of each image, and of each text when paired
-    text_labels : int (n_texts,), when texts are not paired with images
-    protocol : ``paper``, ``release``, or a ``Protocol``
+    labels : int (n_images,), the category of each image, and of each text when paired; or (n_images, c) of
+        0 and 1, where an item has several: relevant is then what shares one. May be left out where
+        the pair itself is relevant.
+    text_labels : the same for texts that are not paired with images
+    protocol : ``paper``, ``release``, ``pairs``, ``zeroshot``, ``hamming``, or a ``Protocol``
+    measures : measured beside MAP, such as ``r@10``; by default those of the protocol
+    pictures : (n_images,), a name or number for the picture of each pair, the same for pairs that share
+        a picture. Looked at where the pair itself is relevant; by default each pair has its own.
+    retrieval : the gallery, where it is not the queries themselves
 
     Raises
     ------
@@ -74,28 +127,57 @@ def evaluate(
     Examples
     --------
     >>> images = [[1.0, 0.0], [0.0, 1.0]]
-    >>> result = evaluate(images, [[0.9, 0.1], [0.8, 0.2]], [0, 1])
+    >>> result = evaluate(images, [[0.9, 0.1], [0.8, 0.2]], [0, 1], measures=["r@1"])
     >>> result.per_query["image_to_text"].tolist()
     [1.0, 1.0]
-    >>> result.map["text_to_image"]
-    0.75
+    >>> result.map["text_to_image"], result.measures["r@1"]["text_to_image"]
+    (0.75, 0.5)
     """
     protocol = get_protocol(protocol)
-    image_side = _side("image", image_representations, labels)
-    text_side = _side("text", text_representations, labels if text_labels is None else text_labels)
-    sides = {"image": image_side, "text": text_side}
-    results = {task: _evaluate_task(task, sides, protocol) for task in TASKS}
-    per_query = {task: result.per_query for task, result in results.items()}
-    query_labels = {task: sides[task.split("_to_")[0]].labels for task in TASKS}
+    asked = get_measures(protocol.measures if measures is None else measures)
+    if protocol.relevance == "pair":
+        tasks = _pair_tasks(
+            image_representations, text_representations, labels, pictures, retrieval, protocol
+        )
+    else:
+        texts_labelled = labels if text_labels is None else text_labels
+        queries = _sides(image_representations, text_representations, labels, texts_labelled)
+        tasks = _category_tasks(queries, retrieval, protocol)
+    results = {name: _rank_task(task, asked, protocol) for name, task in tasks.items()}
+    paired = text_labels is None and protocol.relevance == "category"
+    return _evaluation(results, tasks, asked, protocol, paired=paired, own_gallery=retrieval is None)
+
+
+def _evaluation(
+    results: Mapping[str, "_TaskResult"],
+    tasks: Mapping[str, "_Task"],
+    measures: tuple[Measure, ...],
+    protocol: Protocol,
+    *,
+    paired: bool,
+    own_gallery: bool,
+) -> Evaluation:
+    per_query = {task: result.values[0] for task, result in results.items()}
+    others = {
+        measure.name: {task: result.values[at] for task, result in results.items()}
+        for at, measure in enumerate(measures, start=1)
+    }
     return Evaluation(
-        map=with_averages({task: mean_average_precision(values) for task, values in per_query.items()}),
-        standard_error=standard_errors(per_query, paired=text_labels is None),
+        map=summaries(MAP, per_query),
+        standard_error=standard_errors(per_query, paired=paired),
         per_query=per_query,
-        per_category={task: category_map(per_query[task], query_labels[task]) for task in TASKS},
+        per_category={task: category_map(per_query[task], tasks[task].categories) for task in tasks},
         curves={task: result.curve for task, result in results.items()},
         queries={task: len(values) for task, values in per_query.items()},
         gallery={task: len(result.curve.recall) for task, result in results.items()},
+        relevant={task: result.relevant for task, result in results.items()},
         protocol=protocol,
+        measures={measure.name: summaries(measure, others[measure.name]) for measure in measures},
+        measure_errors={
+            measure.name: _errors(measure, others[measure.name], paired=paired) for measure in measures
+        },
+        measures_per_query=others,
+        _query_in_gallery=own_gallery,
     )
 
 
@@ -111,7 +193,8 @@ def average_precision(
     """Return the AP of each query (n_queries,) against any gallery; NaN where nothing is relevant.
 
     ``own`` (n_queries,) gives the row of the gallery that is the query itself, to leave it out.
-    Of the protocol, the cut-off and its denominator count; representations are taken as they are.
+    Of the protocol, similarity, cut-off and denominator count; representations are taken as they are.
+    Labels are (n,), or (n, c) of 0 and 1, where what shares a label is relevant.
 
     >>> average_precision([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.1]], [7], [3, 7, 7]).round(4)
     array([0.5833])
@@ -121,6 +204,8 @@ def average_precision(
         _side("query", query_representations, query_labels),
         _side("gallery", gallery_representations, gallery_labels),
     )
+    if protocol.similarity == "hamming":
+        queries, gallery = as_codes(queries), as_codes(gallery)
     result = np.full(len(queries.labels), np.nan)
 
     def reduce(ranks: Ranks) -> Floats:
@@ -151,17 +236,32 @@ def mean_average_precision(per_query: Floats) -> float:
 
 
 def category_map(per_query: Floats, labels: Integers) -> dict[int, float]:
-    """Return the mean AP over the queries of each category, by label."""
+    """Return the mean AP over the queries of each category, by label; ``labels`` are (q,) or (q, c)."""
     valid = ~np.isnan(per_query)
+    if labels.ndim == 2:
+        queries = labels[valid].sum(axis=0)
+        sums = labels[valid].T @ per_query[valid]
+        return {int(label): float(sums[label] / queries[label]) for label in np.flatnonzero(queries)}
     values, category = np.unique(labels[valid], return_inverse=True)
     means = np.bincount(category, per_query[valid]) / np.bincount(category)
     return dict(zip(values.tolist(), means.tolist(), strict=True))
 
 
+def summaries(measure: Measure, per_query: Mapping[str, Floats]) -> dict[str, float]:
+    """Return the value of each task, and the averages of tasks."""
+    return with_averages({task: measure.summary(values) for task, values in per_query.items()})
+
+
 def with_averages(by_task: Mapping[str, float]) -> dict[str, float]:
     """Return the tasks' MAP with the bi-modal and all-modal averages added."""
-    averages = {name: float(np.mean([by_task[task] for task in tasks])) for name, tasks in AVERAGES.items()}
+    averages = {
+        name: float(np.mean([by_task[task] for task in tasks])) for name, tasks in _averages(by_task).items()
+    }
     return {**by_task, **averages}
+
+
+def _averages(by_task: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    return {name: tasks for name, tasks in AVERAGES.items() if set(tasks) <= set(by_task)}
 
 
 def standard_errors(per_query: Mapping[str, Floats], *, paired: bool) -> dict[str, float]:
@@ -171,7 +271,7 @@ def standard_errors(per_query: Mapping[str, Floats], *, paired: bool) -> dict[st
     are then taken as one, for they are not independent.
     """
     errors = {task: _standard_error(values) for task, values in per_query.items()}
-    for name, (first, second) in AVERAGES.items():
+    for name, (first, second) in _averages(per_query).items():
         if paired:
             errors[name] = _standard_error((per_query[first] + per_query[second]) / 2)
         else:
@@ -184,40 +284,121 @@ def _standard_error(per_query: Floats) -> float:
     return float(valid.std(ddof=1) / np.sqrt(len(valid))) if len(valid) > 1 else 0.0
 
 
+def _errors(measure: Measure, per_query: Mapping[str, Floats], *, paired: bool) -> Mapping[str, float | None]:
+    if measure.is_mean:
+        return standard_errors(per_query, paired=paired)
+    return dict.fromkeys((*per_query, *_averages(per_query)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Queries and gallery of a task; ``own`` is each query's row in the gallery, to be left out.
+
+    ``categories`` are those of the queries, (n,) or (n, c).
+    """
+
+    queries: Side
+    gallery: Side
+    own: Integers | None
+    categories: Integers
+
+
 @dataclass(frozen=True, eq=False)
 class _TaskResult:
-    per_query: Floats
+    """``values``: AP and the other measures of each query, float64 (1 + measures, n_queries)."""
+
+    values: Floats
+    relevant: Integers
     curve: PrecisionRecall
 
 
-def _evaluate_task(task: str, sides: Mapping[str, Side], protocol: Protocol) -> _TaskResult:
-    query_name, gallery_name = task.split("_to_")
-    queries = sides[query_name]
-    all_modal = gallery_name == "all"
-    gallery = _stacked(sides["image"], sides["text"]) if all_modal else sides[gallery_name]
-    own = None
-    if all_modal and not protocol.keep_query:
-        own = np.arange(len(queries.labels)) + (len(sides["image"].labels) if query_name == "text" else 0)
-    if protocol.normalisation == "test-zscore":
-        queries = _standardised(queries)
-        gallery = _stacked(*map(_standardised, sides.values())) if all_modal else gallery
-    return _rank_task(queries, gallery, own, protocol)
+def _category_tasks(
+    queries: Mapping[str, Side], retrieval: Retrieval | None, protocol: Protocol
+) -> dict[str, _Task]:
+    """Return the tasks in which items of one category, or with a common label, are relevant."""
+    gallery = queries
+    if retrieval is not None:
+        gallery = _sides(retrieval.images, retrieval.texts, retrieval.labels, retrieval.labels)
+    prepared = _prepared(protocol)
+    bimodal_gallery = gallery if protocol.normalisation == "test-zscore" else _each(prepared, gallery)
+    queries, stacked = _each(prepared, queries), _stacked(*_each(prepared, gallery).values())
+    own: dict[str, Integers] = {}
+    if retrieval is None and not protocol.keep_query:
+        rows = {name: np.arange(len(side.labels)) for name, side in queries.items()}
+        own = {"image": rows["image"], "text": rows["text"] + len(rows["image"])}
+    tasks = {}
+    for name in protocol.tasks:
+        asking, _, asked = name.partition("_to_")
+        side = queries[asking]
+        if asked == "all":
+            tasks[name] = _Task(side, stacked, own.get(asking), side.labels)
+        else:
+            tasks[name] = _Task(side, bimodal_gallery[asked], None, side.labels)
+    return tasks
 
 
-def _rank_task(queries: Side, gallery: Side, own: Integers | None, protocol: Protocol) -> _TaskResult:
-    queries, gallery = _comparable(queries, gallery)
-    per_query = np.full(len(queries.labels), np.nan)
-    hits = np.zeros((2, len(gallery.labels) - (own is not None)))
+def _each(prepared: Callable[[Side], Side], sides: Mapping[str, Side]) -> dict[str, Side]:
+    return {name: prepared(side) for name, side in sides.items()}
 
-    def reduce(ranks: Ranks) -> tuple[Floats, Floats]:
-        return expected_average_precision(
-            ranks, cutoff=protocol.cutoff, denominator=protocol.denominator
-        ), hits_per_rank(ranks)
 
-    for rows, (values, chunk_hits) in map_ranks(queries, gallery, reduce, own=own):
-        per_query[rows] = values
+def _prepared(protocol: Protocol) -> Callable[[Side], Side]:
+    """Return what the protocol does with representations before they are compared."""
+    if protocol.similarity == "hamming":
+        return as_codes
+    return _standardised if protocol.normalisation == "test-zscore" else (lambda side: side)
+
+
+def _pair_tasks(
+    images: ArrayLike | Matrix,
+    texts: ArrayLike | Matrix,
+    labels: ArrayLike | None,
+    pictures: ArrayLike | None,
+    retrieval: Retrieval | None,
+    protocol: Protocol,
+) -> dict[str, _Task]:
+    """Return the tasks in which a picture and its own texts are relevant, each distinct picture once."""
+    if retrieval is not None:
+        raise EvaluationError("a pair is its own query and gallery; leave the retrieval set out")
+    count = len(_on_cpu_or_gpu(texts))
+    first, picture = distinct_pictures(pictures, count)
+    sides = _each(_prepared(protocol), _sides(images, texts, picture, picture))
+    categories = picture if labels is None else _checked_labels("pair", labels, count)
+    rows = arrays_of(sides["image"].rows).index(first)
+    distinct = replace(sides["image"], rows=sides["image"].rows[rows], labels=picture[first])
+    return {
+        "image_to_text": _Task(distinct, sides["text"], None, categories[first]),
+        "text_to_image": _Task(sides["text"], distinct, None, categories),
+    }
+
+
+def distinct_pictures(pictures: ArrayLike | None, count: int) -> tuple[Integers, Integers]:
+    """Return where each distinct picture first stands, in that order, and the picture of each row."""
+    if pictures is None:
+        return np.arange(count), np.arange(count)
+    names = np.asarray(pictures)
+    if names.shape != (count,):
+        raise EvaluationError(f"pictures have shape {names.shape}; give one for each of the {count} pairs")
+    _, first, picture = np.unique(names, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return first[order], place[picture]
+
+
+def _rank_task(task: _Task, measures: tuple[Measure, ...], protocol: Protocol) -> _TaskResult:
+    queries, gallery = _comparable(task.queries, task.gallery)
+    count = len(queries.labels)
+    values, relevant = np.full((1 + len(measures), count), np.nan), np.zeros(count, dtype=np.int64)
+    hits = np.zeros((2, len(gallery.labels) - (task.own is not None)))
+
+    def reduce(ranks: Ranks) -> tuple[Floats, Integers, Floats]:
+        every = [expected(measure, ranks, protocol) for measure in (MAP, *measures)]
+        return np.stack(every), ranks.counts, hits_per_rank(ranks)
+
+    for rows, (chunk_values, counts, chunk_hits) in map_ranks(queries, gallery, reduce, own=task.own):
+        values[:, rows], relevant[rows] = chunk_values, counts
         hits += chunk_hits
-    return _TaskResult(per_query, curve_from_hits(hits, int((~np.isnan(per_query)).sum())))
+    return _TaskResult(values, relevant, curve_from_hits(hits, int((relevant > 0).sum())))
 
 
 def _standardised(side: Side) -> Side:
@@ -232,30 +413,63 @@ def _standardised(side: Side) -> Side:
     spread = rows.std(axis=0, ddof=1) if len(rows) > 1 else np.zeros(rows.shape[1])
     constant = rows.max(axis=0) == rows.min(axis=0)
     standardised = np.where(constant, 0.0, (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1))
-    return Side(arrays.index(standardised.astype(arrays.numpy(side.rows[:0]).dtype)), side.labels)
+    return replace(side, rows=arrays.index(standardised.astype(arrays.numpy(side.rows[:0]).dtype)))
 
 
 def _stacked(*sides: Side) -> Side:
     arrays = arrays_of(sides[0].rows)
-    return Side(
-        arrays.concatenate([side.rows for side in sides]), np.concatenate([side.labels for side in sides])
-    )
+    rows, labels = ([getattr(side, name) for side in sides] for name in ("rows", "labels"))
+    return replace(sides[0], rows=arrays.concatenate(rows), labels=np.concatenate(labels))
+
+
+def _sides(
+    images: ArrayLike | Matrix,
+    texts: ArrayLike | Matrix,
+    image_labels: ArrayLike | None,
+    text_labels: ArrayLike | None,
+) -> dict[str, Side]:
+    if image_labels is None or text_labels is None:
+        raise EvaluationError(
+            "there are no labels; give the category of each item, or evaluate under the protocol "
+            "'pairs', where a picture and its own texts are relevant"
+        )
+    sides = {"image": _side("image", images, image_labels), "text": _side("text", texts, text_labels)}
+    _check_one_space(*sides.values())
+    if sides["image"].labels.shape[1:] != sides["text"].labels.shape[1:]:
+        raise EvaluationError("images and texts have labels of two kinds; give both (n,) or both (n, c)")
+    return sides
 
 
 def _side(name: str, representations: ArrayLike | Matrix, labels: ArrayLike) -> Side:
     rows = _on_cpu_or_gpu(representations)
-    checked = np.asarray(labels)
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise EvaluationError(
             f"{name} representations have shape {tuple(rows.shape)}; use (n, k) with k >= 1"
         )
-    if checked.shape != (rows.shape[0],) or checked.dtype.kind not in "iu":
-        raise EvaluationError(
-            f"{name} labels are {checked.dtype} of shape {checked.shape}; "
-            f"use one integer for each of the {rows.shape[0]} rows"
-        )
+    checked = _checked_labels(name, labels, rows.shape[0])
     _check_finite(name, rows)
-    return Side(rows, checked.astype(np.int64))
+    return Side(rows, checked)
+
+
+def _checked_labels(name: str, labels: ArrayLike, count: int) -> Integers:
+    """Return labels as int64, (n,) or (n, c) of 0 and 1; raise ``EvaluationError`` for anything else."""
+    found: NDArray[np.generic] = np.asarray(labels)
+    if found.ndim not in (1, 2) or len(found) != count or found.dtype.kind not in "iub":
+        raise EvaluationError(
+            f"{name} labels are {found.dtype} of shape {found.shape}; "
+            f"use one integer for each of the {count} rows, or a row of 0 and 1 for each where items have "
+            "several labels"
+        )
+    checked = found.astype(np.int64)
+    if found.ndim == 2:
+        if not ((checked == 0) | (checked == 1)).all():
+            raise EvaluationError(f"{name} labels of shape {found.shape} hold more than 0 and 1")
+        if not found.shape[1]:
+            raise EvaluationError(
+                f"{name} items have no labels; evaluate them under the protocol 'pairs', where a picture "
+                "and its own texts are relevant"
+            )
+    return checked
 
 
 def _on_cpu_or_gpu(representations: ArrayLike | Matrix) -> Matrix:
@@ -276,21 +490,30 @@ def _check_finite(name: str, rows: Matrix) -> None:
 
 def _comparable(queries: Side, gallery: Side) -> tuple[Side, Side]:
     """Return the sides in one type, float64 if they differ; raises if they are not of one space."""
-    if queries.rows.shape[1] != gallery.rows.shape[1]:
+    _check_one_space(queries, gallery)
+    if queries.labels.shape[1:] != gallery.labels.shape[1:]:
         raise EvaluationError(
-            f"representations have {queries.rows.shape[1]} and {gallery.rows.shape[1]} columns; "
-            "both modalities must be mapped into one common space"
+            f"labels of shape {queries.labels.shape} and {gallery.labels.shape} cannot be compared; give "
+            "queries and gallery labels of one kind"
         )
     if queries.rows.dtype == gallery.rows.dtype:
         return queries, gallery
-    both = (Side(arrays_of(side.rows).double(side.rows), side.labels) for side in (queries, gallery))
+    both = (replace(side, rows=arrays_of(side.rows).double(side.rows)) for side in (queries, gallery))
     return next(both), next(both)
+
+
+def _check_one_space(one: Side, other: Side) -> None:
+    if one.rows.shape[1] != other.rows.shape[1]:
+        raise EvaluationError(
+            f"representations have {one.rows.shape[1]} and {other.rows.shape[1]} columns; "
+            "both modalities must be mapped into one common space"
+        )
 
 
 def _own_rows(own: ArrayLike | None, queries: Side, gallery: Side) -> Integers | None:
     if own is None:
         return None
     rows = np.asarray(own, dtype=np.int64)
-    if rows.shape != queries.labels.shape or (gallery.labels[rows] != queries.labels).any():
+    if rows.shape != queries.labels.shape[:1] or (gallery.labels[rows] != queries.labels).any():
         raise EvaluationError("own must give each query's own row in the gallery, of the same label")
     return rows

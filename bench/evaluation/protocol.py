@@ -5,30 +5,44 @@ from typing import Any, Literal
 
 from cmbench.errors import EvaluationError
 
+Similarity = Literal["cosine", "hamming"]
+
+
 Denominator = Literal["relevant", "min", "retrieved"]
 
 
 Normalisation = Literal["none", "test-zscore"]
 
 
-TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
+Relevance = Literal["category", "pair"]
 
 
-AVERAGES = {
-    "bimodal_average": ("image_to_text", "text_to_image"),
-    "allmodal_average": ("image_to_all", "text_to_all"),
-}
+BIMODAL_TASKS = ("image_to_text", "text_to_image")
+
+
+ALLMODAL_TASKS = ("image_to_all", "text_to_all")
+
+
+TASKS = (*BIMODAL_TASKS, *ALLMODAL_TASKS)
+
+
+AVERAGES = {"bimodal_average": BIMODAL_TASKS, "allmodal_average": ALLMODAL_TASKS}
+
+
+_LATER_FIELDS = {"relevance": "category", "unseen_categories": False}
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How representations become MAP. Results of two protocols never share a table.
+    """How representations become numbers. Results of two protocols never share a table.
 
     Parameters
     ----------
     name, version : which protocol; a change of behaviour raises the version
-    similarity : cosine, the only one; a zero vector has similarity 0 to everything
-    cutoff : ranks looked at, or None for the full ranking
+    similarity : ``cosine``, where a zero vector has similarity 0 to everything; or ``hamming``, which
+        ranks codes by the number of bits in which they differ. Codes of 0 and 1 or of -1 and 1 are
+        taken as they are; of real numbers, a bit is 1 where the number is above 0.
+    cutoff : ranks looked at by MAP, or None for the full ranking
     denominator : what AP divides by. ``relevant`` is all relevant items R of the gallery,
         ``min`` is min(R, cutoff), ``retrieved`` is the relevant items within the cut-off.
         Without a cut-off all three are R.
@@ -36,26 +50,59 @@ class Protocol:
     normalisation : ``none``, or ``test-zscore``: each dimension gets zero mean and unit
         sample standard deviation over the test set, of the query side in bi-modal tasks and
         of both sides in all-modal tasks
-    ties : expectation, the only one: AP is its mean over all orders of equally similar items
-        (McSherry & Najork, ECIR 2008)
+    ties : expectation, the only one: every measure is its mean over all orders of equally similar
+        items (McSherry & Najork, ECIR 2008)
+    relevance : ``category``, items with the same label, or of several labels with one in common;
+        or ``pair``, a picture and its own texts, one or several, in the two bi-modal tasks alone.
+        Each distinct picture is then one item of the gallery and one query.
+    unseen_categories : whether test pairs may be of categories that no training pair has
     """
 
     name: str
     version: int = 1
-    similarity: Literal["cosine"] = "cosine"
+    similarity: Similarity = "cosine"
     cutoff: int | None = None
     denominator: Denominator = "relevant"
     keep_query: bool = True
     normalisation: Normalisation = "none"
     ties: Literal["expectation"] = "expectation"
+    relevance: Relevance = "category"
+    unseen_categories: bool = False
 
     def __post_init__(self) -> None:
         if self.cutoff is not None and self.cutoff < 1:
             raise EvaluationError(f"cutoff is {self.cutoff}; use 1 or more, or None for the full ranking")
+        if self.normalisation != "none" and (self.similarity, self.relevance) != ("cosine", "category"):
+            raise EvaluationError(
+                f"normalisation {self.normalisation!r} goes with cosine and relevance by category alone"
+            )
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that are evaluated."""
+        return BIMODAL_TASKS if self.relevance == "pair" else TASKS
+
+    @property
+    def averages(self) -> dict[str, tuple[str, ...]]:
+        """The averages of tasks that are evaluated, by name."""
+        return {name: tasks for name, tasks in AVERAGES.items() if set(tasks) <= set(self.tasks)}
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What is reported beside MAP unless other measures are asked for."""
+        return ("r@1", "r@5", "r@10", "medr") if self.relevance == "pair" else ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return every field, for a record."""
-        return asdict(self)
+        """Return the fields, for a record and for the key of a cell.
+
+        Fields that came after the first records are left out where they have the value those were
+        made with, so that keys stay.
+        """
+        fields = asdict(self)
+        return {name: value for name, value in fields.items() if _LATER_FIELDS.get(name, _NEVER) != value}
+
+
+_NEVER = object()
 
 
 PAPER = Protocol("paper")
@@ -64,7 +111,19 @@ PAPER = Protocol("paper")
 RELEASE = Protocol("release", normalisation="test-zscore")
 
 
-PROTOCOLS = {protocol.name: protocol for protocol in (PAPER, RELEASE)}
+PAIRS = Protocol("pairs", relevance="pair")
+"""Flickr30K, MS-COCO: which of the texts belongs to the picture, and which picture to the text."""
+
+
+ZERO_SHOT = Protocol("zeroshot", unseen_categories=True)
+"""``paper``, with categories in test that training lacks."""
+
+
+HAMMING = Protocol("hamming", similarity="hamming")
+"""``paper``, with codes ranked by their Hamming distance."""
+
+
+PROTOCOLS = {protocol.name: protocol for protocol in (PAPER, RELEASE, PAIRS, ZERO_SHOT, HAMMING)}
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:

@@ -30,10 +30,25 @@ _HASHED_COLUMNS = 64
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One side of a retrieval: finite representations (n, k) and the label of each row (n,)."""
+    """One side of a retrieval.
+
+    Parameters
+    ----------
+    rows : finite representations (n, k)
+    labels : int64 (n,), the label of each row; or (n, c) of 0 and 1, its tags. A query and a gallery
+        item are relevant to each other when they have the same label, or share a tag.
+    scaled : whether products of rows are taken as similarities as they are. They must then lie in
+        [-1, 1]; otherwise rows are divided by their lengths first.
+    """
 
     rows: Matrix
     labels: Integers
+    scaled: bool = False
+
+    def vectors(self, arrays: "Arrays", rows: Integers) -> Matrix:
+        """Return these rows as floats, of unit length unless ``scaled``."""
+        chosen = arrays.floats(self.rows[arrays.index(rows)])
+        return chosen if self.scaled else arrays.normalised(chosen)
 
 
 def map_ranks(
@@ -48,24 +63,23 @@ def map_ranks(
     """
     arrays = arrays_of(queries.rows)
     index = _Gallery.of(arrays, gallery)
-    by_label = np.argsort(queries.labels, kind="stable")
 
     def ranked(rows: Integers, similarity: Matrix) -> Result:
-        labels = queries.labels[rows]
-        keys = _packed(arrays, index.expanded(similarity), index.relevant(labels))
+        keys = _packed(arrays, index.expanded(similarity))
+        counts = index.relevance.mark(keys, queries.labels[rows])
         if own is not None:
             keys[arrays.index(np.arange(len(rows))), arrays.index(index.place[own[rows]])] = _last_key(keys)
-        left_out = 0 if own is None else 1
-        return reduce(_ranks(arrays, arrays.sorted_rows(keys), index.counts(labels) - left_out, left_out))
+            counts = counts - index.relevance.own(queries.labels[rows])
+        return reduce(_ranks(arrays, arrays.sorted_rows(keys), counts, 0 if own is None else 1))
 
     def chunk(rows: Integers) -> list[tuple[Integers, Result]]:
-        vectors = arrays.normalised(arrays.floats(queries.rows[arrays.index(rows)]))
-        similarity = vectors @ index.columns
+        similarity = queries.vectors(arrays, rows) @ index.columns
         pieces = _pieces(np.arange(len(rows)), arrays.chunk_pairs // items)
         return [(rows[piece], ranked(rows[piece], similarity[piece[0] : piece[-1] + 1])) for piece in pieces]
 
     items = max(1, len(gallery.labels))
-    for results in arrays.map(chunk, _pieces(by_label, arrays.product_pairs // items)):
+    in_order = index.relevance.order(queries.labels)
+    for results in arrays.map(chunk, _pieces(in_order, arrays.product_pairs // items)):
         yield from results
 
 
@@ -75,44 +89,85 @@ def _pieces(rows: Integers, size: int) -> list[Integers]:
 
 
 @dataclass(frozen=True, eq=False)
+class _SameLabel:
+    """Relevance by one label an item: with labels in order, relevant items stand side by side."""
+
+    labels: Integers  # (n,) of the gallery, sorted
+
+    @staticmethod
+    def order(labels: Integers) -> Integers:
+        """Return the order in which items are to be taken."""
+        return np.argsort(labels, kind="stable")
+
+    def mark(self, keys: Matrix, labels: Integers) -> Integers:
+        """Set the last bit of the relevant pairs, for sorted query labels; return their number by query."""
+        values, starts, lengths = np.unique(labels, return_index=True, return_counts=True)
+        columns = np.searchsorted(self.labels, values, side="left")
+        stops = np.searchsorted(self.labels, values, side="right")
+        for start, length, column, stop in np.stack([starts, lengths, columns, stops], axis=1).tolist():
+            keys[start : start + length, column:stop] |= 1
+        return np.repeat(stops - columns, lengths)
+
+    @staticmethod
+    def own(labels: Integers) -> Integers:
+        """Return by query how many relevant items fall away with the query itself."""
+        return np.ones(len(labels), dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class _SharedTag:
+    """Relevance by tags: those of two items have a product above 0 when they share one."""
+
+    arrays: Arrays
+    tags: Matrix  # (c, n) of the gallery, as floats
+
+    @staticmethod
+    def order(labels: Integers) -> Integers:
+        return np.arange(len(labels), dtype=np.int64)
+
+    def mark(self, keys: Matrix, labels: Integers) -> Integers:
+        relevant = self.arrays.placed(labels.astype(np.float32)) @ self.tags > 0
+        keys |= relevant
+        return np.asarray(self.arrays.numpy(relevant.sum(1)), dtype=np.int64)
+
+    @staticmethod
+    def own(labels: Integers) -> Integers:
+        return np.asarray(labels.any(axis=1), dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
 class _Gallery:
-    """The gallery in order of its labels, as unit vectors, each distinct one once."""
+    """The gallery in the order its relevance asks for, as unit vectors, each distinct one once."""
 
     columns: Matrix  # (k, distinct)
     copies: Matrix | None  # (n,) column of each item, None when all items are distinct
-    labels: Integers  # (n,) sorted
+    relevance: _SameLabel | _SharedTag
     place: Integers  # (n,) where each item went
 
     @classmethod
     def of(cls, arrays: Arrays, gallery: Side) -> "_Gallery":
-        order = np.argsort(gallery.labels, kind="stable")
+        relevance, order = _relevance(arrays, gallery.labels)
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
-
-        def unit_vectors(rows: Integers) -> Matrix:
-            return arrays.normalised(arrays.floats(gallery.rows[arrays.index(rows)]))
-
-        vectors = arrays.concatenate(list(arrays.map(unit_vectors, _pieces(order, _BLOCK_ROWS))))
+        blocks = arrays.map(partial(gallery.vectors, arrays), _pieces(order, _BLOCK_ROWS))
+        vectors = arrays.concatenate(list(blocks))
         first, copies = _distinct_rows(arrays, gallery.rows, order)
         if len(first) == len(order):
-            return cls(vectors.T, None, gallery.labels[order], place)
-        return cls(vectors[arrays.index(first)].T, arrays.index(copies), gallery.labels[order], place)
+            return cls(vectors.T, None, relevance, place)
+        return cls(vectors[arrays.index(first)].T, arrays.index(copies), relevance, place)
 
     def expanded(self, similarity: Matrix) -> Matrix:
         """Return the similarities to all items (q, n) from those to the distinct ones."""
         return similarity if self.copies is None else similarity[:, self.copies]
 
-    def counts(self, labels: Integers) -> Integers:
-        """Return how many items each label has (q,)."""
-        return np.searchsorted(self.labels, labels, "right") - np.searchsorted(self.labels, labels, "left")
 
-    def relevant(self, labels: Integers) -> Iterator[tuple[slice, slice]]:
-        """Yield the (rows, columns) of relevant pairs for sorted query labels."""
-        values, starts, lengths = np.unique(labels, return_index=True, return_counts=True)
-        columns = np.searchsorted(self.labels, values)
-        sizes = self.counts(values)
-        for start, length, column, size in np.stack([starts, lengths, columns, sizes], axis=1).tolist():
-            yield slice(start, start + length), slice(column, column + size)
+def _relevance(arrays: Arrays, labels: Integers) -> tuple[_SameLabel | _SharedTag, Integers]:
+    """Return what marks relevant items of a gallery with these labels, and the order of its items."""
+    if labels.ndim == 1:
+        order = _SameLabel.order(labels)
+        return _SameLabel(labels[order]), order
+    tags = np.ascontiguousarray(labels.T, dtype=np.float32)
+    return _SharedTag(arrays, arrays.placed(tags)), _SharedTag.order(labels)
 
 
 def _distinct_rows(arrays: Arrays, rows: Matrix, order: Integers) -> tuple[Integers, Integers]:
@@ -133,8 +188,8 @@ def _distinct_rows(arrays: Arrays, rows: Matrix, order: Integers) -> tuple[Integ
     return first, copies
 
 
-def _packed(arrays: Arrays, similarity: Matrix, relevant: Iterator[tuple[slice, slice]]) -> Matrix:
-    """Turn similarities, in place, into integers that order as they do, with relevance in the last bit.
+def _packed(arrays: Arrays, similarity: Matrix) -> Matrix:
+    """Turn similarities, in place, into integers that order as they do; the last bit is left for relevance.
 
     The bits of non-negative floats order as integers; complementing those of negative ones makes
     them order too. Below 1.5 in size the sign and the bit after it then agree, so shifting
@@ -144,8 +199,6 @@ def _packed(arrays: Arrays, similarity: Matrix, relevant: Iterator[tuple[slice, 
     keys = arrays.integers(similarity)
     keys ^= keys >> _sign_bit(keys)
     keys <<= 1
-    for rows, columns in relevant:
-        keys[rows, columns] |= 1
     return keys
 
 

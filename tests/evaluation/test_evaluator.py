@@ -304,7 +304,7 @@ def test_float64_is_compared_in_float64(kind):
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=30))
 def test_packed_keys_order_as_the_similarities_do(values):
     similarity = np.array([values], dtype=np.float32)
-    keys = ranking._packed(arrays.CpuArrays(), similarity.copy(), iter([]))
+    keys = ranking._packed(arrays.CpuArrays(), similarity.copy())
     assert ((keys[0][:, None] < keys[0]) == (similarity[0][:, None] < similarity[0])).all()
 
 

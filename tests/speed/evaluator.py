@@ -28,6 +28,8 @@ from cmbench.evaluation.evaluator import average_precision
 
 DIMENSIONS = 1024
 GOAL_PRODUCT, GOAL_PEER, GOAL_MEMORY = 2.0, 10.0, 2 * 2**30
+GOAL_MULTI_LABEL = 2.0
+TAGS = 24
 
 
 def main() -> None:
@@ -39,6 +41,8 @@ def main() -> None:
     options = parser.parse_args()
     for categories in (200, 10):
         compare(4000, categories, options.rounds)
+    for density in (0.05, 0.2):
+        compare_multi_label(4000, density, options.rounds)
     if not options.quick:
         large(40_000, 200)
 
@@ -76,6 +80,25 @@ def compare(items: int, categories: int, rounds: int) -> None:
     ap = average_precision(images, texts, labels, labels)[few]
     difference = np.abs(ap - scikit_learn(scores, labels, few)).max()
     print(f"  largest difference from scikit-learn: {difference:.1e}")
+
+
+def compare_multi_label(items: int, density: float, rounds: int) -> None:
+    """Time items of several tags beside items of one category."""
+    images, texts, labels = pairs(items, 10)
+    tags = (np.random.default_rng(1).random((items, TAGS)) < density).astype(np.int64)
+    timings = take_turns(
+        {
+            "one category an item": lambda: average_precision(images, texts, labels, labels),
+            "several tags an item": lambda: average_precision(images, texts, tags, tags),
+        },
+        rounds,
+    )
+    one, several = timings.values()
+    share = float((tags @ tags.T > 0).mean())
+    print(f"\n{items:,} x {items:,} x {DIMENSIONS:,}, {TAGS} tags, {share:.0%} of pairs relevant")
+    for name, seconds in timings.items():
+        print(f"  {name:<32}{seconds:9.3f} s")
+    verdict("several tags against one category", several / one, GOAL_MULTI_LABEL, at_most=True)
 
 
 def large(items: int, categories: int) -> None:
