@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from cmbench.errors import EvaluationError
 from cmbench.evaluation.average_precision import Ranks
-from cmbench.evaluation.evaluator import Retrieval, average_precision, evaluate
+from cmbench.evaluation.evaluator import average_precision, evaluate
 from cmbench.evaluation.measures import chance, expected, get_measure, get_measures
 from cmbench.evaluation.protocol import HAMMING, PAIRS, PAPER, PROTOCOLS, Protocol
+from cmbench.evaluation.tasks import Retrieval
 
 
 def ranks_of(scores, relevant):

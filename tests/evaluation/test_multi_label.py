@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmbench.errors import EvaluationError
-from cmbench.evaluation.evaluator import Retrieval, average_precision, bimodal_map, evaluate
+from cmbench.evaluation.evaluator import average_precision, bimodal_map, evaluate
 from cmbench.evaluation.protocol import Protocol
+from cmbench.evaluation.tasks import Retrieval
 
 
 def literal_average_precision(scores, relevant):
