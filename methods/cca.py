@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from cmbench.datasets.draft import Split
-from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.parameters import Number, Words, check_parameters
 from cmbench.methods.views.canonical_correlation import (
     CanonicalDirections,
     CanonicalProblem,
     canonical_problem,
 )
 from cmbench.methods.views.inputs import check_training_pairs, warn
-from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose, sizes_to_try
+from cmbench.methods.views.maps import Candidate, ComponentMethod, LinearMap, MapPair, choose, sizes_to_try
 from cmbench.methods.views.scaling import ScaledView, scaled_view
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 UNINFORMATIVE = 1 - 1e-3  # when even the weakest training correlation is this high, all mean nothing
 
 
-class CCA(MappedMethod):
+class CCA(ComponentMethod):
     """Canonical correlation analysis: the directions in which images and texts correlate most.
 
     Both views are z-scored with training statistics; with C the covariances (divisor n - 1)::
@@ -30,20 +30,6 @@ class CCA(MappedMethod):
     with r_x = ridge · tr(C_xx) / d_x, and r_y likewise: a relative ridge, so that one value suits
     any data. Unregularised CCA does not depend on the scale of features; z-scoring only gives the
     ridge one meaning. Linearly dependent features are dropped with the directions they span.
-
-    Parameters
-    ----------
-    n_components : int, "all" or "validation"
-        Size of the common space. ``"validation"`` tries {c - 1, c, 2c, 50, 100, 200, all} for c
-        categories and keeps the best by the mean of the two bi-modal MAPs on validation.
-    ridge : float or "validation"
-        The relative ridge. The default only guards the numerics; 0 is the pseudo-inverse solution.
-        ``"validation"`` tries 0.001, 0.01, 0.1, 1 and 10.
-    corr_power : float
-        Component i is multiplied by (its correlation)**corr_power in both views; 0 is faithful.
-    solver : "auto", "svd" or "cholesky"
-        ``"svd"`` suits any shape and rank; ``"cholesky"`` is fast for many rows and falls back on
-        it; ``"auto"`` chooses.
 
     Attributes
     ----------
@@ -74,24 +60,17 @@ class CCA(MappedMethod):
     citation: ClassVar[str] = "H. Hotelling, Relations between two sets of variates, Biometrika 28, 1936"
     uses_labels: ClassVar[bool] = False
     version: ClassVar[int] = 1
-    constraints: ClassVar[Constraints] = {
-        "n_components": Count(1, words=("all", "validation")),
-        "ridge": Number(0, words=("validation",)),
-        "corr_power": Number(0),
-        "solver": Words("auto", "svd", "cholesky"),
-    }
 
-    def __init__(
-        self,
-        n_components: int | str = "validation",
-        ridge: float | str = 1e-6,
-        corr_power: float = 0.0,
-        solver: str = "auto",
-    ) -> None:
-        self.n_components = n_components
-        self.ridge = ridge
-        self.corr_power = corr_power
-        self.solver = solver
+    ridge: Annotated[float | str, Number(0, words=("validation",))] = 1e-6
+    """The relative ridge. The default only guards the numerics; 0 is the pseudo-inverse solution.
+    ``"validation"`` tries 0.001, 0.01, 0.1, 1 and 10.
+    """
+    corr_power: Annotated[float, Number(0)] = 0.0
+    """Component i is multiplied by (its correlation)**corr_power in both views; 0 is as published."""
+    solver: Annotated[str, Words("auto", "svd", "cholesky")] = "auto"
+    """``"svd"`` suits any shape and rank; ``"cholesky"`` is fast for many rows and falls back on the other;
+    ``"auto"`` chooses between them.
+    """
 
     def fit(self, train: Split, validation: Split) -> Self:
         """Learn the directions from ``train``; choose what is to be chosen on ``validation``."""
@@ -106,9 +85,7 @@ class CCA(MappedMethod):
         ]
         choice = choose(candidates, validation)
         self.ridge_, solution = choice.model
-        self.image_map_, self.text_map_ = choice.maps.images, choice.maps.texts
-        self.n_components_ = choice.n_components
-        self.validation_map_ = choice.validation_map
+        self._adopt(choice)
         self.correlations_ = solution.correlations
         self.rank_ = len(solution.correlations)
         self.solver_ = solution.solver
@@ -144,14 +121,8 @@ class RCCA(CCA):
     paper_name: ClassVar[str] = "rCCA"
     citation: ClassVar[str] = "H. Vinod, Canonical ridge and econometrics of joint production, 1976"
 
-    def __init__(
-        self,
-        n_components: int | str = "validation",
-        ridge: float | str = "validation",
-        corr_power: float = 0.0,
-        solver: str = "auto",
-    ) -> None:
-        super().__init__(n_components, ridge, corr_power, solver)
+    ridge = "validation"
+    """The relative ridge; ``"validation"`` tries 0.001, 0.01, 0.1, 1 and 10."""
 
 
 def relative_solution(problem: CanonicalProblem, ridge: float) -> CanonicalDirections:

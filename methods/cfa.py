@@ -10,13 +10,13 @@ from scipy import linalg
 
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
-from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters
+from cmbench.methods.parameters import Number, SearchSpace, Words, check_parameters
 from cmbench.methods.views.inputs import Matrix, check_training_pairs
 from cmbench.methods.views.maps import (
     Candidate,
+    ComponentMethod,
     LinearMap,
     MapPair,
-    MappedMethod,
     choose,
     sizes_to_try,
     with_fixed_signs,
@@ -27,7 +27,7 @@ RANK_TOLERANCE = 1e-10  # relative to the largest singular value, in float64
 ZERO_SHARE = 1e-12  # a cross-product below this share of ‖X‖‖Y‖ is rounding noise
 
 
-class CFA(MappedMethod):
+class CFA(ComponentMethod):
     """Cross-modal factor analysis: rotations of both views that bring partners together.
 
     With X and Y the scaled training rows::
@@ -65,10 +65,6 @@ class CFA(MappedMethod):
     uses_labels: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
-    n_components: Annotated[int | str, Count(1, words=("all", "validation"))] = "validation"
-    """Size of the common space. ``"validation"`` tries c, 2c, 50, 100, 200 and all, for c categories, and
-    keeps the best by the mean of the two bi-modal MAPs on validation.
-    """
     scaling: Annotated[Mode, Words(*MODES), SearchSpace("zscore", "center")] = "zscore"
     """How columns are scaled with training statistics. CFA depends on it, and the scaling of the original
     is not known; uncentred, the means of the views dominate.
@@ -76,7 +72,7 @@ class CFA(MappedMethod):
     normalise_rows: Annotated[bool, Words(True, False)] = False
     """Whether each row is first divided by its 2-norm."""
     sv_power: Annotated[float, Number(0)] = 0.0
-    """Component i is multiplied by (s_i / s_1)**sv_power in both views; 0 is faithful to the paper."""
+    """Component i is multiplied by (s_i / s_1)**sv_power in both views; 0 is as published."""
 
     def fit(self, train: Split, validation: Split) -> Self:
         """Learn the rotations from ``train``; choose the number of components on ``validation``."""
@@ -91,9 +87,7 @@ class CFA(MappedMethod):
         )
         sizes = sizes_to_try(self.n_components, len(values), validation)
         choice = choose([Candidate(self, maps, sizes)], validation)
-        self.image_map_, self.text_map_ = choice.maps.images, choice.maps.texts
-        self.n_components_ = choice.n_components
-        self.validation_map_ = choice.validation_map
+        self._adopt(choice)
         self.singular_values_ = values
         self.rank_ = len(values)
         return self

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from cmbench.methods.jrl.regression import (
     minimise,
     smoothing,
 )
-from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters
 from cmbench.methods.views.inputs import (
     Matrix,
     check_new_features,
@@ -47,24 +47,6 @@ class JRL(MappedMethod):
 
     a convex problem, solved by iteratively re-weighted least squares. The representation of a row
     is its c scores, one for each category.
-
-    Parameters
-    ----------
-    gamma_rel : float or "validation"
-        gamma, relative to the smallest value that makes P and Q zero. ``"validation"`` tries 0.01,
-        0.03, 0.1 and 0.3 and keeps the best by the mean of the two bi-modal MAPs.
-    sigma : float or "validation"
-        Weight of the graph; ``"validation"`` tries 0, 0.1 and 1.
-    lam, mu : float
-        Weights of the pairwise and of the label term.
-    n_neighbours : int
-        Neighbours of each row in the graph, cut to the number of other rows.
-    transductive : bool
-        Whether the graph includes the unlabelled features given to ``fit``, as in the authors'
-        code. The default learns from training rows only.
-    max_passes : int
-    tol : float
-        The passes stop when one lowers the objective by less than this share.
 
     Attributes
     ----------
@@ -98,40 +80,27 @@ class JRL(MappedMethod):
     )
     uses_labels: ClassVar[bool] = True
     version: ClassVar[int] = 1
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "sigma": SMOOTHNESSES,
-        "n_neighbours": (5, 20, 100),
-    }
-    constraints: ClassVar[Constraints] = {
-        "gamma_rel": Number(0, words=("validation",)),
-        "sigma": Number(0, words=("validation",)),
-        "lam": Number(0),
-        "mu": Number(0, open_ends=True),
-        "n_neighbours": Count(1),
-        "transductive": Words(True, False),
-        "max_passes": Count(1),
-        "tol": Number(0),
-    }
 
-    def __init__(
-        self,
-        gamma_rel: float | str = "validation",
-        sigma: float | str = 0.1,
-        lam: float = 1.0,
-        mu: float = 1.0,
-        n_neighbours: int = 100,
-        transductive: bool = False,
-        max_passes: int = 50,
-        tol: float = 1e-4,
-    ) -> None:
-        self.gamma_rel = gamma_rel
-        self.sigma = sigma
-        self.lam = lam
-        self.mu = mu
-        self.n_neighbours = n_neighbours
-        self.transductive = transductive
-        self.max_passes = max_passes
-        self.tol = tol
+    gamma_rel: Annotated[float | str, Number(0, words=("validation",))] = "validation"
+    """gamma, relative to the smallest value that makes P and Q zero. ``"validation"`` tries 0.01, 0.03, 0.1
+    and 0.3 and keeps the best by the mean of the two bi-modal MAPs.
+    """
+    sigma: Annotated[float | str, Number(0, words=("validation",)), SearchSpace(*SMOOTHNESSES)] = 0.1
+    """Weight of the graph term; ``"validation"`` tries 0, 0.1 and 1."""
+    lam: Annotated[float, Number(0)] = 1.0
+    """Weight of the pairwise term, which brings the scores of an image and its text together."""
+    mu: Annotated[float, Number(0, open_ends=True)] = 1.0
+    """Weight of the label term."""
+    n_neighbours: Annotated[int, Count(1), SearchSpace(5, 20, 100)] = 100
+    """Neighbours of each row in the graph, cut to the number of other rows."""
+    transductive: Annotated[bool, Words(True, False)] = False
+    """Whether the graph includes the unlabelled features given to ``fit``, as in the authors' code. The
+    default learns from training rows only.
+    """
+    max_passes: Annotated[int, Count(1)] = 50
+    """Passes of the solver, at most; each solves for P and for Q once."""
+    tol: Annotated[float, Number(0)] = 1e-4
+    """The solver stops when a pass lowers the objective by less than this share."""
 
     @property
     def wants_unlabelled(self) -> bool:
@@ -150,9 +119,7 @@ class JRL(MappedMethod):
             for solution in solutions
         ]
         choice = choose(candidates, validation)
-        self.image_map_, self.text_map_ = choice.maps.images, choice.maps.texts
-        self.n_components_ = choice.n_components
-        self.validation_map_ = choice.validation_map
+        self._adopt(choice)
         self._record(choice.model)
         return self
 

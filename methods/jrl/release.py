@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from cmbench.methods.contract import Unlabelled
 from cmbench.methods.jrl.curvature import Points, all_points, degrees, knn_graph, squared_distance_blocks
 from cmbench.methods.jrl.method import JRL, check_unlabelled
 from cmbench.methods.jrl.regression import JointProducts, JointRegression, Projections, joint_products
-from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.parameters import Count, Number, Words, check_parameters
 from cmbench.methods.views.inputs import Labels, Matrix, check_training_pairs, checked_classes, one_hot
 from cmbench.methods.views.maps import LinearMap, MappedMethod, RowMap
 from cmbench.methods.views.scaling import ScaledView, Scaling, gram, scaled_view
@@ -118,25 +118,6 @@ class JRLRelease(MappedMethod):
     * where ``retrieval="labels"``, an image and a text are as similar as the class histograms of
       their 100 nearest training items, images and texts together, in the space of the scores.
 
-    Parameters
-    ----------
-    gamma, sigma, lam, mu : float
-        Weights of sparsity, graph, pairwise and label terms. The README of the code swaps the
-        names of the graph and the pairwise term; these are as the code uses them.
-    n_neighbours : int
-        Of the graph and of the histogram.
-    transductive : bool
-        Whether unlabelled features take part in the graph, as in the release.
-    max_passes : int
-    tol : float
-    retrieval : "scores" or "labels"
-        ``"scores"`` represents rows by their c scores, to be ranked by cosine. ``"labels"`` ranks
-        the two bi-modal tasks as the release does, by inner products of class histograms. Vectors
-        whose cosine is that inner product exist for rows of different views only: with ``"labels"``
-        the all-modal tasks mean little.
-    random_state : int
-        Draws the start.
-
     Attributes
     ----------
     n_components_ : the number of categories, and two more for ``"labels"``
@@ -154,42 +135,32 @@ class JRLRelease(MappedMethod):
     citation: ClassVar[str] = JRL.citation
     uses_labels: ClassVar[bool] = True
     version: ClassVar[int] = 1
-    constraints: ClassVar[Constraints] = {
-        "gamma": Number(0, open_ends=True),
-        "sigma": Number(0),
-        "lam": Number(0),
-        "mu": Number(0, open_ends=True),
-        "n_neighbours": Count(1),
-        "transductive": Words(True, False),
-        "max_passes": Count(1),
-        "tol": Number(0),
-        "retrieval": Words("scores", "labels"),
-        "random_state": Count(0),
-    }
 
-    def __init__(
-        self,
-        gamma: float = 1000.0,
-        sigma: float = 1000.0,
-        lam: float = 1.0,
-        mu: float = 1.0,
-        n_neighbours: int = 100,
-        transductive: bool = True,
-        max_passes: int = 5,
-        tol: float = 0.02,
-        retrieval: str = "scores",
-        random_state: int = 0,
-    ) -> None:
-        self.gamma = gamma
-        self.sigma = sigma
-        self.lam = lam
-        self.mu = mu
-        self.n_neighbours = n_neighbours
-        self.transductive = transductive
-        self.max_passes = max_passes
-        self.tol = tol
-        self.retrieval = retrieval
-        self.random_state = random_state
+    gamma: Annotated[float, Number(0, open_ends=True)] = 1000.0
+    """Weight of the sparsity term."""
+    sigma: Annotated[float, Number(0)] = 1000.0
+    """Weight of the graph term. The README of the code swaps the names of the graph and the pairwise term;
+    ``sigma`` and ``lam`` are as the code uses them.
+    """
+    lam: Annotated[float, Number(0)] = 1.0
+    """Weight of the pairwise term, which brings the scores of an image and its text together."""
+    mu: Annotated[float, Number(0, open_ends=True)] = 1.0
+    """Weight of the label term."""
+    n_neighbours: Annotated[int, Count(1)] = 100
+    """Neighbours in the graph, and nearest training items that a histogram counts."""
+    transductive: Annotated[bool, Words(True, False)] = True
+    """Whether unlabelled features take part in the graph, as in the release."""
+    max_passes: Annotated[int, Count(1)] = 5
+    """Evaluations of the objective, at most."""
+    tol: Annotated[float, Number(0)] = 0.02
+    """The solver stops when a pass lowers the objective by less than this share."""
+    retrieval: Annotated[str, Words("scores", "labels")] = "scores"
+    """``"scores"`` represents rows by their c scores, to be ranked by cosine. ``"labels"`` ranks the two
+    bi-modal tasks as the release does, by inner products of class histograms. Vectors whose cosine is that
+    inner product exist for rows of different views only: with ``"labels"`` the all-modal tasks mean little.
+    """
+    random_state: Annotated[int, Count(0)] = 0
+    """The seed of the uniform numbers from which P and Q start."""
 
     @property
     def wants_unlabelled(self) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 
@@ -19,13 +18,13 @@ from cmbench.methods.kcca.kernels import (
     factorise,
     median_sigma,
 )
-from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters
 from cmbench.methods.views.canonical_correlation import CanonicalDirections, canonical_problem
 from cmbench.methods.views.inputs import Matrix, check_training_pairs, warn
 from cmbench.methods.views.maps import (
     Candidate,
+    ComponentMethod,
     MapPair,
-    MappedMethod,
     choose,
     sizes_to_try,
     with_fixed_signs,
@@ -35,7 +34,7 @@ from cmbench.methods.views.scaling import ScaledView, scaled_view
 POOR_APPROXIMATION = 0.5  # share of the kernel's trace left over at which the fit is doubtful
 
 
-class KCCA(MappedMethod):
+class KCCA(ComponentMethod):
     """Kernel CCA: canonical correlation in the feature space of a Gaussian kernel.
 
     With K_x and K_y the centered kernel matrices and κ' = kappa / (1 - kappa)::
@@ -46,30 +45,6 @@ class KCCA(MappedMethod):
     replaced by a pivoted incomplete Cholesky factor R of at most ``rank`` columns, computed column
     by column, and the problem becomes ridge CCA of the two factors. A new row takes the
     coordinates in which it would have stood among the training rows.
-
-    Parameters
-    ----------
-    n_components : int, "all" or "validation"
-        Size of the common space. ``"validation"`` tries {c - 1, c, 2c, 50, 100, 200, all} for c
-        categories and keeps the best by the mean of the two bi-modal MAPs on validation.
-    kappa : float, between 0 and 1
-        Regularisation as in Hardoon's routine, (1 - kappa) Z + kappa I. It must be above 0: a
-        kernel of full rank correlates anything with anything.
-    rank : int
-        Most columns of a Cholesky factor, at 8 · rank bytes a training row.
-    tol : float
-        A factor is complete when the share of the kernel's trace it leaves is at most this.
-    sigma_scale : float
-        Times the median rule: sigma² is the median non-zero squared distance between 1000 training rows.
-    kernel : "gaussian" or "linear"
-    normalise : "constraint" or "unit"
-        ``"constraint"`` keeps the scale of the objective. ``"unit"`` does as Hardoon's routine does
-        by default: training projections of unit norm, sorted by their plain correlation. That
-        scrambles the order where many training correlations are close to 1.
-    corr_power : float
-        Component i is multiplied by (its correlation)**corr_power in both views; 0 is faithful.
-    random_state : int
-        Draws the training rows of the median rule.
 
     Attributes
     ----------
@@ -104,44 +79,30 @@ class KCCA(MappedMethod):
     )
     uses_labels: ClassVar[bool] = False
     version: ClassVar[int] = 1
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "kappa": (0.1, 0.5, 0.9),
-        "sigma_scale": (0.5, 1.0, 2.0),
-        "rank": (500, 1000, 2000),
-    }
-    constraints: ClassVar[Constraints] = {
-        "n_components": Count(1, words=("all", "validation")),
-        "kappa": Number(0, 1, open_ends=True),
-        "rank": Count(1),
-        "tol": Number(0, 1),
-        "sigma_scale": Number(0, open_ends=True),
-        "kernel": Words("gaussian", "linear"),
-        "normalise": Words("constraint", "unit"),
-        "corr_power": Number(0),
-        "random_state": Count(0),
-    }
 
-    def __init__(
-        self,
-        n_components: int | str = "validation",
-        kappa: float = 0.5,
-        rank: int = 1000,
-        tol: float = 1e-3,
-        sigma_scale: float = 1.0,
-        kernel: str = "gaussian",
-        normalise: str = "constraint",
-        corr_power: float = 0.0,
-        random_state: int = 0,
-    ) -> None:
-        self.n_components = n_components
-        self.kappa = kappa
-        self.rank = rank
-        self.tol = tol
-        self.sigma_scale = sigma_scale
-        self.kernel = kernel
-        self.normalise = normalise
-        self.corr_power = corr_power
-        self.random_state = random_state
+    kappa: Annotated[float, Number(0, 1, open_ends=True), SearchSpace(0.1, 0.5, 0.9)] = 0.5
+    """Regularisation as in Hardoon's routine, (1 - kappa) Z + kappa I for a product Z of kernel matrices. It
+    must be above 0: a kernel of full rank correlates anything with anything.
+    """
+    rank: Annotated[int, Count(1), SearchSpace(500, 1000, 2000)] = 1000
+    """Columns of a Cholesky factor, at most. A factor takes 8 · rank bytes a training row."""
+    tol: Annotated[float, Number(0, 1)] = 1e-3
+    """A factor is complete when the share of the kernel's trace that it leaves is at most this."""
+    sigma_scale: Annotated[float, Number(0, open_ends=True), SearchSpace(0.5, 1.0, 2.0)] = 1.0
+    """Factor on the median rule: sigma is ``sigma_scale`` times the root of the median non-zero squared
+    distance between 1000 training rows.
+    """
+    kernel: Annotated[str, Words("gaussian", "linear")] = "gaussian"
+    """The kernel of both views: the Gaussian above, or the inner product of z-scored features."""
+    normalise: Annotated[str, Words("constraint", "unit")] = "constraint"
+    """``"constraint"`` keeps the scale of the objective. ``"unit"`` is the default of Hardoon's routine:
+    training projections have unit norm and are sorted by their plain correlation. That scrambles the order
+    where many training correlations are close to 1.
+    """
+    corr_power: Annotated[float, Number(0)] = 0.0
+    """Component i is multiplied by (its correlation)**corr_power in both views; 0 is as published."""
+    random_state: Annotated[int, Count(0)] = 0
+    """The seed of the draw of training rows for the median rule."""
 
     def fit(self, train: Split, validation: Split) -> Self:
         """Learn from ``train``; choose the number of components on ``validation``."""
@@ -158,9 +119,7 @@ class KCCA(MappedMethod):
         self.rank_ = len(solution.correlations)
         sizes = sizes_to_try(self.n_components, self.rank_, validation, fewer_than_classes=True)
         choice = choose([Candidate(self, maps, sizes)], validation)
-        self.image_map_, self.text_map_ = choice.maps.images, choice.maps.texts
-        self.n_components_ = choice.n_components
-        self.validation_map_ = choice.validation_map
+        self._adopt(choice)
         self.correlations_ = solution.correlations
         self._record("image", images)
         self._record("text", texts)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from cmbench.methods.lgcfl.group_sparsity import (
     minimise,
     stacked,
 )
-from cmbench.methods.parameters import Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters
 from cmbench.methods.views.inputs import Matrix, check_training_pairs, checked_classes, one_hot, warn
 from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
 from cmbench.methods.views.scaling import Mode, ScaledView, gram, product_with, scaled_view
@@ -200,24 +200,6 @@ class LGCFL(MappedMethod):
     to have these properties; the coupling by ``beta`` makes the learning literally joint and is
     off by default, since no source implies such a term.
 
-    Parameters
-    ----------
-    rho : float or "validation"
-        τ_m relative to the smallest value that makes W_m zero. ``"validation"`` tries 0.01, 0.03,
-        0.1, 0.3 and 0.6 and keeps the best by the mean of the two bi-modal MAPs.
-    beta : float
-        Weight of the coupling of class means.
-    image_block, text_block : int, optional
-        Groups of this many neighbouring features; 1 makes single features sparse. None takes the
-        groups of the training split, and without them blocks of 64 image and 100 text features
-        (the latter are the filter widths of the usual word CNN).
-    scaling : "zscore" or "center"
-    normalise_rows : bool
-        Whether rows are first divided by their 2-norm.
-    max_iterations : int
-    tol : float
-        The solver stops when ten iterations lower the objective by less than this share.
-
     Attributes
     ----------
     rho_ : what was used
@@ -244,40 +226,30 @@ class LGCFL(MappedMethod):
     )
     uses_labels: ClassVar[bool] = True
     version: ClassVar[int] = 1
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "scaling": ("zscore", "center"),
-        "image_block": (1, 16, 64),
-    }
-    constraints: ClassVar[Constraints] = {
-        "rho": Number(0, words=("validation",)),
-        "beta": Number(0),
-        "image_block": Count(1, optional=True),
-        "text_block": Count(1, optional=True),
-        "scaling": Words("zscore", "center"),
-        "normalise_rows": Words(True, False),
-        "max_iterations": Count(1),
-        "tol": Number(0),
-    }
 
-    def __init__(
-        self,
-        rho: float | str = "validation",
-        beta: float = 0.0,
-        image_block: int | None = None,
-        text_block: int | None = None,
-        scaling: Mode = "zscore",
-        normalise_rows: bool = False,
-        max_iterations: int = 1000,
-        tol: float = 1e-6,
-    ) -> None:
-        self.rho = rho
-        self.beta = beta
-        self.image_block = image_block
-        self.text_block = text_block
-        self.scaling = scaling
-        self.normalise_rows = normalise_rows
-        self.max_iterations = max_iterations
-        self.tol = tol
+    rho: Annotated[float | str, Number(0, words=("validation",))] = "validation"
+    """τ_m relative to the smallest value that makes W_m zero. ``"validation"`` tries 0.01, 0.03, 0.1, 0.3 and
+    0.6 and keeps the best by the mean of the two bi-modal MAPs.
+    """
+    beta: Annotated[float, Number(0)] = 0.0
+    """Weight of the coupling of class means."""
+    image_block: Annotated[int | None, Count(1, optional=True), SearchSpace(1, 16, 64)] = None
+    """Image features are grouped in blocks of this many neighbours; 1 makes single features sparse. None
+    takes the groups of the training split, and without them blocks of 64.
+    """
+    text_block: Annotated[int | None, Count(1, optional=True)] = None
+    """Text features are grouped in blocks of this many neighbours; 1 makes single features sparse. None takes
+    the groups of the training split, and without them blocks of 100, as many as the usual word CNN has
+    filters of a width.
+    """
+    scaling: Annotated[Mode, Words("zscore", "center"), SearchSpace("zscore", "center")] = "zscore"
+    """How columns are scaled with training statistics: to mean 0 and deviation 1, or to mean 0 only."""
+    normalise_rows: Annotated[bool, Words(True, False)] = False
+    """Whether each row is first divided by its 2-norm."""
+    max_iterations: Annotated[int, Count(1)] = 1000
+    """Iterations of the solver for one value of rho, at most."""
+    tol: Annotated[float, Number(0)] = 1e-6
+    """The solver stops when ten iterations lower the objective by less than this share."""
 
     def fit(self, train: Split, validation: Split) -> Self:
         """Learn from ``train``; choose rho on ``validation``. The pairing of rows is not used."""
@@ -297,9 +269,7 @@ class LGCFL(MappedMethod):
             Candidate(solution, _maps(images, texts, solution), (len(classes),)) for solution in solved
         ]
         choice = choose(candidates, validation)
-        self.image_map_, self.text_map_ = choice.maps.images, choice.maps.texts
-        self.n_components_ = choice.n_components
-        self.validation_map_ = choice.validation_map
+        self._adopt(choice)
         self._record(choice.model)
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Annotated, Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.contract import Method, Representations
+from cmbench.methods.parameters import Count
 from cmbench.methods.views.inputs import Matrix, check_new_features, row_blocks, warn
 from cmbench.methods.views.scaling import Scaling
 
@@ -74,9 +75,25 @@ class MappedMethod(Method):
         self._check_fitted()
         return self.text_map_(texts)
 
+    def _adopt(self, choice: Choice[Any]) -> None:
+        """Set the maps that were chosen on validation, their size, and the MAP they were chosen by."""
+        self.image_map_, self.text_map_ = choice.maps.images, choice.maps.texts
+        self.n_components_ = choice.n_components
+        self.validation_map_ = choice.validation_map
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "text_map_"):
             raise MethodError(f"{self.name} is not fitted; call fit(train, validation) first")
+
+
+class ComponentMethod(MappedMethod):
+    """A mapped method whose components come in order of importance, of which the first few are kept."""
+
+    n_components: Annotated[int | str, Count(1, words=("all", "validation"))] = "validation"
+    """Size of the common space; ``"all"`` is as many as the data support. ``"validation"`` tries c, 2c, 50,
+    100, 200 and all, for c categories, and c - 1 too where components are canonical correlations; it keeps
+    the size with the highest mean of the two bi-modal MAPs on validation.
+    """
 
 
 def with_fixed_signs(image_weights: Matrix, text_weights: Matrix) -> tuple[Matrix, Matrix]:

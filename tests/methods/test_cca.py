@@ -285,7 +285,7 @@ def test_the_ridge_of_rcca_is_the_best_on_validation(rng):
     rcca = RCCA(n_components=4).fit(train, validation)
     scores = {}
     for ridge in RIDGES:
-        cca = CCA(4, ridge).fit(train, validation)
+        cca = CCA(n_components=4, ridge=ridge).fit(train, validation)
         images, texts = cca.transform_images(validation.images), cca.transform_texts(validation.texts)
         scores[ridge] = bimodal_map(images, texts, validation.labels)
     assert rcca.ridge_ == max(scores, key=scores.get)

@@ -64,7 +64,8 @@ def correlated_views(options: argparse.Namespace):
 def fit_ours(images, texts, components):
     n = len(images)
     pairs = Split(images, texts, np.zeros(n, np.int64), np.arange(n).astype(str))
-    return CCA(components, ridge=0.0, solver="cholesky").fit(pairs, pairs).correlations_[:components]
+    cca = CCA(n_components=components, ridge=0.0, solver="cholesky")
+    return cca.fit(pairs, pairs).correlations_[:components]
 
 
 def fit_zoo(images, texts, components):
@@ -74,7 +75,7 @@ def fit_zoo(images, texts, components):
 
 def fit_scikit(images, texts, components):
     scores = (
-        ScikitCCA(components, scale=False, max_iter=20_000, tol=1e-11)
+        ScikitCCA(n_components=components, scale=False, max_iter=20_000, tol=1e-11)
         .fit(images, texts)
         .transform(images, texts)
     )

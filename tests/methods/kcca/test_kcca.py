@@ -56,7 +56,7 @@ def test_with_a_linear_kernel_it_is_ridge_cca(rng):
     kcca = fitted(x, y, kernel="linear", kappa=kappa_for(8.0))
     n = len(x)  # the mean variance of z-scored columns is n / (n - 1)
     split = pairs(x, y)
-    cca = CCA("all", ridge=8.0 / n).fit(split, split)
+    cca = CCA(n_components="all", ridge=8.0 / n).fit(split, split)
     np.testing.assert_allclose(kcca.correlations_, cca.correlations_, atol=1e-12)
     for ours, theirs in (
         (kcca.transform_images(x), cca.transform_images(x)),
@@ -69,7 +69,7 @@ def test_with_a_linear_kernel_it_is_ridge_cca(rng):
 def test_with_a_linear_kernel_and_hardly_any_penalty_it_is_plain_cca(rng):
     x, y = views(rng)
     split = pairs(x, y)
-    expected = CCA("all", ridge=0.0).fit(split, split).correlations_
+    expected = CCA(n_components="all", ridge=0.0).fit(split, split).correlations_
     np.testing.assert_allclose(fitted(x, y, kernel="linear", kappa=1e-12).correlations_, expected, atol=1e-10)
 
 
@@ -154,7 +154,7 @@ def test_a_non_linear_relation_is_found_and_holds_on_new_pairs(rng):
     held_out = np.corrcoef(kcca.transform_images(new_x)[:, 0], kcca.transform_texts(new_y)[:, 0])[0, 1]
     assert held_out > 0.8
     split = pairs(x, y)
-    assert CCA(1).fit(split, split).correlations_[0] < 0.2
+    assert CCA(n_components=1).fit(split, split).correlations_[0] < 0.2
 
 
 def test_the_width_is_the_median_rule_times_its_scale(rng):

@@ -295,7 +295,7 @@ def test_rho_is_the_best_on_validation(rng):
     chosen = LGCFL(image_block=2, tol=1e-12).fit(train, validation)
     scores = {}
     for rho in SPARSITIES:
-        fitted = LGCFL(rho, image_block=2, tol=1e-12).fit(train, validation)
+        fitted = LGCFL(rho=rho, image_block=2, tol=1e-12).fit(train, validation)
         views = fitted.transform_images(validation.images), fitted.transform_texts(validation.texts)
         scores[rho] = bimodal_map(*views, validation.labels)
     assert chosen.validation_map_ == pytest.approx(max(scores.values()), abs=1e-6)

@@ -20,23 +20,8 @@ class InductiveRelease(JRLRelease):
 
     name = JRLRelease.name
     paper_name = JRLRelease.paper_name
-
-    def __init__(
-        self,
-        gamma=10.0,
-        sigma=1000.0,
-        lam=1.0,
-        mu=1.0,
-        n_neighbours=100,
-        transductive=False,
-        max_passes=5,
-        tol=0.02,
-        retrieval="scores",
-        random_state=0,
-    ):
-        super().__init__(
-            gamma, sigma, lam, mu, n_neighbours, transductive, max_passes, tol, retrieval, random_state
-        )
+    gamma = 10.0
+    transductive = False
 
 
 UNSUPERVISED = [CCA, RCCA, CFA, KCCA]
