@@ -148,6 +148,19 @@ class Count:
 
 
 @dataclass(frozen=True)
+class SearchRange:
+    """The numbers from ``low`` to ``high``, bounds included, as what is worth trying when a method is tuned.
+
+    They are drawn evenly, or evenly in their logarithm where ``log``; whole numbers alone where ``whole``.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+
+@dataclass(frozen=True)
 class AnyFolder:
     """A path, or None."""
 

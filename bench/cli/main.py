@@ -16,6 +16,7 @@ from cmbench.errors import CmbenchError
 # What --help says of each verb without importing it.
 VERBS = {
     "run": "Fit and evaluate methods on datasets, and print the table.",
+    "tune": "Choose parameters on validation pairs, with the same budget for every method.",
     "table": "Print the results in a store as a table.",
     "plot": "Draw figures from the results in a store.",
     "show": "Show everything a store knows of a cell.",

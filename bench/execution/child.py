@@ -74,7 +74,11 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
         np.save(folder / f"{modality}.npy", representations, allow_pickle=False)
     curves = {f"curve_{name}": values for name, values in training_curves(method).items()}
     np.savez(folder / CURVES, allow_pickle=False, **curves)
-    durations = {"fit": fitted - start, "transform": time.perf_counter() - fitted}
+    durations = {
+        "fit": fitted - start,
+        "transform": time.perf_counter() - fitted,
+        "processor": processor_seconds(),
+    }
     return {
         "durations": durations,
         "fitted": fitted_values(method),
@@ -144,6 +148,12 @@ def _exit_at_end_of_input() -> None:
     """Standard input is a pipe the parent never writes to: it ends when the parent does."""
     os.read(0, 1)
     os._exit(1)
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of those it started and waited for."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def peak_memory_bytes() -> int:

@@ -1,0 +1,95 @@
+"""``cmbench tune``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cmbench.cli.options import dataset_option, limit_options, methods_option, plugin_option, seeds_of
+
+
+@click.command()
+@dataset_option
+@methods_option
+@plugin_option
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    help="Settings to try for each method, the defaults first. [default: 40 if --seconds is not given]",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="Processor time for each method on each dataset; a trial that has begun is finished.",
+)
+@click.option(
+    "--seeds",
+    default="0,1,2",
+    show_default=True,
+    callback=seeds_of,
+    metavar="0,1,2",
+    help="Seeds of the best few trials, before one is chosen. The others have the first.",
+)
+@click.option(
+    "--store",
+    default="results/tuning",
+    show_default=True,
+    metavar="FOLDER",
+    help="Where the trials are kept; what is there is not run again.",
+)
+@click.option(
+    "--output",
+    "-o",
+    default="tuned.toml",
+    show_default=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The profile to write, for 'cmbench run --profile FILE'.",
+)
+@limit_options
+def tune(
+    datasets: tuple[str, ...],
+    methods: list[str] | None,
+    plugins: tuple[str, ...],
+    trials: int | None,
+    seconds: float | None,
+    seeds: list[int],
+    store: str,
+    output: Path,
+    **limits: Any,
+) -> None:
+    """Choose parameters for every method with the same budget, on validation pairs alone.
+
+    Every method, plugins included, gets the same number of trials, or the same processor time, on each
+    dataset. What is tried comes from the search space that a method's parameters declare ('cmbench methods
+    NAME'); what counts is the bi-modal MAP of the validation pairs, and test pairs are not read. The best
+    few settings are run again with other seeds, and the one with the best mean is written to the profile.
+    A search that was interrupted goes on where it was.
+    """
+    from cmbench.datasets.registry import load_dataset
+    from cmbench.methods.registry import DEFAULT_METHODS, registry
+    from cmbench.profiles import write_profile
+    from cmbench.runner import DEFAULT_DATASETS
+    from cmbench.tuning import Budget
+    from cmbench.tuning import tune as search
+
+    known = registry(plugins)
+    for problem in known.problems:
+        click.echo(f"cmbench: {problem}", err=True)
+    budget = Budget(40 if trials is None and seconds is None else trials, seconds, tuple(seeds))
+    tuned = [
+        search(
+            load_dataset(name),
+            methods or [*DEFAULT_METHODS, *known.plugin_names],
+            budget=budget,
+            store=store,
+            plugins=known,
+            told=lambda line: click.echo(line, err=True),
+            **limits,
+        )
+        for name in datasets or DEFAULT_DATASETS
+    ]
+    write_profile(output, output.stem, tuned, budget)
+    click.echo(f"wrote {output}; use it with 'cmbench run --profile {output}'")

@@ -1,0 +1,306 @@
+"""Equal tuning: the same budget for every method, chosen by validation MAP alone.
+
+A *trial* is a cell on a dataset whose test split is the validation split, so that the test pairs are out of
+reach: they are not in what the cell's process is handed, nor in what its score comes from. Trials are kept in
+a store of their own. What is tried next depends on the trials before it and on nothing else, so a search that
+was killed, run again, finds its trials in the store and ends as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cmbench.datasets.contract import Dataset
+from cmbench.errors import CmbenchError, MethodError
+from cmbench.methods.parameters import SearchRange
+from cmbench.methods.registry import Registry, registry
+from cmbench.runner import run
+from cmbench.store import Store
+
+if TYPE_CHECKING:
+    import optuna
+
+    from cmbench.methods.contract import Method
+
+DEFAULT_STORE = "results/tuning"
+SCORE = "bimodal_average"
+REPEATED = 3  # settings that are run with further seeds before one is chosen
+_ATTEMPTS = 50  # suggestions of settings that were tried already, after which a space counts as exhausted
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every method may spend on one dataset.
+
+    At most ``trials`` settings, or as many as begin within ``seconds`` of processor time; None is no limit.
+    The best few of them are run with all of ``seeds``, the others with the first.
+    """
+
+    trials: int | None = 40
+    seconds: float | None = None
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        if self.trials is None and self.seconds is None:
+            raise CmbenchError("a budget has neither trials nor seconds; give one of them")
+        if not self.seeds or (self.trials is not None and self.trials < 1):
+            raise CmbenchError(f"{self} leaves nothing to try; give one trial and one seed at least")
+
+    def allows(self, tried: int, spent: float) -> bool:
+        """Return whether one more trial may begin."""
+        if self.trials is not None and tried >= self.trials:
+            return False
+        return self.seconds is None or spent < self.seconds
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting and what came of it.
+
+    ``score`` is the bi-modal MAP on validation, None where the cell failed; ``seconds`` is processor time.
+    """
+
+    parameters: Mapping[str, Any]
+    score: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a search came to: the parameters with the best mean over seeds, and what was spent on it."""
+
+    parameters: Mapping[str, Any]
+    score: float
+    trials: int
+    failed: int
+    seconds: float
+
+
+class Search:
+    """The search for the parameters of one method: what was tried, and what to try next.
+
+    The first setting is the defaults, so that the choice is never worse than they on validation. Further
+    ones come from a tree-structured Parzen estimator (J. Bergstra et al., Algorithms for hyper-parameter
+    optimization, NIPS 2011), whose random numbers depend on the method, the seed and the number of the trial
+    alone.
+    """
+
+    def __init__(self, method: type[Method], *, seed: int = 0) -> None:
+        import optuna  # an extra: only those who tune need it
+
+        self.trials: list[Trial] = []
+        self._space = dict(method.tuning_space)
+        self._name, self._seed = method.name, seed
+        self._sampler = optuna.samplers.TPESampler
+        self._study = optuna.create_study(direction="maximize")
+        self._distributions = {name: _distribution(values) for name, values in self._space.items()}
+
+    @property
+    def spent(self) -> float:
+        """The processor time of all trials, in seconds."""
+        return sum(trial.seconds for trial in self.trials)
+
+    def next(self) -> dict[str, Any] | None:
+        """Return the parameters of the next trial, or None where none is left that was not tried."""
+        if not self.trials:
+            return {}
+        for _ in range(_ATTEMPTS if self._space else 0):
+            parameters = self._suggested()
+            known = [trial for trial in self.trials if trial.parameters == parameters]
+            if not known:
+                return parameters
+            self._tell(known[0].score)
+        return None
+
+    def add(self, trial: Trial) -> None:
+        """Take in the outcome of the setting that ``next`` gave last."""
+        if self.trials:
+            self._tell(trial.score)
+        self.trials.append(trial)
+
+    def best(self, count: int) -> list[Trial]:
+        """Return the best trials, those that failed left out; of equals the earlier first."""
+        scored = [trial for trial in self.trials if trial.score is not None]
+        return sorted(scored, key=lambda trial: -(trial.score or 0.0))[:count]
+
+    def _suggested(self) -> dict[str, Any]:
+        digest = sha256(f"{self._name} {self._seed} {len(self._study.trials)}".encode()).digest()
+        self._study.sampler = self._sampler(seed=int.from_bytes(digest[:4], "big"))
+        self._asked = self._study.ask(self._distributions)
+        return {name: _value(self._space[name], drawn) for name, drawn in self._asked.params.items()}
+
+    def _tell(self, score: float | None) -> None:
+        from optuna.trial import TrialState
+
+        if score is None:
+            self._study.tell(self._asked, state=TrialState.FAIL)
+        else:
+            self._study.tell(self._asked, score)
+
+
+def _distribution(values: Sequence[Any] | SearchRange) -> optuna.distributions.BaseDistribution:
+    from optuna import distributions
+
+    if not isinstance(values, SearchRange):
+        return distributions.CategoricalDistribution(range(len(values)))
+    if values.whole:
+        return distributions.IntDistribution(int(values.low), int(values.high), log=values.log)
+    return distributions.FloatDistribution(values.low, values.high, log=values.log)
+
+
+def _value(values: Sequence[Any] | SearchRange, drawn: Any) -> Any:
+    """Return the value of a parameter: what was drawn from a range, or the choice of that number."""
+    return drawn if isinstance(values, SearchRange) else values[drawn]
+
+
+def validation_only(dataset: Dataset) -> Dataset:
+    """Return the dataset with its validation pairs in the place of its test pairs."""
+    ids = np.array([f"validation of {name}" for name in dataset.validation.ids])
+    held_out = replace(dataset.validation, ids=ids)
+    card = replace(dataset.card, sizes=None, fingerprint="")
+    name = f"{dataset.name} (validation)"
+    return Dataset(name, dataset.train, dataset.validation, held_out, dataset.class_names, card)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The choices for one dataset, by the name of the method."""
+
+    dataset: str
+    fingerprint: str
+    choices: Mapping[str, Choice]
+
+
+def tune(
+    dataset: Dataset,
+    methods: Sequence[str],
+    *,
+    budget: Budget,
+    store: str | Path = DEFAULT_STORE,
+    plugins: Registry | None = None,
+    seed: int = 0,
+    told: Callable[[str], None] = lambda line: None,
+    **limits: Any,
+) -> Tuned:
+    """Search the parameters of each method with the same budget, on training and validation pairs alone.
+
+    Parameters
+    ----------
+    dataset : whose test pairs take no part
+    methods : names; a method that gives way to another on a dataset without parts does so here too
+    budget : of each method
+    store : folder of the trials, which are run only if they are not in it
+    plugins : where further methods come from
+    seed : of the search
+    told : is given a line after every round of trials
+    **limits : ``jobs``, ``threads``, ``deadline`` and ``memory``, as of ``cmbench.run``
+
+    Raises
+    ------
+    MethodError
+        If every trial of a method failed; the message names the store, whose records say why.
+    """
+    known = plugins or registry()
+    searches = {
+        name: Search(known[name].load(), seed=seed)
+        for name in dict.fromkeys(_suitable(known, name, dataset) for name in methods)
+    }
+    trials = _Trials(validation_only(dataset), store, known, limits)
+    while asked := _asked(searches, budget):
+        for name, trial in trials.run(asked, budget.seeds[:1]).items():
+            searches[name].add(trial)
+        told(_line(dataset, searches, asked))
+    choices = {name: _choice(name, search, trials, budget) for name, search in searches.items()}
+    return Tuned(dataset.name, dataset.fingerprint, choices)
+
+
+def _suitable(known: Registry, name: str, dataset: Dataset) -> str:
+    method = known[name].load()
+    return method.without_parts if method.without_parts and not dataset.train.has_parts else name
+
+
+def _asked(searches: Mapping[str, Search], budget: Budget) -> dict[str, dict[str, Any]]:
+    """Return the next setting of each method that may still try one."""
+    within = {
+        name: search.next()
+        for name, search in searches.items()
+        if budget.allows(len(search.trials), search.spent)
+    }
+    return {name: parameters for name, parameters in within.items() if parameters is not None}
+
+
+def _line(dataset: Dataset, searches: Mapping[str, Search], asked: Iterable[str]) -> str:
+    best = {name: searches[name].best(1) for name in asked}
+    scores = [
+        f"{name} {trials[0].score:.3f}" if trials else f"{name} failed" for name, trials in best.items()
+    ]
+    round_ = max(len(searches[name].trials) for name in asked)
+    return f"{dataset.name}, trial {round_}: best on validation so far {', '.join(scores)}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Trials:
+    """Runs settings on one dataset, or finds them in the store."""
+
+    dataset: Dataset
+    store: str | Path
+    known: Registry
+    limits: Mapping[str, Any]
+
+    def run(self, settings: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Trial]:
+        """Run one setting of each method; the score is the mean over seeds, None if any of them failed."""
+        frame = run(
+            self.dataset,
+            list(settings),
+            parameters=settings,
+            seeds=seeds,
+            store=self.store,
+            plugins=self.known,
+            **self.limits,
+        )
+        results = Store(self.store)
+        records: dict[str, list[Mapping[str, Any]]] = {name: [] for name in settings}
+        for record in (results.find(key) for key in frame["key"]):
+            if record is not None:
+                records[record["method"]["name"]].append(record)
+        return {name: _trial(settings[name], found) for name, found in records.items()}
+
+
+def _trial(parameters: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Trial:
+    scores = [record["map"][SCORE] for record in records if record["status"] == "ok"]
+    seconds = sum(_processor_seconds(record) for record in records)
+    complete = bool(records) and len(scores) == len(records)
+    return Trial(parameters, fmean(scores) if complete else None, seconds)
+
+
+def _processor_seconds(record: Mapping[str, Any]) -> float:
+    """Return the processor time of a cell; of one that left none, the time it took."""
+    durations = record["durations"]
+    return float(durations.get("processor") or durations["total"])
+
+
+def _choice(name: str, search: Search, trials: _Trials, budget: Budget) -> Choice:
+    """Run the best few trials with the other seeds too, and choose by the mean over all."""
+    finalists = search.best(REPEATED)
+    if not finalists:
+        raise MethodError(
+            f"{name}: all {len(search.trials)} trials failed; 'cmbench show {name} --store {trials.store}' "
+            "tells why"
+        )
+    repeated = [trials.run({name: trial.parameters}, budget.seeds)[name] for trial in finalists]
+    survivors = [trial for trial in repeated if trial.score is not None] or finalists[:1]
+    best = max(survivors, key=lambda trial: trial.score or 0.0)
+    return Choice(
+        parameters=best.parameters,
+        score=best.score or 0.0,
+        trials=len(search.trials),
+        failed=sum(trial.score is None for trial in search.trials),
+        seconds=search.spent + sum(trial.seconds for trial in repeated),
+    )

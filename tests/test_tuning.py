@@ -1,0 +1,244 @@
+"""Equal tuning: a planted optimum is found, a killed search ends like another, test pairs are not read."""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cmbench.datasets import save_npz
+from cmbench.datasets.contract import Dataset
+from cmbench.errors import CmbenchError, MethodError
+from cmbench.methods.parameters import SearchRange
+from cmbench.methods.registry import registry
+from cmbench.profiles import read_profile, write_profile
+from cmbench.store import Store
+from cmbench.tuning import Budget, Choice, Search, Trial, Tuned, tune, validation_only
+
+QUICK = {"threads": 1, "memory": "none", "deadline": "60s", "jobs": 1}
+
+PLANTED = '''
+import numpy as np
+
+from cmbench.methods.contract import Method
+from cmbench.methods.parameters import SearchRange
+
+
+class Planted(Method):
+    """Hides the categories in noise, which is least at rate .01, width 30 and kind b."""
+
+    tuning_space = {
+        "rate": SearchRange(1e-4, 1.0, log=True),
+        "width": SearchRange(1, 100, whole=True),
+        "kind": ("a", "b", "c"),
+    }
+
+    def __init__(self, rate=1.0, width=1, kind="a", random_state=0):
+        self.rate, self.width, self.kind, self.random_state = rate, width, kind, random_state
+
+    def fit(self, train, validation):
+        off = abs(np.log10(self.rate) + 2) + abs(self.width - 30) / 30 + (self.kind != "b")
+        self.noise, self.random = 0.5 * off, np.random.default_rng(self.random_state)
+        goal = np.eye(train.labels.max() + 1)[train.labels]
+        self.image, self.text = (np.linalg.pinv(rows) @ goal for rows in (train.images, train.texts))
+        return self
+
+    def transform_images(self, images):
+        return images @ self.image + self.noise * self.random.normal(size=(len(images), self.image.shape[1]))
+
+    def transform_texts(self, texts):
+        return texts @ self.text + self.noise * self.random.normal(size=(len(texts), self.text.shape[1]))
+'''
+
+
+@pytest.fixture
+def planted(tmp_path):
+    path = tmp_path / "planted.py"
+    path.write_text(PLANTED)
+    return registry([path])
+
+
+def space(**values):
+    """Return what a search asks of a method."""
+    return SimpleNamespace(name="toy", tuning_space=values)
+
+
+SPACE = space(a=SearchRange(-5.0, 5.0), b=("x", "y"), c=SearchRange(1, 1000, log=True, whole=True))
+
+
+def searched(trials, *, failing=lambda parameters: False):
+    search = Search(SPACE)
+    for _ in range(trials):
+        setting = search.next()
+        full = {"a": -5.0, "b": "x", "c": 1, **setting}
+        score = -((full["a"] - 2) ** 2) - (full["b"] == "x") - abs(np.log10(full["c"]) - 1.5)
+        search.add(Trial(setting, None if failing(full) else score, 1.0))
+    return search
+
+
+def test_the_defaults_are_tried_first():
+    assert Search(SPACE).next() == {}
+
+
+def test_an_optimum_of_three_parameters_is_found():
+    best = searched(80).best(1)[0].parameters
+    assert best["a"] == pytest.approx(2, abs=0.7)
+    assert best["b"] == "y"
+    assert 10 <= best["c"] <= 100
+
+
+def test_the_same_outcomes_lead_to_the_same_trials():
+    assert searched(15).trials == searched(15).trials
+
+
+def test_a_setting_is_not_tried_twice_and_a_small_space_ends():
+    search, tried = Search(space(b=("x", "y", "z"))), []
+    while (setting := search.next()) is not None:
+        tried.append(setting)
+        search.add(Trial(setting, 0.5, 1.0))
+    assert sorted(map(str, tried)) == ["{'b': 'x'}", "{'b': 'y'}", "{'b': 'z'}", "{}"]
+
+
+def test_a_method_without_a_search_space_has_one_trial():
+    search = Search(space())
+    search.add(Trial(search.next(), 0.5, 1.0))
+    assert search.next() is None
+
+
+def test_settings_that_failed_are_no_candidates():
+    search = searched(30, failing=lambda full: full["b"] == "y")
+    assert search.best(1)[0].parameters.get("b", "x") == "x"
+
+
+def test_the_validation_pairs_stand_in_for_the_test_pairs(toy):
+    held_out = validation_only(toy)
+    assert np.array_equal(held_out.test.images, toy.validation.images)
+    assert np.array_equal(held_out.test.labels, toy.validation.labels)
+    assert not set(held_out.test.ids) & set(toy.test.ids)
+
+
+def test_tuning_does_not_depend_on_the_test_pairs(toy, planted, tmp_path):
+    random = np.random.default_rng(0)
+    other = replace(toy.test, images=random.normal(size=toy.test.images.shape).astype(np.float32))
+    changed = Dataset("toy", toy.train, toy.validation, other, toy.class_names)
+    budget = Budget(2, seeds=(0,))
+    there = tune(toy, ["planted"], budget=budget, store=tmp_path / "a", plugins=planted, **QUICK)
+    here = tune(changed, ["planted"], budget=budget, store=tmp_path / "b", plugins=planted, **QUICK)
+    assert {**vars(there.choices["planted"]), "seconds": 0} == {**vars(here.choices["planted"]), "seconds": 0}
+
+
+@pytest.mark.slow
+def test_a_planted_optimum_of_a_plugin_is_found(toy, planted, tmp_path):
+    budget = Budget(40, seeds=(0, 1))
+    found = tune(toy, ["planted"], budget=budget, store=tmp_path / "s", plugins=planted, **QUICK)
+    chosen = found.choices["planted"].parameters
+    assert chosen["kind"] == "b"
+    assert 10**-2.5 <= chosen["rate"] <= 10**-1.5
+    assert 15 <= chosen["width"] <= 45
+
+
+def test_every_trial_is_in_the_store_and_the_best_have_all_seeds(toy, planted, tmp_path):
+    found = tune(
+        toy, ["planted"], budget=Budget(3, seeds=(0, 1)), store=tmp_path / "s", plugins=planted, **QUICK
+    )
+    records = Store(tmp_path / "s").records()
+    settings = [record for record in records if record["method"]["name"] == "planted"]
+    assert sum(record["seed"] == 0 for record in settings) == 3
+    assert sum(record["seed"] == 1 for record in settings) == 3
+    assert found.choices["planted"].trials == 3
+    assert all(record["dataset"]["name"] == "toy (validation)" for record in records)
+
+
+def test_a_second_search_runs_nothing(toy, planted, tmp_path):
+    budget, store = Budget(2, seeds=(0,)), tmp_path / "s"
+    first = tune(toy, ["planted"], budget=budget, store=store, plugins=planted, **QUICK)
+    written = {path: path.stat().st_mtime_ns for path in store.rglob("*.json")}
+    assert tune(toy, ["planted"], budget=budget, store=store, plugins=planted, **QUICK) == first
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*.json")} == written
+
+
+def test_a_budget_of_processor_time_ends_the_search(toy, planted, tmp_path):
+    budget = Budget(None, seconds=1e-3, seeds=(0,))
+    found = tune(toy, ["planted"], budget=budget, store=tmp_path / "s", plugins=planted, **QUICK)
+    assert found.choices["planted"].trials == 1
+
+
+def test_a_method_of_which_every_trial_fails_is_told(toy, tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text(
+        PLANTED.replace("Planted", "Broken").replace("return self\n", "raise ValueError('no')\n", 1)
+    )
+    with pytest.raises(MethodError, match="broken: all 2 trials failed"):
+        tune(toy, ["broken"], budget=Budget(2), store=tmp_path / "s", plugins=registry([path]), **QUICK)
+
+
+@pytest.mark.parametrize("wrong", [{"trials": None}, {"trials": 0}, {"seeds": ()}])
+def test_a_budget_for_nothing_is_refused(wrong):
+    with pytest.raises(CmbenchError):
+        Budget(**wrong)
+
+
+def test_a_profile_comes_back_as_it_was_written(tmp_path):
+    choice = Choice({"rate": 0.1, "kind": "b", "cut": None}, 0.5, trials=40, failed=2, seconds=12.0)
+    tuned = Tuned("toy", "f" * 64, {"planted": choice})
+    write_profile(tmp_path / "p.toml", "tuned", [tuned], Budget(40))
+    profile = read_profile(tmp_path / "p.toml")
+    assert profile.parameters("f" * 64, "planted") == {"rate": 0.1, "kind": "b", "cut": None}
+    assert profile.trials("f" * 64, "planted") == 40
+    assert profile.parameters("0" * 64, "planted") is None
+    assert profile.parameters("f" * 64, "cca") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "name = ", 'name = "x"\n[datasets.toy]\nfingerprint = "f"\n', "datasets = 3"]
+)
+def test_what_is_no_profile_is_refused_by_name(tmp_path, text):
+    path = tmp_path / "p.toml"
+    path.write_text(text)
+    with pytest.raises(CmbenchError, match=r"p\.toml"):
+        read_profile(path)
+    with pytest.raises(CmbenchError, match="no such profile"):
+        read_profile(tmp_path / "none.toml")
+
+
+@pytest.mark.slow
+def test_a_search_killed_five_times_ends_as_an_undisturbed_one(toy, tmp_path):
+    save_npz(toy, tmp_path / "toy.npz")
+    (tmp_path / "planted.py").write_text(PLANTED)
+
+    def command(store, output):
+        options = ["--dataset", "toy.npz", "--methods", "planted,cfa", "--plugin", "planted.py"]
+        budget = ["--trials", "12", "--seeds", "0,1", "--threads", "1", "--jobs", "1", "--memory", "none"]
+        return [
+            sys.executable,
+            "-P",
+            "-m",
+            "cmbench",
+            "tune",
+            *options,
+            *budget,
+            "--store",
+            store,
+            "-o",
+            output,
+        ]
+
+    subprocess.run(command("whole", "whole.toml"), cwd=tmp_path, check=True, capture_output=True)
+    for seconds in (3.0, 5.0, 4.0, 6.0, 2.5):
+        process = subprocess.Popen(command("killed", "killed.toml"), cwd=tmp_path, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (tmp_path / "killed.toml").exists()
+    subprocess.run(command("killed", "killed.toml"), cwd=tmp_path, check=True, capture_output=True)
+    whole, killed = (read_profile(tmp_path / f"{name}.toml").datasets for name in ("whole", "killed"))
+    without_times = [
+        {method: {**entry, "processor_seconds": 0} for method, entry in table.items()}
+        for profile in (whole, killed)
+        for table in profile.values()
+    ]
+    assert without_times[0] == without_times[1]
