@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from cmbench.datasets.draft import Split
-from cmbench.methods.parameters import FieldsSearchSpace, add_constructor
+from cmbench.methods.parameters import FieldsSearchSpace, SearchRange, add_constructor
 
 Representations: TypeAlias = NDArray[np.floating[Any]]
 
@@ -75,10 +75,11 @@ class Method(BaseEstimator, ABC):
     """The name of the method that runs in its place on a dataset without parts; none if empty."""
     version: ClassVar[int] = 1
     """Raise it when the same parameters give other representations: stored cells then run again."""
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = cast(
-        "Mapping[str, Sequence[Any]]", FieldsSearchSpace()
+    tuning_space: ClassVar[Mapping[str, Sequence[Any] | SearchRange]] = cast(
+        "Mapping[str, Sequence[Any] | SearchRange]", FieldsSearchSpace()
     )
-    """Values worth trying, by parameter name. Default: those of each parameter's ``SearchSpace``."""
+    """Values worth trying, by parameter name. Default: those of each parameter's ``SearchSpace`` or
+    ``SearchRange``."""
     fixed: ClassVar[Mapping[str, Any]] = {}
     """Parameters of the base class that have one value in this class: they are no parameters of it."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

@@ -159,6 +159,10 @@ class SearchRange:
     log: bool = False
     whole: bool = False
 
+    def __iter__(self) -> Iterator[float]:
+        """Yield the two ends."""
+        return iter((self.low, self.high))
+
 
 @dataclass(frozen=True)
 class AnyFolder:
@@ -193,7 +197,7 @@ class Parameter:
     name: str
     type: str
     constraint: Constraint | None
-    tried: tuple[Any, ...]
+    tried: tuple[Any, ...] | SearchRange
     default: Any
     meaning: str
 
@@ -233,7 +237,7 @@ def constraints_of(method: type[Method]) -> dict[str, Constraint]:
 class FieldsSearchSpace:
     """A class attribute: the values worth trying, by parameter, that the fields of a method declare."""
 
-    def __get__(self, instance: object, owner: type[Method]) -> Mapping[str, Sequence[Any]]:
+    def __get__(self, instance: object, owner: type[Method]) -> Mapping[str, Sequence[Any] | SearchRange]:
         return {each.name: each.tried for each in parameters_of(owner) if each.tried}
 
 
@@ -289,10 +293,16 @@ def _parameter(method: type[Method], argument: inspect.Parameter) -> Parameter:
         name=argument.name,
         type=_type_text(annotation),
         constraint=next((detail for detail in details if isinstance(detail, Constraint)), None),
-        tried=next((detail.values for detail in details if isinstance(detail, SearchSpace)), ()),
+        tried=next(
+            (_tried(detail) for detail in details if isinstance(detail, SearchSpace | SearchRange)), ()
+        ),
         default=_default(method, argument),
         meaning=next((texts[argument.name] for texts in meanings if argument.name in texts), ""),
     )
+
+
+def _tried(detail: SearchSpace | SearchRange) -> tuple[Any, ...] | SearchRange:
+    return detail.values if isinstance(detail, SearchSpace) else detail
 
 
 def _default(method: type[Method], argument: inspect.Parameter) -> Any:

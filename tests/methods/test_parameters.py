@@ -16,6 +16,7 @@ from cmbench.methods.parameters import (
     AnyFolder,
     Count,
     Number,
+    SearchRange,
     SearchSpace,
     Words,
     check_parameters,
@@ -314,3 +315,12 @@ def test_a_constraint_accepts_what_its_text_says(constraint, allowed, refused, t
     assert str(constraint) == text
     assert all(constraint.accepts(value) for value in allowed)
     assert not any(constraint.accepts(value) for value in refused)
+
+
+def test_a_range_of_numbers_is_a_search_space_too():
+    class Ranged(Fields):
+        share: Annotated[float, Number(0, 1), SearchRange(0.1, 0.9)] = 0.5
+        """Of something."""
+
+    assert Ranged.tuning_space["share"] == SearchRange(0.1, 0.9)
+    assert list(Ranged.tuning_space["share"]) == [0.1, 0.9]
