@@ -1,7 +1,6 @@
 """Compare CM-GANs and its baselines for image-text retrieval, under one evaluator."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,7 +9,8 @@ if TYPE_CHECKING:
     from cmbench.methods.registry import load_method
     from cmbench.runner import run
 
-__version__ = version("cmbench")
+    __version__: str
+
 __all__ = ["evaluate", "load_dataset", "load_method", "run"]
 
 # Imported on use: torch alone takes two seconds, and reading results needs none of it.
@@ -23,6 +23,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("cmbench")
     if name not in _HOMES:
         raise AttributeError(f"module 'cmbench' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from struct import error as StructError
 from tempfile import TemporaryFile, mkdtemp
+from tokenize import TokenError
 from zipfile import BadZipFile
 from zlib import error as ZlibError
 
@@ -154,6 +155,7 @@ DAMAGE: tuple[type[Exception], ...] = (
     NameError,
     BadZipFile,
     StructError,
+    TokenError,
     UnpicklingError,
     ZlibError,
 )

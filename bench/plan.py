@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cmbench.methods.contract import Method
 
 RANDOM_STATE = "random_state"
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,4 +140,9 @@ def effective_parameters(
 def _seeds(method: type[Method], parameters: Mapping[str, Any], seeds: Sequence[int]) -> Sequence[int | None]:
     if RANDOM_STATE not in inspect.signature(method).parameters:
         return (None,)
-    return (parameters[RANDOM_STATE],) if RANDOM_STATE in parameters else tuple(seeds)
+    if RANDOM_STATE in parameters:
+        return (parameters[RANDOM_STATE],)
+    unusable = [seed for seed in seeds if not 0 <= seed <= LARGEST_SEED]
+    if unusable:
+        raise MethodError(f"seed {unusable[0]} is not one of 0 to {LARGEST_SEED}, which NumPy and torch take")
+    return tuple(seeds)

@@ -51,12 +51,22 @@ def import_plugin(path: Path) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     try:
-        with _on_path(path.parent):
+        with _on_path(path.parent), same_folder():
             return _imported(Plugin(package, path, home), name, files)
     except MethodError:
         raise
     except (Exception, SystemExit) as error:  # a plugin's code may raise anything; it must not end the run
         raise MethodError(broken(f"plugin {path}", error)) from error
+
+
+@contextmanager
+def same_folder() -> Iterator[None]:
+    """Come back to the current folder: code that leaves it on import would move every relative path."""
+    before = os.getcwd()
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def broken(what: str, error: BaseException) -> str:

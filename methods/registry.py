@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from cmbench.errors import MethodError, did_you_mean
-from cmbench.methods.plugins import broken, import_plugin
+from cmbench.methods.plugins import broken, import_plugin, same_folder
 from cmbench.methods.sources import digest, home_of_file, home_of_module, sources
 
 if TYPE_CHECKING:
@@ -235,7 +235,8 @@ def _is_method(value: object) -> bool:
 
 def _import_package(entry: MethodEntry) -> ModuleType:
     try:
-        return import_module(entry.location.partition(":")[0])
+        with same_folder():
+            return import_module(entry.location.partition(":")[0])
     except (Exception, SystemExit) as error:  # a plugin's code may raise anything; it must not end the run
         if entry.origin == "built-in":
             raise

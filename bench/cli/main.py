@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn
 
@@ -12,6 +13,7 @@ import click
 
 from cmbench import __version__
 from cmbench.errors import CmbenchError
+from cmbench.output import printable
 
 # What --help says of each verb without importing it.
 VERBS = {
@@ -55,11 +57,14 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line. Errors meant for people are one message and exit status 1."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    _write_any_text()
     try:
+        signal.signal(signal.SIGTERM, _interrupt)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         status = cli.main(standalone_mode=False, prog_name="cmbench")
     except CmbenchError as error:
-        click.echo(f"cmbench: {error}", err=True)
+        click.echo(printable(f"cmbench: {error}"), err=True)
         status = 1
     except click.ClickException as error:
         error.show()
@@ -71,6 +76,13 @@ def main() -> NoReturn:
         )
         status = INTERRUPTED
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _write_any_text() -> None:
+    """Let what an output cannot encode (``±`` in Latin-1, a file name that is no UTF-8) become an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -85,6 +85,7 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
 
     from cmbench.execution.progress import progress_for
     from cmbench.methods.registry import registry
+    from cmbench.output import printable
     from cmbench.report.table import render
     from cmbench.runner import DEFAULT_DATASETS
     from cmbench.runner import run as run_cells
@@ -92,7 +93,7 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
 
     known = registry(plugins)
     for problem in known.problems:
-        click.echo(f"cmbench: {problem}", err=True)
+        click.echo(printable(f"cmbench: {problem}"), err=True)
     progress = progress_for(Console(stderr=True))
     frame = run_cells(
         list(datasets or DEFAULT_DATASETS), plugins=known, store=store, progress=progress, **options
@@ -100,7 +101,7 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
     results = Store(store)
     records = [record for key in frame["key"] if (record := results.find(key)) is not None]
     click.echo(err=True)  # on a terminal, a line between progress and table
-    click.echo(render(records), nl=False)
+    click.echo(printable(render(records)), nl=False)
     failed = int((frame["status"] != "ok").sum())
     if failed:
         click.echo(

@@ -17,6 +17,7 @@ def show(cell: str, store: str) -> None:
 
     CELL is a method (cca), a dataset and method (scenes/cca), or the first digits of a key.
     """
+    from cmbench.output import printable
     from cmbench.report.cells import describe, stored_cells
 
-    click.echo("\n\n".join(describe(record) for record in stored_cells(store, [cell])))
+    click.echo(printable("\n\n".join(describe(record) for record in stored_cells(store, [cell]))))

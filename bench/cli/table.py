@@ -57,10 +57,10 @@ def table(
     The best number of a column is bold, the second underlined; failed cells are spelled out. CSV holds
     one table: choose it with --dataset and --protocol.
     """
+    from cmbench.output import output_file, printable
     from cmbench.report import ablation as ablations
     from cmbench.report import table as leaderboards
     from cmbench.report.cells import stored_records
-    from cmbench.report.figure import writing
     from cmbench.report.records import select
 
     if ablation and methods is not None:
@@ -70,8 +70,8 @@ def table(
     render = ablations.render if ablation else leaderboards.render
     text = render(chosen, format=format, spread=spread)
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(printable(text), nl=False)
         return
-    with writing(output) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    with output_file(output) as beside:
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     click.echo(f"wrote {output}", err=True)

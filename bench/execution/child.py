@@ -141,12 +141,23 @@ def end_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the request
             os._exit(1)
-    threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+    threading.Thread(target=_exit_at_end_of, args=(_pipe_from_parent(),), daemon=True).start()
 
 
-def _exit_at_end_of_input() -> None:
-    """Standard input is a pipe the parent never writes to: it ends when the parent does."""
-    os.read(0, 1)
+def _pipe_from_parent() -> int:
+    """Return what was standard input, which is empty from here on.
+
+    It is a pipe that the parent never writes to, and ends when the parent does. A method that asks
+    for input gets an error at once, where it would otherwise wait until its deadline.
+    """
+    pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return pipe
+
+
+def _exit_at_end_of(pipe: int) -> None:
+    os.read(pipe, 1)
     os._exit(1)
 
 

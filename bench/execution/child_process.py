@@ -32,6 +32,11 @@ _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 0.5
 
 
+LONGEST_LOG = 16_000_000
+"""Bytes of a log; of a longer one the first and the last ``KEPT_OF_LOG`` stay."""
+KEPT_OF_LOG = 4_000_000
+
+
 Ending = Literal["exited", "timeout", "out-of-memory", "stopped"]
 
 
@@ -52,7 +57,8 @@ def run_child(folder: Path, log: Path, limits: Limits, stop: threading.Event) ->
     ended at once. What it started does not outlive it, unless it hid in its own session at once.
     """
     start = time.monotonic()
-    with log.open("wb") as output:
+    log.unlink(missing_ok=True)  # whoever still writes to an older log of the cell does not reach this one
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "cmbench.execution.child", str(folder)],
             stdin=subprocess.PIPE,
@@ -68,6 +74,7 @@ def run_child(folder: Path, log: Path, limits: Limits, stop: threading.Event) ->
     try:
         while process.poll() is None:
             looked = time.monotonic()
+            cap_log(log)
             family = _family(process.pid)
             seen.update(family)
             memory = _memory_of(family)
@@ -82,7 +89,27 @@ def run_child(folder: Path, log: Path, limits: Limits, stop: threading.Event) ->
                 process.wait(pause)
     finally:
         _end_family(process, seen, ask_where=ending == "timeout")
+        cap_log(log)
     return Ended(ending, process.returncode, time.monotonic() - start, peak)
+
+
+def cap_log(log: Path) -> None:
+    """Cut the middle out of a log that is too long, also while somebody appends to it.
+
+    The log says how much is left out. A log that has been deleted stays so.
+    """
+    with suppress(FileNotFoundError), log.open("r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= LONGEST_LOG:
+            return
+        file.seek(size - KEPT_OF_LOG)
+        end = file.read(KEPT_OF_LOG)
+        file.truncate(KEPT_OF_LOG)
+        file.seek(0, os.SEEK_END)
+        left_out = size - 2 * KEPT_OF_LOG
+        file.write(
+            b"\n[cmbench: %d bytes left out; a log keeps its beginning and its end]\n" % left_out + end
+        )
 
 
 def child_environment(threads: int) -> dict[str, str]:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, 
 from rich.progress import Progress as RichProgress
 
 from cmbench.limits import Limits, duration_text
+from cmbench.output import printable
 from cmbench.plan import Cell
 
 
@@ -54,7 +55,7 @@ class PlainLines:
     def closed(self) -> None: ...
 
     def _line(self, text: str) -> None:
-        self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 class LiveDisplay:
@@ -83,7 +84,7 @@ class LiveDisplay:
             self._all = self._display.add_task("all cells", total=len(pending), note="")
 
     def started(self, cell: Cell) -> None:
-        self._running[cell.key] = self._display.add_task(cell.label, total=1, note="")
+        self._running[cell.key] = self._display.add_task(printable(cell.label), total=1, note="")
 
     def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None:
         self._clock.count()
@@ -96,7 +97,7 @@ class LiveDisplay:
         self._display.stop()
 
     def _print(self, text: str) -> None:
-        self._display.console.print(text, markup=False, emoji=False, highlight=False)
+        self._display.console.print(printable(text), markup=False, emoji=False, highlight=False)
 
 
 class Clock:

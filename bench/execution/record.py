@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,12 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+LONGEST_TEXT = 20_000
+"""Characters that a record keeps of a message, of a traceback, or of any other text that a method left."""
+MOST_FITTED = 1_000
+"""Fitted values that a record keeps, the first by name."""
+DEEPEST_SPLIT = 20
+
 Failure = dict[str, Any]
 
 
@@ -142,13 +149,13 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
         "category_map": None if evaluation is None else _category_map(cell, evaluation),
         "queries": None if evaluation is None else dict(evaluation.queries),
         "gallery": None if evaluation is None else dict(evaluation.gallery),
-        "fitted": dict(child.get("fitted", {})),
+        "fitted": _capped_values(child.get("fitted", {})),
         "transductive": child.get("transductive", False),
         "durations": durations,
         "peak_memory_bytes": peak,
         "threads": limits.threads,
         "limits": {"deadline": limits.deadline, "memory": limits.memory},
-        "error": outcome.error,
+        "error": None if outcome.error is None else _capped_values(outcome.error),
         "log": log,
         "provenance": {
             **provenance(),
@@ -156,6 +163,28 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     }
+
+
+def _capped_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with long texts shortened; what goes beyond ``MOST_FITTED`` is counted, not kept."""
+    kept = {
+        name: shortened(value) if isinstance(value, str) else value
+        for name, value in islice(values.items(), MOST_FITTED)
+    }
+    left_out = len(values) - len(kept)
+    return {**kept, "left_out": f"{left_out} more values"} if left_out else kept
+
+
+def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
+    r"""Return the text, or its beginning and end and between them how much is left out.
+
+    >>> shortened("a" * 50 + "b" * 50, 20)
+    'aaaaaaaaaa\n[80 characters left out]\nbbbbbbbbbb'
+    """
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
 
 
 def stored_arrays(
@@ -208,7 +237,7 @@ def _dataset(cell: Cell) -> dict[str, Any]:
         "text_feature": card.text_feature,
         "source": card.source,
         "licence": card.licence,
-        "split": _split(card.recipe),
+        "split": split_in(card.recipe),
         "sizes": {
             "train": len(dataset.train),
             "validation": len(dataset.validation),
@@ -221,12 +250,18 @@ def _dataset(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _split(recipe: str) -> Any:
-    """Return what a recipe of features says of the split; None where it says nothing."""
+def split_in(recipe: str) -> Any:
+    """Return what a recipe of features says of the split; None for nothing, or what no record can hold.
+
+    That is NaN, infinity, and what is nested too deeply or longer than ``LONGEST_TEXT``.
+    """
     try:
-        return json.loads(recipe)["split"]
-    except (ValueError, TypeError, KeyError):
+        split = json.loads(recipe)["split"]
+        text = json.dumps(split, indent=1, allow_nan=False)
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
+    depth = max(len(line) - len(line.lstrip()) for line in text.splitlines())  # an indent is one space
+    return split if len(text) <= LONGEST_TEXT and depth <= DEEPEST_SPLIT else None
 
 
 def _method(cell: Cell) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     ``total_seconds``, ``peak_memory_bytes``, ``error`` (type and message) and ``key``.
     """
     columns = [*_FIELDS, *_MAPS, *_SECONDS, "peak_memory_bytes", "error", "key"]
-    return pd.DataFrame([_row(record) for record in records], columns=columns).astype(_TYPES)
+    return pd.DataFrame([_encodable(_row(record)) for record in records], columns=columns).astype(_TYPES)
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -55,6 +55,14 @@ def _row(record: Record) -> dict[str, Any]:
         "peak_memory_bytes": record["peak_memory_bytes"],
         "error": _error(record),
         "key": record["key"],
+    }
+
+
+def _encodable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Write out lone surrogates (of file names that are no UTF-8), which the strings of pandas refuse."""
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for name, value in row.items()
     }
 
 

@@ -1,23 +1,14 @@
 """How all figures look, and how they become files."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from cmbench.disk import replacing, writing_to
 from cmbench.errors import ReportError
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Yield a path that becomes ``path`` when the block ends well; raises ``ReportError`` if it cannot."""
-    with writing_to(path, raising=ReportError), replacing(path) as beside:
-        yield beside
-
+from cmbench.output import output_file
 
 FONT_POINTS = 8.0
 STYLE: dict[Any, Any] = {
@@ -41,5 +32,5 @@ def save(figure: Figure, path: Path) -> None:
     metadata = _UNDATED.get(path.suffix.lower())
     if metadata is None:
         raise ReportError(f"cannot write a figure as {path.name!r}; end its name in {', '.join(_UNDATED)}")
-    with writing(path) as beside, mpl.rc_context(STYLE):
+    with output_file(path) as beside, mpl.rc_context(STYLE):
         figure.savefig(beside, dpi=200, metadata=dict(metadata))

@@ -118,6 +118,7 @@ def test_table_keeps_what_the_options_choose(store):
 
 
 def test_table_writes_a_file_instead(store, tmp_path):
+    (tmp_path / "new").mkdir()
     target = tmp_path / "new" / "table.tex"
     text = call(table, "--store", store, "--dataset", "other", "--format", "latex", "--output", target)
     assert r"\toprule" in target.read_text(encoding="utf-8")

@@ -113,3 +113,41 @@ class LeavesThreads(Hostile):
 
         threading.Thread(target=time.sleep, args=(3600,), daemon=False).start()
         return self
+
+
+class AsksForInput(Hostile):
+    def fit(self, train, validation):
+        input("which of the two? ")
+
+
+class StopsInTheDebugger(Hostile):
+    def fit(self, train, validation):
+        breakpoint()
+
+
+class TalksWithoutEnd(Hostile):
+    """Prints 60 MB, a number a line."""
+
+    def fit(self, train, validation):
+        print("the first line")
+        for start in range(0, 6_000_000, 100_000):
+            print("\n".join(f"{number:9d}" for number in range(start, start + 100_000)))
+        print("the last line")
+        return self
+
+
+class RaisesAtLength(Hostile):
+    """Fails with a message of 100 MB."""
+
+    def fit(self, train, validation):
+        raise ValueError("beginning " + "x" * 100_000_000 + " end")
+
+
+class FitsALot(Hostile):
+    """Leaves a text of 10 MB and 5,000 numbers."""
+
+    def fit(self, train, validation):
+        self.story_ = "y" * 10_000_000
+        for number in range(5_000):
+            setattr(self, f"number_{number}_", number)
+        return self

@@ -235,7 +235,7 @@ def test_an_unknown_suffix_and_an_unwritable_place_are_refused(tmp_path):
     with pytest.raises(ReportError, match=r"'figure.jpg'; end its name in .pdf, .svg, .png"):
         save(drawn, tmp_path / "figure.jpg")
     (tmp_path / "file").write_text("")
-    with pytest.raises(ReportError, match="choose another place"):
+    with pytest.raises(ReportError, match=r"there is no folder .*name another file"):
         save(drawn, tmp_path / "file" / "figure.pdf")
 
 
