@@ -207,7 +207,7 @@ def test_what_is_no_profile_is_refused_by_name(tmp_path, text):
 
 @pytest.mark.slow
 def test_a_search_killed_five_times_ends_as_an_undisturbed_one(toy, tmp_path):
-    save_npz(toy, tmp_path / "toy.npz")
+    save_npz(tmp_path / "toy.npz", toy)
     (tmp_path / "planted.py").write_text(PLANTED)
 
     def command(store, output):

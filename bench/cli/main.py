@@ -20,6 +20,7 @@ VERBS = {
     "run": "Fit and evaluate methods on datasets, and print the table.",
     "tune": "Choose parameters on validation pairs, with the same budget for every method.",
     "table": "Print the results in a store as a table.",
+    "compare": "Say how two methods or two stores differ, and whether by more than chance.",
     "plot": "Draw figures from the results in a store.",
     "show": "Show everything a store knows of a cell.",
     "methods": "List the methods, built in and from plugins.",

@@ -1,0 +1,145 @@
+"""Two methods, or two stores, side by side: differences over the same test pairs, with their chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from tabulate import tabulate
+
+from cmbench.errors import ReportError
+from cmbench.evaluation.protocol import AVERAGES
+from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
+from cmbench.report.layout import COLUMNS
+from cmbench.report.records import Group, Record, Setting, groups, settings
+from cmbench.store import Store
+
+Floats = NDArray[np.float64]
+HEADINGS = ("", "first", "second", "difference", "± error", "95 % interval", "p", "p corrected")
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is compared: runs of one method under one setting, and the store that has their APs."""
+
+    store: Store
+    setting: Setting
+
+    def ap(self, column: str) -> Floats:
+        """Return the AP (runs, pairs) of a task, or the mean of the tasks of an average, in test order.
+
+        Raises ``StoreError`` where the arrays of a record are missing.
+        """
+        tasks = AVERAGES.get(column, (column,))
+        arrays = [self.store.arrays(record) for record in self.setting.finished]
+        return np.stack([np.mean([run[f"ap_{task}"] for task in tasks], axis=0) for run in arrays])
+
+
+def compare_methods(store: Store, records: Iterable[Record], first: str, second: str) -> str:
+    """Return how two methods of a store differ, a table for each dataset and protocol.
+
+    The p-values of a table are corrected for its rows by Holm's method. ``ReportError`` where no dataset
+    has both methods, or one of them was run in several settings.
+    """
+    sections = []
+    for group in groups(records):
+        sides = [_side(store, group, name) for name in (first, second)]
+        if sides[0] is not None and sides[1] is not None:
+            sections.append(_section(group.title, sides[0], sides[1]))
+    if not sections:
+        raise ReportError(f"no dataset in {store.folder} has finished cells of both {first!r} and {second!r}")
+    return "\n\n".join([*sections, _FOOTER]) + "\n"
+
+
+def compare_stores(first: Store, second: Store) -> str:
+    """Return how the methods that two stores have in common differ, a table for each dataset and protocol.
+
+    Settings are the same where all parameters and the version of the code are. ``ReportError`` where the
+    stores have nothing in common.
+    """
+    sections = []
+    for before, after in product(groups(first.records()), groups(second.records())):
+        if (before.dataset["fingerprint"], before.protocol) == (after.dataset["fingerprint"], after.protocol):
+            pairs = list(_common(before, after))
+            if pairs:
+                sections.append(_store_section(before.title, first, second, pairs))
+    if not sections:
+        raise ReportError(f"{first.folder} and {second.folder} have no finished cell in common")
+    return "\n\n".join([*sections, _FOOTER]) + "\n"
+
+
+_FOOTER = (
+    "Differences are first minus second, in MAP; errors and intervals cover test pairs and seeds. p is that of "
+    "a paired permutation test over test pairs, with runs of several seeds nested in them; corrected by Holm's "
+    f"method for the rows of its table, * marks {LEVEL:g} or less. A method with one run says nothing of other "
+    "seeds."
+)
+
+
+def _side(store: Store, group: Group, name: str) -> Side | None:
+    """Return the one setting of a method in a group; None where it has no finished cell."""
+    wanted = name.casefold()
+    chosen = [
+        record
+        for record in group.finished
+        if wanted in (record["method"]["name"].casefold(), record["method"]["paper_name"].casefold())
+    ]
+    found = settings(chosen)
+    if len(found) > 1:
+        labels = ", ".join(setting.label for setting in found)
+        raise ReportError(
+            f"{group.title} has several settings of {name}: {labels}; compare stores of one each"
+        )
+    return Side(store, found[0]) if found else None
+
+
+def _common(before: Group, after: Group) -> Iterable[tuple[Setting, Setting]]:
+    """Yield the settings with finished cells that both groups have, in the order of tables."""
+    others = settings(after.finished)
+    for setting in settings(before.finished):
+        for other in others:
+            if (setting.method["name"], setting.traits) == (other.method["name"], other.traits):
+                yield setting, other
+
+
+def _section(title: str, first: Side, second: Side) -> str:
+    names = f"first: {_named(first.setting)}, second: {_named(second.setting)}"
+    columns = [(column.alone, first.ap(column.key), second.ap(column.key)) for column in COLUMNS]
+    return f"**{title}**; {names}\n\n{_table(columns)}"
+
+
+def _store_section(title: str, first: Store, second: Store, pairs: Sequence[tuple[Setting, Setting]]) -> str:
+    rows = [
+        (setting.label, Side(first, setting).ap("bimodal_average"), Side(second, other).ap("bimodal_average"))
+        for setting, other in pairs
+    ]
+    return f"**{title}**; bi-modal average, first: {first.folder}, second: {second.folder}\n\n{_table(rows)}"
+
+
+def _named(setting: Setting) -> str:
+    runs = len(setting.finished)
+    return f"{setting.label} ({runs} run{'s' if runs > 1 else ''})"
+
+
+def _table(rows: Sequence[tuple[str, Floats, Floats]]) -> str:
+    differences = [difference(first, second) for _, first, second in rows]
+    corrected = holm([found.p for found in differences])
+    lines = [
+        [name, f"{np.nanmean(first):.4f}", f"{np.nanmean(second):.4f}", *_cells(found, p)]
+        for (name, first, second), found, p in zip(rows, differences, corrected, strict=True)
+    ]
+    alignment = ("left", *("right",) * (len(HEADINGS) - 1))
+    return tabulate(lines, HEADINGS, tablefmt="pipe", disable_numparse=True, colalign=alignment)
+
+
+def _cells(found: Difference, corrected: float) -> list[str]:
+    return [
+        f"{found.mean:+.4f}",
+        f"{found.standard_error:.4f}",
+        f"{found.low:+.4f} to {found.high:+.4f}",
+        f"{found.p:.4f}",
+        f"{corrected:.4f}{'*' if corrected <= LEVEL else ' '}",
+    ]

@@ -1,0 +1,87 @@
+"""Two methods or two stores compared, against SciPy on the stored APs."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy import stats
+
+import cmbench
+from cmbench.cli.main import cli
+from cmbench.errors import ReportError, StoreError
+from cmbench.report.comparison import compare_methods, compare_stores
+from cmbench.store import Store
+
+QUICK = {"threads": 1, "memory": "none", "deadline": "60s"}
+
+
+@pytest.fixture(scope="module")
+def store(toy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    cmbench.run(toy, ["cca", "cfa"], store=folder, **QUICK)
+    return Store(folder)
+
+
+def row(text, name):
+    line = next(line for line in text.splitlines() if line.startswith(f"| {name}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_comparison_holds_means_difference_and_error_of_the_stored_aps(store):
+    records = {record["method"]["name"]: record for record in store.records()}
+    text = compare_methods(store, store.records(), "cca", "CFA")
+    first, second = (
+        np.mean(
+            [store.arrays(records[name])[f"ap_{task}"] for task in ("image_to_text", "text_to_image")], axis=0
+        )
+        for name in ("cca", "cfa")
+    )
+    _, shown_first, shown_second, mean, error, _, p, _ = row(text, "bi-modal average")
+    assert float(shown_first) == pytest.approx(records["cca"]["map"]["bimodal_average"], abs=5e-5)
+    assert float(shown_second) == pytest.approx(records["cfa"]["map"]["bimodal_average"], abs=5e-5)
+    assert float(mean) == pytest.approx(np.mean(first - second), abs=5e-5)
+    assert float(error) == pytest.approx(stats.sem(first - second), abs=5e-5)
+    theirs = stats.permutation_test(
+        (first, second),
+        lambda x, y, axis: np.mean(x, axis=axis) - np.mean(y, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    assert float(p) == pytest.approx(theirs.pvalue, abs=0.02)
+
+
+def test_a_store_does_not_differ_from_its_copy(store, tmp_path):
+    shutil.copytree(store.folder, tmp_path / "copy")
+    text = compare_stores(store, Store(tmp_path / "copy"))
+    for name in ("CCA", "CFA"):
+        assert row(text, name)[3] == "+0.0000"
+        assert row(text, name)[6] == "1.0000"
+
+
+def test_what_cannot_be_compared_is_named(store, tmp_path, toy):
+    with pytest.raises(ReportError, match="both 'cca' and 'jrl'"):
+        compare_methods(store, store.records(), "cca", "jrl")
+    with pytest.raises(ReportError, match="no finished cell in common"):
+        compare_stores(store, Store(tmp_path))
+    shutil.copytree(store.folder, tmp_path / "two")
+    cmbench.run(toy, ["cca"], store=tmp_path / "two", parameters={"cca": {"n_components": 2}}, **QUICK)
+    two = Store(tmp_path / "two")
+    with pytest.raises(ReportError, match=r"several settings of cca: .*n_components=2"):
+        compare_methods(two, two.records(), "cca", "cfa")
+
+
+def test_a_record_without_its_arrays_is_named(store, tmp_path):
+    shutil.copytree(store.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("*.npz"))
+    bare = Store(tmp_path / "copy")
+    with pytest.raises(StoreError, match=r"\.npz"):
+        compare_methods(bare, bare.records(), "cca", "cfa")
+
+
+def test_the_command_compares_methods_and_stores(store):
+    methods = CliRunner().invoke(cli, ["compare", "cca", "cfa", "--store", str(store.folder)])
+    stores = CliRunner().invoke(cli, ["compare", str(store.folder), str(store.folder)])
+    assert re.search(r"first: CCA \(1 run\), second: CFA \(1 run\)", methods.output)
+    assert "| CCA" in stores.output
