@@ -72,10 +72,10 @@ def compare_stores(first: Store, second: Store) -> str:
 
 
 _FOOTER = (
-    "Differences are first minus second, in MAP; errors and intervals cover test pairs and seeds. p is that of "
-    "a paired permutation test over test pairs, with runs of several seeds nested in them; corrected by Holm's "
-    f"method for the rows of its table, * marks {LEVEL:g} or less. A method with one run says nothing of other "
-    "seeds."
+    "Differences are first minus second, in MAP; errors and intervals cover test pairs and seeds. p is that "
+    "of a paired permutation test over test pairs, with runs of several seeds nested in them; corrected by "
+    f"Holm's method for the rows of its table, * marks {LEVEL:g} or less. A method with one run says nothing "
+    "of other seeds."
 )
 
 
