@@ -1,0 +1,94 @@
+"""The committed results: their tables are what their records give, and the script that makes them works."""
+
+import json
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from cmbench.datasets.formats.numpy_files import save_npz
+from cmbench.store import Store
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+@pytest.fixture
+def produce(tmp_path, monkeypatch):
+    """The script ``results/produce.py`` as a module, with a copy of the records in a folder of its own."""
+    spec = spec_from_file_location("produce", RESULTS / "produce.py")
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "produce", module)
+    spec.loader.exec_module(module)
+    for path in RESULTS.glob("*/*.jsonl"):
+        copy = tmp_path / path.relative_to(RESULTS)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    monkeypatch.setattr(module, "HERE", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return module
+
+
+def call(produce, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["produce.py", *arguments])
+    produce.main()
+
+
+def test_every_committed_table_is_rendered_again_byte_for_byte(produce, monkeypatch, tmp_path):
+    for study in ("traditional", "deep", "cmgans", "features"):
+        call(produce, monkeypatch, study, "render")
+    call(produce, monkeypatch, "leaderboard")
+    rendered = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.md"))
+    assert len(rendered) == 6
+    for path in rendered:
+        assert (tmp_path / path).read_bytes() == (RESULTS / path).read_bytes(), path
+
+
+def test_the_committed_records_are_all_there():
+    counts = {path.parent.name: len(Store(path.parent).records()) for path in RESULTS.glob("*/README.md")}
+    assert counts == {"traditional": 28, "deep": 80, "cmgans": 108, "features": 5}
+
+
+def test_a_search_keeps_the_first_of_the_best_and_goes_on_from_there(produce, monkeypatch):
+    tried = []
+
+    def score(study, dataset, method, setting):
+        tried.append(setting)
+        return {"a": 1, "b": 3, "c": 3}.get(setting.get("x"), 0) + setting.get("y", 0)
+
+    monkeypatch.setattr(produce, "validation_map", score)
+    rounds = [
+        produce.fixed_round({"x": "a"}, {"x": "b"}, {"x": "c"}),
+        produce.fixed_round({"y": -1}, {"y": 0}),
+        produce.fixed_round({"y": 2}),
+    ]
+    assert produce.best_of(None, None, "cca", {"z": 0}, rounds) == ({"x": "b", "y": 2, "z": 0}, 5)
+    assert tried[3] == {"x": "b", "y": -1, "z": 0}
+
+
+def test_a_study_is_chosen_run_packed_and_rendered_and_not_run_twice(produce, monkeypatch, tmp_path, toy):
+    save_npz(tmp_path / "toy.npz", toy)
+    penalties = produce.fixed_round({"kappa": 0.1}, {"kappa": 0.9})
+    study = produce.Study(
+        "study",
+        ("toy",),
+        lambda dataset: {"kcca": ({"rank": 40}, [penalties])},
+        lambda name, chosen: [produce.Final("kcca", chosen["kcca"]), produce.Final("cca")],
+        {"table.md": produce.render},
+        options={"threads": 1, "memory": "none"},
+    )
+    with pytest.raises(SystemExit, match="nothing is chosen for toy"):
+        produce.make(study, ["final"], study.datasets, tmp_path)
+    produce.make(study, produce.PARTS, study.datasets, tmp_path)
+    trials = Store("results/runs/study-trials").records()
+    scores = {
+        record["method"]["parameters"]["kappa"]: record["fitted"]["validation_map_"] for record in trials
+    }
+    chosen = json.loads((study.folder / "chosen.json").read_text())["toy"]["kcca"]
+    assert scores[chosen["setting"]["kappa"]] == max(scores.values()) == chosen["validation_map"]
+    records = study.folder / "toy.jsonl"
+    before = records.read_bytes()
+    assert [record["method"]["name"] for record in Store(study.folder).records()] == ["cca", "kcca"]
+    assert "| CCA " in (study.folder / "table.md").read_text()
+    produce.make(study, produce.PARTS, study.datasets, tmp_path)
+    assert records.read_bytes() == before
