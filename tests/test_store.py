@@ -1,14 +1,12 @@
 """The store: pairs of files that appear together or not at all, merge by copying, and say what is wrong."""
 
-import contextlib
-import itertools
 import json
-import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
+from killed_writers import Killed, kill_at
+from made_records import made_record
 
 from cmbench.errors import StoreError
 from cmbench.store import SCHEMA, Store, matching, read_record
@@ -17,14 +15,7 @@ AP = np.array([0.25, 0.5, 1.0])
 
 
 def a_record(key="00aa", *, dataset="toy", method="cca", **fields):
-    return {
-        "schema": SCHEMA,
-        "key": key,
-        "status": "ok",
-        "dataset": {"name": dataset},
-        "method": {"name": method},
-        **fields,
-    }
+    return made_record(method, key=key, dataset=dataset, **fields)
 
 
 @pytest.fixture
@@ -49,31 +40,6 @@ def test_what_was_put_is_found_with_its_arrays(store):
 def test_a_store_that_is_not_there_is_empty_and_reading_does_not_make_it(store):
     assert (store.records(), store.paths(), store.find("00aa")) == ([], [], None)
     assert not store.folder.exists()
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing may catch it but what runs whatever happens."""
-
-
-def kill_at(step, monkeypatch, suffixes=(".json", ".npz")):
-    """Let the file system end the writer at its ``step``-th change of names; return how many there were."""
-    steps = itertools.count(1)
-    passed = []
-
-    def dying(original):
-        def change(*arguments, **options):
-            if Path(arguments[0]).suffix not in suffixes:
-                return original(*arguments, **options)
-            passed.append(next(steps))
-            if passed[-1] >= step:
-                raise Killed
-            return original(*arguments, **options)
-
-        return change
-
-    for name in ("replace", "rename", "unlink"):  # pathlib goes through these
-        monkeypatch.setattr(os, name, dying(getattr(os, name)))
-    return passed
 
 
 @pytest.mark.parametrize("new_arrays", [{"ap": AP * 0.5}, None])
@@ -277,108 +243,6 @@ def test_a_half_written_file_is_not_a_record(store):
     path = store.put(a_record())
     path.with_name(".cca-00ab.4711.json").write_text("{")
     assert len(store.records()) == 1
-
-
-RECORDS = [
-    a_record("01", map=1),
-    a_record("02", dataset="a/b", map=2),
-    a_record("03", method="cfa", map=3, zebra="Größe →"),
-    a_record("04", method="cca", error={"message": "one\u2028two\x85three\nfour 'caf\udce9'"}),
-    a_record("101", map=5),
-]
-
-
-@pytest.fixture
-def packed(store):
-    """A store whose records are all in records files; ``01`` has its arrays, too."""
-    for record in RECORDS:
-        store.put(record, {"ap": AP} if record["key"] == "01" else None)
-    store.pack()
-    return store
-
-
-def test_packing_loses_no_record_and_no_array_and_keeps_their_order(store):
-    for record in RECORDS:
-        store.put(record, {"ap": AP * int(record["key"])})
-    before = store.records()
-    store.pack()
-    assert files_of(store)[:2] == ["a_b.jsonl", "cca-01.npz"]
-    assert not store.paths()
-    assert store.records() == before
-    assert {record["key"]: record for record in before} == {record["key"]: record for record in RECORDS}
-    for record in RECORDS:
-        assert store.find(record["key"]) == record
-        np.testing.assert_array_equal(store.arrays(record)["ap"], AP * int(record["key"]))
-    assert store.find("1") is store.find("0") is None
-
-
-def test_a_records_file_has_one_sorted_line_a_record_and_packing_again_changes_nothing(packed):
-    path = packed.folder / "toy.jsonl"
-    content = path.read_bytes()
-    lines = content.decode("utf-8").split("\n")
-    assert [json.loads(line)["key"] for line in lines[:-1]] == ["01", "04", "101", "03"]
-    assert lines[-1] == ""
-    assert "Größe →" in lines[3]
-    for line in lines[:-1]:
-        keys = json.loads(line, object_pairs_hook=lambda items: [key for key, _ in items])
-        assert keys == sorted(keys)
-    assert packed.pack() == [packed.folder / "a_b.jsonl", path]
-    assert path.read_bytes() == content
-
-
-def test_a_record_of_its_own_counts_before_a_line_and_takes_its_place_when_packed(packed):
-    packed.put(a_record("01", map=10), {"ap": AP * 10})
-    assert packed.find("01")["map"] == 10
-    assert [record["map"] for record in packed.records() if record["key"] == "01"] == [10]
-    assert len(packed.records()) == len(RECORDS)
-    packed.pack()
-    assert packed.find("01")["map"] == 10
-    assert len(packed.records()) == len(RECORDS)
-    assert (packed.folder / "toy.jsonl").read_text().count('"key": "01"') == 1
-
-
-def test_a_cell_of_a_records_file_that_now_fails_loses_its_arrays(packed):
-    packed.put(a_record("01", status="failed"))
-    assert "cca-01.npz" not in files_of(packed)
-    assert packed.find("01")["status"] == "failed"
-
-
-def test_of_two_lines_about_a_cell_the_last_counts_in_the_order_of_file_names(packed):
-    later = json.dumps(a_record("01", map=7)) + "\n"
-    (packed.folder / "toy.jsonl").open("a").write(later)
-    assert packed.find("01")["map"] == 7
-    (packed.folder / "zoo.jsonl").write_text(later.replace("7", "8"))
-    (packed.folder / "aaa.jsonl").write_text(later.replace("7", "9"))
-    assert packed.find("01")["map"] == 8
-    assert [record["map"] for record in packed.records() if record["key"] == "01"] == [8]
-    packed.pack()
-    assert [name for name in files_of(packed) if name.endswith("jsonl")] == ["a_b.jsonl", "toy.jsonl"]
-    assert packed.find("01")["map"] == 8
-
-
-@pytest.mark.parametrize("step", range(1, 9))
-def test_packing_killed_at_any_step_loses_no_record(step, store, monkeypatch):
-    for record in RECORDS:
-        store.put(record)
-    before = store.records()
-    with monkeypatch.context() as patch, contextlib.suppress(Killed):
-        kill_at(step, patch, suffixes=(".json", ".jsonl"))
-        store.pack()
-    assert store.records() == before
-
-
-@pytest.mark.parametrize("line", ["{", "<<<<<<< HEAD", "[]", '{"schema": 99}', "\xff"])
-def test_a_damaged_line_is_named_with_its_number_and_the_remedy(packed, line):
-    path = packed.folder / "toy.jsonl"
-    lines = path.read_bytes().split(b"\n")
-    path.write_bytes(b"\n".join([lines[0], line.encode("latin-1"), *lines[1:]]))
-    with pytest.raises(StoreError, match=r"toy\.jsonl(, line 2)?: .*(restore|delete)"):
-        packed.records()
-
-
-def test_a_half_written_records_file_holds_no_records(packed):
-    (packed.folder / ".toy.4711.jsonl").write_text("{")
-    assert len(packed.records()) == len(RECORDS)
 
 
 def test_cells_are_matched_by_method_by_dataset_and_method_and_by_key():

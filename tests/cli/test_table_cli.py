@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from made_records import TASKS, made_record
 
 from cmbench.cli.main import cli
 from cmbench.cli.plot import plot
@@ -14,64 +15,14 @@ from cmbench.cli.table import table
 from cmbench.errors import ReportError
 from cmbench.store import Store
 
-TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
-PROTOCOL = {
-    "name": "paper",
-    "version": 1,
-    "similarity": "cosine",
-    "cutoff": None,
-    "denominator": "relevant",
-    "keep_query": True,
-    "normalisation": "none",
-    "ties": "expectation",
-}
-
-
-def dataset(name):
-    return {
-        "name": name,
-        "fingerprint": name.encode().hex().ljust(64, "0"),
-        "image_feature": "deep",
-        "text_feature": "LDA",
-        "source": "",
-        "licence": "",
-        "sizes": {"train": 80, "validation": 8, "test": 10},
-        "image_dimension": 8,
-        "text_dimension": 4,
-        "class_names": ["cat", "dog"],
-        "test_counts": [4, 6],
-    }
-
 
 def record(data, method, protocol="paper"):
-    return {
-        "schema": 1,
-        "key": f"{data}{method}{protocol}".encode().hex(),
-        "status": "ok",
-        "dataset": dataset(data),
-        "method": {
-            "name": method,
-            "paper_name": method.upper(),
-            "family": "traditional",
-            "uses_labels": False,
-            "version": 1,
-            "citation": "",
-            "parameters": {},
-        },
-        "seed": None,
-        "protocol": {**PROTOCOL, "name": protocol},
-        "map": dict.fromkeys((*TASKS, "bimodal_average", "allmodal_average"), 0.5),
-        "category_map": {task: [0.25, 0.75] for task in TASKS},
-        "queries": dict.fromkeys(TASKS, 10),
-        "gallery": dict(zip(TASKS, (10, 10, 20, 20), strict=True)),
-        "fitted": {},
-        "durations": {"fit": 1.0, "transform": 1.0, "evaluate": 1.0, "total": 3.0},
-        "peak_memory_bytes": 1000,
-        "threads": 1,
-        "error": None,
-        "log": "",
-        "provenance": {},
-    }
+    return made_record(
+        method,
+        dataset=data,
+        protocol=protocol,
+        category_map={task: [0.25, 0.75] for task in TASKS},
+    )
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from made_records import failed_record, made_error, made_record
 from rich.console import Console
 
 from cmbench.execution import progress as progress_module
@@ -32,21 +33,12 @@ class FakeCell:
 
 
 def good(seconds=2.0, bimodal=0.4321):
-    return {
-        "status": "ok",
-        "durations": {"total": seconds},
-        "map": {"bimodal_average": bimodal},
-        "error": None,
-    }
+    return made_record(value=bimodal, durations={"total": seconds})
 
 
 def bad(message="NaN in row 3", status="failed"):
-    return {
-        "status": status,
-        "durations": {"total": 75.0},
-        "map": None,
-        "error": {"type": "EvaluationError", "message": message},
-    }
+    error = made_error("EvaluationError", message=message)
+    return failed_record(status=status, error=error, durations={"total": 75.0})
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from made_records import made_record
 
 import cmbench
 from cmbench.datasets.contract import Dataset
@@ -288,6 +289,15 @@ def test_a_record_says_what_was_run_where_and_how_long_it_took(toy, store):
     durations = record["durations"]
     assert 0 <= durations["transform"] < durations["total"]
     assert durations["fit"] + durations["transform"] + durations["evaluate"] <= durations["total"]
+
+
+def test_the_records_that_tests_make_have_the_fields_of_a_real_one(toy, store):
+    run(toy, ["cca"], store)
+    real, made = only_record(store), made_record()
+    assert made.keys() == real.keys()
+    for part, value in made.items():
+        if isinstance(value, dict) and part not in ("fitted", "provenance"):
+            assert value.keys() == real[part].keys(), part
 
 
 @pytest.mark.parametrize(

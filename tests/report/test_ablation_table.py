@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from made_records import PROTOCOL, made_dataset, made_record
 
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError
@@ -16,7 +17,6 @@ from cmbench.report import table as leaderboard
 from cmbench.report.ablation import ABLATIONS, VARIANTS, render
 from cmbench.store import Store
 
-TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
 PAPER = {
     "IV": {
         "cmgans-none": "CM-GANs without ws&sc",
@@ -28,62 +28,35 @@ PAPER = {
     "VI": {"cmgans-cae": "CM-GANs-CAE", "cmgans": "CM-GANs"},
 }
 NAMES = {name: label for rows in PAPER.values() for name, label in rows.items()}
-PROTOCOL = {
-    "name": "paper",
-    "version": 1,
-    "similarity": "cosine",
-    "cutoff": None,
-    "denominator": "relevant",
-    "keep_query": True,
-    "normalisation": "none",
-    "ties": "expectation",
-}
 PARAMETERS = {"tie": "tied", "w_semantic": 1.0, "learning_rate": 0.001}
 DASH = "\u2013"
 
 
 def dataset(name="toy", **changes):
-    made = {
-        "name": name,
-        "fingerprint": name.encode().hex().ljust(64, "0"),
-        "image_feature": "VGG19 fc7",
-        "text_feature": "WordCNN",
-        "sizes": {"train": 800, "validation": 100, "test": 100},
-        "image_dimension": 4096,
-        "text_dimension": 300,
-        "class_names": ["cat", "dog"],
-        "test_counts": [40, 60],
-    }
+    made = made_dataset(
+        name,
+        image_feature="VGG19 fc7",
+        text_feature="WordCNN",
+        sizes={"train": 800, "validation": 100, "test": 100},
+        image_dimension=4096,
+        text_dimension=300,
+        test_counts=[40, 60],
+    )
     return {**made, **changes}
 
 
 def record(name="cmgans", value=0.5, *, seed=0, data=None, **parameters):
     """A record of that method with these bi-modal MAPs, or one that is both."""
     to_text, to_image = (value, value) if isinstance(value, float) else value
-    maps = dict(zip(TASKS, (to_text, to_image, 0.9, 0.9), strict=True))
-    maps |= {"bimodal_average": (to_text + to_image) / 2, "allmodal_average": 0.9}
-    data = data or dataset()
-    return {
-        "schema": 1,
-        "key": f"{data['name']}{name}{seed}{sorted(parameters.items())}".encode().hex(),
-        "status": "ok",
-        "dataset": data,
-        "method": {
-            "name": name,
-            "paper_name": NAMES.get(name, name.upper()),
-            "family": "deep",
-            "version": 1,
-            "parameters": {**PARAMETERS, "random_state": seed, **parameters},
-        },
-        "seed": seed,
-        "protocol": PROTOCOL,
-        "map": maps,
-        "standard_error": dict.fromkeys(maps, 0.0125),
-        "queries": dict.fromkeys(TASKS, 100),
-        "gallery": dict(zip(TASKS, (100, 100, 200, 200), strict=True)),
-        "durations": {"total": 50.0},
-        "error": None,
-    }
+    return made_record(
+        name,
+        (to_text, to_image, 0.9, 0.9),
+        paper_name=NAMES.get(name),
+        family="deep",
+        parameters={**PARAMETERS, "random_state": seed, **parameters},
+        seed=seed,
+        dataset=data or dataset(),
+    )
 
 
 def failed(name, seed=0):
@@ -188,7 +161,7 @@ def test_the_footer_says_in_what_rows_differ_besides_what_is_ablated():
 
 def test_the_footer_says_when_rows_come_from_different_code():
     newer = record("cmgans-ws")
-    newer["method"]["version"] = 2
+    newer["method"] |= {"version": 2, "code_version": "2"}
     assert "code=1 for CM-GANs; code=2 for CM-GANs with ws" in render([record("cmgans"), newer])
 
 

@@ -5,6 +5,7 @@ from math import cos, radians, sin
 
 import numpy as np
 import pytest
+from made_records import PROTOCOL, TASKS, made_dataset, made_record
 from matplotlib.container import BarContainer
 from matplotlib.text import Text
 
@@ -12,23 +13,11 @@ from cmbench.errors import ReportError
 from cmbench.report.categories import FILLS, figure
 from cmbench.report.figure import save
 
-TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
-PROTOCOL = {
-    "name": "paper",
-    "version": 1,
-    "similarity": "cosine",
-    "cutoff": None,
-    "denominator": "relevant",
-    "keep_query": True,
-    "normalisation": "none",
-    "ties": "expectation",
-}
 NAMES = ("art", "Foundation and Primer", "Perfume and Body Mist", "geography", "Fragrance Gift Set")
 
 
 def dataset(categories):
-    names = [f"{NAMES[at % len(NAMES)]} {at}" for at in range(categories)]
-    return {"name": "toy", "fingerprint": "ab" * 32, "class_names": names}
+    return made_dataset(class_names=[f"{NAMES[at % len(NAMES)]} {at}" for at in range(categories)])
 
 
 def record(method="CCA", *, categories=3, values=None, seed=None, **changes):
@@ -38,18 +27,14 @@ def record(method="CCA", *, categories=3, values=None, seed=None, **changes):
     per_category = {
         task: [None if value is None else value + shift[task] for value in values] for task in TASKS
     }
-    made = {
-        "key": f"{method}-{seed}",
-        "status": "ok",
-        "dataset": dataset(len(values)),
-        "method": {"name": method.lower(), "paper_name": method, "version": 1, "parameters": {}},
-        "seed": seed,
-        "protocol": PROTOCOL,
-        "map": {task: 0.5 + shift[task] for task in TASKS},
-        "category_map": per_category,
-        "durations": {"total": 50.0},
-        "error": None,
-    }
+    made = made_record(
+        method.lower(),
+        [0.5 + shift[task] for task in TASKS],
+        paper_name=method,
+        seed=seed,
+        dataset=dataset(len(values)),
+        category_map=per_category,
+    )
     return {**made, **changes}
 
 

@@ -6,23 +6,13 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from made_records import PROTOCOL, made_dataset, made_record
 
 from cmbench.datasets.raw.splits import read_splits, shipped_splits
 from cmbench.report.published import published_dataset, published_maps
 from cmbench.report.records import Group
 from cmbench.report.table import render, table
 
-TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
-PROTOCOL = {
-    "name": "paper",
-    "version": 1,
-    "similarity": "cosine",
-    "cutoff": None,
-    "denominator": "relevant",
-    "keep_query": True,
-    "normalisation": "none",
-    "ties": "expectation",
-}
 SIZES = {
     "wikipedia": (2173, 231, 462),
     "pascal_sentence": (800, 100, 100),
@@ -32,27 +22,26 @@ SIZES = {
 
 def dataset(of, **changes):
     """The dataset ``of`` as the paper has it, but for the changes."""
-    sizes = dict(zip(("train", "validation", "test"), SIZES[of], strict=True))
-    features = {"image_feature": "VGG19 fc7", "text_feature": "WordCNN (Kim 2014)"}
-    dimensions = {"image_dimension": 4096, "text_dimension": 300}
-    made = {"name": of, "fingerprint": "0" * 64, "class_names": ["a"], "sizes": sizes}
-    return {**made, **features, **dimensions, **changes}
+    made = made_dataset(
+        of,
+        sizes=dict(zip(("train", "validation", "test"), SIZES[of], strict=True)),
+        image_feature="VGG19 fc7",
+        image_dimension=4096,
+        text_feature="WordCNN (Kim 2014)",
+        text_dimension=300,
+    )
+    return {**made, **changes}
 
 
 def record(paper_name, data, **protocol):
-    maps = dict.fromkeys((*TASKS, "bimodal_average", "allmodal_average"), 0.25)
-    method = {"name": paper_name.lower(), "paper_name": paper_name, "version": 1, "parameters": {}}
-    return {
-        "key": paper_name,
-        "status": "ok",
-        "dataset": data,
-        "method": {**method, "family": "deep"},
-        "seed": None,
-        "protocol": {**PROTOCOL, **protocol},
-        "map": maps,
-        "queries": dict.fromkeys(TASKS, 1),
-        "gallery": dict.fromkeys(TASKS, 1),
-    }
+    return made_record(
+        paper_name.lower(),
+        0.25,
+        paper_name=paper_name,
+        family="deep",
+        dataset=data,
+        protocol={**PROTOCOL, **protocol},
+    )
 
 
 def corresponds(data, **protocol):

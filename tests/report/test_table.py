@@ -10,6 +10,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from made_records import NUMBERS, PROTOCOL, TASKS, made_dataset, made_error, made_record
 
 import cmbench
 from cmbench.errors import ReportError
@@ -17,75 +18,30 @@ from cmbench.report.cells import records_frame
 from cmbench.report.records import PAPER_ORDER, failure_text, select
 from cmbench.report.table import render, table
 
-TASKS = ("image_to_text", "text_to_image", "image_to_all", "text_to_all")
-DATASET = {
-    "name": "toy",
-    "fingerprint": "0123456789abcdef" * 4,
-    "image_feature": "MobileNetV2 pool",
-    "text_feature": "300-d LSA",
-    "source": "",
-    "licence": "",
-    "sizes": {"train": 80, "validation": 8, "test": 10},
-    "image_dimension": 1280,
-    "text_dimension": 300,
-    "class_names": ["cat", "dog"],
-    "test_counts": [4, 6],
-}
-PROTOCOL = {
-    "name": "paper",
-    "version": 1,
-    "similarity": "cosine",
-    "cutoff": None,
-    "denominator": "relevant",
-    "keep_query": True,
-    "normalisation": "none",
-    "ties": "expectation",
-}
+DATASET = made_dataset(
+    fingerprint="0123456789abcdef" * 4,
+    image_feature="MobileNetV2 pool",
+    text_feature="300-d LSA",
+    image_dimension=1280,
+    text_dimension=300,
+)
 HEADINGS = ["Method"]
 HEADINGS += ["image→text", "text→image", "bi-modal average", "image→all", "text→all", "all-modal average"]
 
 
 def record(paper_name="CCA", value=0.5, **changes):
     """A record whose four MAPs are ``value``, or the four values given."""
-    values = [value] * 4 if isinstance(value, float) else value
-    maps = dict(zip(TASKS, values, strict=True))
-    maps["bimodal_average"] = (values[0] + values[1]) / 2
-    maps["allmodal_average"] = (values[2] + values[3]) / 2
-    made = {
-        "schema": 1,
-        "key": f"{paper_name}-{changes.get('seed')}-{changes.get('parameters')}",
-        "status": "ok",
-        "dataset": DATASET,
-        "protocol": PROTOCOL,
-        "seed": None,
-        "map": maps,
-        "category_map": {task: [values[0], None] for task in TASKS},
-        "queries": dict.fromkeys(TASKS, 10),
-        "gallery": dict(zip(TASKS, (10, 10, 20, 20), strict=True)),
-        "durations": {"fit": 1.5, "transform": 0.25, "evaluate": 0.125, "total": 2.0},
-        "peak_memory_bytes": 1000,
-        "error": None,
-    }
-    method = {
-        "name": changes.pop("name", paper_name.lower()),
-        "paper_name": paper_name,
-        "family": "traditional",
-        "version": changes.pop("version", 1),
-        "parameters": changes.pop("parameters", {}),
-    }
-    return {**made, "method": method, **changes}
+    key = f"{paper_name}-{changes.get('seed')}-{changes.get('parameters')}"
+    given = {"key": key, "name": paper_name.lower(), "dataset": DATASET, "protocol": PROTOCOL, **changes}
+    return made_record(given.pop("name"), value, paper_name=paper_name, **given)
 
 
 def failed(status, paper_name="CFA", *, error=None, total=50.04, **changes):
     durations = {"fit": None, "transform": None, "evaluate": None, "total": total}
-    nothing = dict.fromkeys(("map", "category_map", "queries", "gallery", "peak_memory_bytes"))
+    nothing = dict.fromkeys((*NUMBERS, "peak_memory_bytes"))
     return record(
         paper_name, **{**nothing, "status": status, "error": error, "durations": durations, **changes}
     )
-
-
-def error(type_="Error", exit_status=None):
-    return {"type": type_, "message": "a message", "traceback": "", "exit_status": exit_status}
 
 
 def rows_of(markdown):
@@ -130,11 +86,11 @@ def test_title_and_description_name_dataset_features_sizes_and_protocol():
         (failed("timeout", limits={"deadline": 21600.0, "memory": None}), "timeout after 6 h 0 min"),
         (failed("timeout"), "timeout after 50 s"),
         (failed("timeout", total=None), "timeout"),
-        (failed("crashed", error=error(exit_status=-11)), "crashed (signal 11)"),
-        (failed("crashed", error=error(exit_status=3)), "crashed (exit status 3)"),
+        (failed("crashed", error=made_error(exit_status=-11)), "crashed (signal 11)"),
+        (failed("crashed", error=made_error(exit_status=3)), "crashed (exit status 3)"),
         (failed("crashed"), "crashed"),
         (failed("out-of-memory"), "out of memory"),
-        (failed("failed", error=error("ValueError")), "failed: ValueError"),
+        (failed("failed", error=made_error("ValueError")), "failed: ValueError"),
     ],
 )
 def test_a_failed_cell_is_spelled_out_across_its_row(made, expected):
@@ -354,7 +310,10 @@ def test_no_records_and_unknown_formats_are_refused():
 
 
 def test_a_frame_has_one_typed_row_per_cell():
-    cells = [record("DCCA", 0.25, seed=3, parameters={"b": 1, "a": None}), failed("failed", error=error())]
+    cells = [
+        record("DCCA", 0.25, seed=3, parameters={"b": 1, "a": None}),
+        failed("failed", error=made_error()),
+    ]
     frame = records_frame(cells)
     assert frame["key"].tolist() == [cell["key"] for cell in cells]
     assert frame["seed"].tolist() == [3, pd.NA]

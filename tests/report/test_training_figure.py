@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from made_records import made_record
 from matplotlib.colors import to_hex
 
 from cmbench.cli.main import cli
@@ -16,7 +17,6 @@ from cmbench.report.figure import save
 from cmbench.report.training import figure
 from cmbench.store import Store
 
-PROTOCOL = {"name": "paper", "version": 1}
 KEPT = "#666666"
 SMALL = {
     "embedding": 8,
@@ -38,18 +38,14 @@ LABELS = [
 
 
 def record(name="cmgans", *, seed=0, best=8, data="toy", protocol="paper", **parameters):
-    return {
-        "schema": 1,
-        "key": "".join(f"{ord(letter):x}" for letter in f"{seed}{name}{data}{protocol}{len(parameters)}"),
-        "status": "ok",
-        "dataset": {"name": data, "fingerprint": data.encode().hex().ljust(64, "0")},
-        "method": {"name": name, "paper_name": name.upper(), "version": 1, "parameters": parameters},
-        "seed": seed,
-        "protocol": {**PROTOCOL, "name": protocol},
-        "fitted": {} if best is None else {"best_iteration_": best},
-        "durations": {"total": 50.0},
-        "error": None,
-    }
+    return made_record(
+        name,
+        parameters=parameters,
+        seed=seed,
+        dataset=data,
+        protocol=protocol,
+        fitted={} if best is None else {"best_iteration_": best},
+    )
 
 
 def failed(**changes):
