@@ -123,6 +123,14 @@ def workspace(parent: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def sweep(parent: Path) -> None:
+    """Remove the workspaces that killed processes left in ``parent``, unless it is read-only."""
+    if not any(parent.glob("run-*")):
+        return
+    with suppress(OSError), FileLock(parent / "lock"):
+        _clear_abandoned(parent)
+
+
 def _locked_folder(parent: Path) -> tuple[Path, AbstractContextManager[object]]:
     parent.mkdir(parents=True, exist_ok=True)
     with FileLock(parent / "lock"):  # nobody clears a folder between its making and its locking

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.registry import load_dataset
-from cmbench.disk import workspace
+from cmbench.disk import sweep, workspace
 from cmbench.errors import CmbenchError, MethodError
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.local import LocalExecutor
@@ -93,28 +93,43 @@ def run(
         raise CmbenchError(f"jobs is {jobs}; use 1 or more")
     known = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
     chosen = _chosen(methods, known, parameters or {}, presets or {})
-    loaded = [item if isinstance(item, Dataset) else load_dataset(item) for item in _listed(datasets)]
+    given = _listed(datasets)
+    loaded = [item if isinstance(item, Dataset) else load_dataset(item) for item in given]
     cells = plan(loaded, chosen, seeds=seeds, protocol=get_protocol(protocol), known=known)
     results = Store(store)
     pending = [cell for cell in cells if force or _is_wanted(results.find(cell.key), retry_failed)]
     cores = available_cores()
-    jobs = jobs or max(1, min(DEFAULT_JOBS, cores, len(pending)))
+    jobs = max(1, min(jobs or min(DEFAULT_JOBS, cores), len(pending)))  # those that really run share
     limits = Limits(parse_duration(deadline), _memory(memory, jobs), threads or max(1, cores // jobs))
-    _execute(pending, results, limits, jobs, len(cells) - len(pending), progress or Silent())
+    progress = progress or Silent()
+    progress.planned(pending, len(cells) - len(pending), limits)
+    _execute(pending, results, limits, jobs=jobs, progress=progress, hidden=_files(given))
     return records_frame(record for cell in cells if (record := results.find(cell.key)) is not None)
 
 
 def _execute(
-    pending: Sequence[Cell], store: Store, limits: Limits, jobs: int, stored: int, progress: Progress
+    pending: Sequence[Cell],
+    store: Store,
+    limits: Limits,
+    *,
+    jobs: int,
+    progress: Progress,
+    hidden: Sequence[Path],
 ) -> None:
-    progress.planned(pending, stored, limits)
+    folder = store.folder.resolve() / ".work"
     if not pending:
+        sweep(folder)
         return
     try:
-        with workspace(store.folder.resolve() / ".work") as work:
-            LocalExecutor(store, limits, jobs=jobs, progress=progress, work=work).run(pending)
+        with workspace(folder) as work:
+            LocalExecutor(store, limits, jobs=jobs, progress=progress, work=work, hidden=hidden).run(pending)
     finally:
         progress.closed()
+
+
+def _files(datasets: Sequence[str | Path | Dataset]) -> list[Path]:
+    """Return the files and folders that datasets were given by."""
+    return [Path(given).expanduser() for given in datasets if isinstance(given, Path | str)]
 
 
 def _is_wanted(record: Mapping[str, Any] | None, retry_failed: bool) -> bool:

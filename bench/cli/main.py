@@ -27,6 +27,7 @@ VERBS = {
     "datasets": "List, describe and check datasets.",
     "features": "Make features of pictures and texts.",
 }
+_INTERRUPTING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
@@ -60,7 +61,11 @@ def main() -> NoReturn:
     """Run the command line. Errors meant for people are one message and exit status 1."""
     _write_any_text()
     try:
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in _INTERRUPTING:
+            if (
+                signal.getsignal(number) is not signal.SIG_IGN
+            ):  # nohup asks for a run that outlives its terminal
+                signal.signal(number, _interrupt)
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__
             signal.signal(signal.SIGINT, signal.default_int_handler)
         status = cli.main(standalone_mode=False, prog_name="cmbench")

@@ -1,20 +1,15 @@
 """What runs in a cell's child process: fit, transform, and leave the representations in a folder.
 
-Started as ``python -m cmbench.execution.child FOLDER``. It is told nothing about test labels.
+Called by ``cmbench.execution.keeper`` in a process of its own. It is told nothing about test labels.
 """
 
 from __future__ import annotations
 
-import ctypes
-import faulthandler
 import json
 import math
-import os
 import re
 import resource
-import signal
 import sys
-import threading
 import time
 import traceback
 from functools import partial
@@ -35,16 +30,9 @@ if TYPE_CHECKING:
     from cmbench.methods.contract import Method
 
 
-_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
-
-
 def main(folder: Path) -> int:
     """Run the job in ``folder``; the outcome, good or bad, is left in it. Return the exit status."""
-    faulthandler.enable()
-    if hasattr(signal, "SIGUSR1"):  # sent before the deadline's kill, so that the log says where it hung
-        faulthandler.register(signal.SIGUSR1, all_threads=True)
     job = Job.read(folder)
-    end_with_parent(job.parent)
     try:
         outcome = {"status": "ok", **work(job, folder)}
     except BaseException as error:  # the process boundary: whatever a method raises becomes a record
@@ -135,32 +123,6 @@ def _is_json(value: object) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def end_with_parent(parent: int) -> None:
-    """End this process when the run that started it ends, even by SIGKILL."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the request
-            os._exit(1)
-    threading.Thread(target=_exit_at_end_of, args=(_pipe_from_parent(),), daemon=True).start()
-
-
-def _pipe_from_parent() -> int:
-    """Return what was standard input, which is empty from here on.
-
-    It is a pipe that the parent never writes to, and ends when the parent does. A method that asks
-    for input gets an error at once, where it would otherwise wait until its deadline.
-    """
-    pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return pipe
-
-
-def _exit_at_end_of(pipe: int) -> None:
-    os.read(pipe, 1)
-    os._exit(1)
-
-
 def processor_seconds() -> float:
     """Return the processor time of this process and of those it started and waited for."""
     spent = os.times()
@@ -197,9 +159,3 @@ def _described(error: BaseException) -> dict[str, Any]:
         "traceback": "".join(traceback.format_exception(error)),
         "exit_status": None,
     }
-
-
-if __name__ == "__main__":
-    status = main(Path(sys.argv[1]))
-    sys.stdout.flush()
-    os._exit(status)  # threads a method left running must not keep the cell from ending

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
+from cmbench.execution.keeper import Settings
 from cmbench.limits import Limits
 
 THREAD_VARIABLES = (
@@ -32,6 +35,15 @@ _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 0.5
 
 
+_PATIENCE_SECONDS = 10
+
+
+_LONGEST_REPORT = 1000
+
+
+_LONGEST_TEMPORARY = 70
+
+
 LONGEST_LOG = 16_000_000
 """Bytes of a log; of a longer one the first and the last ``KEPT_OF_LOG`` stay."""
 KEPT_OF_LOG = 4_000_000
@@ -42,32 +54,42 @@ Ending = Literal["exited", "timeout", "out-of-memory", "stopped"]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended: by itself, or ended by us; its exit status (negative: a signal) and peak memory."""
+    """How a child ended: by itself, or ended by us; its exit status (negative: a signal) and peak memory.
+
+    ``fence`` says what kept its method from test labels and its processes from outliving it.
+    """
 
     ending: Ending
     exit_status: int
     seconds: float
     peak_memory_bytes: int
+    fence: Mapping[str, Any]
 
 
-def run_child(folder: Path, log: Path, limits: Limits, stop: threading.Event) -> Ended:
-    """Run ``cmbench.execution.child`` on ``folder``, output to ``log``, until it ends or passes a limit.
+@dataclass(frozen=True)
+class Place:
+    """Where a child works: its folder, that of its temporary files, its log, and what it is fenced in by.
 
-    Memory is that of the child and its own children together. When ``stop`` is set the child is
-    ended at once. What it started does not outlive it, unless it hid in its own session at once.
+    ``ruleset`` is the descriptor of Landlock rules of version ``landlock`` (None: no fence), and
+    ``own_shared_memory`` says that nothing the child needs lies in ``/dev/shm``.
+    """
+
+    folder: Path
+    temporary: Path
+    log: Path
+    ruleset: int | None = None
+    landlock: int = 0
+    own_shared_memory: bool = False
+
+
+def run_child(place: Place, limits: Limits, stop: threading.Event) -> Ended:
+    """Run ``cmbench.execution.keeper`` on a cell's folder until it ends or passes a limit.
+
+    Memory is that of all processes of the cell together. When ``stop`` is set they are ended at once.
+    What the method started does not outlive it, nor this process, however that ends.
     """
     start = time.monotonic()
-    log.unlink(missing_ok=True)  # whoever still writes to an older log of the cell does not reach this one
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cmbench.execution.child", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=child_environment(limits.threads),
-            start_new_session=True,
-        )
+    process, report = _started(place, limits)
     peak = 0
     seen: set[psutil.Process] = set()
     ending: Ending = "exited"
@@ -89,8 +111,56 @@ def run_child(folder: Path, log: Path, limits: Limits, stop: threading.Event) ->
                 process.wait(pause)
     finally:
         _end_family(process, seen, ask_where=ending == "timeout")
-        cap_log(log)
-    return Ended(ending, process.returncode, time.monotonic() - start, peak)
+        cap_log(place.log)
+        fence = _reported(report)
+    return Ended(ending, process.returncode, time.monotonic() - start, peak, fence)
+
+
+def _started(place: Place, limits: Limits) -> tuple[subprocess.Popen[bytes], int]:
+    """Return the keeper's process and the descriptor of what it reports."""
+    report, reports = os.pipe()
+    settings = Settings(
+        folder=str(place.folder),
+        parent=os.getpid(),
+        ruleset=place.ruleset,
+        landlock=place.landlock,
+        report=reports,
+        own_shared_memory=place.own_shared_memory,
+    )
+    try:
+        # Whoever still writes to an older log of the cell does not reach this one.
+        place.log.unlink(missing_ok=True)
+        with place.log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "cmbench.execution.keeper", settings.text()],
+                # On Linux the system tells of the run's end, and ``input()`` need not wait for a deadline.
+                stdin=subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=place.folder,
+                env=child_environment(limits.threads, place.temporary),
+                start_new_session=True,
+                pass_fds=[each for each in (reports, place.ruleset) if each is not None],
+            )
+    except BaseException:
+        os.close(report)
+        raise
+    finally:
+        os.close(reports)
+    return process, report
+
+
+def _reported(report: int) -> dict[str, Any]:
+    """Return what the keeper told before the method began; it was alone then, and may be believed."""
+    os.set_blocking(report, False)
+    try:
+        text = os.read(report, _LONGEST_REPORT)
+    except BlockingIOError:  # ended before it could tell, and something still holds the pipe
+        text = b""
+    finally:
+        os.close(report)
+    told = json.loads(text) if text else {}
+    return {"files": told.get("files"), "processes": told.get("processes")}
 
 
 def cap_log(log: Path) -> None:
@@ -112,10 +182,16 @@ def cap_log(log: Path) -> None:
         )
 
 
-def child_environment(threads: int) -> dict[str, str]:
-    """Return the environment of a child: this one, with the number of threads capped everywhere."""
+def child_environment(threads: int, temporary: Path) -> dict[str, str]:
+    """Return the environment of a child: this one, with threads capped and temporary files in one place.
+
+    A socket's path has at most 107 characters, and those of ``multiprocessing`` lie in that folder:
+    where its name is long already, the system's own is used.
+    """
     caps = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return {**os.environ, **caps, "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
+    place = {"TMPDIR": str(temporary)} if len(os.fsencode(temporary)) <= _LONGEST_TEMPORARY else {}
+    fixed = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
+    return {**os.environ, **caps, **place, **fixed}
 
 
 def _limit_passed(limits: Limits, seconds: float, memory: int, stop: threading.Event) -> Ending | None:
@@ -154,6 +230,10 @@ def _end_family(process: subprocess.Popen[bytes], seen: set[psutil.Process], *, 
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_SECONDS)
     family = seen.union(_family(process.pid) if process.poll() is None else ())
+    if process.poll() is None:
+        process.terminate()  # the keeper ends all that the method started, and then itself
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE_SECONDS)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     for member in family:

@@ -44,7 +44,6 @@ class Job:
     entry: MethodEntry
     code_version: str
     parameters: dict[str, Any]
-    parent: int
     import_path: list[str]
 
     def write(self, folder: Path) -> None:

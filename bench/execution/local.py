@@ -9,8 +9,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,8 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
 from cmbench.evaluation.evaluator import evaluate
-from cmbench.execution.child_process import Ended, run_child
+from cmbench.execution.child_process import Ended, Place, run_child
+from cmbench.execution.fence import Fence, built_in_files, files_of
 from cmbench.execution.job import CURVES, OUTCOME, HandedOut, Job, hand_out
 from cmbench.execution.progress import Progress
 from cmbench.execution.record import Outcome, cell_record, failure_of, stored_arrays
@@ -28,13 +32,26 @@ from cmbench.plan import Cell
 from cmbench.store import Store
 
 CHECKPOINT = "checkpoint"  # the parameter that names the folder an interrupted training is kept in
+SHARED_MEMORY = "/dev/shm"
 _LOG_TAIL = 8000  # characters of the log that the record of a crashed cell repeats
 
 
 class LocalExecutor:
-    """Runs cells on this machine, ``jobs`` at a time, with ``work`` for temporary files."""
+    """Runs cells on this machine, ``jobs`` at a time, with ``work`` for temporary files.
 
-    def __init__(self, store: Store, limits: Limits, *, jobs: int, progress: Progress, work: Path) -> None:
+    Methods do not get to see ``hidden`` files and folders, those of datasets, nor the store.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        *,
+        jobs: int,
+        progress: Progress,
+        work: Path,
+        hidden: Iterable[Path] = (),
+    ) -> None:
         self._store = store
         self._limits = limits
         self._jobs = jobs
@@ -44,12 +61,16 @@ class LocalExecutor:
         self._stop = threading.Event()
         self._turn = threading.Lock()  # one thread at a time evaluates, tells, or hands out features
         self._handed_out: dict[str, HandedOut] = {}
+        self._hidden = tuple(hidden)
+        self._fence: Fence | None = None
+        self._places = count()
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run the cells. One that fails becomes a record and the others go on.
 
         An interrupt ends the running children, whose cells leave nothing, and is raised again.
         """
+        self._fence = self._fence_around(cells)
         with ThreadPoolExecutor(self._jobs) as pool:
             try:
                 for future in as_completed([pool.submit(self._run_cell, cell) for cell in cells]):
@@ -66,9 +87,11 @@ class LocalExecutor:
             features = self._features_for(cell.dataset)
         folder = self._work / cell.key
         folder.mkdir()
-        self._job(cell, features).write(folder)
+        job = self._job(cell, features)
+        job.write(folder)
         log = self._store.log_path(cell.dataset.name, cell.method.name, cell.key)
-        ended = run_child(folder, log, self._limits, self._stop)
+        with self._fenced(cell, job, folder, log) as place:
+            ended = run_child(place, self._limits, self._stop)
         if ended.ending == "stopped":
             return
         with self._turn:
@@ -78,14 +101,36 @@ class LocalExecutor:
             arrays = None if evaluation is None else stored_arrays(cell, evaluation, outcome.curves)
             self._store.put(record, arrays)
             self._progress.finished(cell, record, log)
-        shutil.rmtree(folder, ignore_errors=True)  # the run's own folder goes at its end anyway
+        for used in (folder, place.temporary):
+            shutil.rmtree(used, ignore_errors=True)  # the run's own folder goes at its end anyway
+
+    def _fence_around(self, cells: Sequence[Cell]) -> Fence | None:
+        mapped = [file for cell in cells for file in files_of(cell.dataset)]
+        code = {Path(cell.entry.location.rpartition(":")[0]) for cell in cells if cell.entry.origin == "file"}
+        return Fence.around(self._store.folder, {*self._hidden, *mapped, *built_in_files()}, code)
+
+    @contextmanager
+    def _fenced(self, cell: Cell, job: Job, folder: Path, log: Path) -> Iterator[Place]:
+        """Yield the place of a cell's process, with the rules of what it may read and change."""
+        temporary = self._work / f"t{next(self._places)}"  # short, because the paths of sockets are
+        temporary.mkdir()
+        writable = [folder, temporary]
+        if CHECKPOINT in cell.method.practical:
+            writable.append(Path(job.parameters[CHECKPOINT]))
+            writable[-1].mkdir(parents=True, exist_ok=True)
+        place = Place(folder, temporary, log, own_shared_memory=_nothing_in_shared_memory(job, folder))
+        if self._fence is None:
+            yield place
+            return
+        with self._fence.ruleset([job.features], writable) as ruleset:
+            yield replace(place, ruleset=ruleset, landlock=self._fence.version)
 
     def _job(self, cell: Cell, features: HandedOut) -> Job:
         import_path = [os.path.abspath(entry) for entry in sys.path if os.path.exists(entry or ".")]
         parameters = dict(cell.parameters)
         if CHECKPOINT in cell.method.practical and parameters[CHECKPOINT] is None:
             parameters[CHECKPOINT] = str(self._checkpoints)
-        return Job(features.folder, cell.entry, cell.code_version, parameters, os.getpid(), import_path)
+        return Job(features.folder, cell.entry, cell.code_version, parameters, import_path)
 
     def _features_for(self, dataset: Dataset) -> HandedOut:
         if dataset.fingerprint not in self._handed_out:
@@ -93,6 +138,12 @@ class LocalExecutor:
             folder.mkdir()
             self._handed_out[dataset.fingerprint] = hand_out(dataset, folder)
         return self._handed_out[dataset.fingerprint]
+
+
+def _nothing_in_shared_memory(job: Job, folder: Path) -> bool:
+    """Return whether nothing that a method is told of lies in ``/dev/shm``, so that it may have its own."""
+    told = (str(folder), job.entry.location, *job.import_path, *map(str, job.parameters.values()))
+    return not any(text.startswith(SHARED_MEMORY) for text in (*told, *map(os.path.realpath, told[:2])))
 
 
 def _outcome(

@@ -154,6 +154,7 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
         "durations": durations,
         "peak_memory_bytes": peak,
         "threads": limits.threads,
+        "fence": dict(outcome.ended.fence),
         "limits": {"deadline": limits.deadline, "memory": limits.memory},
         "error": None if outcome.error is None else _capped_values(outcome.error),
         "log": log,

@@ -16,7 +16,8 @@ import cmbench
 from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.store import Store
 
-HOSTILE = str(Path(__file__).parents[1] / "plugins" / "hostile.py")
+PLUGINS = Path(__file__).parents[1] / "plugins"
+HOSTILE, FORKING = str(PLUGINS / "hostile.py"), str(PLUGINS / "forking.py")
 
 
 @pytest.fixture
@@ -36,6 +37,45 @@ def test_an_interrupt_ends_the_children_and_keeps_what_is_finished(toy_file, tmp
     assert [record["method"]["name"] for record in store.records()] == ["cfa"]
     assert "the same command goes on from there" in process.stderr.read().decode()
     assert not list((store.folder / ".work").glob("run-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_hang_up_ends_a_run_as_an_interrupt_does(toy_file, tmp_path, number):
+    process, store = started_run(toy_file, tmp_path, "forking", FORKING)
+    wait_for(lambda: len(processes_of(store)) >= 4)
+    process.send_signal(number)
+    assert process.wait(20) == 130
+    assert processes_of(store) == []
+    assert not list((store.folder / ".work").glob("run-*"))
+
+
+def test_a_run_that_is_told_to_ignore_hang_ups_goes_on(toy_file, tmp_path):
+    process, _ = started_run(toy_file, tmp_path, "cfa", ignored=signal.SIGHUP)
+    wait_for(lambda: child_of(process) is not None)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 0
+
+
+@pytest.mark.slow
+def test_fifty_kills_of_a_run_leave_no_process_behind(toy_file, tmp_path):
+    random = np.random.default_rng()
+    for kill in range(50):
+        process, store = started_run(toy_file, tmp_path, "forking", FORKING)
+        if kill % 5:  # at any moment of a start, and else when everything is up
+            time.sleep(random.uniform(0.5, 6.0))
+        else:
+            wait_for(lambda store=store: len(processes_of(store)) >= 5, seconds=60)
+        process.kill()
+        process.wait()
+        wait_for(lambda store=store: not processes_of(store), seconds=5)
+
+
+def test_what_a_killed_run_left_is_removed_though_nothing_is_to_be_run(toy, tmp_path):
+    cmbench.run(toy, ["cfa"], store=tmp_path, threads=1)
+    abandoned = tmp_path / ".work" / "run-abandoned"
+    abandoned.mkdir()
+    cmbench.run(toy, ["cfa"], store=tmp_path, threads=1)
+    assert not abandoned.exists()
 
 
 def test_a_killed_run_takes_its_children_along_and_the_next_clears_up(toy, toy_file, tmp_path):
@@ -70,32 +110,40 @@ def test_a_run_killed_ten_times_ends_as_an_undisturbed_one(toy_file, tmp_path):
     assert render(store.records()) == render(undisturbed.records())
 
 
-def started_run(dataset, folder, methods):
+def started_run(dataset, folder, methods, plugin=HOSTILE, ignored=None):
     store = Store(folder / "results")
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-P", "-m", "cmbench", "run", "--dataset", str(dataset), "--methods", methods]
-    command += ["--store", str(store.folder), "--plugin", HOSTILE, "--threads", "1", "--memory", "none"]
+    command += ["--store", str(store.folder), "--plugin", plugin, "--threads", "1", "--memory", "none"]
     environment = {**os.environ, "NO_COLOR": "1"}
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=environment,
-        preexec_fn=heed_interrupts,
+        preexec_fn=lambda: heed_signals(ignored),
     )
     return process, store
 
 
-def heed_interrupts():
+def heed_signals(ignored):
     """Undo what a shell does to background jobs, which ignore SIGINT and would hand that down."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
+
+
+def processes_of(store):
+    """Return the processes that a cell of the store has started, by the path in their command lines."""
+    work = str(store.folder / ".work")
+    named = psutil.process_iter(["pid", "cmdline"])
+    return [each.pid for each in named if any(work in word for word in each.info["cmdline"] or ())]
 
 
 def child_of(process):
     found = [
         child
         for child in psutil.Process(process.pid).children()
-        if "cmbench.execution.child" in child.cmdline()
+        if "cmbench.execution.keeper" in child.cmdline()
     ]
     return found[0].pid if found else None
 

@@ -128,14 +128,14 @@ def test_a_traceback_says_where_it_happened(toy, store):
 
 def test_a_hanging_cell_is_ended_at_its_deadline_with_all_it_started(toy, store):
     start = time.monotonic()
-    run(toy, ["hangsdeaf"], store, plugins=[HOSTILE], deadline=4)
-    assert time.monotonic() - start < 20
+    run(toy, ["hangsdeaf"], store, plugins=[HOSTILE], deadline=10)
+    assert time.monotonic() - start < 30
     record = only_record(store)
     assert record["status"] == "timeout"
-    assert "deadline of 4.0 s" in record["error"]["message"]
+    assert "deadline of 10 s" in record["error"]["message"]
     assert "hostile.py" in record["error"]["traceback"]
-    grandchild = int(record["error"]["traceback"].split("grandchild ")[1].split()[0])
-    assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+    named = (process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"]))
+    assert not [words for words in named if any(str(store.folder) in word for word in words)]
 
 
 def test_a_cell_that_takes_too_much_memory_is_ended(toy, store):

@@ -64,10 +64,8 @@ class HangsDeaf(Hostile):
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        child = subprocess.Popen(
-            [sys.executable, "-c", "import time; time.sleep(3600)"], start_new_session=True
-        )
-        print("grandchild", child.pid, flush=True)
+        sleep = [sys.executable, "-c", "import time; time.sleep(3600)", os.getcwd()]
+        subprocess.Popen(sleep, start_new_session=True)
         while True:
             time.sleep(3600)
 

@@ -1,0 +1,117 @@
+"""What a method's process may see and change: ways to test labels, tried with the fence up."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+import cmbench
+from cmbench.datasets.formats.numpy_files import save_folder
+from cmbench.execution import linux
+from cmbench.execution.fence import rules_of
+from cmbench.store import Store
+
+BURGLAR = Path(__file__).parents[1] / "plugins" / "burglar.py"
+
+
+def fence_there_is():
+    try:
+        return sys.platform == "linux" and linux.landlock_version() >= 1
+    except OSError:
+        return False
+
+
+fenced = pytest.mark.skipif(not fence_there_is(), reason="this kernel has no Landlock")
+
+
+@pytest.fixture(scope="module")
+def found(toy, tmp_path_factory):
+    """Return what the burglar got by a way, tried on a dataset in a folder and a store with a result."""
+    place = tmp_path_factory.mktemp("b")
+    save_folder(place / "data", toy)
+    store = Store(place / "store")
+    cmbench.run(str(place / "data"), ["cca"], store=store.folder, threads=1)
+
+    def tried(way, target=""):
+        target = str(place / target)
+        told = {"burglar": {"way": way, "target": target, "process": os.getpid()}}
+        frame = cmbench.run(
+            str(place / "data"),
+            ["burglar"],
+            store=store.folder,
+            plugins=[BURGLAR],
+            parameters=told,
+            threads=1,
+        )
+        record = store.find(frame["key"][0])
+        assert record["status"] == "ok", record["error"]
+        return record["fitted"]["got_"], record["fence"]
+
+    tried.store = store
+    return tried
+
+
+@fenced
+def test_no_way_to_the_labels_is_open(found):
+    record = found.store.paths()[0].relative_to(found.store.folder.parent)
+    ways = [
+        ("read_file", "data/labels_test.npy"),
+        ("read_file", record),
+        ("read_file", record.with_suffix(".npz")),
+        ("load_built_in", ""),
+        ("read_in_another_program", "data/labels_test.npy"),
+        ("link_for_the_parent", "data/labels_test.npy"),
+        ("command_of_the_run", ""),
+        ("open_files_of_the_run", ""),
+        ("folder_of_the_run", ""),
+        ("memory_of_the_run", ""),
+        ("trace_the_run", ""),
+        ("mount_over", ""),
+    ]
+    got = {(way, str(target)): found(way, target)[0] for way, target in ways}
+    assert {way: text for way, text in got.items() if not text.startswith("closed: ")} == {}
+
+
+@fenced
+def test_what_is_not_a_methods_own_cannot_be_changed(found):
+    record = found.store.paths()[0].relative_to(found.store.folder.parent)
+    ways = [
+        "write_shared_features",
+        "replace_shared_features",
+        "forge_a_record",
+        "change_the_code",
+        "end_the_run",
+    ]
+    got = {way: found(way, record)[0] for way in ways}
+    assert {way: text for way, text in got.items() if not text.startswith("closed: ")} == {}
+
+
+@fenced
+def test_the_record_says_that_the_fence_was_up_and_ordinary_work_goes_on(found):
+    got, fence = found("work_as_usual")
+    assert got == "Name:"
+    assert fence["files"] == f"Landlock {linux.landlock_version()}"
+    assert fence["processes"] in ("namespaces", "subreaper")
+
+
+@pytest.mark.parametrize(
+    ("marks", "path", "rights"),
+    [
+        ({}, "store/record", linux.ALL),
+        ({"store": 0}, "store/record", 0),
+        ({"store": 0}, "beside", linux.ALL),
+        ({"store": 0, "store/work/cell": linux.ALL}, "store/work/cell/new", linux.ALL),
+        ({"store": 0, "store/work/cell": linux.ALL}, "store/work/other", 0),
+        ({"store": 0, "store/work": linux.READ, "store/work/cell": 0}, "store/work/cell", 0),
+        ({"store": linux.READ, "store/work/cell": linux.ALL}, "store/record", linux.READ),
+    ],
+)
+def test_rules_give_each_path_the_rights_of_the_nearest_mark_above_it(tmp_path, marks, path, rights):
+    for name in ("beside", "store/record", "store/work/cell/new", "store/work/other"):
+        (tmp_path / name).mkdir(parents=True)
+    rules = rules_of({str(tmp_path / name): mark for name, mark in marks.items()}, str(tmp_path))
+    given = 0
+    for place, allowed in rules:
+        given |= allowed if (tmp_path / path).is_relative_to(place) else 0
+    assert given == rights
