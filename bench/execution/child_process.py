@@ -96,7 +96,7 @@ def run_child(place: Place, limits: Limits, stop: threading.Event) -> Ended:
     try:
         while process.poll() is None:
             looked = time.monotonic()
-            cap_log(log)
+            cap_log(place.log)
             family = _family(process.pid)
             seen.update(family)
             memory = _memory_of(family)

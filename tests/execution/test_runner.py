@@ -153,7 +153,7 @@ def test_a_thread_left_behind_does_not_hold_up_a_good_cell(toy, store):
 
 def test_hostile_methods_leave_the_other_cells_alone(toy, store):
     methods = ["raises", "segfaults", "hangs", "allocates", "returnsnan", "cca", "cfa"]
-    frame = run(toy, methods, store, plugins=[HOSTILE], deadline=8, memory="700MB", jobs=2)
+    frame = run(toy, methods, store, plugins=[HOSTILE], deadline=15, memory="700MB", jobs=2)
     assert dict(zip(frame["method"], frame["status"], strict=True)) == {
         "raises": "failed",
         "segfaults": "crashed",
