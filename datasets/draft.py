@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from math import prod
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+Modality: TypeAlias = Literal["image", "text"]
 FloatMatrix = NDArray[np.float32]
 Labels = NDArray[np.int64]
 BLOCK_BYTES = 2**24  # looked at together, so that memory-mapped features are never loaded whole
@@ -75,6 +76,16 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def views(self) -> dict[Modality, FloatMatrix]:
+        """The features of the pairs by modality."""
+        return {"image": self.images, "text": self.texts}
+
+    @property
+    def parts(self) -> dict[Modality, Parts | None]:
+        """The parts of the pairs by modality."""
+        return {"image": self.image_parts, "text": self.text_parts}
 
     @property
     def has_parts(self) -> bool:

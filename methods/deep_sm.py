@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
+from scipy.special import softmax
+
 from cmbench.datasets.draft import Split
-from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, PosteriorMap, Shape
+from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, Shape
 from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import in_parallel
 from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.descent import Descent
-from cmbench.methods.training.device import Place
-from cmbench.methods.training.loop import Training
-from cmbench.methods.training.stages import Stages
-from cmbench.methods.views.inputs import MODALITIES, checked_classes, class_numbers
+from cmbench.methods.training.loop import Run, Training
+from cmbench.methods.views.inputs import MODALITIES, Matrix, checked_classes, class_numbers
+from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import learned_scalings
 
 USUAL = {
@@ -119,13 +120,12 @@ class DeepSM(DeepMethod):
         "zscore"
     )
 
-    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
+    def _learn(self, train: Split, validation: Split, run: Run) -> None:
         self.classes_ = checked_classes(train.labels, len(train.images))
-        place = Place.of(self.device, "float32")
         images, texts = self._views(train, validation)
-        image, image_training = self._trained(images, place, stages)
-        text, text_training = self._trained(texts, place, stages)
-        self.image_map_, self.text_map_ = PosteriorMap(image.map()), PosteriorMap(text.map())
+        image, image_training = self._trained(images, run)
+        text, text_training = self._trained(texts, run)
+        self.image_map_, self.text_map_ = Chain(image.map(), posteriors), Chain(text.map(), posteriors)
         self.curves_ = in_parallel([image_training.curves, text_training.curves])
         self.image_iterations_, self.text_iterations_ = image_training.iteration, text_training.iteration
         self.iterations_ = self.image_iterations_ + self.text_iterations_
@@ -133,31 +133,26 @@ class DeepSM(DeepMethod):
         self.text_best_iteration_ = text_training.best_iteration
         self.image_validation_accuracy_ = self._accuracy(image_training)
         self.text_validation_accuracy_ = self._accuracy(text_training)
-        self.device_ = str(place.device)
 
     def _views(self, train: Split, validation: Split) -> Iterator[tuple[LabelledView, LabelledView]]:
         """Yield images, then texts, of training and of validation."""
         scalings = learned_scalings(train, self.preprocessing)
         numbers = class_numbers(train, validation, self.name)
         for modality in MODALITIES:
-            features = (getattr(split, f"{modality}s") for split in (train, validation))
-            both = zip(features, numbers, strict=True)
-            seen, unseen = (LabelledView(modality, rows, scalings[modality], own) for rows, own in both)
+            seen, unseen = (
+                LabelledView(modality, split.views[modality], scalings[modality], classes)
+                for split, classes in zip((train, validation), numbers, strict=True)
+            )
             yield seen, unseen
 
     def _trained(
-        self, views: tuple[LabelledView, LabelledView], place: Place, stages: Stages
+        self, views: tuple[LabelledView, LabelledView], run: Run
     ) -> tuple[ClassifierFitting, Training[Index]]:
         modality = views[0].modality
         layers = {"image": self.hidden_image, "text": self.hidden_text}[modality]
         shape = Shape(layers, self.hidden_width, len(self.classes_), "relu", self.dropout)
-        fitting = ClassifierFitting(
-            *views, shape, self._descent(), place, method=self.name, seed=self.random_state
-        )
-        training = fitting.training()
-        stages.run(modality, training)
-        fitting.network.cpu()
-        return fitting, training
+        fitting = ClassifierFitting(*views, shape, self._descent(), run)
+        return fitting, fitting.trained(modality)
 
     def _descent(self) -> Descent:
         values = self._values(Descent)
@@ -166,3 +161,9 @@ class DeepSM(DeepMethod):
 
     def _accuracy(self, training: Training[Index]) -> float | None:
         return training.best.score[0] if self.stopping == "validation" else None
+
+
+def posteriors(logits: Matrix) -> Matrix:
+    """Return the probabilities (n, c) of the categories whose logits (n, c) networks put out."""
+    probabilities: Matrix = softmax(logits, axis=1)
+    return probabilities

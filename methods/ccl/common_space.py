@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import skip_init
 
+from cmbench.datasets.draft import Modality
 from cmbench.methods.training.batches import Index
-from cmbench.methods.training.device import CodeMap, Place, TrainingRows
-from cmbench.methods.training.loop import Training, Watched
+from cmbench.methods.training.device import DeviceRows, NetworkMap, picked
+from cmbench.methods.training.loop import Run, Training, Watched
 from cmbench.methods.training.pairs import PairCodes, PairFitting
-from cmbench.methods.training.stages import Run
-from cmbench.methods.views.inputs import MODALITIES, Modality
+from cmbench.methods.views.inputs import MODALITIES
 from cmbench.methods.views.scaling import Scaling
 
 
@@ -139,16 +139,15 @@ class CommonFitting(PairFitting):
         train: PairCodes,
         validation: PairCodes,
         scalings: Mapping[Modality, Scaling],
-        place: Place,
         run: Run,
     ) -> None:
         self.settings, self.run, self.scalings = settings, run, scalings
         self.train, self.validation = train, validation
-        self.rows = {name: TrainingRows(train.views[name], scalings[name], place) for name in MODALITIES}
-        self.classes = torch.from_numpy(train.labels).to(place.device)
+        self.rows = {name: DeviceRows(train.views[name], scalings[name], run.device) for name in MODALITIES}
+        self.classes = torch.from_numpy(train.labels).to(run.device)
         n_classes = int(train.labels.max()) + 1
         self.networks = {
-            name: self._network(name, rows.width, n_classes).to(place.device)
+            name: self._network(name, rows.width, n_classes).to(run.device)
             for name, rows in self.rows.items()
         }
         self.batches = run.order(len(train.labels), settings.batch_size, "common pairs")
@@ -164,13 +163,13 @@ class CommonFitting(PairFitting):
     def update(self, index: Index, norms: bool) -> Watched:
         """Descend the loss of the pairs of that index."""
         codes = {name: self.rows[name].rows(index) for name in MODALITIES}
-        classes = self.classes[torch.from_numpy(index).to(self.classes.device)]
-        return self.descend(*self.settings.objective(self.networks, codes, classes))
+        return self.descend(*self.settings.objective(self.networks, codes, picked(self.classes, index)))
 
-    def code_maps(self) -> dict[Modality, CodeMap]:
+    def code_maps(self) -> dict[Modality, NetworkMap]:
         """Return the maps from class codes to f, as the networks are now."""
         return {
-            name: CodeMap(network, f"{name}s", self.scalings[name]) for name, network in self.networks.items()
+            name: NetworkMap(network, f"{name}s", self.scalings[name])
+            for name, network in self.networks.items()
         }
 
     def _network(self, name: Modality, width: int, n_classes: int) -> CommonNetwork:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Parts, Split
+from cmbench.datasets.draft import Modality, Parts, Split
 from cmbench.errors import MethodError
 from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining
-from cmbench.methods.networks.class_codes import ClassMap
 from cmbench.methods.networks.pretraining import Pretraining, train_stack
-from cmbench.methods.training.device import CodeMap, Place, TrainingRows
+from cmbench.methods.training.device import DeviceRows, NetworkMap
+from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
-from cmbench.methods.training.stages import Run, Trainings
-from cmbench.methods.views.inputs import MODALITIES, Matrix, Modality
+from cmbench.methods.views.inputs import MODALITIES
+from cmbench.methods.views.maps import Chain, RowMap
 from cmbench.methods.views.scaling import Scaling
 
 
@@ -30,34 +30,30 @@ class Items:
 
 
 def items_of(split: Split) -> dict[Modality, Items]:
-    """Return both views of a split."""
-    return {
-        "image": Items(split.images, split.image_parts),
-        "text": Items(split.texts, split.text_parts),
-    }
+    """Return both views of a split, with their parts."""
+    return {name: Items(features, split.parts[name]) for name, features in split.views.items()}
+
+
+def features_of(items: Items) -> NDArray[Any]:
+    """Return the features (n, d) of items as wholes."""
+    return items.features
 
 
 @dataclass(frozen=True, eq=False)
-class WholeMap:
-    """Items become what a map makes of their features, whatever their parts."""
+class PartMeans:
+    """Items become the mean of what ``codes`` makes of their parts, each part by itself."""
 
-    codes: CodeMap
+    codes: NetworkMap
 
-    def encode(self, items: Items) -> NDArray[np.float32]:
-        """Map n items to (n, k)."""
-        return self.codes.encode(items.features)
+    @property
+    def steps(self) -> tuple[RowMap, ...]:
+        """The map of parts, which is what this map consists of."""
+        return (self.codes,)
 
-
-@dataclass(frozen=True, eq=False)
-class PartMap:
-    """Items become the mean of what a map makes of their parts, each part by itself."""
-
-    codes: CodeMap
-
-    def encode(self, items: Items) -> NDArray[np.float32]:
+    def __call__(self, items: Items) -> NDArray[np.float32]:
         """Map n items to (n, k)."""
         parts = completed(items, self.codes.view)
-        return part_means(self.codes.encode(parts.values), parts.offsets)
+        return part_means(self.codes(parts.values), parts.offsets)
 
 
 def completed(items: Items, view: str) -> Parts:
@@ -95,7 +91,20 @@ def part_means(codes: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.fl
     return (sums / np.diff(offsets)[:, None]).astype(np.float32)
 
 
-GrainKind: TypeAlias = type[WholeMap] | type[PartMap]
+@dataclass(frozen=True, eq=False)
+class Grain:
+    """Wholes or parts of items, as the first networks of CCL see them.
+
+    Parameters
+    ----------
+    rows : what they learn from, (m, d) by modality: features of wholes, or of all parts
+    scalings : of these rows, by modality
+    of_items : makes a map of whole items of the map that these networks are
+    """
+
+    rows: Mapping[Modality, NDArray[Any]]
+    scalings: Mapping[Modality, Scaling]
+    of_items: Callable[[NetworkMap], RowMap]
 
 
 @dataclass(frozen=True)
@@ -109,51 +118,30 @@ class GrainTraining:
     correlation_batch: int
 
 
-@dataclass(frozen=True, eq=False)
-class GrainMap:
-    """Items become codes of their whole, or mean codes of their parts, and then those of an autoencoder."""
-
-    items: WholeMap | PartMap
-    correlated: CodeMap
-
-    def encode(self, items: Items) -> NDArray[np.float32]:
-        """Map n items to (n, code)."""
-        return self.correlated.encode(self.items.encode(items))
-
-
 def learn_grain(
-    views: Mapping[Modality, Items],
-    scalings: Mapping[Modality, Scaling],
-    kind: GrainKind,
-    settings: GrainTraining,
-    place: Place,
-    run: Run,
-) -> tuple[dict[Modality, GrainMap], Trainings]:
-    """Learn codes of pairs, ``views`` of n items each, from their wholes or from their parts.
+    grain: Grain, items: Mapping[Modality, Any], settings: GrainTraining, run: Run
+) -> tuple[dict[Modality, Chain], Trainings]:
+    """Learn codes of pairs, n ``items`` of each modality, from their wholes or from their parts.
 
     RBMs, or an autoencoder, on wholes or on all parts as rows of their own, give each item a code; a
     correspondence autoencoder (``corr``) then draws the codes of a pair together.
     """
     trainings: Trainings = []
-    maps: dict[Modality, WholeMap | PartMap] = {}
+    first: dict[Modality, RowMap] = {}
     for name in MODALITIES:
-        rows = TrainingRows(_rows_of(kind, views[name], f"{name}s"), scalings[name], place)
+        rows = DeviceRows(grain.rows[name], grain.scalings[name], run.device)
         stack = train_stack(rows, settings.hidden[name], settings.pretraining, name, run)
         trainings += stack.trainings
-        maps[name] = kind(CodeMap(stack.network, f"{name}s", scalings[name]))
-    codes = {name: maps[name].encode(views[name]) for name in MODALITIES}
-    fitting = _correlation(codes, settings, place, run)
+        first[name] = grain.of_items(NetworkMap(stack.network, f"{name}s", grain.scalings[name]))
+    codes = {name: first[name](items[name]) for name in MODALITIES}
+    fitting = _correlation(codes, settings, run)
     trainings.append(fitting.trained())
-    correlated = fitting.maps()
-    return {name: GrainMap(maps[name], correlated[name]) for name in MODALITIES}, trainings
-
-
-def _rows_of(kind: GrainKind, items: Items, view: str) -> NDArray[Any]:
-    return completed(items, view).values if kind is PartMap else items.features
+    correlated = fitting.code_maps()
+    return {name: Chain(first[name], correlated[name]) for name in MODALITIES}, trainings
 
 
 def _correlation(
-    codes: Mapping[Modality, NDArray[np.float32]], settings: GrainTraining, place: Place, run: Run
+    codes: Mapping[Modality, NDArray[np.float32]], settings: GrainTraining, run: Run
 ) -> CorrespondenceFitting:
     n, batch = len(codes["image"]), settings.correlation_batch
     training = CorrespondenceTraining(
@@ -162,39 +150,4 @@ def _correlation(
     longest = training.epochs_of(settings.pretraining.rbm_steps, n)
     training = replace(training, epochs=min(settings.correlation_epochs, longest))
     pairs = PairCodes(codes, np.zeros(n, np.int64))
-    return CorrespondenceFitting("corr", settings.alpha, training, pairs, pairs, place, run)
-
-
-def side_by_side(grains: Sequence[GrainMap], items: Items) -> NDArray[np.float32]:
-    """Return the codes of items of all grains in one matrix (n, sum of widths)."""
-    return np.hstack([grain.encode(items) for grain in grains])
-
-
-@dataclass(frozen=True, eq=False)
-class GrainedMap:
-    """Items of one modality become their representations, by way of one grain or two.
-
-    Parameters
-    ----------
-    grains : maps of items to codes, which go side by side
-    classes : of these to class codes
-    common : of these to representations
-    parts : of the items that come without, if it is known which will
-    """
-
-    grains: Sequence[GrainMap]
-    classes: ClassMap
-    common: CodeMap
-    parts: Parts | None = None
-
-    def __call__(self, features: NDArray[Any], parts: Parts | None = None) -> Matrix:
-        """Map n items, with features (n, d) and where there is a fine grain their parts, to (n, k)."""
-        codes = side_by_side(self.grains, Items(features, self.parts if parts is None else parts))
-        return self.common(self.classes.encode(codes))
-
-    def on_cpu(self) -> GrainedMap:
-        """Return it after moving all its networks."""
-        inner = [code for grain in self.grains for code in (grain.items.codes, grain.correlated)]
-        for code in (*inner, self.classes.joint, self.classes.classes, self.common):
-            code.network.cpu()
-        return self
+    return CorrespondenceFitting("corr", settings.alpha, training, pairs, pairs, run)

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Parts, Split
+from cmbench.datasets.draft import Modality, Parts, Split
 from cmbench.errors import MethodError
 from cmbench.methods.ccl.common_space import CommonFitting, CommonTraining
 from cmbench.methods.ccl.grains import (
-    GrainedMap,
-    GrainKind,
-    GrainMap,
+    Grain,
     GrainTraining,
-    PartMap,
-    WholeMap,
+    Items,
+    PartMeans,
     completed,
+    features_of,
     items_of,
     learn_grain,
-    side_by_side,
 )
 from cmbench.methods.contract import Representations
 from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
@@ -33,13 +30,11 @@ from cmbench.methods.networks.pretraining import PRETRAINING, Pretraining
 from cmbench.methods.parameters import Constraints, Count, Number, Words
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.deep_method import TRAINING
-from cmbench.methods.training.device import Place
+from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
-from cmbench.methods.training.stages import Run, Stages, Trainings
-from cmbench.methods.views.inputs import MODALITIES, Labels, Modality, class_numbers, row_blocks
-from cmbench.methods.views.scaling import PREPROCESSING, Scaling, Scalings, learned_scalings
-
-Grains: TypeAlias = dict[Modality, dict[str, GrainMap]]
+from cmbench.methods.views.inputs import MODALITIES, Labels, class_numbers, row_blocks
+from cmbench.methods.views.maps import Chain, SideBySide
+from cmbench.methods.views.scaling import PREPROCESSING, Scaling, learned_scalings
 
 
 class CCLCoarse(ClassCodedMethod):
@@ -267,42 +262,47 @@ class CCLCoarse(ClassCodedMethod):
         self.checkpoint_seconds = checkpoint_seconds
         self.random_state = random_state
 
-    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
+    def _learn(self, train: Split, validation: Split, run: Run) -> None:
         if not (self.w_inter or self.w_intra):
             raise MethodError(f"{self.name}: both weights are 0, so there is nothing to learn; raise w_inter")
         numbers = class_numbers(train, validation, self.name)
-        place, run = Place.of(self.device, "float32"), Run(self.name, int(self.random_state), stages)
-        grains, trainings = self._grains(train, place, run)
-        views, settings = (items_of(train), items_of(validation)), self._class_training(self.joint)
-        found = {}
+        # Stage 1: codes of each grain, and class codes of all grains together
+        grains, trainings = self._learned_grains(train, run)
+        seen, unseen = self._items(train), self._items(validation)
+        settings, class_codes = self._class_training(self.joint), {}
         for name in MODALITIES:
-            maps = list(grains[name].values())
-            codes = side_by_side(maps, views[0][name]), side_by_side(maps, views[1][name])
-            widths = dict.fromkeys(grains[name], self.code)
-            found[name] = learn_class_codes(codes, widths, numbers, settings, name, place, run)
-            trainings += found[name].trainings
-        fitting = self._common(found, numbers, place, run)
+            codes = grains[name](seen[name]), grains[name](unseen[name])
+            widths = {str(number): self.code for number in range(len(grains[name].steps))}
+            class_codes[name] = learn_class_codes(codes, widths, numbers, settings, name, run)
+            trainings += class_codes[name].trainings
+        # Stage 2: the common space
+        fitting = self._common(class_codes, numbers, run)
         trainings.append(fitting.trained())
-        self._keep(grains, found, fitting, trainings)
-        self.device_ = str(place.device)
+        common, self.code_deviation_ = fitting.maps(), fitting.code_deviation()
+        self.image_map_, self.text_map_ = (
+            Chain(grains[name], class_codes[name].map, common[name]) for name in MODALITIES
+        )
+        self._record(trainings, trainings[-1])
 
-    def _grains(self, train: Split, place: Place, run: Run) -> tuple[Grains, Trainings]:
-        scalings = learned_scalings(train, self.preprocessing)
-        return self._learned({"coarse": (WholeMap, scalings)}, train, place, run)
-
-    def _learned(
-        self, kinds: Mapping[str, tuple[GrainKind, Scalings]], train: Split, place: Place, run: Run
-    ) -> tuple[Grains, Trainings]:
-        """Learn the grains of these names, and return the map of each by modality and grain."""
-        grains: Grains = {name: {} for name in MODALITIES}
+    def _learned_grains(self, train: Split, run: Run) -> tuple[dict[Modality, SideBySide], Trainings]:
+        """Return maps of items to their codes of all grains, and how these were learned."""
+        maps: list[dict[Modality, Chain]] = []
         trainings: Trainings = []
-        for grain, (kind, scalings) in kinds.items():
-            views, part = items_of(train), run.part(grain)
-            maps, more = learn_grain(views, scalings, kind, self._grain_training(), place, part)
+        for grain_name, grain in self._grains(train).items():
+            part = run.part(grain_name)
+            codes, more = learn_grain(grain, self._items(train), self._grain_training(), part)
+            maps.append(codes)
             trainings += more
-            for name in MODALITIES:
-                grains[name][grain] = maps[name]
-        return grains, trainings
+        return {name: SideBySide(*(grain[name] for grain in maps)) for name in MODALITIES}, trainings
+
+    def _items(self, split: Split) -> Mapping[Modality, Any]:
+        """Return the items of a split, by modality, as the maps of grains take them."""
+        return split.views
+
+    def _grains(self, train: Split) -> Mapping[str, Grain]:
+        """Return what there is to learn from of each grain, by its name."""
+        scalings = learned_scalings(train, self.preprocessing)
+        return {"coarse": Grain(train.views, scalings, of_items=lambda codes: codes)}
 
     def _grain_training(self) -> GrainTraining:
         return GrainTraining(
@@ -314,28 +314,14 @@ class CCLCoarse(ClassCodedMethod):
         )
 
     def _common(
-        self, found: Mapping[Modality, ClassCodes], numbers: tuple[Labels, Labels], place: Place, run: Run
+        self, class_codes: Mapping[Modality, ClassCodes], numbers: tuple[Labels, Labels], run: Run
     ) -> CommonFitting:
-        seen = PairCodes({name: codes.train for name, codes in found.items()}, numbers[0])
-        unseen = PairCodes({name: codes.validation for name, codes in found.items()}, numbers[1])
+        seen = PairCodes({name: codes.train for name, codes in class_codes.items()}, numbers[0])
+        unseen = PairCodes({name: codes.validation for name, codes in class_codes.items()}, numbers[1])
         with collapse("class codes of images or texts"):
             scalings = {name: Scaling.fit(seen.views[name], f"{name}s") for name in MODALITIES}
         settings = CommonTraining(**self._values(CommonTraining))
-        return CommonFitting(settings, seen, unseen, scalings, place, run)
-
-    def _keep(
-        self,
-        grains: Grains,
-        found: Mapping[Modality, ClassCodes],
-        fitting: CommonFitting,
-        trainings: Trainings,
-    ) -> None:
-        common, self.code_deviation_ = fitting.maps(), fitting.code_deviation()
-        self.image_map_, self.text_map_ = (
-            GrainedMap([*grains[name].values()], found[name].map, common[name]).on_cpu()
-            for name in MODALITIES
-        )
-        self._record(trainings, trainings[-1])
+        return CommonFitting(settings, seen, unseen, scalings, run)
 
 
 class CCL(CCLCoarse):
@@ -374,56 +360,46 @@ class CCL(CCLCoarse):
     uses_parts: ClassVar[bool] = True
     without_parts: ClassVar[str] = CCLCoarse.name
 
-    image_map_: GrainedMap
-    text_map_: GrainedMap
-
     def transform_images(self, images: NDArray[np.float32], parts: Parts | None = None) -> Representations:
         """Map images (n, d_image) with their parts to (n, embedding)."""
         self._check_fitted()
-        return self.image_map_(images, parts)
+        return self.image_map_(Items(images, parts))
 
     def transform_texts(self, texts: NDArray[np.float32], parts: Parts | None = None) -> Representations:
         """Map texts (n, d_text) with their parts to (n, embedding)."""
         self._check_fitted()
-        return self.text_map_(texts, parts)
+        return self.text_map_(Items(texts, parts))
 
-    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
+    def _learn(self, train: Split, validation: Split, run: Run) -> None:
         for split in (train, validation):
             for name, items in items_of(split).items():
                 completed(items, f"{name}s")  # raises where there are none, before hours of training
-        super()._learn(train, validation, stages)
+        super()._learn(train, validation, run)
 
-    def _judge(self, validation: Split) -> None:
-        maps, parts = (self.image_map_, self.text_map_), (validation.image_parts, validation.text_parts)
-        try:
-            self.image_map_, self.text_map_ = (
-                replace(each, parts=own) for each, own in zip(maps, parts, strict=True)
-            )
-            super()._judge(validation)
-        finally:
-            self.image_map_, self.text_map_ = maps
+    def _represented(self, split: Split) -> tuple[Representations, Representations]:
+        images = self.transform_images(split.images, split.image_parts)
+        return images, self.transform_texts(split.texts, split.text_parts)
 
     def _checkpoint_path(self, train: Split, validation: Split) -> Path | None:
         path = super()._checkpoint_path(train, validation)
         return path and path.with_stem(f"{path.stem}-{_parts_digest(train, validation)}")
 
-    def _grains(self, train: Split, place: Place, run: Run) -> tuple[Grains, Trainings]:
-        coarse = WholeMap, learned_scalings(train, self.preprocessing)
-        fine = PartMap, self._part_scalings(train)
-        return self._learned({"coarse": coarse, "fine": fine}, train, place, run)
+    def _items(self, split: Split) -> Mapping[Modality, Items]:
+        return items_of(split)
 
-    def _part_scalings(self, train: Split) -> Scalings:
+    def _grains(self, train: Split) -> Mapping[str, Grain]:
+        parts = {name: completed(items, f"{name}s").values for name, items in items_of(train).items()}
         mode, normalise_rows = PREPROCESSING[self.preprocessing]
-        views = items_of(train)
-        return {
-            name: Scaling.fit(
-                completed(views[name], f"{name}s").values,
-                f"parts of {name}s",
-                mode=mode,
-                normalise_rows=normalise_rows,
-            )
-            for name in MODALITIES
+        part_scalings = {
+            name: Scaling.fit(rows, f"parts of {name}s", mode=mode, normalise_rows=normalise_rows)
+            for name, rows in parts.items()
         }
+        coarse = Grain(
+            train.views,
+            learned_scalings(train, self.preprocessing),
+            of_items=lambda codes: Chain(features_of, codes),
+        )
+        return {"coarse": coarse, "fine": Grain(parts, part_scalings, of_items=PartMeans)}
 
 
 def _parts_digest(*splits: Split) -> str:

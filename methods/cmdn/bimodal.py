@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import skip_init
 
+from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.layers import half_square, logistic_layer, separated
 from cmbench.methods.training.batches import Index
-from cmbench.methods.training.device import CodeMap, Place, TrainingRows, unscaled
-from cmbench.methods.training.loop import Training, Watched
+from cmbench.methods.training.device import DeviceRows, NetworkMap, picked, unscaled
+from cmbench.methods.training.loop import Run, Training, Watched
 from cmbench.methods.training.pairs import PairCodes, PairFitting
-from cmbench.methods.training.stages import Run
-from cmbench.methods.views.inputs import MODALITIES, Labels, Modality
+from cmbench.methods.views.inputs import MODALITIES, Labels
+from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import Scaling
 
 
@@ -91,14 +92,16 @@ class TripledPairs:
     ----------
     codes : of n pairs, (n, width of the modality) by modality
     classes : (n,), numbered from 0
-    place : the device
+    device : where rows are wanted
     """
 
-    def __init__(self, codes: Mapping[Modality, NDArray[np.float32]], classes: Labels, place: Place) -> None:
+    def __init__(
+        self, codes: Mapping[Modality, NDArray[np.float32]], classes: Labels, device: torch.device
+    ) -> None:
         widths = [codes[name].shape[1] for name in MODALITIES]
-        self.rows = TrainingRows(np.hstack([codes[name] for name in MODALITIES]), None, place)
-        self.classes = torch.from_numpy(classes).to(place.device)
-        self.known = torch.zeros(3, sum(widths), device=place.device)
+        self.rows = DeviceRows(np.hstack([codes[name] for name in MODALITIES]), None, device)
+        self.classes = torch.from_numpy(classes).to(device)
+        self.known = torch.zeros(3, sum(widths), device=device)
         for row, known in enumerate([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]):
             self.known[row] = torch.tensor(known).repeat_interleave(torch.tensor(widths))
 
@@ -108,9 +111,9 @@ class TripledPairs:
     def batch(self, index: Index) -> TripledBatch:
         """Return those rows, on the device."""
         version, pair = np.divmod(index, len(self.rows))
-        targets, device = self.rows.rows(pair), self.classes.device
-        known = self.known[torch.from_numpy(version).to(device)]
-        return TripledBatch(targets * known, targets, self.classes[torch.from_numpy(pair).to(device)])
+        targets = self.rows.rows(pair)
+        inputs = targets * picked(self.known, version)
+        return TripledBatch(inputs, targets, picked(self.classes, pair))
 
 
 def bimodal_loss(
@@ -177,16 +180,15 @@ class BimodalFitting(PairFitting):
         settings: BimodalTraining,
         train: PairCodes,
         validation: PairCodes,
-        place: Place,
         run: Run,
     ) -> None:
         self.number, self.settings, self.run = number, settings, run.part(f"level{number}")
         self.train, self.validation = train, validation
-        self.pairs = TripledPairs(train.views, train.labels, place)
+        self.pairs = TripledPairs(train.views, train.labels, run.device)
         widths = {name: train.views[name].shape[1] for name in MODALITIES}
         n_classes = int(train.labels.max()) + 1
         self.network = BimodalAutoencoder(widths, settings.code(number), n_classes, self.run.stream)
-        self.network.to(place.device)
+        self.network.to(run.device)
         self.batches = self.run.order(len(self.pairs), settings.batch_size, "rows")
         self.optimizer = self.optimizer_of([self.network], settings.weight_decay, RATES)
 
@@ -200,20 +202,23 @@ class BimodalFitting(PairFitting):
         batch = self.pairs.batch(index)
         return self.descend(*bimodal_loss(self.network, batch, self.settings.label_weight))
 
-    def code_maps(self) -> dict[Modality, CodeMap]:
+    def code_maps(self) -> dict[Modality, NetworkMap]:
         """Return the maps from codes of the level below to those of single sides, as the network is now."""
         return {
-            name: CodeMap(self.network.alone(name), f"{name}s", unscaled(width))
+            name: NetworkMap(self.network.alone(name), f"{name}s", unscaled(width))
             for name, width in self.network.widths.items()
         }
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """One level of the stack, trained: its maps, how it went, and how far its codes lie apart."""
+    """One level of the stack, trained: its maps, how it went, and how far its codes lie apart.
+
+    The first step of each map gives the code, and the second may standardise it.
+    """
 
     number: int
-    maps: Mapping[Modality, CodeMap]
+    maps: Mapping[Modality, Chain]
     training: Training[Index]
     code_deviation: float
 
@@ -230,9 +235,8 @@ class Level:
 
     def codes(self, pairs: PairCodes) -> PairCodes:
         """Return the codes of each side alone, not standardised: what the level above learns from."""
-        return PairCodes(
-            {name: self.maps[name].encode(pairs.views[name]) for name in MODALITIES}, pairs.labels
-        )
+        encoders = {name: representation.steps[0] for name, representation in self.maps.items()}
+        return PairCodes({name: encoders[name](pairs.views[name]) for name in MODALITIES}, pairs.labels)
 
     def __str__(self) -> str:
         found = f" {self.score[0]:.4f}" if math.isfinite(self.score[0]) else ""
@@ -240,18 +244,19 @@ class Level:
 
 
 def train_levels(
-    n_levels: int, settings: BimodalTraining, train: PairCodes, validation: PairCodes, place: Place, run: Run
+    n_levels: int, settings: BimodalTraining, train: PairCodes, validation: PairCodes, run: Run
 ) -> list[Level]:
     """Train so many levels, from the lowest, each on the codes that the kept state of the one below gives."""
     levels: list[Level] = []
     for number in range(1, n_levels + 1):
-        levels.append(Level.of(BimodalFitting(number, settings, train, validation, place, run)))
+        levels.append(Level.of(BimodalFitting(number, settings, train, validation, run)))
         train, validation = levels[-1].codes(train), levels[-1].codes(validation)
     return levels
 
 
-def stacked(levels: Sequence[Level], name: Modality, scaling: Scaling) -> CodeMap:
+def stacked(levels: Sequence[Level], name: Modality, scaling: Scaling) -> Chain:
     """Return the map of what ``scaling`` brings into [0, 1] to the representations of the last level."""
-    last = levels[-1].maps[name]
-    network = nn.Sequential(*(part for level in levels for part in level.maps[name].network.children()))
-    return CodeMap(network, last.view, scaling, last.standardising)
+    encoders = [step for level in levels for step in level.maps[name].steps if isinstance(step, NetworkMap)]
+    network = nn.Sequential(*(layer for encoder in encoders for layer in encoder.network.children()))
+    _, standardise = levels[-1].maps[name].steps
+    return Chain(NetworkMap(network, f"{name}s", scaling), standardise)

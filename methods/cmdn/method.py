@@ -6,15 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from cmbench.datasets.draft import Split
+from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmdn.bimodal import BimodalTraining, Level, stacked, train_levels
 from cmbench.methods.cmdn.separate_codes import (
     InterTraining,
     IntraTraining,
-    SharedMap,
     StackedTraining,
-    TwofoldMaps,
     learn_separate_codes,
 )
 from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
@@ -22,10 +20,10 @@ from cmbench.methods.networks.pretraining import PRETRAINING, Pretraining
 from cmbench.methods.parameters import Constraints, Count, Number, Words
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.deep_method import TRAINING
-from cmbench.methods.training.device import Place
-from cmbench.methods.training.pairs import PairCodes, views_of
-from cmbench.methods.training.stages import Run, Stages, Trainings
-from cmbench.methods.views.inputs import MODALITIES, Labels, Modality, class_numbers
+from cmbench.methods.training.loop import Run, Trainings
+from cmbench.methods.training.pairs import PairCodes
+from cmbench.methods.views.inputs import MODALITIES, Labels, class_numbers
+from cmbench.methods.views.maps import Chain, SideBySide
 from cmbench.methods.views.scaling import UnitScaling, learned_scalings
 
 DEEPEST = 4  # levels
@@ -275,30 +273,31 @@ class CMDN(ClassCodedMethod):
         self.checkpoint_seconds = checkpoint_seconds
         self.random_state = random_state
 
-    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
+    def _learn(self, train: Split, validation: Split, run: Run) -> None:
         n_levels = self._n_levels()
         numbers = class_numbers(train, validation, self.name)
-        place, run = Place.of(self.device, "float32"), Run(self.name, int(self.random_state), stages)
-        separate, trainings = self._separate_codes(train, place, run)
-        views, unseen = views_of(train), views_of(validation)
-        found: dict[Modality, ClassCodes] = {}
+        # Stage 1: two codes of each modality, side by side
+        separate, trainings = self._separate_codes(train, run)
+        # Stage 2: class codes, p of images and q of texts
+        class_codes: dict[Modality, ClassCodes] = {}
         for name in MODALITIES:
-            codes = separate[name].encode(views[name]), separate[name].encode(unseen[name])
-            settings, widths = self._class_training(self.fusion), separate[name].widths
-            found[name] = learn_class_codes(codes, widths, numbers, settings, name, place, run)
-            trainings += found[name].trainings
+            codes = separate[name](train.views[name]), separate[name](validation.views[name])
+            widths = {"intra": self.sae_code, "inter": self.joint}
+            settings = self._class_training(self.fusion)
+            class_codes[name] = learn_class_codes(codes, widths, numbers, settings, name, run)
+            trainings += class_codes[name].trainings
         with collapse("class codes of images or texts"):
-            units = {name: UnitScaling.of_columns(codes.train, f"{name}s") for name, codes in found.items()}
-        levels = self._levels(n_levels, found, units, numbers, place, run)
+            units = {
+                name: UnitScaling.of_columns(codes.train, f"{name}s") for name, codes in class_codes.items()
+            }
+        # The stack of bimodal autoencoders, and the level whose codes are the representation
+        levels = self._levels(n_levels, class_codes, units, numbers, run)
         best = max(levels, key=lambda level: level.score) if self.depth == "validation" else levels[-1]
         self._keep(levels, best, trainings)
         self.image_map_, self.text_map_ = (
-            SharedMap(
-                separate[name], found[name].map, stacked(levels[: self.depth_], name, units[name])
-            ).on_cpu()
+            Chain(separate[name], class_codes[name].map, stacked(levels[: self.depth_], name, units[name]))
             for name in MODALITIES
         )
-        self.device_ = str(place.device)
 
     def _n_levels(self) -> int:
         if not isinstance(self.depth, str):
@@ -310,29 +309,28 @@ class CMDN(ClassCodedMethod):
             )
         return DEEPEST
 
-    def _separate_codes(self, train: Split, place: Place, run: Run) -> tuple[TwofoldMaps, Trainings]:
+    def _separate_codes(self, train: Split, run: Run) -> tuple[dict[Modality, SideBySide], Trainings]:
         pretraining = Pretraining(**self._values(Pretraining))
         budget = pretraining.budget
         intra = IntraTraining(self.sae_hidden, self.sae_code, StackedTraining(budget, self.sae_rate))
         hidden: dict[Modality, int] = {"image": self.hidden_image, "text": self.hidden_text}
         inter = InterTraining(hidden, pretraining, self.joint, self._joint_training())
         scalings = learned_scalings(train, self.preprocessing)
-        return learn_separate_codes(views_of(train), scalings, intra, inter, place, run)
+        return learn_separate_codes(train.views, scalings, intra, inter, run)
 
     def _levels(
         self,
         n_levels: int,
-        found: Mapping[Modality, ClassCodes],
+        class_codes: Mapping[Modality, ClassCodes],
         units: Mapping[Modality, UnitScaling],
         numbers: tuple[Labels, Labels],
-        place: Place,
         run: Run,
     ) -> list[Level]:
-        seen = {name: units[name].encode(codes.train) for name, codes in found.items()}
-        unseen = {name: units[name].encode(codes.validation) for name, codes in found.items()}
+        seen = {name: units[name].encode(codes.train) for name, codes in class_codes.items()}
+        unseen = {name: units[name].encode(codes.validation) for name, codes in class_codes.items()}
         settings = BimodalTraining(**self._values(BimodalTraining))
         pairs = PairCodes(seen, numbers[0]), PairCodes(unseen, numbers[1])
-        return train_levels(n_levels, settings, *pairs, place, run)
+        return train_levels(n_levels, settings, *pairs, run)
 
     def _keep(self, levels: Sequence[Level], best: Level, before: Trainings) -> None:
         self.depth_, self.code_deviation_ = best.number, best.code_deviation

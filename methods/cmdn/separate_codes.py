@@ -11,17 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cmbench.methods.networks.class_codes import ClassMap
+from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.layers import half_square, linear
 from cmbench.methods.networks.pretraining import Pretraining, train_stack
 from cmbench.methods.networks.rbm import GroupCode, JointRBM
 from cmbench.methods.networks.unsupervised import RBMTraining, train_autoencoder, train_rbm
 from cmbench.methods.training.batches import Budget, RowDraw
 from cmbench.methods.training.descent import decayed
-from cmbench.methods.training.device import CodeMap, Place, TrainingRows
-from cmbench.methods.training.loop import Training
-from cmbench.methods.training.stages import Run, Trainings
-from cmbench.methods.views.inputs import MODALITIES, Matrix, Modality
+from cmbench.methods.training.device import DeviceRows, NetworkMap
+from cmbench.methods.training.loop import Run, Training, Trainings
+from cmbench.methods.views.inputs import MODALITIES
+from cmbench.methods.views.maps import Chain, SideBySide
 from cmbench.methods.views.scaling import Scaling, UnitScaling
 
 
@@ -77,14 +77,14 @@ class StackedTraining:
 
 
 def train_stacked_autoencoder(
-    network: StackedAutoencoder, rows: TrainingRows, settings: StackedTraining, view: str, run: Run
+    network: StackedAutoencoder, rows: DeviceRows, settings: StackedTraining, view: str, run: Run
 ) -> list[Training[RowDraw]]:
     """Train ``network`` on ``rows`` (n, width) in [0, 1], in place: the outer half first, then the whole.
 
     Each pass minimises ½‖reconstruction - row‖², summed over units, mean over rows, and raises what
     ``train_autoencoder`` does.
     """
-    network.to(rows.place.device)
+    network.to(rows.device)
     return [
         _train_pass(network.shallow(), rows, settings, settings.shallow_decay, f"sae1_{view}", run),
         _train_pass(network, rows, settings, settings.deep_decay, f"sae2_{view}", run),
@@ -92,7 +92,7 @@ def train_stacked_autoencoder(
 
 
 def _train_pass(
-    network: nn.Module, rows: TrainingRows, settings: StackedTraining, decay: float, stage: str, run: Run
+    network: nn.Module, rows: DeviceRows, settings: StackedTraining, decay: float, stage: str, run: Run
 ) -> Training[RowDraw]:
     optimizer = torch.optim.Adam(decayed([network], decay), lr=settings.learning_rate, fused=True)
 
@@ -132,83 +132,55 @@ class InterTraining:
     joint_training: RBMTraining
 
 
-@dataclass(frozen=True, eq=False)
-class IntraMap:
-    """A row becomes the code of a stacked autoencoder, brought into [0, 1]."""
-
-    codes: CodeMap
-    unit: UnitScaling
-
-    def encode(self, features: NDArray[Any]) -> NDArray[np.float32]:
-        """Map features (n, d) to (n, code)."""
-        return self.unit.encode(self.codes.encode(features))
-
-
-@dataclass(frozen=True, eq=False)
-class TwofoldMap:
-    """A row becomes both its codes side by side."""
-
-    intra: IntraMap
-    inter: CodeMap
-    widths: Mapping[str, int]
-
-    def encode(self, features: NDArray[Any]) -> NDArray[np.float32]:
-        """Map features (n, d) to (n, sum of ``widths``), all in [0, 1]."""
-        return np.hstack([self.intra.encode(features), self.inter.encode(features)])
-
-
-TwofoldMaps: TypeAlias = dict[Modality, TwofoldMap]
-
-
 def learn_intra_codes(
-    features: NDArray[Any], settings: IntraTraining, name: Modality, place: Place, run: Run
-) -> tuple[IntraMap, Trainings]:
+    features: NDArray[Any], settings: IntraTraining, name: Modality, run: Run
+) -> tuple[Chain, Trainings]:
     """Learn codes of ``features`` (n, d) of one modality by a stacked autoencoder.
 
     Features are brought into [0, 1] column by column, since its reconstructions are logistic, and codes
     all by one range.
     """
     scaling = UnitScaling.of_columns(features, f"{name}s")
-    rows = TrainingRows(features, scaling, place)
+    rows = DeviceRows(features, scaling, run.device)
     network = StackedAutoencoder(rows.width, settings.hidden, settings.code, run.stream(f"sae_{name}"))
     trainings = train_stacked_autoencoder(network, rows, settings.training, name, run)
-    codes = CodeMap(network.encoder, f"{name}s", scaling)
-    unit = UnitScaling.of_all(codes.encode(features), f"codes of the stacked autoencoder of {name}s")
-    return IntraMap(codes, unit), [*trainings]
+    codes = NetworkMap(network.encoder, f"{name}s", scaling)
+    unit = UnitScaling.of_all(codes(features), f"codes of the stacked autoencoder of {name}s")
+    return Chain(codes, unit.encode), [*trainings]
 
 
 def learn_inter_codes(
-    views: Views, scalings: Mapping[Modality, Scaling], settings: InterTraining, place: Place, run: Run
-) -> tuple[dict[Modality, CodeMap], Trainings]:
+    views: Views, scalings: Mapping[Modality, Scaling], settings: InterTraining, run: Run
+) -> tuple[dict[Modality, NetworkMap], Trainings]:
     """Learn codes of pairs by a multimodal deep belief network.
 
     RBMs, or an autoencoder, give a code of each modality, and a joint RBM stands above both. The code of
     an item is the mean field of the hidden units of that one, where the other modality is not known.
     """
     trainings: Trainings = []
-    below: dict[Modality, CodeMap] = {}
+    below: dict[Modality, NetworkMap] = {}
     for name in MODALITIES:
-        rows = TrainingRows(views[name], scalings[name], place)
+        rows = DeviceRows(views[name], scalings[name], run.device)
         stack = train_stack(rows, settings.hidden[name], settings.pretraining, name, run)
         trainings += stack.trainings
-        below[name] = CodeMap(stack.network, f"{name}s", scalings[name])
-    joint, training = _joint_rbm(below, views, settings, place, run)
+        below[name] = NetworkMap(stack.network, f"{name}s", scalings[name])
+    joint, training = _joint_rbm(below, views, settings, run)
     above = {name: _with_code(below[name], GroupCode(joint, name)) for name in MODALITIES}
     return above, [*trainings, training]
 
 
 def _joint_rbm(
-    below: Mapping[Modality, CodeMap], views: Views, settings: InterTraining, place: Place, run: Run
+    below: Mapping[Modality, NetworkMap], views: Views, settings: InterTraining, run: Run
 ) -> tuple[JointRBM, Training[Any]]:
-    codes = [below[name].encode(views[name]) for name in MODALITIES]
-    widths = {str(name): own.shape[1] for name, own in zip(MODALITIES, codes, strict=True)}
+    codes = [below[name](views[name]) for name in MODALITIES]
+    widths = {str(name): rows.shape[1] for name, rows in zip(MODALITIES, codes, strict=True)}
     joint = JointRBM(widths, settings.joint, run.stream("joint"))
-    rows = TrainingRows(np.hstack(codes), None, place)
+    rows = DeviceRows(np.hstack(codes), None, run.device)
     return joint, train_rbm(joint, rows, settings.joint_training, "joint", run)
 
 
-def _with_code(below: CodeMap, code: GroupCode) -> CodeMap:
-    return CodeMap(nn.Sequential(*below.network.children(), code), below.view, below.scaling)
+def _with_code(below: NetworkMap, code: GroupCode) -> NetworkMap:
+    return NetworkMap(nn.Sequential(*below.network.children(), code), below.view, below.scaling)
 
 
 def learn_separate_codes(
@@ -216,35 +188,17 @@ def learn_separate_codes(
     scalings: Mapping[Modality, Scaling],
     intra: IntraTraining,
     inter: InterTraining,
-    place: Place,
     run: Run,
-) -> tuple[TwofoldMaps, Trainings]:
-    """Learn both codes of each modality; ``scalings`` are of the features that the RBMs learn from."""
+) -> tuple[dict[Modality, SideBySide], Trainings]:
+    """Learn both codes of each modality, of which maps give ``intra`` beside ``inter``, all in [0, 1].
+
+    ``scalings`` are of the features that the RBMs learn from.
+    """
     trainings: Trainings = []
-    own: dict[Modality, IntraMap] = {}
+    intra_codes: dict[Modality, Chain] = {}
     for name in MODALITIES:
-        own[name], more = learn_intra_codes(views[name], intra, name, place, run)
+        intra_codes[name], more = learn_intra_codes(views[name], intra, name, run)
         trainings += more
-    mutual, more = learn_inter_codes(views, scalings, inter, place, run)
-    widths = {"intra": intra.code, "inter": inter.joint}
-    return {name: TwofoldMap(own[name], mutual[name], widths) for name in MODALITIES}, trainings + more
-
-
-@dataclass(frozen=True, eq=False)
-class SharedMap:
-    """Items of one modality become their representations, from both codes by way of class codes."""
-
-    separate: TwofoldMap
-    classes: ClassMap
-    common: CodeMap
-
-    def __call__(self, features: NDArray[Any]) -> Matrix:
-        """Map features (n, d) to (n, k)."""
-        return self.common(self.classes.encode(self.separate.encode(features)))
-
-    def on_cpu(self) -> SharedMap:
-        """Return it after moving all its networks."""
-        separate, classes = self.separate, self.classes
-        for code in (separate.intra.codes, separate.inter, classes.joint, classes.classes, self.common):
-            code.network.cpu()
-        return self
+    inter_codes, more = learn_inter_codes(views, scalings, inter, run)
+    maps = {name: SideBySide(intra_codes[name], inter_codes[name]) for name in MODALITIES}
+    return maps, trainings + more

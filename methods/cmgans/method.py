@@ -11,10 +11,8 @@ from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmgans.training import Fitting, Settings
 from cmbench.methods.parameters import AnyFolder, Constraints, Count, Number, Words, check_parameters
-from cmbench.methods.training.batches import Draw
 from cmbench.methods.training.deep_method import DeepMethod
-from cmbench.methods.training.loop import Training
-from cmbench.methods.training.stages import Stages
+from cmbench.methods.training.loop import Run
 from cmbench.methods.views.scaling import learned_scalings
 
 CONSTRAINTS: Constraints = {
@@ -73,13 +71,18 @@ class AdversarialMethod(DeepMethod):
 
     advice: ClassVar[str] = "lower learning_rate or w_inter"
 
-    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
+    def _learn(self, train: Split, validation: Split, run: Run) -> None:
         settings = self.settings()
         scalings = learned_scalings(train, settings.preprocessing)
-        fitting = Fitting(settings, train, validation, scalings)
-        training = fitting.training()
-        stages.run("training", training)
-        self._keep(fitting, training)
+        fitting = Fitting(settings, train, validation, scalings, run)
+        training = fitting.trained()
+        for generator in fitting.networks.generators.values():
+            generator.cpu().eval()
+        maps = fitting.maps()
+        self.image_map_, self.text_map_ = maps["image"], maps["text"]
+        self.curves_ = training.curves.curves()
+        self.iterations_, self.best_iteration_ = training.iteration, training.best_iteration
+        self.mixed_precision_ = run.mixed
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name, with the values that this class fixes."""
@@ -101,15 +104,6 @@ class AdversarialMethod(DeepMethod):
                     f"{self.name}: {name} is {value!r}, but this ablation fixes it to {fixed!r}; "
                     "leave it out, or set it for cmgans"
                 )
-
-    def _keep(self, fitting: Fitting, training: Training[Draw]) -> None:
-        for generator in fitting.networks.generators.values():
-            generator.cpu().eval()
-        maps = fitting.maps()
-        self.image_map_, self.text_map_ = maps["image"], maps["text"]
-        self.curves_ = training.curves.curves()
-        self.iterations_, self.best_iteration_ = training.iteration, training.best_iteration
-        self.device_, self.mixed_precision_ = str(fitting.place.device), fitting.place.mixed
 
 
 CITATION = (

@@ -9,9 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.layers import linear
 from cmbench.methods.training.batches import stream
-from cmbench.methods.views.inputs import MODALITIES, Modality
+from cmbench.methods.views.inputs import MODALITIES
 
 LEAKINESS = 0.2  # slope of LeakyReLU below 0, as in the authors' code
 NORM_DEVIATION = 0.02  # of the initial scales of batch normalisation around 1, likewise

@@ -27,8 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss, softplus
 
+from cmbench.datasets.draft import Modality
 from cmbench.methods.cmgans.networks import Generator, Networks
-from cmbench.methods.views.inputs import OTHER, Modality
+from cmbench.methods.views.inputs import OTHER
 
 GeneratorForm: TypeAlias = Literal["non-saturating", "saturating", "literal"]
 Scale: TypeAlias = Literal["log", "linear"]

@@ -25,16 +25,16 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from cmbench.datasets.draft import Split
+from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmgans.networks import Architecture, Generator, Networks, Parts, build_networks
 from cmbench.methods.cmgans.objective import AdversarialLosses, Batch, Objective, Outcome, Views, classify
 from cmbench.methods.training.batches import Draw, Index, PairSampler
 from cmbench.methods.training.curves import gradient_norm
-from cmbench.methods.training.device import CodeMap, Place, TrainingFeatures
-from cmbench.methods.training.loop import Length, Task, Training, Watched
-from cmbench.methods.training.pairs import PairCodes, PairMapping, views_of
-from cmbench.methods.views.inputs import MODALITIES, Modality, checked_classes
+from cmbench.methods.training.device import DeviceRows, NetworkMap, picked
+from cmbench.methods.training.loop import Run, Training, Watched
+from cmbench.methods.training.pairs import PairCodes, PairMapping
+from cmbench.methods.views.inputs import MODALITIES, checked_classes
 from cmbench.methods.views.scaling import Scalings
 
 Autocast: TypeAlias = Callable[[], AbstractContextManager[Any]]
@@ -245,33 +245,6 @@ class Represented(nn.Module):
         return classify(self.generator, common).softmax(dim=1)
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Training pairs on their way to the device."""
-
-    features: dict[Modality, TrainingFeatures]
-    classes: Tensor
-
-    @classmethod
-    def of(cls, train: Split, scalings: Scalings, place: Place) -> Pairs:
-        views = views_of(train)
-        resident = place.keeps(4 * (train.images.size + train.texts.size))
-        classes = checked_classes(train.labels, len(train.images)).searchsorted(train.labels)
-        features = {
-            name: TrainingFeatures(views[name], scalings[name], place.device, resident=resident)
-            for name in MODALITIES
-        }
-        return cls(features, torch.from_numpy(classes).to(place.device))
-
-    def views(self, index: Index) -> Views:
-        """Return the features of those pairs by modality."""
-        return {name: features.rows(index) for name, features in self.features.items()}
-
-    def batch(self, index: Index) -> Batch:
-        """Return those pairs."""
-        return Batch(self.views(index), self.classes[torch.from_numpy(index).to(self.classes.device)])
-
-
 class Fitting(PairMapping):
     """Networks, their updates and the pairs, ready to be trained.
 
@@ -279,13 +252,14 @@ class Fitting(PairMapping):
     each part of the networks, one for anchors and one for mismatched pairs in each epoch.
     """
 
-    def __init__(self, settings: Settings, train: Split, validation: Split, scalings: Scalings) -> None:
-        self.settings, self.scalings = settings, scalings
-        self.train, self.validation = (
-            PairCodes(views_of(split), split.labels) for split in (train, validation)
-        )
-        self.place = Place.of(settings.device, settings.precision)
-        self.pairs = Pairs.of(train, scalings, self.place)
+    def __init__(
+        self, settings: Settings, train: Split, validation: Split, scalings: Scalings, run: Run
+    ) -> None:
+        self.settings, self.scalings, self.run = settings, scalings, run
+        self.train, self.validation = (PairCodes(split.views, split.labels) for split in (train, validation))
+        self.rows = {name: DeviceRows(rows, scalings[name], run.device) for name, rows in train.views.items()}
+        classes = checked_classes(train.labels, len(train.images)).searchsorted(train.labels)
+        self.classes = torch.from_numpy(classes).to(run.device)
         self.sampler = PairSampler(
             train.labels,
             batch=settings.schedule.batch_size,
@@ -293,26 +267,28 @@ class Fitting(PairMapping):
             order=settings.schedule.sampler,
         )
         self.networks = self._networks(train)
-        self.updates = Updates(self.networks, settings.objective, settings.optimisation, self.place.autocast)
+        self.updates = Updates(self.networks, settings.objective, settings.optimisation, run.autocast)
 
     @property
     def standardises(self) -> bool:
         return self.settings.post != "none"
 
-    def training(self) -> Training[Draw]:
-        """Return the training of these networks, not yet begun."""
+    def trained(self) -> Training[Draw]:
+        """Train these networks as a stage of the run."""
         schedule = self.settings.schedule
-        task = Task(
-            name=self.settings.name,
+        return self.run.train(
+            "training",
+            self.train_round,
             modules=dict(self.networks.modules()),
             kept={str(name): module for name, module in self.networks.generators.items()},
             optimizers=self.updates.optimizers,
             items=self.draws,
             rounds=self.sampler.rounds,
-            step=self.train_round,
+            epochs=schedule.epochs,
+            look_every=schedule.eval_every,
+            patience=schedule.patience,
             score=self.validation_map if schedule.stopping == "validation" else None,
         )
-        return Training(task, Length(schedule.epochs, schedule.eval_every, schedule.patience))
 
     def draws(self, epoch: int) -> Iterator[Draw]:
         """Set the learning rate of an epoch and return the pairs of its rounds."""
@@ -322,16 +298,20 @@ class Fitting(PairMapping):
 
     def train_round(self, draw: Draw, norms: bool) -> Watched:
         """Run one round of Algorithm 1 on the pairs drawn, and return what was watched."""
-        batches = [self.pairs.batch(index) for index in draw.anchors]
+        batches = [Batch(self.views(index), picked(self.classes, index)) for index in draw.anchors]
         if not self.settings.schedule.resample:
             batches *= 1 + self.settings.optimisation.generator_steps
-        strangers = self.pairs.views(draw.others) if self.networks.inter else {}
+        strangers = self.views(draw.others) if self.networks.inter else {}
         return self.updates.round(batches, strangers, norms=norms)
 
-    def code_maps(self) -> dict[Modality, CodeMap]:
+    def views(self, index: Index) -> Views:
+        """Return the features of those pairs by modality."""
+        return {name: rows.rows(index) for name, rows in self.rows.items()}
+
+    def code_maps(self) -> dict[Modality, NetworkMap]:
         """Return the maps of both views to what the generators give as they are now."""
         return {
-            name: CodeMap(
+            name: NetworkMap(
                 Represented(self.networks.generators[name], self.settings.representation),
                 f"{name}s",
                 self.scalings[name],
@@ -342,11 +322,11 @@ class Fitting(PairMapping):
     def _networks(self, train: Split) -> Networks:
         networks = build_networks(
             {"image": train.images.shape[1], "text": train.texts.shape[1]},
-            int(self.pairs.classes.max()) + 1,
+            int(self.classes.max()) + 1,
             self.settings.architecture,
             self.settings.parts,
             seed=self.settings.random_state,
         )
         for _, module in networks.modules():
-            module.to(self.place.device).train()
+            module.to(self.run.device).train()
         return networks

@@ -9,13 +9,13 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.layers import half_square, logistic_layer
 from cmbench.methods.training.batches import Index
-from cmbench.methods.training.device import CodeMap, Place, TrainingRows, unscaled
-from cmbench.methods.training.loop import Training, Watched
+from cmbench.methods.training.device import DeviceRows, NetworkMap, unscaled
+from cmbench.methods.training.loop import Run, Training, Watched
 from cmbench.methods.training.pairs import PairCodes, PairFitting
-from cmbench.methods.training.stages import Run
-from cmbench.methods.views.inputs import MODALITIES, Modality
+from cmbench.methods.views.inputs import MODALITIES
 
 Variant: TypeAlias = Literal["corr", "cross", "full"]
 Codes: TypeAlias = Mapping[Modality, Tensor]
@@ -137,15 +137,14 @@ class CorrespondenceFitting(PairFitting):
         settings: CorrespondenceTraining,
         train: PairCodes,
         validation: PairCodes,
-        place: Place,
         run: Run,
     ) -> None:
         self.variant, self.alpha, self.settings, self.run = variant, alpha, settings, run
         self.train, self.validation = train, validation
-        self.rows = {name: TrainingRows(codes, None, place) for name, codes in train.views.items()}
+        self.rows = {name: DeviceRows(codes, None, run.device) for name, codes in train.views.items()}
         width = self.rows["image"].width
         self.network = CorrespondenceAutoencoder(width, settings.embedding, variant, run.stream)
-        self.network.to(place.device)
+        self.network.to(run.device)
         self.batches = run.order(len(train.labels), settings.batch_size, "pairs")
         rates = {"adam": ADAM_RATE, "sgd": RELEASED_RATES[variant]}
         self.optimizer = self.optimizer_of([self.network], settings.weight_decay, rates)
@@ -171,9 +170,9 @@ class CorrespondenceFitting(PairFitting):
         inputs = {name: self.rows[name].rows(index) for name in MODALITIES}
         return self.descend(*correspondence_loss(self.network, inputs, self.alpha))
 
-    def code_maps(self) -> dict[Modality, CodeMap]:
+    def code_maps(self) -> dict[Modality, NetworkMap]:
         """Return the maps from stage-1 codes to a and b, as the networks are now."""
         return {
-            name: CodeMap(self.network.encoders[name], f"{name}s", unscaled(self.rows[name].width))
+            name: NetworkMap(self.network.encoders[name], f"{name}s", unscaled(self.rows[name].width))
             for name in MODALITIES
         }

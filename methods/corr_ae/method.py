@@ -10,18 +10,18 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from torch import nn
 
-from cmbench.datasets.draft import Split
+from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
 from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining, Variant
 from cmbench.methods.networks.pretraining import PRETRAINING, Pretraining, Stack, train_stack
 from cmbench.methods.parameters import Constraints, Count, Number, Words
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.deep_method import TRAINING, DeepMethod
-from cmbench.methods.training.device import CodeMap, Place, TrainingRows
-from cmbench.methods.training.loop import Training
-from cmbench.methods.training.pairs import PairCodes, views_of
-from cmbench.methods.training.stages import Run, Stages
-from cmbench.methods.views.inputs import MODALITIES, Modality
+from cmbench.methods.training.device import DeviceRows, NetworkMap
+from cmbench.methods.training.loop import Run, Training
+from cmbench.methods.training.pairs import PairCodes
+from cmbench.methods.views.inputs import MODALITIES
+from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import Scaling, Scalings, learned_scalings
 
 ALPHAS = (0.2, 0.5, 0.8)
@@ -271,18 +271,16 @@ class CorrAE(DeepMethod):
         self.checkpoint_seconds = checkpoint_seconds
         self.random_state = random_state
 
-    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
+    def _learn(self, train: Split, validation: Split, run: Run) -> None:
         alphas = self._alphas()
-        place = Place.of(self.device, "float32")
-        run = Run(self.name, int(self.random_state), stages)
         scalings = learned_scalings(train, self.preprocessing)
-        stacks = self._stacks(train, scalings, place, run)
-        encode = {name: CodeMap(stacks[name].network, f"{name}s", scalings[name]) for name in MODALITIES}
+        stacks = self._stacks(train, scalings, run)
+        encode = {name: NetworkMap(stacks[name].network, f"{name}s", scalings[name]) for name in MODALITIES}
         codes = PairCodes.of(train, encode), PairCodes.of(validation, encode)
         settings = CorrespondenceTraining(**self._values(CorrespondenceTraining))
 
         def fitting(trial: Trial, epochs: int) -> CorrespondenceFitting:
-            return CorrespondenceFitting(*trial, replace(settings, epochs=epochs), *codes, place, run)
+            return CorrespondenceFitting(*trial, replace(settings, epochs=epochs), *codes, run)
 
         tried: Scores = {}
         if len(alphas) > 1:
@@ -296,7 +294,6 @@ class CorrAE(DeepMethod):
         full = {Trial(each.variant, each.alpha): score for each, (score,) in zip(finals, scores, strict=True)}
         self.trials_, self.finals_ = _listed(tried), _listed(full)
         self._keep(finals[best], trainings[best], stacks, scalings)
-        self.device_ = str(place.device)
 
     def _alphas(self) -> tuple[float, ...]:
         alphas = ALPHAS if isinstance(self.alpha, str) else (float(self.alpha),)
@@ -309,12 +306,11 @@ class CorrAE(DeepMethod):
             )
         return alphas
 
-    def _stacks(self, train: Split, scalings: Scalings, place: Place, run: Run) -> dict[Modality, Stack]:
+    def _stacks(self, train: Split, scalings: Scalings, run: Run) -> dict[Modality, Stack]:
         pretraining = Pretraining(**self._values(Pretraining))
-        views = views_of(train)
         return {
             name: train_stack(
-                TrainingRows(views[name], scalings[name], place), self.hidden, pretraining, name, run
+                DeviceRows(train.views[name], scalings[name], run.device), self.hidden, pretraining, name, run
             )
             for name in MODALITIES
         }
@@ -376,6 +372,9 @@ def _listed(scores: Scores) -> str:
     return ", ".join(f"{trial} {score:.4f}" for trial, score in scores.items() if len(scores) > 1)
 
 
-def _from_features(stack: Stack, scaling: Scaling, codes: CodeMap) -> CodeMap:
-    network = nn.Sequential(*stack.network.children(), *codes.network.children())
-    return CodeMap(network.cpu(), codes.view, scaling, codes.standardising)
+def _from_features(stack: Stack, scaling: Scaling, representation: Chain) -> Chain:
+    """Return the map of features to what ``representation`` makes of their codes in the stack."""
+    encoder, standardise = representation.steps
+    assert isinstance(encoder, NetworkMap)
+    network = nn.Sequential(*stack.network.children(), *encoder.network.children())
+    return Chain(NetworkMap(network, encoder.view, scaling), standardise)

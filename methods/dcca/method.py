@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, ClassVar
@@ -11,23 +11,21 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from cmbench.datasets.draft import Split
+from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.dcca.total_correlation import total_correlation
-from cmbench.methods.networks.perceptron import NetworkMap, ProjectedMap, Shape, ViewNetwork
+from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.parameters import Constraints, Count, Number, Words
-from cmbench.methods.training.batches import EpochBatches, Index, stream
+from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import collapse, gradient_norm
 from cmbench.methods.training.deep_method import TRAINING, DeepMethod
 from cmbench.methods.training.descent import decayed
-from cmbench.methods.training.device import Place, training_features
-from cmbench.methods.training.loop import Finding, Length, Task, Training, Watched
-from cmbench.methods.training.pairs import views_of
-from cmbench.methods.training.stages import Stages
+from cmbench.methods.training.device import DeviceRows, NetworkMap
+from cmbench.methods.training.loop import Finding, Run, Training, Watched
 from cmbench.methods.views.canonical_correlation import canonical_problem
-from cmbench.methods.views.inputs import MODALITIES, Matrix, Modality, warn
-from cmbench.methods.views.maps import LinearMap
+from cmbench.methods.views.inputs import MODALITIES, Matrix, warn
+from cmbench.methods.views.maps import Chain, LinearMap
 from cmbench.methods.views.scaling import ScaledView, Scalings, learned_scalings, scaled_view
 
 ROWS_PER_OUTPUT, FEWEST_ROWS = 4, 200  # of a batch, without which its covariances are mostly noise
@@ -82,8 +80,8 @@ class Projections:
     condition : the larger condition number of both ridged covariances
     """
 
-    images: ProjectedMap
-    texts: ProjectedMap
+    images: Chain
+    texts: Chain
     correlations: Matrix
     total: float
     condition: float
@@ -101,42 +99,37 @@ class Fitting:
     """
 
     def __init__(
-        self, settings: Settings, train: Split, validation: Split, scalings: Scalings, place: Place
+        self, settings: Settings, train: Split, validation: Split, scalings: Scalings, run: Run
     ) -> None:
         self.settings, self.scalings = settings, scalings
         self.train, self.validation = train, validation
+        self.run = run
         self.features = {
-            name: training_features(view, scalings[name], place) for name, view in views_of(train).items()
+            name: DeviceRows(view, scalings[name], run.device) for name, view in train.views.items()
         }
-        self.batches = EpochBatches(
-            len(train), batch=settings.batch(len(train)), seed=settings.random_state, stream="pairs"
-        )
-        self.networks = {name: self._network(name).to(place.device) for name in MODALITIES}
+        self.batches = run.order(len(train), settings.batch(len(train)), "pairs")
+        self.networks = {name: self._network(name).to(run.device) for name in MODALITIES}
         self.optimizer = torch.optim.Adam(
             decayed(list(self.networks.values()), settings.weight_decay),
             lr=settings.learning_rate,
             fused=True,
         )
 
-    def training(self) -> Training[Index]:
-        """Return the training of these networks, not yet begun."""
+    def trained(self) -> Training[Index]:
+        """Train these networks as a stage of the run."""
         settings, rounds = self.settings, self.batches.rounds
-        modules = {str(name): network for name, network in self.networks.items()}
-        task = Task(
-            name=settings.name,
-            modules=modules,
-            kept=modules,
+        return self.run.train(
+            f"{settings.n_components}-{settings.ridge:g}",
+            self.train_round,
+            modules={str(name): network for name, network in self.networks.items()},
             optimizers={"both": self.optimizer},
-            items=self.draws,
+            items=self.batches.epoch,
             rounds=rounds,
-            step=self.train_round,
+            epochs=settings.epochs,
+            look_every=settings.eval_epochs * rounds,
+            patience=settings.patience,
             score=None if settings.stopping == "none" else self.look,
         )
-        return Training(task, Length(settings.epochs, settings.eval_epochs * rounds, settings.patience))
-
-    def draws(self, epoch: int) -> Iterator[Index]:
-        """Return the pairs of the rounds of an epoch."""
-        return self.batches.epoch(epoch)
 
     def train_round(self, index: Index, norms: bool) -> Watched:
         """Move both networks towards a higher total correlation of the pairs of that index."""
@@ -173,30 +166,26 @@ class Fitting:
         """
         maps, outputs, ridge = {}, {}, self.settings.ridge
         with collapse("outputs of the networks"):
-            for name, features in views_of(self.train).items():
-                maps[name] = NetworkMap(self.networks[name], f"{name}s", self.scalings[name])
+            for name, features in self.train.views.items():
+                network = self.networks[name]
+                maps[name] = NetworkMap(network, f"{name}s", self.scalings[name], torch.float64)
                 outputs[name] = scaled_view(maps[name](features), f"outputs of {name}s", mode="center")
             problem = canonical_problem(outputs["image"], outputs["text"], solver="svd", smallest_ridge=ridge)
             found = problem.solve(ridge, ridge)
         importance = found.correlations**self.settings.corr_power
         weights: dict[Modality, Matrix] = {"image": found.image_weights, "text": found.text_weights}
-        images, texts = (
-            ProjectedMap(
-                maps[name],
-                LinearMap(f"outputs of {name}s", outputs[name].scaling, weights[name] * importance),
-            )
+        projections = {
+            name: LinearMap(f"outputs of {name}s", outputs[name].scaling, weights[name] * importance)
             for name in MODALITIES
-        )
-        variates = (
-            each.projection(outputs[name].features)
-            for name, each in zip(MODALITIES, (images, texts), strict=True)
-        )
+        }
+        images, texts = (Chain(maps[name], projections[name]) for name in MODALITIES)
+        variates = (projections[name](outputs[name].features) for name in MODALITIES)
         condition = max(_condition(view, ridge) for view in outputs.values())
         return Projections(images, texts, found.correlations, paired_correlation(*variates), condition)
 
     def _network(self, name: Modality) -> ViewNetwork:
-        width = views_of(self.train)[name].shape[1]
-        return ViewNetwork(width, self.settings.shape, stream(self.settings.random_state, f"{name} network"))
+        width = self.train.views[name].shape[1]
+        return ViewNetwork(width, self.settings.shape, self.run.stream(f"{name} network"))
 
 
 def paired_correlation(images: Matrix, texts: Matrix) -> float:
@@ -394,13 +383,11 @@ class DCCA(DeepMethod):
         self.checkpoint_seconds = checkpoint_seconds
         self.random_state = random_state
 
-    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
-        place = Place.of(self.device, "float32")
+    def _learn(self, train: Split, validation: Split, run: Run) -> None:
         scalings = learned_scalings(train, self.preprocessing)
         grid = self._grid(len(train))
-        fittings = (Fitting(settings, train, validation, scalings, place) for settings in grid)
-        self._keep(*max((_trained(each, stages) for each in fittings), key=_score), validation)
-        self.device_ = str(place.device)
+        fittings = (Fitting(settings, train, validation, scalings, run) for settings in grid)
+        self._keep(*max(((fitting, fitting.trained()) for fitting in fittings), key=_score), validation)
 
     def _grid(self, n_pairs: int) -> list[Settings]:
         """Return the settings to try, one for each size and ridge."""
@@ -442,13 +429,6 @@ class DCCA(DeepMethod):
                 f"{self.name}: outputs of a network nearly depend on each other (condition number "
                 f"{self.condition_:.1e}); raise ridge, or lower n_components"
             )
-
-
-def _trained(fitting: Fitting, stages: Stages) -> tuple[Fitting, Training[Index]]:
-    training = fitting.training()
-    settings = fitting.settings
-    stages.run(f"{settings.n_components}-{settings.ridge:g}", training)
-    return fitting, training
 
 
 def _score(fitted: tuple[Fitting, Training[Index]]) -> tuple[float, ...]:

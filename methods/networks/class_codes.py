@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, Shape, ViewNetwork
 from cmbench.methods.networks.pretraining import hidden_layer
 from cmbench.methods.networks.rbm import JointRBM
@@ -18,10 +19,10 @@ from cmbench.methods.training.batches import Budget
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.descent import Descent
-from cmbench.methods.training.device import CodeMap, Place, TrainingRows, unscaled
-from cmbench.methods.training.loop import Training
-from cmbench.methods.training.stages import Run
-from cmbench.methods.views.inputs import Labels, Modality
+from cmbench.methods.training.device import DeviceRows, NetworkMap, unscaled
+from cmbench.methods.training.loop import Run, Training
+from cmbench.methods.views.inputs import Labels
+from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import Scaling
 
 LAYERS = 3
@@ -74,22 +75,14 @@ class ClassCodedMethod(DeepMethod):
 
 
 @dataclass(frozen=True, eq=False)
-class ClassMap:
-    """Codes of all groups side by side become joint codes, and these, standardised, class codes."""
-
-    joint: CodeMap
-    classes: CodeMap
-
-    def encode(self, codes: Codes) -> Codes:
-        """Map codes of n items (n, sum of widths) to (n, width)."""
-        return self.classes.encode(self.joint.encode(codes))
-
-
-@dataclass(frozen=True, eq=False)
 class ClassCodes:
-    """A map to class codes, those (n, width) of training and validation items, and how it was learned."""
+    """A map of codes to class codes, those (n, width) of training and validation items, and its training.
 
-    map: ClassMap
+    The first step of the map gives the joint code, and the second, of the standardised joint code, the class
+    code.
+    """
+
+    map: Chain
     train: Codes
     validation: Codes
     trainings: list[Training[Any]]
@@ -101,7 +94,6 @@ def learn_class_codes(
     classes: tuple[Labels, Labels],
     settings: ClassTraining,
     name: Modality,
-    place: Place,
     run: Run,
 ) -> ClassCodes:
     """Learn from codes of items of one modality the last hidden layer of a classifier with ReLU.
@@ -115,28 +107,25 @@ def learn_class_codes(
     widths : of the groups by name, in their order
     classes : of training and of validation items, numbered from 0
     """
-    first, layer = _joint_layer(codes[0], widths, settings, name, place, run)
-    joint = CodeMap(layer, f"{name}s", unscaled(codes[0].shape[1]))
-    inner = joint.encode(codes[0]), joint.encode(codes[1])
+    first, layer = _joint_layer(codes[0], widths, settings, name, run)
+    joint = NetworkMap(layer, f"{name}s", unscaled(codes[0].shape[1]))
+    inner = joint(codes[0]), joint(codes[1])
     with collapse(f"joint codes of {name}s"):
         scaling = Scaling.fit(inner[0], f"{name}s")
     seen, unseen = (
-        LabelledView(name, *each) for each in zip(inner, (scaling, scaling), classes, strict=True)
+        LabelledView(name, rows, scaling, numbers) for rows, numbers in zip(inner, classes, strict=True)
     )
     shape = Shape(LAYERS, settings.width, int(classes[0].max()) + 1, "relu")
-    fitting = ClassifierFitting(
-        seen, unseen, shape, settings.descent, place, method=run.method, seed=run.seed
-    )
-    second = fitting.training()
-    run.run(f"classes_{name}", second)
-    outer = CodeMap(last_hidden_layer(fitting.network), f"{name}s", scaling)
-    return ClassCodes(ClassMap(joint, outer), outer.encode(inner[0]), outer.encode(inner[1]), [first, second])
+    fitting = ClassifierFitting(seen, unseen, shape, settings.descent, run)
+    second = fitting.trained(f"classes_{name}")
+    outer = NetworkMap(last_hidden_layer(fitting.network), f"{name}s", scaling)
+    return ClassCodes(Chain(joint, outer), outer(inner[0]), outer(inner[1]), [first, second])
 
 
 def _joint_layer(
-    codes: Codes, widths: Mapping[str, int], settings: ClassTraining, name: Modality, place: Place, run: Run
+    codes: Codes, widths: Mapping[str, int], settings: ClassTraining, name: Modality, run: Run
 ) -> tuple[Training[Any], nn.Sequential]:
-    stage, rows = f"joint_{name}", TrainingRows(codes, None, place)
+    stage, rows = f"joint_{name}", DeviceRows(codes, None, run.device)
     joint = JointRBM(widths, settings.joint, run.stream(stage))
     training = train_rbm(joint, rows, settings.joint_training, stage, run)
     return training, hidden_layer(joint)

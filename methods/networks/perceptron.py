@@ -7,22 +7,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.layers import dropped_out, linear
-from cmbench.methods.training.batches import EpochBatches, Index, stream
+from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import gradient_norm
 from cmbench.methods.training.descent import Descent, decayed
-from cmbench.methods.training.device import Place, blocks_of, training_features
-from cmbench.methods.training.loop import Finding, Length, Task, Training, Watched
-from cmbench.methods.views.inputs import Labels, Matrix, Modality
-from cmbench.methods.views.maps import LinearMap
+from cmbench.methods.training.device import DeviceRows, NetworkMap, picked
+from cmbench.methods.training.loop import Finding, Run, Training, Watched
+from cmbench.methods.views.inputs import Labels
 from cmbench.methods.views.scaling import Scaling
 
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
@@ -50,8 +47,8 @@ class Shape:
 class ViewNetwork(nn.Module):
     """Maps features (n, inputs) to outputs (n, outputs), each row by itself.
 
-    It has no training mode: hidden units are left out where a call brings the random numbers to draw
-    them with, so what it gives otherwise depends on weights alone.
+    Hidden units are left out at random only where a call brings the random numbers to draw them with; what
+    it gives otherwise depends on weights alone.
 
     Examples
     --------
@@ -78,54 +75,6 @@ class ViewNetwork(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkMap:
-    """A row of features becomes the outputs of a network.
-
-    Networks train in float32, but are evaluated in float64: what follows may magnify their rounding,
-    whitening by the square root of a condition number, and so a row gives the same alone as in a batch.
-    """
-
-    network: ViewNetwork
-    view: str
-    scaling: Scaling
-
-    def __call__(self, features: NDArray[Any]) -> Matrix:
-        """Map features (n, d) to (n, outputs), block by block and without a graph."""
-        weights = {name: values.detach().double() for name, values in self.network.named_parameters()}
-        device = next(iter(weights.values())).device
-        with torch.no_grad():
-            mapped = [
-                functional_call(self.network, weights, rows.to(device).double()).cpu().numpy()
-                for rows in blocks_of(features, self.view, self.scaling)
-            ]
-        return np.concatenate([np.empty((0, self.network.shape.outputs)), *mapped])
-
-
-@dataclass(frozen=True, eq=False)
-class ProjectedMap:
-    """A row becomes the outputs of a network, projected linearly."""
-
-    outputs: NetworkMap
-    projection: LinearMap
-
-    def __call__(self, features: NDArray[Any]) -> Matrix:
-        """Map features (n, d) to (n, k)."""
-        return self.projection(self.outputs(features))
-
-
-@dataclass(frozen=True, eq=False)
-class PosteriorMap:
-    """A row becomes the probabilities of the classes, whose logits are the outputs of a network."""
-
-    logits: NetworkMap
-
-    def __call__(self, features: NDArray[Any]) -> Matrix:
-        """Map features (n, d) to (n, classes)."""
-        probabilities: Matrix = softmax(self.logits(features), axis=1)
-        return probabilities
-
-
-@dataclass(frozen=True, eq=False)
 class LabelledView:
     """One view of some items: features (n, d), their scaling, and the numbers (n,) of their classes."""
 
@@ -140,7 +89,7 @@ class ClassifierFitting:
 
     It minimises the mean cross-entropy of the softmax of its outputs, and keeps the state of the
     highest accuracy on validation; of equals that of the lower cross-entropy there. Every random
-    number comes from ``seed`` through a stream of its own purpose and modality.
+    number comes from the run through a stream of its own purpose and modality.
     """
 
     def __init__(
@@ -149,49 +98,43 @@ class ClassifierFitting:
         validation: LabelledView,
         shape: Shape,
         descent: Descent,
-        place: Place,
-        *,
-        method: str,
-        seed: int,
+        run: Run,
     ) -> None:
         self.train, self.validation = train, validation
-        self.descent, self.place = descent, place
-        self._method, self._seed, self._modality = method, seed, train.modality
-        self._features = training_features(train.features, train.scaling, place)
-        self._classes = torch.from_numpy(train.classes).to(place.device)
-        self._dropping = torch.Generator(place.device)
-        self.batches = EpochBatches(
-            len(train.classes), batch=descent.batch_size, seed=seed, stream=train.modality
-        )
-        width, random = train.features.shape[1], stream(seed, f"{train.modality} network")
-        self.network = ViewNetwork(width, shape, random).to(place.device)
+        self.descent, self.run, self._modality = descent, run, train.modality
+        self._features = DeviceRows(train.features, train.scaling, run.device)
+        self._classes = torch.from_numpy(train.classes).to(run.device)
+        self._dropping = torch.Generator(run.device)
+        self.batches = run.order(len(train.classes), descent.batch_size, train.modality)
+        random = run.stream(f"{train.modality} network")
+        self.network = ViewNetwork(train.features.shape[1], shape, random).to(run.device)
         self.optimizer = self._optimizer()
 
-    def training(self) -> Training[Index]:
-        """Return the training of the network, not yet begun."""
+    def trained(self, stage: str) -> Training[Index]:
+        """Train the network as the stage of that name."""
         descent, rounds = self.descent, self.batches.rounds
-        modules: dict[str, nn.Module] = {self._modality: self.network}
-        task = Task(
-            name=self._method,
-            modules=modules,
-            kept=modules,
+        return self.run.train(
+            stage,
+            self.train_round,
+            modules={self._modality: self.network},
             optimizers={self._modality: self.optimizer},
             items=self.draws,
             rounds=rounds,
-            step=self.train_round,
+            epochs=descent.epochs,
+            look_every=descent.eval_epochs * rounds,
+            patience=descent.patience,
             score=self.look if descent.stopping == "validation" else None,
         )
-        return Training(task, Length(descent.epochs, descent.eval_epochs * rounds, descent.patience))
 
     def draws(self, epoch: int) -> Iterator[Index]:
         """Seed the dropout of an epoch and return the rows of its rounds."""
-        seeded = stream(self._seed, f"{self._modality} dropout {epoch}")
+        seeded = self.run.stream(f"{self._modality} dropout {epoch}")
         self._dropping.manual_seed(seeded.initial_seed())
         return self.batches.epoch(epoch)
 
     def train_round(self, index: Index, norms: bool) -> Watched:
         """Move the network towards a lower cross-entropy of the rows of that index."""
-        classes = self._classes[torch.from_numpy(index).to(self._classes.device)]
+        classes = picked(self._classes, index)
         logits = self.network(self._features.rows(index), self._dropping)
         loss = cross_entropy(logits, classes)
         self.optimizer.zero_grad(set_to_none=True)
@@ -216,7 +159,7 @@ class ClassifierFitting:
 
     def map(self) -> NetworkMap:
         """Return the map of features to logits by the network as it is now."""
-        return NetworkMap(self.network, f"{self._modality}s", self.train.scaling)
+        return NetworkMap(self.network, f"{self._modality}s", self.train.scaling, torch.float64)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         descent = self.descent

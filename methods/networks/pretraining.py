@@ -21,9 +21,8 @@ from cmbench.methods.networks.unsupervised import (
 )
 from cmbench.methods.parameters import Constraints, Count, Number, Words
 from cmbench.methods.training.batches import Budget, RowDraw
-from cmbench.methods.training.device import CodeMap, TrainingRows
-from cmbench.methods.training.loop import Training
-from cmbench.methods.training.stages import Run
+from cmbench.methods.training.device import DeviceRows, NetworkMap
+from cmbench.methods.training.loop import Run, Training
 
 
 class DenoisingAutoencoder(nn.Module):
@@ -78,10 +77,10 @@ class DenoisingTraining:
 
 
 def train_denoising_autoencoder(
-    network: DenoisingAutoencoder, rows: TrainingRows, settings: DenoisingTraining, stage: str, run: Run
+    network: DenoisingAutoencoder, rows: DeviceRows, settings: DenoisingTraining, stage: str, run: Run
 ) -> Training[RowDraw]:
     """Train ``network`` on ``rows`` (n, width), in place, and judge it as an RBM is judged."""
-    network.to(rows.place.device)
+    network.to(rows.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
 
     def loss(visible: Tensor, random: torch.Generator) -> Tensor:
@@ -177,7 +176,7 @@ class Stack:
     trainings: tuple[Training[RowDraw], ...]
 
 
-def train_stack(rows: TrainingRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
+def train_stack(rows: DeviceRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
     """Learn codes of ``rows`` (n, d), which may be parts of items as well, without labels.
 
     With ``pretrain="rbm"`` a Gaussian RBM is trained on the rows, then a binary one on the probabilities
@@ -191,17 +190,17 @@ def train_stack(rows: TrainingRows, hidden: int, pretraining: Pretraining, view:
     return train(rows, hidden, pretraining, view, run)
 
 
-def _stacked_rbms(rows: TrainingRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
+def _stacked_rbms(rows: DeviceRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
     lower = RBM(rows.width, hidden, "gaussian", run.stream(f"rbm1_{view}"))
     first = train_rbm(lower, rows, pretraining.gaussian(hidden), f"rbm1_{view}", run)
     layer = hidden_layer(lower)
-    above = TrainingRows(CodeMap(layer, view, rows.scaling).encode(rows.features), None, rows.place)
+    above = DeviceRows(NetworkMap(layer, view, rows.scaling)(rows.features), None, rows.device)
     upper = RBM(hidden, pretraining.code, "binary", run.stream(f"rbm2_{view}"))
     second = train_rbm(upper, above, pretraining.binary, f"rbm2_{view}", run)
     return Stack(nn.Sequential(*layer, *hidden_layer(upper)), (first, second))
 
 
-def _denoising_codes(rows: TrainingRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
+def _denoising_codes(rows: DeviceRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
     stage = f"dae_{view}"
     network = DenoisingAutoencoder(rows.width, hidden, pretraining.code, run.stream(stage))
     training = train_denoising_autoencoder(network, rows, pretraining.denoising, stage, run)

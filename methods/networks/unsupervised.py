@@ -13,9 +13,8 @@ from cmbench.errors import MethodError
 from cmbench.methods.networks.rbm import RBM, Divergence, contrastive_divergence
 from cmbench.methods.training.batches import Budget, RowDraw
 from cmbench.methods.training.descent import ScheduledSGD, decayed
-from cmbench.methods.training.device import TrainingRows
-from cmbench.methods.training.loop import Training, Watched
-from cmbench.methods.training.stages import Run
+from cmbench.methods.training.device import DeviceRows
+from cmbench.methods.training.loop import Run, Training, Watched
 from cmbench.methods.views.inputs import warn
 
 ROWS_OF_A_JUDGEMENT = 4096
@@ -81,9 +80,9 @@ class RBMUpdates:
     (10,000 of 20,000 steps); in those of CCL and CMDN it is 10,000 of 50,000 and of 100,000.
     """
 
-    def __init__(self, rbm: RBM, rows: TrainingRows, settings: RBMTraining, steps: int) -> None:
+    def __init__(self, rbm: RBM, rows: DeviceRows, settings: RBMTraining, steps: int) -> None:
         self.rbm, self.rows, self.settings = rbm, rows, settings
-        self.activation = MeanActivation(len(rbm.hidden_bias), settings.sparsity).to(rows.place.device)
+        self.activation = MeanActivation(len(rbm.hidden_bias), settings.sparsity).to(rows.device)
         self.optimizer = ScheduledSGD(
             decayed([rbm], settings.l2), settings.learning_rate, momentum_steps=steps / 2
         )
@@ -109,7 +108,7 @@ class RBMUpdates:
         self.rbm.hidden_bias.grad = inputs.sum(dim=0)
 
 
-def train_rbm(rbm: RBM, rows: TrainingRows, settings: RBMTraining, stage: str, run: Run) -> Training[RowDraw]:
+def train_rbm(rbm: RBM, rows: DeviceRows, settings: RBMTraining, stage: str, run: Run) -> Training[RowDraw]:
     """Train ``rbm`` on ``rows`` (n, visible), in place, and judge it.
 
     ``stage`` names the RBM in files, errors, curves and streams of random numbers.
@@ -121,18 +120,19 @@ def train_rbm(rbm: RBM, rows: TrainingRows, settings: RBMTraining, stage: str, r
     MethodError
         Real rows are reconstructed no better than by their mean, which is how an RBM that diverges shows.
     """
-    rbm.to(rows.place.device)
+    rbm.to(rows.device)
     sample = rows.sample(ROWS_OF_A_JUDGEMENT)
     untrained = reconstruction_error(rbm, sample)
     batches = run.batches(len(rows), settings.budget, stage)
     updates = RBMUpdates(rbm, rows, settings, batches.steps)
-    modules = {"rbm": rbm, "activation": updates.activation}
     training = run.train(
         stage,
-        modules,
-        updates.optimizer,
-        batches,
-        lambda draw: [(f"{run.prefix}{stage}_error", updates.update(draw))],
+        lambda draw, norms: [(f"{run.prefix}{stage}_error", updates.update(draw))],
+        modules={"rbm": rbm, "activation": updates.activation},
+        optimizers={stage: updates.optimizer},
+        items=batches.epoch,
+        rounds=batches.rounds,
+        epochs=batches.epochs,
     )
     name = f"{run.method}: {run.prefix}{stage}"
     judge(rbm, sample, name)
@@ -198,7 +198,7 @@ RowLoss: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]
 
 def train_autoencoder(
     network: nn.Module,
-    rows: TrainingRows,
+    rows: DeviceRows,
     loss: RowLoss,
     rate: str,
     optimizer: torch.optim.Optimizer,
@@ -219,7 +219,7 @@ def train_autoencoder(
         Rows are reconstructed no better than by their mean.
     """
 
-    def update(draw: RowDraw) -> Watched:
+    def update(draw: RowDraw, norms: bool) -> Watched:
         value = loss(rows.rows(draw.index), draw.random)
         optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
@@ -227,7 +227,15 @@ def train_autoencoder(
         return [(f"{run.prefix}{stage}_loss", value.detach())]
 
     batches = run.batches(len(rows), budget, stage)
-    training = run.train(stage, {"autoencoder": network}, optimizer, batches, update)
+    training = run.train(
+        stage,
+        update,
+        modules={"autoencoder": network},
+        optimizers={stage: optimizer},
+        items=batches.epoch,
+        rounds=batches.rounds,
+        epochs=batches.epochs,
+    )
     sample = rows.sample(ROWS_OF_A_JUDGEMENT)
     with torch.no_grad():
         made = network(sample)

@@ -148,7 +148,7 @@ class CurveRecorder:
 
     def curves(self) -> Curves:
         """Return every curve (points,); a scalar that was not measured at a point is NaN there."""
-        return _curves_of(self.points)
+        return curves_of(self.points)
 
 
 def in_parallel(recorders: Sequence[CurveRecorder]) -> Curves:
@@ -159,10 +159,11 @@ def in_parallel(recorders: Sequence[CurveRecorder]) -> Curves:
     joined: dict[float, dict[str, float]] = {}
     for point in (point for recorder in recorders for point in recorder.points):
         joined.setdefault(point["iteration"], {}).update(point)
-    return _curves_of([joined[iteration] for iteration in sorted(joined)])
+    return curves_of([joined[iteration] for iteration in sorted(joined)])
 
 
-def _curves_of(points: Sequence[Mapping[str, float]]) -> Curves:
+def curves_of(points: Sequence[Mapping[str, float]]) -> Curves:
+    """Return the curves through points, each of them (points,); what a point lacks is NaN there."""
     names = dict.fromkeys(name for point in points for name in point)
     return {name: np.array([point.get(name, np.nan) for point in points]) for name in names}
 

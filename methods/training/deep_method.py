@@ -11,13 +11,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from cmbench.datasets.draft import Split
 from cmbench.evaluation.evaluator import bimodal_map
+from cmbench.methods.contract import Representations
 from cmbench.methods.parameters import AnyFolder, Constraints, Count, Number, Words, check_parameters
 from cmbench.methods.training.curves import CollapseError, Spread
-from cmbench.methods.training.device import cpu_threads
-from cmbench.methods.training.loop import Training, checkpoint_path
-from cmbench.methods.training.stages import Stages, in_sequence
+from cmbench.methods.training.device import NetworkMap, cpu_threads, device_called, is_mixed
+from cmbench.methods.training.loop import Run, Training, checkpoint_path, in_sequence
 from cmbench.methods.views.inputs import check_training_pairs, warn
-from cmbench.methods.views.maps import MappedMethod
+from cmbench.methods.views.maps import MappedMethod, steps_of
 
 TRAINING: Constraints = {
     "learning_rate": Number(0, open_ends=True),
@@ -95,19 +95,36 @@ class DeepMethod(MappedMethod):
         check_training_pairs(train)
         check_training_pairs(validation, "validation")
         with cpu_threads(self.threads) as self.threads_:
-            stages = Stages(self._checkpoint_path(train, validation), seconds=self.checkpoint_seconds)
+            run = self._run(train, validation)
             try:
-                self._learn(train, validation, stages)
+                self._learn(train, validation, run)
             except CollapseError as error:
                 raise CollapseError(f"{self.name}: {error}; {self.advice}") from error
-            self.resumed_at_ = stages.resumed_at
+            self.resumed_at_, self.device_ = run.resumed_at, str(run.device)
+            self._move_networks_to_cpu()
             self._judge(validation)
-            stages.complete()
+            run.complete()
         return self
 
     @abstractmethod
-    def _learn(self, train: Split, validation: Split, stages: Stages) -> None:
-        """Run the trainings in ``stages`` and set the maps, ``curves_``, and what else is to be kept."""
+    def _learn(self, train: Split, validation: Split, run: Run) -> None:
+        """Train the stages of ``run`` and set the maps, ``curves_``, and what else is to be kept."""
+
+    def _run(self, train: Split, validation: Split) -> Run:
+        device = device_called(self.device)
+        return Run(
+            self.name,
+            int(self.random_state),
+            device,
+            mixed=is_mixed(getattr(self, "precision", "float32"), device),
+            checkpoint=self._checkpoint_path(train, validation),
+            seconds=self.checkpoint_seconds,
+        )
+
+    def _move_networks_to_cpu(self) -> None:
+        for step in (*steps_of(self.image_map_), *steps_of(self.text_map_)):
+            if isinstance(step, NetworkMap):
+                step.network.cpu()
 
     def _checkpoint_path(self, train: Split, validation: Split) -> Path | None:
         if self.checkpoint is None:
@@ -124,19 +141,23 @@ class DeepMethod(MappedMethod):
     def _record(self, trainings: Sequence[Training[Any]], kept: Training[Any]) -> None:
         """Set curves and counts of trainings one after another, and the best step of the one that is kept."""
         self.curves_ = in_sequence(trainings)
-        self.iterations_ = sum(each.iteration for each in trainings)
+        self.iterations_ = sum(training.iteration for training in trainings)
         before = trainings[: trainings.index(kept)]
-        self.best_iteration_ = sum(each.iteration for each in before) + kept.best_iteration
+        self.best_iteration_ = sum(training.iteration for training in before) + kept.best_iteration
+
+    def _represented(self, split: Split) -> tuple[Representations, Representations]:
+        """Return the representations of both views of a split."""
+        return self.transform_images(split.images), self.transform_texts(split.texts)
 
     def _judge(self, validation: Split) -> None:
         """Record the MAP on validation, and warn of representations that are all alike."""
-        mapped = self.image_map_(validation.images), self.text_map_(validation.texts)
+        mapped = self._represented(validation)
         watched = self.stopping != "none"
         self.validation_map_ = bimodal_map(*mapped, validation.labels) if watched else None
         spreads = [Spread.of(rows) for rows in mapped]
-        self.spread_ = min(each.deviation for each in spreads)
-        self.mean_cosine_ = max(each.cosine for each in spreads)
-        self.collapsed_ = any(each.collapsed for each in spreads)
+        self.spread_ = min(spread.deviation for spread in spreads)
+        self.mean_cosine_ = max(spread.cosine for spread in spreads)
+        self.collapsed_ = any(spread.collapsed for spread in spreads)
         if self.collapsed_:
             warn(
                 f"{self.name}: representations of different items are nearly equal (mean deviation "

@@ -1,55 +1,47 @@
-"""Where a training runs: the processor, its precision and threads, and the features on it."""
+"""The device on which networks are trained: its choice, features on it, and maps by trained networks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from cmbench.errors import MethodError
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import collapse
-from cmbench.methods.views.inputs import Matrix, block_height, check_new_features, row_slices
+from cmbench.methods.views.inputs import check_new_features, row_blocks
+from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import Scaling
 
 SHARE_FOR_FEATURES = 0.5  # of the free memory of a GPU that features may take
 
 
-@dataclass(frozen=True)
-class Place:
-    """A device and the precision of its matrix products."""
+def device_called(name: str) -> torch.device:
+    """Return the device of that name; ``"auto"`` is a GPU when there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise MethodError("device is 'cuda', but PyTorch sees no GPU; use 'auto' or 'cpu'")
+    gpu = name == "cuda" or (name == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if gpu else "cpu")
 
-    device: torch.device
-    mixed: bool
 
-    @classmethod
-    def of(cls, device: str, precision: str) -> Place:
-        """Choose: ``"auto"`` takes a GPU when there is one, and bfloat16 products on it alone."""
-        if device == "cuda" and not torch.cuda.is_available():
-            raise MethodError("device is 'cuda', but PyTorch sees no GPU; use 'auto' or 'cpu'")
-        gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        mixed = precision == "bfloat16" or (precision == "auto" and gpu)
-        return cls(torch.device("cuda" if gpu else "cpu"), mixed)
+def is_mixed(precision: str, device: torch.device) -> bool:
+    """Return whether matrix products run in bfloat16: if asked for, and with ``"auto"`` on a GPU."""
+    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Return a context in which matrix products run in the chosen precision.
 
-        bfloat16 has the range of float32, so gradients need no scaling.
-        """
-        return torch.autocast(self.device.type, torch.bfloat16) if self.mixed else nullcontext()
-
-    def keeps(self, n_bytes: int) -> bool:
-        """Return whether features of that size are copied to the device as a whole."""
-        if self.device.type == "cpu":
-            return False
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return n_bytes <= SHARE_FOR_FEATURES * free
+def fits(n_bytes: int, device: torch.device) -> bool:
+    """Return whether features of that size are copied to the device as a whole."""
+    if device.type == "cpu":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes <= SHARE_FOR_FEATURES * free
 
 
 @contextmanager
@@ -63,81 +55,37 @@ def cpu_threads(number: int | None) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-class TrainingFeatures:
-    """Features (n, d) of one view, handed out scaled, as float32 on the device, by row.
+class DeviceRows:
+    """Features (n, d) of one view, handed out by row: scaled, in float32, and on the device.
 
-    They stay where they are, in memory or memory-mapped, and only the rows asked for are read;
-    ``resident`` copies them to the device once.
-    """
-
-    def __init__(
-        self, features: NDArray[Any], scaling: Scaling, device: torch.device, *, resident: bool
-    ) -> None:
-        self._device = device
-        self._features = features
-        self._copy = torch.tensor(features, dtype=torch.float32, device=device) if resident else None
-        self._scale = DeviceScaling.of(scaling, device)
-
-    def rows(self, index: NDArray[np.int64]) -> Tensor:
-        """Return the scaled rows (len(index), d)."""
-        if self._copy is not None:
-            chosen = self._copy[torch.from_numpy(index).to(self._device)]
-        else:
-            chosen = torch.from_numpy(self._features[index].astype(np.float32, copy=False))
-        return self._scale(chosen.to(self._device))
-
-
-@dataclass(frozen=True, eq=False)
-class DeviceScaling:
-    """A ``Scaling`` in float32 on a device."""
-
-    mean: Tensor
-    scale: Tensor
-    normalise_rows: bool
-
-    @classmethod
-    def of(cls, scaling: Scaling, device: torch.device) -> DeviceScaling:
-        mean, scale = (
-            torch.tensor(values, dtype=torch.float32, device=device)
-            for values in (scaling.mean, scaling.scale)
-        )
-        return cls(mean, scale, scaling.normalise_rows)
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Return rows (n, d) scaled."""
-        if self.normalise_rows:
-            norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-            rows = rows / torch.where(norms == 0, 1.0, norms)
-        return (rows - self.mean) / self.scale
-
-
-def blocks_of(features: NDArray[Any], view: str, scaling: Scaling) -> Iterator[Tensor]:
-    """Yield features (n, d) to be mapped, scaled, as float32 blocks on the CPU."""
-    check_new_features(features, view, width=len(scaling.mean))
-    for rows in row_slices(len(features), block_height(features.shape[1])):
-        yield torch.from_numpy(scaling.apply(features[rows]).astype(np.float32))
-
-
-def training_features(features: NDArray[Any], scaling: Scaling, place: Place) -> TrainingFeatures:
-    """Return features (n, d) on their way to the device, which keeps them all if they fit."""
-    resident = place.keeps(4 * features.size)
-    return TrainingFeatures(features, scaling, place.device, resident=resident)
-
-
-class TrainingRows:
-    """Features (n, d) with their scaling, handed out by row on the device.
+    They stay where they are, in memory or memory-mapped, and only the rows asked for are read, unless
+    the device has room for a copy of all.
 
     Parameters
     ----------
     features : real (n, d), in memory or memory-mapped
     scaling : learned from training rows; None leaves rows as they are
-    place : the device, on which they are kept if they fit
+    device : where rows are wanted
+    copied : whether all features are copied there at once; by default if they fit
     """
 
-    def __init__(self, features: NDArray[Any], scaling: Scaling | None, place: Place) -> None:
-        self.features, self.place = features, place
+    def __init__(
+        self,
+        features: NDArray[Any],
+        scaling: Scaling | None,
+        device: torch.device,
+        *,
+        copied: bool | None = None,
+    ) -> None:
+        self.features, self.device = features, device
         self.scaling = scaling or unscaled(features.shape[1])
-        self._rows = training_features(features, self.scaling, place)
+        if copied is None:
+            copied = fits(4 * features.size, device)
+        self._copy = torch.tensor(features, dtype=torch.float32, device=device) if copied else None
+        self._mean, self._scale = (
+            torch.tensor(values, dtype=torch.float32, device=device)
+            for values in (self.scaling.mean, self.scaling.scale)
+        )
 
     def __len__(self) -> int:
         return len(self.features)
@@ -148,12 +96,24 @@ class TrainingRows:
         return int(self.features.shape[1])
 
     def rows(self, index: Index) -> Tensor:
-        """Return those rows (len(index), d), scaled, as float32 on the device."""
-        return self._rows.rows(index)
+        """Return those rows (len(index), d)."""
+        if self._copy is not None:
+            rows = self._copy[torch.from_numpy(index).to(self.device)]
+        else:
+            rows = torch.from_numpy(self.features[index].astype(np.float32, copy=False)).to(self.device)
+        if self.scaling.normalise_rows:
+            norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+            rows = rows / torch.where(norms == 0, 1.0, norms)
+        return (rows - self._mean) / self._scale
 
     def sample(self, largest: int) -> Tensor:
         """Return at most ``largest`` rows, evenly spaced."""
         return self.rows(np.arange(0, len(self), -(-len(self) // largest)))
+
+
+def picked(values: Tensor, index: Index) -> Tensor:
+    """Return the values at those places, labels of a batch say, on the device of all values."""
+    return values[torch.from_numpy(index).to(values.device)]
 
 
 def unscaled(width: int) -> Scaling:
@@ -162,49 +122,61 @@ def unscaled(width: int) -> Scaling:
 
 
 @dataclass(frozen=True, eq=False)
-class CodeMap:
-    """A row becomes what a network makes of it once scaled, standardised if asked for.
+class NetworkMap:
+    """Features become the outputs of a network in evaluation mode, row by row and block by block.
+
+    Networks train in float32. Where what follows magnifies rounding, as whitening does by the square root of
+    a condition number, they are evaluated in float64; then a row gives the same alone as in a batch.
 
     Parameters
     ----------
     network : maps (n, d) to (n, k)
     view : "images" say, for errors
     scaling : of the rows that go in
-    standardising : of those that come out, or None
+    precision : in which the network is evaluated
     """
 
     network: nn.Module
     view: str
     scaling: Scaling
-    standardising: Scaling | None = None
+    precision: torch.dtype = torch.float32
 
-    def __call__(self, features: NDArray[Any]) -> Matrix:
-        """Map features (n, d) to (n, k)."""
-        raw = self.encode(features)
-        return raw.astype(np.float64) if self.standardising is None else self.standardising.apply(raw)
-
-    def encode(self, features: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what the network puts out (n, k) for features (n, d), in evaluation mode, block by block."""
+    def __call__(self, features: NDArray[Any]) -> NDArray[Any]:
+        """Map features (n, d) to outputs (n, k), float32 or float64."""
         was_training = self.network.training
         self.network.eval()
+        weights = self._weights()
         with torch.no_grad():
-            blocks = [self.network(rows).cpu().numpy() for rows in self._blocks(features)]
+            blocks = [
+                functional_call(self.network, weights, rows.to(self.precision)).cpu().numpy()
+                for rows in self._blocks(features)
+            ]
         self.network.train(was_training)
-        encoded: NDArray[np.float32] = np.concatenate(blocks)
-        return encoded
+        return np.concatenate(blocks)
 
-    def standardised(self, features: NDArray[Any]) -> CodeMap:
-        """Return the map that standardises each dimension by its statistics over training ``features``.
+    def _weights(self) -> dict[str, Tensor]:
+        """Return the parameters and buffers of the network in another precision; none if it is its own."""
+        if self.precision == torch.float32:
+            return {}
+        tensors = [*self.network.named_parameters(), *self.network.named_buffers()]
+        return {
+            name: values.detach().to(self.precision) for name, values in tensors if values.is_floating_point()
+        }
 
-        Codes that are the same for all of them raise ``CollapseError``.
-        """
-        codes, what = self.encode(features), f"codes of {self.view}"
-        with collapse(what):
-            return replace(self, standardising=Scaling.fit(codes, what))
-
-    def _blocks(self, features: NDArray[Any]) -> Iterator[torch.Tensor]:
-        """Yield the scaled rows on the network's device, first none of them, which tells the width."""
+    def _blocks(self, features: NDArray[Any]) -> Iterator[Tensor]:
+        """Yield the scaled rows in float32 on the network's device, first none, which tells the width."""
+        check_new_features(features, self.view, width=len(self.scaling.mean))
         device = next(self.network.parameters()).device
         yield torch.empty((0, len(self.scaling.mean)), device=device)
-        for rows in blocks_of(features, self.view, self.scaling):
-            yield rows.to(device)
+        for rows in row_blocks(features):
+            yield torch.from_numpy(self.scaling.apply(rows).astype(np.float32)).to(device)
+
+
+def standardised(outputs: NetworkMap, features: NDArray[Any]) -> Chain:
+    """Return outputs standardised column by column, by their statistics over training ``features``.
+
+    Outputs that are the same for all of them raise ``CollapseError``.
+    """
+    codes, what = outputs(features), f"codes of {outputs.view}"
+    with collapse(what):
+        return Chain(outputs, Scaling.fit(codes, what).apply)

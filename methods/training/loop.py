@@ -1,11 +1,12 @@
-"""The loop that trains: rounds, looks at validation, patience, the best state, checkpoints."""
+"""The loop that trains networks: rounds, looks at validation, patience, checkpoints, and a fit's stages."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 from cmbench.datasets.draft import Split
 from cmbench.disk import DAMAGE, replacing
 from cmbench.errors import MethodError
-from cmbench.methods.training.curves import CurveRecorder, check_finite
+from cmbench.methods.training.batches import Budget, BudgetedBatches, EpochBatches, stream
+from cmbench.methods.training.curves import CurveRecorder, Curves, check_finite, curves_of
 from cmbench.methods.views.inputs import row_blocks
 
+CPU = torch.device("cpu")
 Modules: TypeAlias = Mapping[str, nn.Module]
 Score: TypeAlias = float | tuple[float, ...]
 """The higher, the better. Of a tuple the first number counts, and each further one breaks a tie."""
@@ -136,22 +139,6 @@ Item = TypeVar("Item")
 Watched: TypeAlias = list[tuple[str, Tensor]]
 
 
-@dataclass(frozen=True)
-class Length:
-    """How long to train, and how often to look.
-
-    Parameters
-    ----------
-    epochs : int, at most
-    eval_every : int, rounds from one look to the next
-    patience : int, epochs without a better validation score after which training ends
-    """
-
-    epochs: int
-    eval_every: int
-    patience: int
-
-
 @dataclass(frozen=True, eq=False)
 class Finding:
     """What a look at the validation pairs found: the score that decides, and points of curves by name."""
@@ -160,13 +147,13 @@ class Finding:
     measured: Mapping[str, float]
 
 
-@dataclass(frozen=True, eq=False)
-class Task(Generic[Item]):
-    """What is trained, told in the words of a method.
+@dataclass(kw_only=True, eq=False)
+class Training(Generic[Item]):
+    """Networks that are being trained, and what came of it so far.
 
     Parameters
     ----------
-    name : of the method, for errors
+    method, stage : names, for errors
     modules : every network by name, for checkpoints and the guard against NaN
     kept : those of them whose best state is kept
     optimizers : by name
@@ -174,44 +161,48 @@ class Task(Generic[Item]):
     rounds : of an epoch
     step : trains one round on an item and returns what was watched; its second argument says
         whether gradient norms are wanted
+    epochs : at most
+    look_every : rounds from one look to the next, each of which makes a point of the curves
+    patience : epochs without a better validation score after which training ends
     score : the validation score, to be high: a MAP, in curves ``validation_map``, or a ``Finding``; None
         to train all epochs and keep the last state
     """
 
-    name: str
-    modules: Mapping[str, nn.Module]
-    kept: Mapping[str, nn.Module]
+    method: str
+    stage: str
+    modules: Modules
+    kept: Modules
     optimizers: Mapping[str, torch.optim.Optimizer]
     items: Callable[[int], Iterable[Item]]
     rounds: int
     step: Callable[[Item, bool], Watched]
+    epochs: int
+    look_every: int
+    patience: int
     score: Callable[[], float | Finding] | None
+    best: BestState = field(default_factory=BestState)
+    iteration: int = 0
+    resumed_at: int = 0
 
-
-class Training(Generic[Item]):
-    """A task under way; ``stage`` names it in errors where it is one of several."""
-
-    def __init__(self, task: Task[Item], length: Length, stage: str = "") -> None:
-        self.task, self.length, self.stage = task, length, stage
-        self.curves, self.best = CurveRecorder(task.name), BestState()
-        self.iteration = self.resumed_at = 0
+    def __post_init__(self) -> None:
+        self.curves = CurveRecorder(self.method)
 
     def run(self, checkpoint: Checkpoint) -> None:
         """Train to the end, going on from ``checkpoint`` if there is one, and keep the best state.
 
-        The end is saved too, for the trainings that follow; whoever runs them removes the checkpoint.
+        The end is saved too, for the stages that follow; whoever runs them removes the checkpoint.
         """
         saved = checkpoint.load()
         first = 0 if saved is None else self._restore(saved)
-        for epoch in range(first, self.length.epochs):
+        for epoch in range(first, self.epochs):
             if self._run_epoch(epoch):
                 break
             if checkpoint.is_due():
                 checkpoint.save(self._state(epoch + 1))
         if self.iteration > self._looked_at:
             self._look()
-        checkpoint.save(self._state(self.length.epochs))
-        self.best.put_back(self.task.kept)
+        checkpoint.save(self._state(self.epochs))
+        self.best.put_back(self.kept)
 
     @property
     def best_iteration(self) -> int:
@@ -225,10 +216,10 @@ class Training(Generic[Item]):
 
     def _run_epoch(self, epoch: int) -> bool:
         """Train one epoch, looking at the validation pairs now and then; return whether to stop."""
-        for item in self.task.items(epoch):
+        for item in self.items(epoch):
             self.iteration += 1
-            due = self.iteration % self.length.eval_every == 0
-            self.curves.add(self.iteration, self.task.step(item, due))
+            due = self.iteration % self.look_every == 0
+            self.curves.add(self.iteration, self.step(item, due))
             if due and self._look():
                 return True
         return False
@@ -237,40 +228,159 @@ class Training(Generic[Item]):
         """Make a point of the curves; return whether patience with the validation score has run out."""
         means = self.curves.flush()
         self._check_weights()
-        if self.task.score is None:
+        if self.score is None:
             self.curves.point(self.iteration, means)
             return False
-        found = self.task.score()
-        if not isinstance(found, Finding):
-            found = Finding(found, {"validation_map": found})
-        self.curves.point(self.iteration, {**means, **found.measured})
-        self.best.offer(found.score, step=self.iteration, modules=self.task.kept)
-        return self.best.waited(self.iteration) >= self.length.patience * self.task.rounds
+        finding = self.score()
+        if not isinstance(finding, Finding):
+            finding = Finding(finding, {"validation_map": finding})
+        self.curves.point(self.iteration, {**means, **finding.measured})
+        self.best.offer(finding.score, step=self.iteration, modules=self.kept)
+        return self.best.waited(self.iteration) >= self.patience * self.rounds
 
     def _check_weights(self) -> None:
         """Raise where an update of finite losses left a network with NaN or infinity."""
-        for name, module in self.task.modules.items():
+        for name, module in self.modules.items():
             sums = [values.sum().float() for values in module.state_dict().values()]
             total = float(torch.stack(sums).sum())
             what = f"the sum of all weights of {name}" + (f" in stage {self.stage}" if self.stage else "")
-            check_finite(self.task.name, what, self.iteration, total)
+            check_finite(self.method, what, self.iteration, total)
 
     def _state(self, epoch: int) -> dict[str, Any]:
         return {
             "epoch": epoch,
             "iteration": self.iteration,
-            "networks": {name: module.state_dict() for name, module in self.task.modules.items()},
-            "optimizers": {name: each.state_dict() for name, each in self.task.optimizers.items()},
+            "networks": {name: module.state_dict() for name, module in self.modules.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "curves": self.curves.state(),
             "best": self.best.state(),
         }
 
     def _restore(self, state: dict[str, Any]) -> int:
-        for name, module in self.task.modules.items():
+        for name, module in self.modules.items():
             module.load_state_dict(state["networks"][name])
-        for name, optimizer in self.task.optimizers.items():
+        for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         self.curves.restore(state["curves"])
         self.best.restore(state["best"])
         self.iteration = self.resumed_at = state["iteration"]
         return int(state["epoch"])
+
+
+Trainings: TypeAlias = list[Training[Any]]
+
+
+def in_sequence(trainings: Sequence[Training[Any]]) -> Curves:
+    """Return the curves of stages one after another; ``iteration`` counts on through all of them.
+
+    A curve that a stage does not have is NaN there.
+    """
+    points, before = [], 0
+    for training in trainings:
+        points += [{**point, "iteration": before + point["iteration"]} for point in training.curves.points]
+        before += training.iteration
+    return curves_of(points)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One fit: where it computes, where its random numbers come from, and the stages it consists of.
+
+    Each stage has a checkpoint file of its own, written at its end whatever ``seconds`` says, so that a fit
+    that was killed does not train a finished stage again. It must train the same stages in the same order.
+
+    Parameters
+    ----------
+    method : its name, for errors
+    seed : int, from which all random numbers come
+    device : where networks are trained
+    mixed : whether matrix products are computed in bfloat16
+    checkpoint : a file name from which those of the stages are made, or None to keep no checkpoint
+    seconds : the least time between two checkpoints within a stage
+    prefix : of the names of stages and of streams of random numbers
+    stages : trained so far, with the checkpoint of each
+    """
+
+    method: str
+    seed: int
+    device: torch.device = CPU
+    mixed: bool = False
+    checkpoint: Path | None = None
+    seconds: float = 60.0
+    prefix: str = ""
+    stages: list[tuple[Training[Any], Checkpoint]] = field(default_factory=list)
+
+    @property
+    def resumed_at(self) -> int:
+        """How many rounds, of all stages together, checkpoints have spared."""
+        return sum(training.resumed_at for training, _ in self.stages)
+
+    def part(self, name: str) -> Run:
+        """Return the same run for a part of it, whose stages and random numbers have names of their own."""
+        return replace(self, prefix=f"{self.prefix}{name}_")
+
+    def stream(self, purpose: str) -> torch.Generator:
+        """Return the random numbers that belong to ``purpose``."""
+        return stream(self.seed, self.prefix + purpose)
+
+    def order(self, n_rows: int, batch: int, purpose: str) -> EpochBatches:
+        """Return batches of rows in an order that belongs to ``purpose``."""
+        return EpochBatches(n_rows, batch=batch, seed=self.seed, stream=self.prefix + purpose)
+
+    def batches(self, n_rows: int, budget: Budget, stage: str) -> BudgetedBatches:
+        """Return the batches of a stage of limited length."""
+        return BudgetedBatches(n_rows, budget, seed=self.seed, purpose=self.prefix + stage)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return a context in which matrix products run in the chosen precision.
+
+        bfloat16 has the range of float32, so gradients need no scaling.
+        """
+        return torch.autocast(self.device.type, torch.bfloat16) if self.mixed else nullcontext()
+
+    def train(
+        self,
+        stage: str,
+        step: Callable[[Item, bool], Watched],
+        *,
+        modules: Modules,
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        items: Callable[[int], Iterable[Item]],
+        rounds: int,
+        epochs: int,
+        look_every: int | None = None,
+        patience: int | None = None,
+        kept: Modules | None = None,
+        score: Callable[[], float | Finding] | None = None,
+    ) -> Training[Item]:
+        """Train networks as the stage of that name, and return the training with its curves and best score.
+
+        See ``Training`` for the meaning of the arguments. By default there is a look after each epoch,
+        patience never runs out, and the state of all ``modules`` is kept.
+        """
+        training = Training(
+            method=self.method,
+            stage=self.prefix + stage,
+            modules=modules,
+            kept=modules if kept is None else kept,
+            optimizers=optimizers,
+            items=items,
+            rounds=rounds,
+            step=step,
+            epochs=epochs,
+            look_every=look_every or rounds,
+            patience=patience or epochs,
+            score=score,
+        )
+        checkpoint = Checkpoint(self._file(training.stage), seconds=self.seconds)
+        self.stages.append((training, checkpoint))
+        training.run(checkpoint)
+        return training
+
+    def complete(self) -> None:
+        """Delete the checkpoints of all stages."""
+        for _, checkpoint in self.stages:
+            checkpoint.remove()
+
+    def _file(self, stage: str) -> Path | None:
+        return self.checkpoint and self.checkpoint.with_stem(f"{self.checkpoint.stem}-{stage}")

@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cmbench.datasets.draft import Split
+from cmbench.datasets.draft import Modality, Split
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.training.batches import EpochBatches, Index
 from cmbench.methods.training.descent import ScheduledSGD, decayed
-from cmbench.methods.training.device import CodeMap
-from cmbench.methods.training.loop import Length, Task, Training, Watched
-from cmbench.methods.training.stages import Run
-from cmbench.methods.views.inputs import MODALITIES, Modality
+from cmbench.methods.training.device import NetworkMap, standardised
+from cmbench.methods.training.loop import Run, Training, Watched
+from cmbench.methods.views.inputs import MODALITIES
+from cmbench.methods.views.maps import Chain, RowMap, in_float64
 
 ROWS_OF_A_LOOK = 4096  # training rows that a look at validation may have to encode
 
@@ -32,15 +32,10 @@ class PairCodes:
     labels: NDArray[np.int64]
 
     @classmethod
-    def of(cls, split: Split, maps: Mapping[Modality, CodeMap]) -> PairCodes:
+    def of(cls, split: Split, maps: Mapping[Modality, RowMap]) -> PairCodes:
         """Map both views of a split."""
-        features = views_of(split)
-        return cls({name: maps[name].encode(features[name]) for name in MODALITIES}, split.labels)
-
-
-def views_of(split: Split) -> dict[Modality, NDArray[Any]]:
-    """Return the features of a split by modality."""
-    return {"image": split.images, "text": split.texts}
+        views = split.views
+        return cls({name: maps[name](views[name]) for name in MODALITIES}, split.labels)
 
 
 class PairMapping(ABC):
@@ -55,26 +50,26 @@ class PairMapping(ABC):
         """Whether representations are standardised by statistics of training rows."""
 
     @abstractmethod
-    def code_maps(self) -> Mapping[Modality, CodeMap]:
+    def code_maps(self) -> Mapping[Modality, NetworkMap]:
         """Return the maps into the common space as the networks are now, not standardised."""
 
-    def maps(self, *, every: int = 1) -> dict[Modality, CodeMap]:
+    def maps(self, *, every: int = 1) -> dict[Modality, Chain]:
         """Return the maps to representations, as the networks are now.
 
         ``every`` n-th training row gives the statistics where representations are standardised.
         """
-        maps = dict(self.code_maps())
+        codes, train = self.code_maps(), self.train.views
         if not self.standardises:
-            return maps
-        return {name: maps[name].standardised(self.train.views[name][::every]) for name in MODALITIES}
+            return {name: Chain(codes[name], in_float64) for name in MODALITIES}
+        return {name: standardised(codes[name], train[name][::every]) for name in MODALITIES}
 
     def code_deviation(self) -> float:
         """Return the mean standard deviation of code units over validation items, of the lesser modality.
 
         Codes are those of the networks as they are now, not standardised.
         """
-        codes = (each.encode(self.validation.views[name]) for name, each in self.code_maps().items())
-        return min(float(each.std(axis=0).mean()) for each in codes)
+        codes = [codes_of(self.validation.views[name]) for name, codes_of in self.code_maps().items()]
+        return min(float(rows.std(axis=0).mean()) for rows in codes)
 
     def validation_map(self) -> float:
         """Return the mean of the two bi-modal MAPs of the validation pairs, as the networks are now.
@@ -143,19 +138,19 @@ class PairFitting(PairMapping):
     ) -> Training[Any]:
         """Train as a stage of the run; the state of ``kept`` that is best on validation is left."""
         settings, rounds = self.settings, self.batches.rounds
-        task = Task(
-            name=self.run.method,
+        return self.run.train(
+            stage,
+            self.update,
             modules=modules,
             kept=kept,
             optimizers={stage: self.optimizer},
             items=self.batches.epoch,
             rounds=rounds,
-            step=self.update,
+            epochs=settings.epochs,
+            look_every=settings.eval_epochs * rounds,
+            patience=settings.patience,
             score=None if settings.stopping == "none" else self.validation_map,
         )
-        training = Training(task, Length(settings.epochs, settings.eval_epochs * rounds, settings.patience))
-        self.run.run(stage, training)
-        return training
 
     def descend(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> Watched:
         """Step down the gradient of ``loss``, and return it and its terms as points of curves."""

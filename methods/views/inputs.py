@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Split
+from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
 
 # Values looked at together, so that memory-mapped features are never loaded whole. At 8 MiB in
@@ -149,6 +149,5 @@ def warn(message: str) -> None:
     warnings.warn(message, MethodWarning, stacklevel=3)
 
 
-Modality: TypeAlias = Literal["image", "text"]
 MODALITIES: tuple[Modality, Modality] = ("image", "text")
 OTHER: dict[Modality, Modality] = {"image": "text", "text": "image"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Generic, Protocol, Self, TypeVar
+from typing import Annotated, Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,74 @@ from cmbench.methods.parameters import Count
 from cmbench.methods.views.inputs import Matrix, check_new_features, row_blocks, warn
 from cmbench.methods.views.scaling import Scaling
 
+RowMap: TypeAlias = Callable[[Any], NDArray[Any]]
+"""Features (n, d), or items of another kind, become representations or codes (n, k), row by row."""
 
-class RowMap(Protocol):
-    """A map of features (n, d) to representations (n, k), row by row."""
+
+class ComponentMap(Protocol):
+    """A map of features (n, d) to (n, k) whose ``first(j)`` gives the first j of the k columns."""
 
     def __call__(self, features: NDArray[Any]) -> Matrix: ...
 
-
-class ComponentMap(RowMap, Protocol):
-    """A map whose ``first(k)`` gives the first k columns of what it gives."""
-
     def first(self, n_components: int) -> Self: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Maps one after another: what one gives goes into the next.
+
+    Examples
+    --------
+    >>> Chain(np.abs, np.sqrt)(np.array([[-4.0]]))
+    array([[2.]])
+    """
+
+    steps: tuple[RowMap, ...]
+
+    def __init__(self, *steps: RowMap) -> None:
+        object.__setattr__(self, "steps", steps)
+
+    def __call__(self, items: Any) -> NDArray[Any]:
+        """Map n items to (n, k)."""
+        for step in self.steps:
+            items = step(items)
+        mapped: NDArray[Any] = items
+        return mapped
+
+
+@dataclass(frozen=True, eq=False)
+class SideBySide:
+    """What several maps make of the same items, in one matrix (n, sum of widths).
+
+    Examples
+    --------
+    >>> SideBySide(np.abs, np.negative)(np.array([[-4.0]]))
+    array([[4., 4.]])
+    """
+
+    steps: tuple[RowMap, ...]
+
+    def __init__(self, *steps: RowMap) -> None:
+        object.__setattr__(self, "steps", steps)
+
+    def __call__(self, items: Any) -> NDArray[Any]:
+        """Map n items to (n, sum of widths)."""
+        return np.hstack([mapping(items) for mapping in self.steps])
+
+
+def in_float64(codes: NDArray[Any]) -> Matrix:
+    """Return codes in the precision of representations."""
+    return codes.astype(np.float64)
+
+
+def steps_of(mapping: RowMap) -> Iterator[RowMap]:
+    """Yield every map that a map of maps consists of, however deep, in order."""
+    steps = getattr(mapping, "steps", None)
+    if steps is None:
+        yield mapping
+        return
+    for step in steps:
+        yield from steps_of(step)
 
 
 @dataclass(frozen=True, eq=False)

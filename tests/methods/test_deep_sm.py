@@ -10,19 +10,12 @@ from sklearn.linear_model import LogisticRegression
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import average_precision, bimodal_map
-from cmbench.methods.deep_sm import DeepSM
-from cmbench.methods.networks.perceptron import (
-    ClassifierFitting,
-    LabelledView,
-    NetworkMap,
-    PosteriorMap,
-    Shape,
-    ViewNetwork,
-)
+from cmbench.methods.deep_sm import DeepSM, posteriors
+from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, Shape, ViewNetwork
 from cmbench.methods.training.curves import DivergenceError
 from cmbench.methods.training.descent import Descent
-from cmbench.methods.training.device import Place
-from cmbench.methods.training.loop import Finding, Training
+from cmbench.methods.training.device import NetworkMap
+from cmbench.methods.training.loop import Finding, Run, Training
 from cmbench.methods.views.scaling import Scaling
 
 TINY = {"hidden_width": 12, "batch_size": 16, "device": "cpu", "threads": 1}
@@ -88,7 +81,7 @@ def test_representations_are_distributions_over_the_categories_in_order(toy):
     assert (rows[:, 0].argmax(axis=1) == toy.test.labels).mean() > 0.5
 
 
-def posteriors(logits):
+def represented_logits(logits):
     """Return the representation of items whose features are their logits."""
     width = logits.shape[1]
     network = ViewNetwork(width, Shape(0, 1, width, "relu"), torch.Generator())
@@ -96,19 +89,19 @@ def posteriors(logits):
         network.layers[0].weight.copy_(torch.eye(width))
         network.layers[0].bias.zero_()
     scaling = Scaling(np.zeros(width), np.ones(width))
-    return PosteriorMap(NetworkMap(network, "images", scaling))(logits.astype(np.float32))
+    return posteriors(NetworkMap(network, "images", scaling, torch.float64)(logits.astype(np.float32)))
 
 
 def test_perfect_classifiers_retrieve_perfectly():
     labels = np.arange(30) % 5
-    certain = posteriors(1000.0 * np.eye(5)[labels])
+    certain = represented_logits(1000.0 * np.eye(5)[labels])
     assert set(np.unique(certain)) == {0.0, 1.0}
     assert bimodal_map(certain, certain, labels) == 1.0
 
 
 def test_classifiers_that_know_nothing_rank_at_chance_and_not_nan():
     labels = np.array([0, 0, 1, 1, 1, 2])
-    nothing = posteriors(np.zeros((6, 3)))
+    nothing = represented_logits(np.zeros((6, 3)))
 
     def chance(relevant):
         orders = [np.array(order) for order in set(permutations(relevant))]
@@ -135,8 +128,8 @@ def test_certain_image_classifiers_with_even_errors_have_the_map_of_the_closed_f
     """Of 10 images of each of 4 categories ``right`` are recognised; the others go round the other three."""
     labels = np.repeat(np.arange(4), 10)
     step = np.tile(np.r_[np.zeros(right, int), 1 + np.arange(10 - right) % 3], 4)
-    images = posteriors(1000.0 * np.eye(4)[(labels + step) % 4])
-    texts = posteriors(1000.0 * np.eye(4)[labels])
+    images = represented_logits(1000.0 * np.eye(4)[(labels + step) % 4])
+    texts = represented_logits(1000.0 * np.eye(4)[labels])
     found = average_precision(images, texts, labels, labels).mean()
     recognised, missed = expected_ap((10, 30), (10, 0)), expected_ap((10, 30), (0, 10))
     assert found == pytest.approx(right / 10 * recognised + (1 - right / 10) * missed, abs=1e-12)
@@ -192,7 +185,7 @@ def image_fitting(toy):
         for split in (toy.train, toy.validation)
     ]
     shape = Shape(1, 12, 4, "relu", dropout=0.5)
-    return ClassifierFitting(*views, shape, Descent(), Place.of("cpu", "float32"), method="toy", seed=0)
+    return ClassifierFitting(*views, shape, Descent(), Run("toy", 0))
 
 
 def test_an_epoch_leaves_out_units_of_its_own(image_fitting):

@@ -11,12 +11,13 @@ from cmbench.datasets.draft import Parts, Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.ccl import method as ccl_coarse
-from cmbench.methods.ccl.grains import Items, side_by_side
 from cmbench.methods.ccl.method import CCL, CCLCoarse
 from cmbench.methods.networks import pretraining as rbm_stack
 from cmbench.methods.parameters import constraints_of
+from cmbench.methods.training.device import NetworkMap
 from cmbench.methods.training.loop import Training
 from cmbench.methods.views.inputs import MethodWarning
+from cmbench.methods.views.maps import steps_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 
@@ -79,7 +80,8 @@ def test_a_common_space_is_found(toy):
 def test_the_coarse_grain_is_ccl_without_its_fine_grain(toy, monkeypatch):
     full = fitted(toy, CCL)
     split = with_parts(toy.test)
-    monkeypatch.setattr(CCL, "_grains", CCLCoarse._grains)
+    both = CCL._grains
+    monkeypatch.setattr(CCL, "_grains", lambda self, train: {"coarse": both(self, train)["coarse"]})
     without = fitted(toy, CCL)
     coarse = fitted(toy)
     assert np.array_equal(represented(without, split), represented(coarse, toy.test))
@@ -127,11 +129,9 @@ def test_fine_rbms_learn_from_every_part_as_a_row_of_its_own(toy, monkeypatch):
 def test_codes_are_standardised_by_training_items_of_their_own_modality(toy):
     method = fitted(toy)
     for grained, features in ((method.image_map_, toy.train.images), (method.text_map_, toy.train.texts)):
-        joined = side_by_side(grained.grains, Items(features))
-        for codes, map_ in (
-            (grained.classes.joint.encode(joined), grained.classes.classes),
-            (grained.classes.encode(joined), grained.common),
-        ):
+        *_, joint, classes, common, _ = steps_of(grained)
+        joint_codes = joint(grained.steps[0](features))
+        for codes, map_ in ((joint_codes, classes), (classes(joint_codes), common)):
             np.testing.assert_allclose(map_.scaling.mean, codes.mean(axis=0), rtol=1e-4)
             alive = np.isfinite(map_.scaling.scale)
             np.testing.assert_allclose(map_.scaling.scale[alive], codes.std(axis=0)[alive], rtol=1e-3)
@@ -201,7 +201,7 @@ def test_the_optimiser_of_the_release_moves_biases_twice_as_fast(toy, monkeypatc
     seen = []
     original = Training.run
     monkeypatch.setattr(
-        Training, "run", lambda self, *a, **k: seen.append(self.task.optimizers) or original(self, *a, **k)
+        Training, "run", lambda self, *a, **k: seen.append(self.optimizers) or original(self, *a, **k)
     )
     fitted(toy, optimizer="sgd")
     weights, biases = seen[-1]["common"].param_groups
@@ -247,12 +247,11 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path,
 
 
 def tensors(*maps):
-    """A copy of every tensor of code maps, scalings included."""
+    """A copy of every tensor of network maps, scalings included."""
     found = []
     for code in maps:
         found += [values.detach().clone() for values in code.network.state_dict().values()]
-        scalings = [each for each in (code.scaling, code.standardising) if each is not None]
-        found += [torch.tensor(getattr(each, part)) for each in scalings for part in ("mean", "scale")]
+        found += [torch.tensor(values) for values in (code.scaling.mean, code.scaling.scale)]
     return found
 
 
@@ -271,10 +270,11 @@ def test_no_stage_changes_what_an_earlier_one_learned(toy, monkeypatch):
         monkeypatch.setattr(module, name, stage)
 
     def of_grain(found):
-        return [code for grain in found[0].values() for code in (grain.items.codes, grain.correlated)]
+        steps = [step for grain in found[0].values() for step in steps_of(grain)]
+        return [step for step in steps if isinstance(step, NetworkMap)]
 
     watch(ccl_coarse, "learn_grain", of_grain)
-    watch(ccl_coarse, "learn_class_codes", lambda found: [found.map.joint, found.map.classes])
+    watch(ccl_coarse, "learn_class_codes", lambda found: found.map.steps)
     fitted(toy, CCL)
     assert [name for name, _, _ in ended] == ["learn_grain"] * 2 + ["learn_class_codes"] * 2
     for name, maps, before in ended:

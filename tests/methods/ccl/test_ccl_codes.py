@@ -38,7 +38,7 @@ def test_parts_are_scaled_by_the_statistics_of_training_parts(toy):
     for found, wholes, parts in sides:
         alone = wholes[np.diff(parts.offsets) == 0]  # items without parts are their own
         rows = np.concatenate([parts.values, alone]).astype(np.float64)
-        scaling = found.grains[1].items.codes.scaling
+        scaling = found.steps[0].steps[1].steps[0].codes.scaling
         np.testing.assert_allclose(scaling.mean, rows.mean(axis=0), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(scaling.scale, rows.std(axis=0), rtol=1e-5)
         assert not np.allclose(scaling.scale, wholes.std(axis=0), rtol=1e-2), "wholes vary less"

@@ -6,10 +6,11 @@ import torch
 
 from cmbench.datasets.draft import Parts
 from cmbench.errors import MethodError
-from cmbench.methods.ccl.grains import Items, PartMap, WholeMap, completed, part_means
+from cmbench.methods.ccl.grains import Items, PartMeans, completed, features_of, part_means
 from cmbench.methods.networks.pretraining import hidden_layer
 from cmbench.methods.networks.rbm import RBM
-from cmbench.methods.training.device import CodeMap, unscaled
+from cmbench.methods.training.device import NetworkMap, unscaled
+from cmbench.methods.views.maps import Chain
 
 COUNTS = (2, 1, 4, 3)
 
@@ -29,13 +30,13 @@ def wholes(n=4, width=3):
 
 
 def code_map():
-    return CodeMap(
+    return NetworkMap(
         hidden_layer(RBM(3, 5, "gaussian", torch.Generator().manual_seed(0))), "images", unscaled(3)
     )
 
 
 def encoded(own):
-    return PartMap(code_map()).encode(Items(wholes(len(own)), parts_of(own)))
+    return PartMeans(code_map())(Items(wholes(len(own)), parts_of(own)))
 
 
 def test_the_code_of_an_item_is_the_mean_over_its_parts_written_out():
@@ -77,8 +78,8 @@ def test_items_that_all_have_parts_are_left_as_they_are():
 
 def test_wholes_are_coded_whatever_the_parts():
     features = wholes()
-    found = WholeMap(code_map()).encode(Items(features, parts_of(lists())))
-    np.testing.assert_array_equal(found, code_map().encode(features))
+    found = Chain(features_of, code_map())(Items(features, parts_of(lists())))
+    np.testing.assert_array_equal(found, code_map()(features))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ from scipy.special import expit, log_softmax
 
 from cmbench.methods.cmdn.bimodal import BimodalAutoencoder, TripledBatch, TripledPairs, bimodal_loss
 from cmbench.methods.training.batches import stream
-from cmbench.methods.training.device import Place
 
-CPU = Place(torch.device("cpu"), mixed=False)
+CPU = torch.device("cpu")
 WIDTHS = {"image": 4, "text": 3}
 
 

@@ -1,6 +1,7 @@
 """The stages of CMDN: what each learns from, and what it leaves alone."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from cmbench.methods.cmdn import bimodal as bimodal_training
 from cmbench.methods.cmdn import method as cmdn
 from cmbench.methods.cmdn import separate_codes as cmdn_stages
 from cmbench.methods.cmdn.method import CMDN
+from cmbench.methods.training.device import NetworkMap
+from cmbench.methods.views.maps import steps_of
+from cmbench.methods.views.scaling import Scaling, UnitScaling
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 
@@ -49,13 +53,21 @@ def default(toy, method):
 
 
 def tensors(*maps):
-    """A copy of every tensor of code maps, scalings included."""
+    """A copy of every tensor of maps, scalings included."""
     found = []
-    for code in maps:
-        found += [values.detach().clone() for values in code.network.state_dict().values()]
-        scalings = [each for each in (code.scaling, code.standardising) if each is not None]
-        found += [torch.tensor(getattr(each, part)) for each in scalings for part in ("mean", "scale")]
+    for step in (step for each in maps for step in steps_of(each)):
+        if isinstance(step, NetworkMap):
+            found += [values.detach().clone() for values in step.network.state_dict().values()]
+        scaling = step.scaling if isinstance(step, NetworkMap) else getattr(step, "__self__", None)
+        if isinstance(scaling, Scaling):
+            found += [torch.tensor(values) for values in (scaling.mean, scaling.scale)]
     return found
+
+
+def parts_of(representation):
+    """The maps that a representation consists of, by what they give."""
+    names = ("intra", "unit", "inter", "joint", "classes", "common", "standardised")
+    return SimpleNamespace(**dict(zip(names, steps_of(representation), strict=True)))
 
 
 def remembered(monkeypatch, module, name, maps_of):
@@ -74,7 +86,7 @@ def remembered(monkeypatch, module, name, maps_of):
 
 def test_no_stage_changes_what_an_earlier_one_learned(toy, monkeypatch):
     learned = {
-        "intra": remembered(monkeypatch, cmdn_stages, "learn_intra_codes", lambda found: [found[0].codes]),
+        "intra": remembered(monkeypatch, cmdn_stages, "learn_intra_codes", lambda found: [found[0]]),
         "inter": remembered(
             monkeypatch, cmdn_stages, "learn_inter_codes", lambda found: [*found[0].values()]
         ),
@@ -82,11 +94,9 @@ def test_no_stage_changes_what_an_earlier_one_learned(toy, monkeypatch):
             monkeypatch,
             cmdn_stages,
             "train_stack",
-            lambda stack: [cmdn_stages.CodeMap(stack.network, "", cmdn_stages.UnitScaling(*np.ones((2, 1))))],
+            lambda stack: [NetworkMap(stack.network, "", UnitScaling(*np.ones((2, 1))))],
         ),
-        "classes": remembered(
-            monkeypatch, cmdn, "learn_class_codes", lambda found: [found.map.joint, found.map.classes]
-        ),
+        "classes": remembered(monkeypatch, cmdn, "learn_class_codes", lambda found: [found.map]),
         "levels": remembered(monkeypatch, bimodal_training.Level, "of", lambda level: [*level.maps.values()]),
     }
     fitted(toy)
@@ -124,22 +134,23 @@ def test_each_stage_learns_from_what_the_one_before_gives(toy, monkeypatch):
     made = fitted(toy)
     views = {"image": toy.train.images, "text": toy.train.texts}
     maps = {"image": made.image_map_, "text": made.text_map_}
-    below = [maps[name].separate.inter.network[:-1] for name in views]
+    inter = {name: parts_of(each).inter for name, each in maps.items()}
+    below = [inter[name].network[:-1] for name in views]
     (_, rows, *_), _ = joint[0]
-    scaled = [maps[name].separate.inter.scaling.apply(views[name]).astype(np.float32) for name in views]
+    scaled = [inter[name].scaling.apply(views[name]).astype(np.float32) for name in views]
     with torch.no_grad():
         expected = torch.hstack([net(torch.from_numpy(x)) for net, x in zip(below, scaled, strict=True)])
     torch.testing.assert_close(rows.rows(np.arange(80)), expected, atol=1e-5, rtol=1e-4)
-    for ((codes, widths, _, _, name, *_), result), split in zip(classes, views.items(), strict=True):
+    for ((codes, widths, _, _, name, _), result), split in zip(classes, views.items(), strict=True):
         assert (name, dict(widths)) == (split[0], {"intra": 5, "inter": 11})
-        np.testing.assert_allclose(codes[0], maps[name].separate.encode(split[1]), atol=1e-6)
+        np.testing.assert_allclose(codes[0], maps[name].steps[0](split[1]), atol=1e-6)
         assert codes[0].min() >= 0
         assert codes[0].max() <= 1
-        assert result.map.joint.encode(codes[0]).shape == (80, 7)
+        assert result.map.steps[0](codes[0]).shape == (80, 7)
         assert result.train.shape == (80, 8)
         low, high = result.train.min(axis=0), result.train.max(axis=0)
         alive = high > low
-        (_, _, *pairs, _, _), _ = levels[0]
+        (_, _, *pairs, _), _ = levels[0]
         for given, found in ((result.train, pairs[0]), (result.validation, pairs[1])):
             unit = (given - low)[:, alive] / (high - low)[alive]
             np.testing.assert_allclose(found.views[name][:, alive], np.clip(unit, 0, 1), atol=1e-5)
@@ -148,7 +159,7 @@ def test_each_stage_learns_from_what_the_one_before_gives(toy, monkeypatch):
 
 @pytest.mark.parametrize("name", ["image", "text"])
 def test_the_other_modality_is_inferred_by_ten_steps_of_mean_field(toy, method, name):
-    made = getattr(method, f"{name}_map_").separate.inter
+    made = parts_of(getattr(method, f"{name}_map_")).inter
     features = getattr(toy.test, f"{name}s")
     below, joint = made.network[:-1], made.network[-1].joint
     with torch.no_grad():
@@ -162,15 +173,15 @@ def test_the_other_modality_is_inferred_by_ten_steps_of_mean_field(toy, method, 
         hidden = expit(known @ weight[own] + missing @ weight[other] + c)
         missing = expit(hidden @ weight[other].T + bias[other])
     expected = expit(known @ weight[own] + missing @ weight[other] + c)
-    np.testing.assert_allclose(made.encode(features), expected, atol=1e-6)
-    assert np.abs(made.encode(features) - expit(known @ weight[own] + c)).max() > 1e-3
+    np.testing.assert_allclose(made(features), expected, atol=1e-6)
+    assert np.abs(made(features) - expit(known @ weight[own] + c)).max() > 1e-3
 
 
 def test_the_code_of_the_stacked_autoencoder_keeps_its_proportions(toy, method):
     for made, features in ((method.image_map_, toy.train.images), (method.text_map_, toy.train.texts)):
-        raw = made.separate.intra.codes.encode(features)
+        raw = parts_of(made).intra(features)
         unit = (raw - raw.min()) / (raw.max() - raw.min())
-        np.testing.assert_allclose(made.separate.encode(features)[:, :5], unit, atol=1e-6)
+        np.testing.assert_allclose(made.steps[0](features)[:, :5], unit, atol=1e-6)
 
 
 def test_a_level_learns_from_the_kept_codes_of_single_sides_of_the_one_below(toy, monkeypatch):
@@ -225,8 +236,8 @@ def test_labels_only_reach_the_classifier_and_the_levels(toy, method, default):
     assert not np.allclose(represented(other, toy.test), default)
     for name, features in (("image_map_", toy.test.images), ("text_map_", toy.test.texts)):
         before, after = getattr(method, name), getattr(other, name)
-        assert np.array_equal(before.separate.encode(features), after.separate.encode(features))
-        assert all(map(torch.equal, tensors(before.classes.joint), tensors(after.classes.joint)))
+        assert np.array_equal(before.steps[0](features), after.steps[0](features))
+        assert all(map(torch.equal, tensors(parts_of(before).joint), tensors(parts_of(after).joint)))
 
 
 def test_without_their_weight_levels_do_not_depend_on_labels(toy, monkeypatch):
@@ -235,8 +246,8 @@ def test_without_their_weight_levels_do_not_depend_on_labels(toy, monkeypatch):
     weighted = represented(fitted(toy, stopping="none"), toy.test)
     original = bimodal_training.TripledPairs
 
-    def shuffled(codes, classes, place):
-        return original(codes, np.random.default_rng(0).permutation(classes), place)
+    def shuffled(codes, classes, device):
+        return original(codes, np.random.default_rng(0).permutation(classes), device)
 
     monkeypatch.setattr(bimodal_training, "TripledPairs", shuffled)
     assert np.array_equal(represented(fitted(toy, **settings), toy.test), expected)

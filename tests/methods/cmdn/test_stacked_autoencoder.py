@@ -9,12 +9,11 @@ from cmbench.errors import MethodError
 from cmbench.methods.cmdn.separate_codes import StackedAutoencoder, StackedTraining, train_stacked_autoencoder
 from cmbench.methods.training.batches import Budget
 from cmbench.methods.training.curves import DivergenceError
-from cmbench.methods.training.device import Place, TrainingRows
-from cmbench.methods.training.loop import Training
-from cmbench.methods.training.stages import Run, Stages, in_sequence
+from cmbench.methods.training.device import DeviceRows
+from cmbench.methods.training.loop import Run, Training, in_sequence
 from cmbench.methods.views.scaling import UnitScaling
 
-CPU = Place(torch.device("cpu"), mixed=False)
+CPU = torch.device("cpu")
 SMALL = StackedTraining(Budget(20, 3000, 16), 0.02)
 
 
@@ -26,7 +25,7 @@ def features(n=64, width=6, seed=0):
 
 def unit_rows(values=None):
     values = features() if values is None else values
-    return TrainingRows(values, UnitScaling.of_columns(values, "images"), CPU)
+    return DeviceRows(values, UnitScaling.of_columns(values, "images"), CPU)
 
 
 def network(width=6, hidden=8, code=3, seed=0):
@@ -34,7 +33,7 @@ def network(width=6, hidden=8, code=3, seed=0):
 
 
 def trained(settings=SMALL, rows=None, path=None, seed=0):
-    run = Run("toy", seed, Stages(path, seconds=0))
+    run = Run("toy", seed, checkpoint=path, seconds=0)
     made = network(seed=seed)
     return made, train_stacked_autoencoder(made, rows or unit_rows(), settings, "image", run)
 
@@ -84,10 +83,10 @@ def watched_passes(monkeypatch):
     seen = []
     original = Run.train
 
-    def train(self, stage, modules, optimizer, batches, update):
+    def train(self, stage, step, *, modules, optimizers, **length):
         before = state(modules["autoencoder"])
-        training = original(self, stage, modules, optimizer, batches, update)
-        seen.append((stage, before, state(modules["autoencoder"]), optimizer, training))
+        training = original(self, stage, step, modules=modules, optimizers=optimizers, **length)
+        seen.append((stage, before, state(modules["autoencoder"]), *optimizers.values(), training))
         return training
 
     monkeypatch.setattr(Run, "train", train)

@@ -10,7 +10,7 @@ from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cmgans.method import CMGANs, CMGANsRelease
 from cmbench.methods.training.curves import CurveRecorder, DivergenceError, Spread
-from cmbench.methods.training.device import Place, TrainingFeatures, cpu_threads
+from cmbench.methods.training.device import DeviceRows, cpu_threads, device_called, fits, is_mixed
 from cmbench.methods.training.loop import BestState, Checkpoint, Training
 from cmbench.methods.views.scaling import Scaling
 
@@ -153,20 +153,24 @@ def test_mixed_precision_trains_to_nearly_the_same_on_the_cpu(toy):
 
 def test_without_a_gpu_everything_runs_in_float32_on_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert Place.of("auto", "auto") == Place(torch.device("cpu"), mixed=False)
+    cpu = torch.device("cpu")
+    assert device_called("auto") == cpu
+    assert not is_mixed("auto", cpu)
+    assert is_mixed("bfloat16", cpu)
     with pytest.raises(MethodError, match="sees no GPU"):
-        Place.of("cuda", "auto")
+        device_called("cuda")
 
 
 def test_with_a_gpu_it_is_taken_and_products_are_mixed(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
-    place = Place.of("auto", "auto")
-    assert place == Place(torch.device("cuda"), mixed=True)
-    assert Place.of("auto", "float32") == Place(torch.device("cuda"), mixed=False)
-    assert Place.of("cpu", "auto") == Place(torch.device("cpu"), mixed=False)
-    assert place.keeps(500)
-    assert not place.keeps(501)
+    gpu = torch.device("cuda")
+    assert device_called("auto") == gpu
+    assert device_called("cpu") == torch.device("cpu")
+    assert is_mixed("auto", gpu)
+    assert not is_mixed("float32", gpu)
+    assert fits(500, gpu)
+    assert not fits(501, gpu)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -185,8 +189,8 @@ def test_rows_kept_on_the_device_are_those_read_one_by_one_and_scaled(mode, norm
     scaling = Scaling.fit(features, "images", mode=mode, normalise_rows=normalise_rows)
     index = np.array([4, 4, 0, 29, 7])
     expected = scaling.apply(features[index])
-    for resident in (False, True):
-        given = TrainingFeatures(features, scaling, torch.device("cpu"), resident=resident).rows(index)
+    for copied in (False, True):
+        given = DeviceRows(features, scaling, torch.device("cpu"), copied=copied).rows(index)
         assert given.dtype == torch.float32
         np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-6)
 

@@ -15,10 +15,8 @@ from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, Corres
 from cmbench.methods.corr_ae.method import CorrAE, CorrAECorr, CorrAECross, CorrAEFull
 from cmbench.methods.parameters import constraints_of
 from cmbench.methods.training.curves import CollapseError, DivergenceError
-from cmbench.methods.training.device import Place
-from cmbench.methods.training.loop import Training
+from cmbench.methods.training.loop import Run, Training
 from cmbench.methods.training.pairs import PairCodes
-from cmbench.methods.training.stages import Run, Stages
 from cmbench.methods.views.inputs import MethodWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
@@ -132,7 +130,7 @@ def test_stage_1_is_trained_once_for_all_trials(toy, monkeypatch):
     seen = []
     original = Training.run
     monkeypatch.setattr(
-        Training, "run", lambda self, *a, **k: seen.append(list(self.task.modules)) or original(self, *a, **k)
+        Training, "run", lambda self, *a, **k: seen.append(list(self.modules)) or original(self, *a, **k)
     )
     CorrAE(**BRIEF).fit(toy.train, toy.validation)
     assert len([modules for modules in seen if "rbm" in modules]) == 4
@@ -199,10 +197,8 @@ def first_rate(variant="full", **settings):
     codes = PairCodes(
         {"image": np.full((8, 4), 0.5, np.float32), "text": np.full((8, 4), 0.4, np.float32)}, np.arange(8)
     )
-    run, place = Run("toy", 0, Stages(None, seconds=60)), Place.of("cpu", "float32")
-    fitting = CorrespondenceFitting(
-        variant, 0.5, CorrespondenceTraining(**settings), codes, codes, place, run
-    )
+    training = CorrespondenceTraining(**settings)
+    fitting = CorrespondenceFitting(variant, 0.5, training, codes, codes, Run("toy", 0))
     fitting.update(np.arange(8), norms=False)
     return fitting.optimizer
 

@@ -79,11 +79,12 @@ def test_with_a_ridge_the_ridged_covariance_is_white(toy):
     method = fitted(toy, ridge=0.1)
     for row_map in (method.image_map_, method.text_map_):
         features = toy.train.images if row_map is method.image_map_ else toy.train.texts
-        outputs, weights = row_map.outputs(features), row_map.projection.weights
+        network, projection = row_map.steps
+        outputs, weights = network(features), projection.weights
         ridged = np.cov(outputs.T) + 0.1 * np.eye(3)
         np.testing.assert_allclose(weights.T @ ridged @ weights, np.eye(3), atol=1e-6)
     condition = [
-        np.linalg.cond(np.cov(row_map.outputs(features).T) + 0.1 * np.eye(3))
+        np.linalg.cond(np.cov(row_map.steps[0](features).T) + 0.1 * np.eye(3))
         for row_map, features in ((method.image_map_, toy.train.images), (method.text_map_, toy.train.texts))
     ]
     assert method.condition_ == pytest.approx(max(condition))
@@ -92,7 +93,7 @@ def test_with_a_ridge_the_ridged_covariance_is_white(toy):
 def test_the_final_correlations_add_up_to_the_objective_of_all_training_pairs(toy):
     method = fitted(toy, ridge=0.02, epochs=20)
     outputs = [
-        torch.from_numpy(row_map.outputs(features))
+        torch.from_numpy(row_map.steps[0](features))
         for row_map, features in ((method.image_map_, toy.train.images), (method.text_map_, toy.train.texts))
     ]
     expected = total_correlation(*outputs, ridge=0.02).total.item()
@@ -103,7 +104,7 @@ def test_without_the_final_projection_the_two_views_do_not_meet():
     train, validation, test = (related(120, seed=seed) for seed in range(3))
     method = DCCA(**{**TINY, "ridge": 1e-3, "epochs": 100}).fit(train, validation)
     own_pair = np.arange(len(test))
-    raw = method.image_map_.outputs(test.images), method.text_map_.outputs(test.texts)
+    raw = method.image_map_.steps[0](test.images), method.text_map_.steps[0](test.texts)
     projected = method.transform_images(test.images), method.transform_texts(test.texts)
     assert bimodal_map(*projected, own_pair) > 2 * bimodal_map(*raw, own_pair)
 

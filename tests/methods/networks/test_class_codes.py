@@ -8,8 +8,7 @@ from cmbench.methods.ccl.method import CCLCoarse
 from cmbench.methods.networks import class_codes
 from cmbench.methods.networks.class_codes import learn_class_codes
 from cmbench.methods.networks.pretraining import Pretraining
-from cmbench.methods.training.device import Place
-from cmbench.methods.training.stages import Run, Stages
+from cmbench.methods.training.loop import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 
@@ -30,8 +29,8 @@ def learnt(monkeypatch):
     codes = tuple(random.uniform(size=(n, 7)).astype(np.float32) for n in (60, 30))
     numbers = tuple(np.arange(len(each)) % 3 for each in codes)
     settings = CCLCoarse(**SMALL)._class_training(SMALL["joint"])
-    run = Run("toy", 0, Stages(None, seconds=60.0))
-    found = learn_class_codes(codes, WIDTHS, numbers, settings, "image", Place.of("cpu", "float32"), run)
+    run = Run("toy", 0)
+    found = learn_class_codes(codes, WIDTHS, numbers, settings, "image", run)
     return codes, found, made[0]
 
 
@@ -40,7 +39,7 @@ def test_class_codes_are_the_third_hidden_layer_on_standardised_joint_codes(lear
     *hidden, last = fitting.network.layers
     assert [layer.out_features for layer in hidden] == [5, 5, 5]
     assert last.out_features == 3
-    joint = [found.map.joint.encode(each).astype(np.float64) for each in codes]
+    joint = [found.map.steps[0](each).astype(np.float64) for each in codes]
     mean, deviation = joint[0].mean(axis=0), joint[0].std(axis=0)
     for values, ours in zip(joint, (found.train, found.validation), strict=True):
         values = (values - mean) / deviation
@@ -48,15 +47,16 @@ def test_class_codes_are_the_third_hidden_layer_on_standardised_joint_codes(lear
             weight, bias = (each.detach().double().numpy() for each in (layer.weight, layer.bias))
             values = np.maximum(0, values @ weight.T + bias)
         np.testing.assert_allclose(ours, values, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(found.map.encode(codes[1]), found.validation)
+    np.testing.assert_array_equal(found.map(codes[1]), found.validation)
 
 
 def test_joint_codes_are_the_hidden_units_of_an_rbm_over_all_groups(learnt):
     codes, found, _ = learnt
-    (layer, _) = found.map.joint.network
+    joint, _ = found.map.steps
+    (layer, _) = joint.network
     assert layer.in_features == sum(WIDTHS.values())
     expected = torch.sigmoid(torch.from_numpy(codes[1]) @ layer.weight.T + layer.bias).detach()
-    np.testing.assert_allclose(found.map.joint.encode(codes[1]), expected, rtol=1e-5)
+    np.testing.assert_allclose(joint(codes[1]), expected, rtol=1e-5)
 
 
 def test_weights_of_the_classifier_decay_by_a_tenth_of_what_is_released(learnt):

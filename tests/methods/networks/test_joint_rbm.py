@@ -12,11 +12,11 @@ from cmbench.methods.networks.layers import separated
 from cmbench.methods.networks.rbm import RBM, GroupCode, JointRBM
 from cmbench.methods.networks.unsupervised import RBMTraining, train_rbm
 from cmbench.methods.training.batches import Budget
-from cmbench.methods.training.device import Place, TrainingRows
-from cmbench.methods.training.stages import Run, Stages
+from cmbench.methods.training.device import DeviceRows
+from cmbench.methods.training.loop import Run
 
 WIDTHS = {"image": 3, "text": 2}
-CPU = Place(torch.device("cpu"), mixed=False)
+CPU = torch.device("cpu")
 
 
 def joint(scale=1.0, seed=0, widths=WIDTHS, hidden=3):
@@ -177,9 +177,7 @@ def test_a_trained_joint_rbm_carries_one_group_over_to_the_other():
     noisy = np.where(random.random(both.shape) < 0.05, 1 - both, both).astype(np.float32)
     made = JointRBM(WIDTHS, 4, torch.Generator().manual_seed(0))
     settings = RBMTraining(0.05, budget=Budget(60, 3000, 16))
-    train_rbm(
-        made, TrainingRows(noisy, None, CPU), settings, "joint", Run("toy", 0, Stages(None, seconds=60))
-    )
+    train_rbm(made, DeviceRows(noisy, None, CPU), settings, "joint", Run("toy", 0))
     with torch.no_grad():
         code = made.infer({"image": torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])})
         texts = separated(made.visible_mean(code), made.widths)["text"]

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from cmbench.methods.deep_sm import posteriors
 from cmbench.methods.networks.layers import dropped_out
-from cmbench.methods.networks.perceptron import NetworkMap, PosteriorMap, Shape, ViewNetwork
+from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.training.batches import EpochBatches
 from cmbench.methods.training.descent import decayed
+from cmbench.methods.training.device import NetworkMap
 from cmbench.methods.views.scaling import Scaling
 
 
@@ -40,7 +42,7 @@ def test_a_network_is_full_connections_with_activations_between():
     for layer in range(3):
         expected = expected @ weights[2 * layer].T + weights[2 * layer + 1]
         expected = 1 / (1 + np.exp(-expected)) if layer < 2 else expected
-    found = NetworkMap(network, "images", Scaling(np.zeros(3), np.ones(3)))(rows)
+    found = NetworkMap(network, "images", Scaling(np.zeros(3), np.ones(3)), torch.float64)(rows)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert next(network.parameters()).dtype == torch.float32, "evaluation leaves the weights as they are"
 
@@ -60,12 +62,12 @@ def test_an_epoch_has_each_row_once_in_an_order_of_its_own():
 
 def test_the_posteriors_of_a_network_are_the_softmax_of_its_outputs_at_temperature_1():
     network = ViewNetwork(3, Shape(1, 5, 4, "relu"), torch.Generator().manual_seed(0))
-    logits = NetworkMap(network, "images", Scaling(np.zeros(3), np.ones(3)))
+    logits = NetworkMap(network, "images", Scaling(np.zeros(3), np.ones(3)), torch.float64)
     rows = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
     outputs = logits(rows)
     expected = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(PosteriorMap(logits)(rows), expected, rtol=1e-12)
-    assert np.isfinite(PosteriorMap(logits)(1e9 * rows)).all()
+    np.testing.assert_allclose(posteriors(outputs), expected, rtol=1e-12)
+    assert np.isfinite(posteriors(logits(1e9 * rows))).all()
 
 
 def test_weights_decay_and_biases_do_not():

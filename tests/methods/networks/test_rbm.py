@@ -13,10 +13,10 @@ from cmbench.methods.networks.rbm import RBM, contrastive_divergence
 from cmbench.methods.networks.unsupervised import RBMTraining, RBMUpdates, Sparsity, train_rbm
 from cmbench.methods.training.batches import Budget, RowDraw
 from cmbench.methods.training.descent import ScheduledSGD
-from cmbench.methods.training.device import Place, TrainingRows
-from cmbench.methods.training.stages import Run, Stages
+from cmbench.methods.training.device import DeviceRows
+from cmbench.methods.training.loop import Run
 
-CPU = Place(torch.device("cpu"), mixed=False)
+CPU = torch.device("cpu")
 UNITS = ("binary", "gaussian")
 
 
@@ -65,11 +65,11 @@ def visible_rows(units, n=5, width=4, seed=9):
 
 
 def run(seed=0):
-    return Run("toy", seed, Stages(None, seconds=60))
+    return Run("toy", seed)
 
 
 def rows(values):
-    return TrainingRows(np.asarray(values, dtype=np.float32), None, CPU)
+    return DeviceRows(np.asarray(values, dtype=np.float32), None, CPU)
 
 
 def latent_rows(n=96, width=6, seed=0):

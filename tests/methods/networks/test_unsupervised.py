@@ -18,13 +18,12 @@ from cmbench.methods.networks.rbm import RBM
 from cmbench.methods.networks.unsupervised import RBMTraining, RBMUpdates, judge, train_rbm
 from cmbench.methods.training.batches import Budget, BudgetedBatches
 from cmbench.methods.training.curves import DivergenceError
-from cmbench.methods.training.device import CodeMap, Place, TrainingRows
-from cmbench.methods.training.loop import Training
-from cmbench.methods.training.stages import Run, Stages, in_sequence
+from cmbench.methods.training.device import DeviceRows, NetworkMap
+from cmbench.methods.training.loop import Run, Training, in_sequence
 from cmbench.methods.views.inputs import MethodWarning
 from cmbench.methods.views.scaling import Scaling
 
-CPU = Place(torch.device("cpu"), mixed=False)
+CPU = torch.device("cpu")
 SMALL = Pretraining(code=5, rbm_epochs=6, rbm_batch_size=16)
 PRETRAININGS = (SMALL, Pretraining("dae", code=5, rbm_epochs=20, rbm_batch_size=16, dae_rate=0.02))
 
@@ -39,11 +38,11 @@ def features(n=64, width=6, seed=0):
 
 def scaled_rows(values=None):
     values = features() if values is None else values
-    return TrainingRows(values, Scaling.fit(values, "images"), CPU)
+    return DeviceRows(values, Scaling.fit(values, "images"), CPU)
 
 
 def run(path=None, seed=0):
-    return Run("toy", seed, Stages(path, seconds=0))
+    return Run("toy", seed, checkpoint=path, seconds=0)
 
 
 def stack(pretraining=SMALL, rows=None, **where):
@@ -52,7 +51,7 @@ def stack(pretraining=SMALL, rows=None, **where):
 
 def codes(made, rows=None):
     rows = rows or scaled_rows()
-    return CodeMap(made.network, "images", rows.scaling).encode(rows.features)
+    return NetworkMap(made.network, "images", rows.scaling)(rows.features)
 
 
 @pytest.mark.parametrize("pretraining", PRETRAININGS)
@@ -132,7 +131,7 @@ def test_a_stack_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path, monkeyp
     again = run(path=tmp_path / "a.pt")
     resumed = train_stack(scaled_rows(), 7, pretraining, "image", again)
     assert len(ran) == sum(training.iteration // 4 for training in whole.trainings) - epochs
-    assert again.stages.resumed_at == 4 * epochs
+    assert again.resumed_at == 4 * epochs
     assert np.array_equal(codes(whole), codes(resumed))
     curves = in_sequence(whole.trainings), in_sequence(resumed.trainings)
     for name, values in curves[0].items():
@@ -237,7 +236,7 @@ def test_probabilities_reconstructed_worse_than_by_their_mean_are_warned_of():
 
 
 def test_features_that_are_not_standardised_are_refused():
-    raw = TrainingRows(1000 * features(), None, CPU)
+    raw = DeviceRows(1000 * features(), None, CPU)
     with pytest.raises((DivergenceError, MethodError), match=r"toy: .*standardise the features"):
         stack(rows=raw)
 
@@ -296,7 +295,7 @@ def test_the_rate_of_wide_rbms_falls_with_their_hidden_units(hidden, rate):
 
 @pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 def test_a_wide_rbm_is_stable_at_the_automatic_rate_and_not_at_that_of_a_narrow_one():
-    rows = TrainingRows(np.random.default_rng(0).standard_normal((256, 300)).astype(np.float32), None, CPU)
+    rows = DeviceRows(np.random.default_rng(0).standard_normal((256, 300)).astype(np.float32), None, CPU)
     wide = {"hidden": 2048, "view": "image", "run": run()}
     brief = {"code": 4, "rbm_epochs": 12, "rbm_batch_size": 128}
     train_stack(rows, pretraining=Pretraining(**brief), **wide)

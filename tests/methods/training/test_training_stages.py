@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from cmbench.methods.training.curves import CurveRecorder, in_parallel
-from cmbench.methods.training.loop import BestState, Checkpoint, Finding, Length, Task, Training
-from cmbench.methods.training.stages import Stages
+from cmbench.methods.training.loop import BestState, Finding, Run
 
 
 def test_further_numbers_of_a_score_break_ties_and_nan_is_never_better():
@@ -40,8 +39,8 @@ def test_curves_in_parallel_are_joined_by_iteration():
     np.testing.assert_array_equal(joined["b"], [2, 4, np.nan])
 
 
-def counting(scores=None, *, epochs=4, eval_every=3, log=None):
-    """Return a training of one weight, which each of its two rounds an epoch raises by 1."""
+def counted(run, stage="x", scores=None, *, epochs=4, log=None):
+    """Train one weight, which each of its two rounds an epoch raises by 1."""
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(network.weight)
     found = None if scores is None else iter(scores)
@@ -52,17 +51,23 @@ def counting(scores=None, *, epochs=4, eval_every=3, log=None):
         network.weight.data += 1
         return [("weight", network.weight.detach().clone().squeeze())]
 
-    task = Task(
-        name="toy",
+    training = run.train(
+        stage,
+        step,
         modules={"a": network},
-        kept={"a": network},
         optimizers={},
         items=lambda epoch: [(epoch, 0), (epoch, 1)],
         rounds=2,
-        step=step,
+        epochs=epochs,
+        look_every=3,
+        patience=100,
         score=None if found is None else lambda: next(found),
     )
-    return Training(task, Length(epochs, eval_every, 100)), network
+    return training, network
+
+
+def run(path=None):
+    return Run("toy", 0, checkpoint=path, seconds=1000)
 
 
 def test_a_finding_names_its_own_curves_and_its_score_decides():
@@ -70,8 +75,7 @@ def test_a_finding_names_its_own_curves_and_its_score_decides():
         Finding((score, -loss), {"hits": score, "loss": loss})
         for score, loss in ((0.5, 3.0), (0.5, 2.0), (0.4, 1.0))
     ]
-    training, network = counting(findings)
-    training.run(Checkpoint(None, seconds=0))
+    training, network = counted(run(), scores=findings)
     curves = training.curves.curves()
     assert curves.keys() == {"iteration", "weight", "hits", "loss"}
     assert curves["iteration"].tolist() == [3, 6, 8]
@@ -80,22 +84,19 @@ def test_a_finding_names_its_own_curves_and_its_score_decides():
 
 
 def test_a_number_as_score_is_a_map_on_validation():
-    training, network = counting([0.3, 0.2, 0.1])
-    training.run(Checkpoint(None, seconds=0))
+    training, network = counted(run(), scores=[0.3, 0.2, 0.1])
     assert training.curves.curves()["validation_map"].tolist() == [0.3, 0.2, 0.1]
     assert training.best_iteration == network.weight.item() == 3
 
 
 @pytest.mark.parametrize("scores", [None, (0.1, 0.3, 0.2)])
 def test_a_stage_that_is_complete_comes_back_as_it_ended(tmp_path, scores):
-    whole, kept = counting(scores)
-    first = Stages(tmp_path / "a.pt", seconds=1000)
-    first.run("x", whole)
+    first = run(tmp_path / "a.pt")
+    whole, kept = counted(first, scores=scores)
     assert [path.name for path in tmp_path.iterdir()] == ["a-x.pt"]
     log = []
-    again, restored = counting(scores, log=log)
-    second = Stages(tmp_path / "a.pt", seconds=1000)
-    second.run("x", again)
+    second = run(tmp_path / "a.pt")
+    again, restored = counted(second, scores=scores, log=log)
     assert not log, "nothing is trained again"
     assert restored.weight.item() == kept.weight.item() == (8 if scores is None else 6)
     assert again.best_iteration == whole.best_iteration
@@ -107,23 +108,19 @@ def test_a_stage_that_is_complete_comes_back_as_it_ended(tmp_path, scores):
 
 
 def test_stages_have_files_of_their_own_and_rounds_spared_add_up(tmp_path):
-    stages = Stages(tmp_path / "a.pt", seconds=1000)
+    first = run(tmp_path / "a.pt")
     for name, epochs in (("x", 4), ("y", 2)):
-        stages.run(name, counting(epochs=epochs)[0])
+        counted(first, name, epochs=epochs)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a-x.pt", "a-y.pt"]
-    again = Stages(tmp_path / "a.pt", seconds=1000)
-    weights = []
-    for name, epochs in (("x", 4), ("y", 2)):
-        training, network = counting(epochs=epochs)
-        again.run(name, training)
-        weights.append(network.weight.item())
+    again = run(tmp_path / "a.pt")
+    weights = [counted(again, name, epochs=epochs)[1].weight.item() for name, epochs in (("x", 4), ("y", 2))]
     assert weights == [8, 4]
     assert again.resumed_at == 12
 
 
 def test_without_a_folder_stages_leave_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    stages = Stages(None, seconds=0)
-    stages.run("x", counting()[0])
-    stages.complete()
+    whole = run()
+    counted(whole)
+    whole.complete()
     assert not list(tmp_path.iterdir())
