@@ -22,6 +22,7 @@ ARRAY_TYPES: dict[str, tuple[str, int]] = {
     "texts": ("float32", 2),
     "labels": ("int64", 1),
     "ids": ("str", 1),
+    "image_ids": ("str", 1),
     "image_parts": ("float32", 2),
     "image_parts_offsets": ("int64", 1),
     "text_parts": ("float32", 2),
@@ -29,7 +30,7 @@ ARRAY_TYPES: dict[str, tuple[str, int]] = {
     "image_groups": ("int64", 1),
     "text_groups": ("int64", 1),
 }
-"""Type and number of dimensions of every array of a split, by key."""
+"""Type and number of dimensions of every array of a split, by key; labels may have two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +59,14 @@ class Split:
     ----------
     images : float32 (n, d_image)
     texts : float32 (n, d_text)
-    labels : int64 (n,), the category of each pair, from 0
+    labels : int64 (n,), the category of each pair, from 0; or (n, c) of 0 and 1, where a pair has any number
+        of c categories; (n, 0) where there are none
     ids : str (n,), a name for each pair, unique over the dataset
     image_parts, text_parts : Parts of n items, optional
     image_groups, text_groups : int64 (d_image,) and (d_text,), optional
         The block each feature belongs to, for group-sparse methods.
+    image_ids : str (n,), optional
+        A name for the picture of each pair, the same for pairs that share a picture.
     """
 
     images: FloatMatrix
@@ -73,6 +77,7 @@ class Split:
     text_parts: Parts | None = None
     image_groups: Labels | None = None
     text_groups: Labels | None = None
+    image_ids: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,6 +97,30 @@ class Split:
         """Whether there are parts of both images and texts."""
         return self.image_parts is not None and self.text_parts is not None
 
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether labels are a matrix, so that a pair may have several categories, or none."""
+        return self.labels.ndim == 2
+
+    @property
+    def categories(self) -> Labels:
+        """The categories that some pair has, in order."""
+        return np.flatnonzero(self.labels.any(axis=0)) if self.is_multi_label else np.unique(self.labels)
+
+    @property
+    def targets(self) -> Labels:
+        """What relevance goes by when parameters are chosen: labels, or without categories the picture."""
+        return self.labels if self.labels.shape[1:] != (0,) else self.pictures
+
+    @property
+    def pictures(self) -> Labels:
+        """A number for the picture of each pair (n,), the same where pairs share one.
+
+        Pictures are told apart by ``image_ids``; else by ``ids``, if all of them read ``PICTURE#NUMBER``;
+        else by their features, equal rows being one picture.
+        """
+        return np.unique(_picture_keys(self), return_inverse=True)[1].astype(np.int64)
+
 
 @dataclass(frozen=True)
 class Card:
@@ -99,7 +128,8 @@ class Card:
 
     ``sizes`` are the numbers of training, validation and test pairs its source states, and
     ``fingerprint`` is the SHA-256 it should have; both are verified when given. ``recipe`` is JSON: every
-    setting, hash and version that the features depend on, for those who make them again.
+    setting, hash and version that the features depend on, for those who make them again. ``notes`` say what
+    was done to the files of the source, such as validation pairs that were drawn; a sentence each.
     """
 
     source: str = "unknown"
@@ -110,11 +140,23 @@ class Card:
     sizes: tuple[int, int, int] | None = None
     fingerprint: str = ""
     recipe: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """All that a dataset consists of, before its rules are checked."""
+    """All that a dataset consists of, before its rules are checked.
+
+    Parameters
+    ----------
+    name : what tables call it
+    train, validation, test : the splits
+    class_names : a name for each category
+    card : where it comes from
+    retrieval : the pairs among which test pairs look for relevant ones, where not among themselves
+    unseen_categories : whether test, and retrieval, may have categories that training lacks, as zero-shot
+        protocols want it
+    """
 
     name: str
     train: Split
@@ -122,11 +164,19 @@ class Draft:
     test: Split
     class_names: tuple[str, ...]
     card: Card = field(default_factory=Card)
+    retrieval: Split | None = None
+    unseen_categories: bool = False
 
     @property
     def splits(self) -> tuple[tuple[str, Split], ...]:
-        """The splits with the names the file formats use: train, val, test."""
-        return (("train", self.train), ("val", self.validation), ("test", self.test))
+        """The splits with the names the file formats use: train, val, test, and retrieval if there is one."""
+        three = (("train", self.train), ("val", self.validation), ("test", self.test))
+        return three if self.retrieval is None else (*three, ("retrieval", self.retrieval))
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a pair may have several categories, or none."""
+        return self.train.is_multi_label
 
     @cached_property
     def fingerprint(self) -> str:
@@ -138,12 +188,34 @@ def split_arrays(split: Split) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield (key, array) of everything a split holds, by the keys of ``ARRAY_TYPES``."""
     yield from (("images", split.images), ("texts", split.texts))
     yield from (("labels", split.labels), ("ids", split.ids))
+    if split.image_ids is not None:
+        yield "image_ids", split.image_ids
     for key, parts in (("image_parts", split.image_parts), ("text_parts", split.text_parts)):
         if parts is not None:
             yield from ((key, parts.values), (f"{key}_offsets", parts.offsets))
     for key, groups in (("image_groups", split.image_groups), ("text_groups", split.text_groups)):
         if groups is not None:
             yield key, groups
+
+
+def category_counts(labels: Labels, categories: int) -> list[int]:
+    """Return how many items have each category; an item of several counts for each of them.
+
+    >>> category_counts(np.array([0, 2, 2]), 3), category_counts(np.array([[1, 1], [0, 1]]), 2)
+    ([1, 0, 2], [1, 2])
+    """
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=categories)
+    return [int(count) for count in counts]
+
+
+def _picture_keys(split: Split) -> NDArray[Any]:
+    if split.image_ids is not None:
+        return split.image_ids
+    names = [identifier.rpartition("#") for identifier in split.ids.tolist()]
+    if all(picture and number.isdecimal() for picture, _, number in names):
+        return np.array([picture for picture, _, _ in names], dtype=np.str_)
+    digests = [sha256(np.ascontiguousarray(row).tobytes()).hexdigest() for row in split.images]
+    return np.array(digests, dtype=np.str_)
 
 
 def file_key(key: str, split_name: str) -> str:

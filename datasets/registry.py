@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.draft import Card
+from cmbench.datasets.draft import Card, category_counts
 from cmbench.datasets.formats.files import load_file
 from cmbench.datasets.raw.registry import raw_dataset_names
 from cmbench.errors import DatasetError, did_you_mean
@@ -39,12 +40,13 @@ def dataset_summaries() -> dict[str, str]:
     return summaries
 
 
-def load_dataset(name_or_path: str | Path) -> Dataset:
+def load_dataset(name_or_path: str | Path, *, unseen_categories: bool = False) -> Dataset:
     """Return a dataset by its name, or from a ``.npz`` or ``.mat`` file or a folder of ``.npy`` files.
 
     A text that is the name of a built-in dataset means that one; write ``./scenes`` or pass a
     ``Path`` for a file or folder of the same name. The keys of feature files stand in
-    ``cmbench.datasets.formats.feature_file``; folders are opened memory-mapped.
+    ``cmbench.datasets.formats.feature_file``; folders are opened memory-mapped. With ``unseen_categories``,
+    test pairs may be of categories that no training pair has, as the protocol ``zeroshot`` has it.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def load_dataset(name_or_path: str | Path) -> Dataset:
     path = Path(name_or_path).expanduser()
     if not path.exists():
         raise DatasetError(_unknown(str(name_or_path)))
-    return load_file(path)
+    return load_file(path, unseen_categories=unseen_categories)
 
 
 def _loader(name: str) -> Callable[[], Dataset]:
@@ -90,30 +92,32 @@ def _without_features(name: str) -> str:
 class Description:
     """Sizes, dimensions and categories of a dataset, with its card.
 
-    ``sizes`` are the pairs in train, val and test; ``classes`` has a row for each category: its name and
-    its pairs in train, val and test; ``parts`` says for which modalities there are parts, and
+    ``sizes`` are the pairs in train, val, test and, if there is one, retrieval; ``classes`` has a row for each
+    category: its name and its pairs in the same; ``pictures`` are the distinct pictures in the same, None where
+    no two pairs are said to share one; ``is_multi_label`` says whether a pair may have several categories; ``parts`` says for which modalities there are parts, and
     ``groups`` into how many blocks the features of each modality fall.
     """
 
     name: str
-    sizes: tuple[int, int, int]
+    sizes: tuple[int, ...]
     image_dimension: int
     text_dimension: int
-    classes: tuple[tuple[str, int, int, int], ...]
+    classes: tuple[tuple[Any, ...], ...]
     parts: tuple[str, ...]
     groups: dict[str, int]
     card: Card
     fingerprint: str
+    is_multi_label: bool = False
+    pictures: tuple[int, ...] | None = None
 
 
 def describe(dataset: Dataset) -> Description:
     """Return the description of ``dataset``; its arrays are read once, for the fingerprint."""
-    count = len(dataset.class_names)
-    pairs = [np.bincount(split.labels, minlength=count).tolist() for _, split in dataset.splits]
+    pairs = [category_counts(split.labels, len(dataset.class_names)) for _, split in dataset.splits]
     train = dataset.train
     return Description(
         name=dataset.name,
-        sizes=(len(train), len(dataset.validation), len(dataset.test)),
+        sizes=tuple(len(split) for _, split in dataset.splits),
         image_dimension=train.images.shape[1],
         text_dimension=train.texts.shape[1],
         classes=tuple(zip(dataset.class_names, *pairs, strict=True)),
@@ -129,4 +133,11 @@ def describe(dataset: Dataset) -> Description:
         },
         card=dataset.card,
         fingerprint=dataset.fingerprint,
+        is_multi_label=dataset.is_multi_label,
+        pictures=_distinct_pictures(dataset),
     )
+
+
+def _distinct_pictures(dataset: Dataset) -> tuple[int, ...] | None:
+    counts = tuple(len(np.unique(split.pictures)) for _, split in dataset.splits)
+    return None if counts == tuple(len(split) for _, split in dataset.splits) else counts

@@ -32,7 +32,8 @@ def _wrong_type(key: str, array: Any, wanted: str, dimensions: int) -> Iterator[
         yield f"{key} is a {type(array).__name__}; it must be a NumPy array of {wanted}"
         return
     dtype = "str" if array.dtype.kind == "U" else str(array.dtype)
-    if array.ndim != dimensions or dtype != wanted:
+    may_be_matrix = key.startswith("labels_") and array.ndim == 2 and array.shape[1] != 1
+    if not (array.ndim == dimensions or may_be_matrix) or dtype != wanted:
         yield (f"{key} is {dtype} of shape {array.shape}; it must be {wanted} with {dimensions} dimension(s)")
     elif key.endswith("_offsets") and not len(array):
         yield f"{key} is empty; it holds one number more than there are items"
@@ -53,7 +54,7 @@ def _lengths_are_equal(draft: Draft) -> Iterator[str]:
 
 
 def _by_pair(split: Split) -> Iterator[tuple[str, NDArray[Any] | Parts]]:
-    for key in ("images", "texts", "labels", "ids", "image_parts", "text_parts"):
+    for key in ("images", "texts", "labels", "ids", "image_ids", "image_parts", "text_parts"):
         array = getattr(split, key)
         if array is not None:
             yield key, array
@@ -109,6 +110,39 @@ def _class_names_are_distinct(draft: Draft) -> Iterator[str]:
 
 def _labels_are_classes(draft: Draft) -> Iterator[str]:
     count = len(draft.class_names)
+    shapes = {file_key("labels", name): split.labels.shape[1:] for name, split in draft.splits}
+    if len(set(shapes.values())) > 1:
+        kinds = ", ".join(f"{key} has {shape[0] if shape else 'no'} columns" for key, shape in shapes.items())
+        yield f"{kinds}; write the labels of all splits in one way"
+    elif draft.is_multi_label:
+        yield from _broken_matrices(draft)
+    else:
+        yield from _labels_outside(draft, count)
+
+
+def _broken_matrices(draft: Draft) -> Iterator[str]:
+    count = len(draft.class_names)
+    for name, split in draft.splits:
+        if split.labels.shape[1] != count:
+            yield f"labels_{name} has {split.labels.shape[1]} columns, and class_names has {count} names"
+        wrong = (split.labels != 0) & (split.labels != 1)
+        if wrong.any():
+            row, column = map(int, np.argwhere(wrong)[0])
+            yield (
+                f"labels_{name} row {row} column {column} is {int(split.labels[row, column])}; "
+                "a row holds 1 for each category that the pair has and 0 for the others"
+            )
+    held = np.unique(np.concatenate([split.categories for _, split in draft.splits]))
+    unused = np.setdiff1d(np.arange(count), held)
+    if len(unused):
+        names = _some([draft.class_names[column] for column in unused])
+        yield f"no pair has the category {names}; remove its column and its name"
+    sums = np.concatenate([split.labels.sum(axis=1) for _, split in draft.splits])
+    if count and (sums == 1).all():
+        yield "each pair has exactly one category; write labels as numbers (n,), with argmax(axis=1)"
+
+
+def _labels_outside(draft: Draft, count: int) -> Iterator[str]:
     for name, split in draft.splits:
         outside = (split.labels < 0) | (split.labels >= count)
         if outside.any():
@@ -120,13 +154,15 @@ def _labels_are_classes(draft: Draft) -> Iterator[str]:
 
 
 def _test_classes_are_trained(draft: Draft) -> Iterator[str]:
-    for name, split in (("val", draft.validation), ("test", draft.test)):
-        unseen = np.setdiff1d(split.labels, draft.train.labels)
-        if len(unseen):
-            yield (
-                f"{name} has class(es) {_some(unseen.tolist())} that no training pair has; "
-                "move pairs of them into training or drop them"
-            )
+    for name, split in draft.splits[1:]:
+        unseen = np.setdiff1d(split.categories, draft.train.categories)
+        if not len(unseen) or (draft.unseen_categories and name != "val"):
+            continue
+        remedy = "" if name == "val" else ", or ask for the protocol zeroshot, which is about such classes"
+        yield (
+            f"{name} has class(es) {_some(unseen.tolist())} that no training pair has; "
+            f"move pairs of them into training or drop them{remedy}"
+        )
 
 
 def _ids_are_unique(draft: Draft) -> Iterator[str]:
@@ -134,7 +170,7 @@ def _ids_are_unique(draft: Draft) -> Iterator[str]:
     repeated: dict[str, str] = {}
     for name, split in draft.splits:
         for identifier in split.ids.tolist():
-            if owner.setdefault(identifier, name) != name:
+            if owner.setdefault(identifier, name) != name and _must_differ(owner[identifier], name):
                 repeated.setdefault(identifier, f"in {owner[identifier]} and again in {name}")
         unique, counts = np.unique(split.ids, return_counts=True)
         for identifier in unique[counts > 1].tolist():
@@ -143,6 +179,11 @@ def _ids_are_unique(draft: Draft) -> Iterator[str]:
         identifier, where = next(iter(repeated.items()))
         others = f" (and {len(repeated) - 1} more ids are repeated)" if len(repeated) > 1 else ""
         yield f"id {identifier!r} is {where}{others}; keep each pair once, in one split"
+
+
+def _must_differ(one: str, other: str) -> bool:
+    """Return whether two splits may share no pair: a retrieval set often holds the training pairs."""
+    return other != "retrieval" or one == "test"
 
 
 def _parts_and_groups_fit(draft: Draft) -> Iterator[str]:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from cmbench.datasets.registry import Description
 
 FORMATS = """A PATH is a .npz file, a MATLAB .mat file (any version), or a folder of .npy files, with the keys
-images_*, texts_* and labels_* for each of train, val and test. ids_*, class_names, first_label, name,
-source, licence, citation, image_feature, text_feature, recipe and sizes are optional."""
+images_*, texts_* and labels_* for each of train, val and test, and where queries are looked for among other
+pairs, of retrieval. ids_*, image_ids_* (the picture of each pair), class_names, first_label, name, source,
+licence, citation, image_feature, text_feature, recipe and sizes are optional. Labels are numbers, texts, or
+a matrix of 0 and 1 with a column for each category; without any, only the pair itself is relevant."""
 
 
 @click.group()
@@ -53,9 +55,10 @@ def info(name_or_path: str) -> None:
         return
     description = describe(load_dataset(name_or_path))
     _print_pairs(console, _card_lines(description))
-    console.print()
-    names, *counts = zip(*description.classes, strict=True)
-    _print_classes(console, names, counts)
+    if description.classes:
+        console.print()
+        names, *counts = zip(*description.classes, strict=True)
+        _print_classes(console, names, counts)
 
 
 @datasets.command(epilog=FORMATS)
@@ -174,12 +177,15 @@ def _card_lines(description: Description) -> dict[str, str]:
     card = description.card
     lines = {
         "name": description.name,
-        "pairs": "{} train, {} val, {} test".format(*description.sizes),
+        "pairs": _by_split(description.sizes),
+        "pictures": f"{_by_split(description.pictures)}; several pairs share one"
+        if description.pictures
+        else "",
         "images": f"{description.image_dimension} dimensions: {card.image_feature}",
         "texts": f"{description.text_dimension} dimensions: {card.text_feature}",
         "parts": " and ".join(description.parts),
         "groups": ", ".join(f"{modality} {count}" for modality, count in description.groups.items()),
-        "categories": str(len(description.classes)),
+        "categories": _categories_text(description),
         "source": card.source,
         "licence": card.licence,
         "citation": card.citation,
@@ -187,6 +193,18 @@ def _card_lines(description: Description) -> dict[str, str]:
         "recipe": _recipe_lines(card.recipe),
     }
     return {key: value for key, value in lines.items() if value}
+
+
+def _by_split(counts: Sequence[int]) -> str:
+    names = ("train", "val", "test", "retrieval")
+    return ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=False))
+
+
+def _categories_text(description: Description) -> str:
+    if not description.classes:
+        return "none; only the pair itself is relevant (--protocol pairs)"
+    several = ", of which a pair may have several" if description.is_multi_label else ""
+    return f"{len(description.classes)}{several}"
 
 
 def _recipe_lines(recipe: str) -> str:
@@ -224,12 +242,12 @@ def _print_pairs(console: Console, pairs: dict[str, str]) -> None:
 
 
 def _print_classes(console: Console, names: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
-    """Print the pairs of each category in train, val and test."""
+    """Print the pairs of each category in train, val, test and, if there is one, retrieval."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table("category", box=SIMPLE_HEAD, pad_edge=False)
-    for split in ("train", "val", "test"):
+    for split, _ in zip(("train", "val", "test", "retrieval"), counts, strict=False):
         table.add_column(split, justify="right")
     for name, *row in zip(names, *counts, strict=True):
         table.add_row(name, *map(str, row))

@@ -108,8 +108,7 @@ def _vector(key: str, array: NDArray[Any]) -> NDArray[Any]:
         return array
     if array.ndim == 2 and 1 in array.shape:
         return array.reshape(-1)
-    remedy = "; from one-hot rows make it with argmax(axis=1)" if key.startswith("labels") else ""
-    raise DatasetError(f"{key} has shape {array.shape}; it must be one value for each item{remedy}")
+    raise DatasetError(f"{key} has shape {array.shape}; it must be one value for each item")
 
 
 def _decoded(key: str, row: int, text: bytes) -> str:

@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import ARRAY_TYPES, Card, Draft, Labels, Parts, Split, file_key, split_arrays
+from cmbench.datasets.draft import ARRAY_TYPES, Card, Draft, Parts, Split, file_key, split_arrays
 from cmbench.datasets.formats.casting import float_matrix, int_vector, single_int, single_text, text_vector
+from cmbench.datasets.formats.labels import label_array, settled_labels
 from cmbench.errors import DatasetError
 
 Cast = Callable[[str, NDArray[Any]], Any]
 Values = dict[str, Any]
 SPLIT_NAMES = ("train", "val", "test")
+RETRIEVAL = "retrieval"
+"""The split, if there is one, in which test items look for what is relevant."""
+
 REQUIRED = ("images", "texts", "labels")
 PARTS = ("image_parts", "text_parts")
 GROUPS = ("image_groups", "text_groups")
@@ -26,16 +30,18 @@ _CASTS: dict[str, Cast] = {"float32": float_matrix, "int64": int_vector, "str": 
 
 _SPLIT_CASTS: dict[str, Cast] = {
     file_key(key, name): _CASTS[kind]
-    for name in SPLIT_NAMES
+    for name in (*SPLIT_NAMES, RETRIEVAL)
     for key, (kind, _) in ARRAY_TYPES.items()
     if key not in GROUPS
 }
 CASTS: dict[str, Cast] = {
     **_SPLIT_CASTS,
+    **{file_key("labels", name): label_array for name in (*SPLIT_NAMES, RETRIEVAL)},
     **dict.fromkeys(GROUPS, int_vector),
     "class_names": text_vector,
     "first_label": single_int,
     "sizes": int_vector,
+    "notes": text_vector,
     **dict.fromkeys(("name", *CARD_TEXTS), single_text),
 }
 """What makes a value of the contract from the array under each known key."""
@@ -67,15 +73,19 @@ class FeatureFile:
 def draft_of(file: FeatureFile) -> tuple[Draft | None, list[str]]:
     """Return the file's dataset before its rules are checked; or None, and everything in the way."""
     values, problems = _cast(file)
-    problems += [*_missing(file, SPLIT_NAMES), *_unclear_labels(values)]
+    names = _names_of_splits(file)
+    problems += _missing(file, names)
+    labels, label_problems = _settled_labels(values, file, names)
+    problems += label_problems
     if len(values.get("sizes", SPLIT_NAMES)) != len(SPLIT_NAMES):
         problems.append(f"sizes holds {len(values['sizes'])} numbers; it must hold train, val and test")
     if problems:
         return None, problems
-    values |= _labels_from_zero(values)
-    train, validation, test = (_split(values, name) for name in SPLIT_NAMES)
+    values |= labels
+    train, validation, test, *retrieval = (_split(values, name) for name in names)
     name = values.get("name") or file.default_name
-    return Draft(name, train, validation, test, _class_names(values), _card(values)), []
+    class_names, card = tuple(values["class_names"]), _card(values)
+    return Draft(name, train, validation, test, class_names, card, next(iter(retrieval), None)), []
 
 
 def split_of(file: FeatureFile, name: str) -> Split:
@@ -84,7 +94,11 @@ def split_of(file: FeatureFile, name: str) -> Split:
     problems += _missing(file, (name,))
     if problems:
         raise DatasetError(f"{file.path}: " + "; ".join(problems))
-    return _split(values | _labels_from_zero(values), name)
+    key = file_key("labels", name)
+    values.setdefault(key, np.zeros((len(values[file_key("texts", name)]), 0), dtype=np.int64))
+    if first := values.get("first_label", 0):
+        values[key] = values[key] - first
+    return _split(values, name)
 
 
 def dataset_arrays(draft: Draft) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -102,6 +116,8 @@ def dataset_arrays(draft: Draft) -> Iterator[tuple[str, NDArray[Any]]]:
         yield key, np.array(getattr(draft.card, key))
     if draft.card.sizes is not None:
         yield "sizes", np.array(draft.card.sizes)
+    if draft.card.notes:
+        yield "notes", np.array(draft.card.notes)
 
 
 def _cast(file: FeatureFile) -> tuple[Values, list[str]]:
@@ -115,8 +131,19 @@ def _cast(file: FeatureFile) -> tuple[Values, list[str]]:
     return values, problems
 
 
+def _names_of_splits(file: FeatureFile) -> tuple[str, ...]:
+    with_retrieval = any(f"{key}_{RETRIEVAL}" in file.keys for key in REQUIRED)
+    return (*SPLIT_NAMES, RETRIEVAL) if with_retrieval else SPLIT_NAMES
+
+
+def _is_unlabelled(file: FeatureFile) -> bool:
+    """Return whether the pairs have no categories: no labels, and no key left that may hold them."""
+    return not file.unused and not any(key.startswith("labels_") for key in file.keys)
+
+
 def _missing(file: FeatureFile, names: tuple[str, ...]) -> Iterator[str]:
-    wanted = [f"{key}_{name}" for name in names for key in REQUIRED]
+    required = [key for key in REQUIRED if key != "labels" or not _is_unlabelled(file)]
+    wanted = [f"{key}_{name}" for name in names for key in required]
     missing = [key for key in wanted if key not in file.keys]
     if missing:
         similar = [(near, key) for key in missing for near in get_close_matches(key, file.unused, 1)]
@@ -136,31 +163,32 @@ def _listed(keys: tuple[str, ...]) -> str:
     return f"{shown} and {len(keys) - MOST_LISTED} more" if len(keys) > MOST_LISTED else shown
 
 
-def _unclear_labels(values: Values) -> Iterator[str]:
-    labels = {key: values[key] for key in (f"labels_{name}" for name in SPLIT_NAMES) if key in values}
-    if len(labels) < len(SPLIT_NAMES) or not all(map(len, labels.values())):
-        return
-    key = min(labels, key=lambda key: int(labels[key].min()))
-    smallest, largest = int(labels[key].min()), max(int(vector.max()) for vector in labels.values())
-    if "first_label" not in values and smallest > 0:
-        yield (
-            f"the smallest label is {smallest}, but labels count from 0: if yours count from 1, subtract 1 "
-            "or add first_label = 1; if the classes before it have no pairs, add first_label = 0"
+def _settled_labels(values: Values, file: FeatureFile, names: tuple[str, ...]) -> tuple[Values, list[str]]:
+    """Return labels, class names and notes as the dataset has them, and what is wrong with the labels."""
+    keys = [file_key("labels", name) for name in names]
+    if _is_unlabelled(file):
+        counts = {name: len(values.get(file_key("texts", name), ())) for name in names}
+        matrices = {file_key("labels", name): np.zeros((n, 0), np.int64) for name, n in counts.items()}
+        note = "there are no labels: items have no category, and only the pair itself can be relevant"
+        return {**matrices, "class_names": (), "notes": [*values.get("notes", ()), note]}, []
+    if not all(key in values for key in keys):
+        return {}, []
+    try:
+        settled = settled_labels(
+            {key: values[key] for key in keys},
+            class_names=values["class_names"].tolist() if "class_names" in values else None,
+            first_label=values.get("first_label"),
+            stored={key: file.arrays[key] for key in keys},
+            floats_are_usual=file.path.suffix.lower() == ".mat",
         )
-    elif smallest < values.get("first_label", smallest):
-        yield f"first_label is {values['first_label']}, but {key} holds {smallest}; correct one of them"
-    if "class_names" not in values and largest > sum(map(len, labels.values())):
-        yield f"the largest label is {largest}, more than there are pairs; renumber them or add class_names"
-
-
-def _labels_from_zero(values: Values) -> Values:
-    first = values.get("first_label", 0)
-    keys = [f"labels_{name}" for name in SPLIT_NAMES if f"labels_{name}" in values]
-    return {key: values[key] - first for key in keys} if first else {}
+    except DatasetError as error:
+        return {}, [str(error)]
+    notes = [*values.get("notes", ()), *settled.notes]
+    return {**settled.labels, "class_names": settled.class_names, "notes": notes}, []
 
 
 def _split(values: Values, name: str) -> Split:
-    labels: Labels = values[f"labels_{name}"]
+    labels = values[f"labels_{name}"]
     ids = values.get(f"ids_{name}")
     if ids is None:
         ids = np.array([f"{name}-{row}" for row in range(len(labels))], dtype=np.str_)
@@ -173,6 +201,7 @@ def _split(values: Values, name: str) -> Split:
         text_parts=_parts(values, f"text_parts_{name}"),
         image_groups=values.get("image_groups"),
         text_groups=values.get("text_groups"),
+        image_ids=values.get(f"image_ids_{name}"),
     )
 
 
@@ -180,14 +209,7 @@ def _parts(values: Values, key: str) -> Parts | None:
     return Parts(values[key], values[f"{key}_offsets"]) if key in values else None
 
 
-def _class_names(values: Values) -> tuple[str, ...]:
-    if "class_names" in values:
-        return tuple(values["class_names"].tolist())
-    largest = max(int(values[f"labels_{name}"].max(initial=-1)) for name in SPLIT_NAMES)
-    return tuple(str(label) for label in range(largest + 1))
-
-
 def _card(values: Values) -> Card:
     texts = {key: values[key] for key in CARD_TEXTS if values.get(key)}
     sizes = tuple(values["sizes"].tolist()) if "sizes" in values else None
-    return Card(**texts, sizes=sizes)
+    return Card(**texts, sizes=sizes, notes=tuple(values.get("notes", ())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from cmbench.datasets.contract import Dataset
@@ -48,16 +48,17 @@ class FileCheck:
         return all(rule.holds for rule in self.rules)
 
 
-def load_file(path: Path | str) -> Dataset:
+def load_file(path: Path | str, *, unseen_categories: bool = False) -> Dataset:
     """Return the dataset in a ``.npz`` or ``.mat`` file or a folder of ``.npy`` files.
 
     ``cmbench.datasets.formats.feature_file`` has the keys. ``DatasetError`` names the file and all that is
-    wrong with it.
+    wrong with it. With ``unseen_categories``, test pairs may be of categories that no training pair has.
     """
     path = Path(path)
     draft, problems = draft_of(read_file(path))
     if draft is None:
         raise DatasetError(f"{path}: " + "; ".join(problems))
+    draft = replace(draft, unseen_categories=unseen_categories)
     try:
         return Dataset(*(getattr(draft, field.name) for field in fields(draft)))
     except DatasetError as error:

@@ -154,13 +154,13 @@ def test_ids_class_names_and_name_have_defaults(written, dataset):
     assert loaded.train.image_parts is None
 
 
-def test_labels_that_count_from_1_are_refused_until_first_label_says_so(written, dataset):
+def test_labels_that_count_from_2_are_refused_until_first_label_says_so(written, dataset):
     arrays = dict(dataset_arrays(dataset))
     del arrays["first_label"]
     for key in ("labels_train", "labels_val", "labels_test"):
-        arrays[key] = arrays[key] + 1
+        arrays[key] = arrays[key] + 2
     unclear = written(arrays)
-    with pytest.raises(DatasetError, match=r"smallest label is 1, .*first_label = 1.*first_label = 0"):
+    with pytest.raises(DatasetError, match=r"smallest label is 2, .*first_label = 2.*first_label = 0"):
         load_file(unclear)
 
 
@@ -223,7 +223,8 @@ def test_parts_without_offsets_are_refused(written, dataset):
     [
         ("labels_val", np.array([0, 1, 2, 0.5, 1, 2]), "labels_val row 3 is 0.5, which is not an integer"),
         ("labels_val", np.array([0, 1, np.nan, 0, 1, 2]), "labels_val row 2 is nan"),
-        ("labels_val", np.eye(6), r"labels_val has shape \(6, 6\).*argmax"),
+        ("labels_val", np.eye(6), r"labels_train holds numbers, labels_val holds a matrix of 6 columns"),
+        ("labels_val", np.full((6, 3), 0.5), r"labels_val row 0 column 0 is 0.5; .*\(labels > 0\)"),
         ("images_val", np.full((6, 5), 1e200), "images_val row 0 column 0 is 1e.200, which float32 cannot"),
         ("images_val", np.zeros((6, 5, 2)), r"images_val has shape \(6, 5, 2\).*two dimensions"),
         ("sizes", np.array([9, 6]), "sizes holds 2 numbers"),
