@@ -92,10 +92,18 @@ def _without_features(name: str) -> str:
 class Description:
     """Sizes, dimensions and categories of a dataset, with its card.
 
-    ``sizes`` are the pairs in train, val, test and, if there is one, retrieval; ``classes`` has a row for each
-    category: its name and its pairs in the same; ``pictures`` are the distinct pictures in the same, None where
-    no two pairs are said to share one; ``is_multi_label`` says whether a pair may have several categories; ``parts`` says for which modalities there are parts, and
-    ``groups`` into how many blocks the features of each modality fall.
+    Parameters
+    ----------
+    name : of the dataset
+    sizes : pairs in train, val, test and, if there is one, retrieval
+    image_dimension, text_dimension : numbers of features
+    classes : a row for each category, its name and its pairs in the same splits
+    parts : the modalities for which there are parts
+    groups : into how many blocks the features of each modality fall
+    card : where it comes from
+    fingerprint : SHA-256 over its arrays
+    is_multi_label : whether a pair may have several categories
+    pictures : distinct pictures in the same splits, None where no two pairs share one
     """
 
     name: str
