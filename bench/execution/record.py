@@ -41,76 +41,11 @@ PACKAGES = (
     "threadpoolctl",
     "torch",
 )
-
-
-@lru_cache(maxsize=1)
-def provenance() -> dict[str, Any]:
-    """Return package versions, the source's git state, and the machine; the same for a whole run."""
-    return {
-        "packages": {name: package_version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": processor(),
-        "cores": available_cores(),
-        "git": git_state(Path(__file__).parent),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-    }
-
-
-def package_version(name: str) -> str | None:
-    """Return the installed version, or None."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Return the commit and whether tracked files differ from it; None outside a checkout.
-
-    A package installed into an environment that lies in somebody's repository is not in that
-    repository's files, so it has none either.
-    """
-    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return None
-    commit = _git(folder, "rev-parse", "HEAD")
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return None if commit is None else {"commit": commit, "dirty": bool(changes)}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    # A commit hook is told of its own repository by these; the question here is whose ``folder`` is.
-    others = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-    environment = {name: value for name, value in os.environ.items() if name not in others}
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            text=True,
-            env={**environment, "GIT_OPTIONAL_LOCKS": "0"},
-            timeout=30,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
 LONGEST_TEXT = 20_000
 """Characters that a record keeps of a message, of a traceback, or of any other text that a method left."""
 MOST_FITTED = 1_000
 """Fitted values that a record keeps, the first by name."""
 DEEPEST_SPLIT = 20
-
 Failure = dict[str, Any]
 
 
@@ -166,28 +101,6 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
     }
 
 
-def _capped_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with long texts shortened; what goes beyond ``MOST_FITTED`` is counted, not kept."""
-    kept = {
-        name: shortened(value) if isinstance(value, str) else value
-        for name, value in islice(values.items(), MOST_FITTED)
-    }
-    left_out = len(values) - len(kept)
-    return {**kept, "left_out": f"{left_out} more values"} if left_out else kept
-
-
-def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
-    r"""Return the text, or its beginning and end and between them how much is left out.
-
-    >>> shortened("a" * 50 + "b" * 50, 20)
-    'aaaaaaaaaa\n[80 characters left out]\nbbbbbbbbbb'
-    """
-    if len(text) <= longest:
-        return text
-    half = longest // 2
-    return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
-
-
 def stored_arrays(
     cell: Cell, evaluation: Evaluation, training: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, NDArray[Any]]:
@@ -219,14 +132,75 @@ def failure_of(ended: Ended, limits: Limits, log_tail: str) -> tuple[str, Failur
     return "crashed", _failure("Crash", _exit_text(ended.exit_status), ended, log_tail)
 
 
-def _exit_text(status: int) -> str:
-    if status >= 0:
-        return f"its process exited with status {status} without leaving a result"
-    return f"its process was ended by signal {-status} ({signal.strsignal(-status)})"
+def split_in(recipe: str) -> Any:
+    """Return what a recipe of features says of the split; None for nothing, or what no record can hold.
+
+    That is NaN, infinity, and what is nested too deeply or longer than ``LONGEST_TEXT``.
+    """
+    try:
+        split = json.loads(recipe)["split"]
+        text = json.dumps(split, indent=1, allow_nan=False)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    depth = max(len(line) - len(line.lstrip()) for line in text.splitlines())  # an indent is one space
+    return split if len(text) <= LONGEST_TEXT and depth <= DEEPEST_SPLIT else None
 
 
-def _failure(kind: str, message: str, ended: Ended, log_tail: str) -> Failure:
-    return {"type": kind, "message": message, "traceback": log_tail, "exit_status": ended.exit_status}
+def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
+    r"""Return the text, or its beginning and end and between them how much is left out.
+
+    >>> shortened("a" * 50 + "b" * 50, 20)
+    'aaaaaaaaaa\n[80 characters left out]\nbbbbbbbbbb'
+    """
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
+
+
+@lru_cache(maxsize=1)
+def provenance() -> dict[str, Any]:
+    """Return package versions, the source's git state, and the machine; the same for a whole run."""
+    return {
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": available_cores(),
+        "git": git_state(Path(__file__).parent),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def package_version(name: str) -> str | None:
+    """Return the installed version, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Return the commit and whether tracked files differ from it; None outside a checkout.
+
+    A package installed into an environment that lies in somebody's repository is not in that
+    repository's files, so it has none either.
+    """
+    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    commit = _git(folder, "rev-parse", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return None if commit is None else {"commit": commit, "dirty": bool(changes)}
 
 
 def _dataset(cell: Cell) -> dict[str, Any]:
@@ -249,20 +223,6 @@ def _dataset(cell: Cell) -> dict[str, Any]:
         "class_names": list(dataset.class_names),
         "test_counts": np.bincount(dataset.test.labels, minlength=len(dataset.class_names)).tolist(),
     }
-
-
-def split_in(recipe: str) -> Any:
-    """Return what a recipe of features says of the split; None for nothing, or what no record can hold.
-
-    That is NaN, infinity, and what is nested too deeply or longer than ``LONGEST_TEXT``.
-    """
-    try:
-        split = json.loads(recipe)["split"]
-        text = json.dumps(split, indent=1, allow_nan=False)
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    depth = max(len(line) - len(line.lstrip()) for line in text.splitlines())  # an indent is one space
-    return split if len(text) <= LONGEST_TEXT and depth <= DEEPEST_SPLIT else None
 
 
 def _method(cell: Cell) -> dict[str, Any]:
@@ -292,3 +252,40 @@ def _preset(cell: Cell) -> str | None:
 def _category_map(cell: Cell, evaluation: Evaluation) -> dict[str, list[float | None]]:
     classes = range(len(cell.dataset.class_names))
     return {task: [evaluation.per_category[task].get(label) for label in classes] for task in TASKS}
+
+
+def _capped_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with long texts shortened; what goes beyond ``MOST_FITTED`` is counted, not kept."""
+    kept = {
+        name: shortened(value) if isinstance(value, str) else value
+        for name, value in islice(values.items(), MOST_FITTED)
+    }
+    left_out = len(values) - len(kept)
+    return {**kept, "left_out": f"{left_out} more values"} if left_out else kept
+
+
+def _exit_text(status: int) -> str:
+    if status >= 0:
+        return f"its process exited with status {status} without leaving a result"
+    return f"its process was ended by signal {-status} ({signal.strsignal(-status)})"
+
+
+def _failure(kind: str, message: str, ended: Ended, log_tail: str) -> Failure:
+    return {"type": kind, "message": message, "traceback": log_tail, "exit_status": ended.exit_status}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    # A commit hook is told of its own repository by these; the question here is whose ``folder`` is.
+    others = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    environment = {name: value for name, value in os.environ.items() if name not in others}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            env={**environment, "GIT_OPTIONAL_LOCKS": "0"},
+            timeout=30,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -18,9 +18,33 @@ from cmbench.report.figure import FONT_POINTS, STYLE
 from cmbench.report.layout import BIMODAL
 from cmbench.report.records import Group, Record, Setting, failures_text, only_group, select, settings
 
+FILLS: tuple[tuple[str, str], ...] = (
+    # Colours after Okabe & Ito. Plain fills differ in lightness by 15 or more (CIE L*).
+    ("#0B3C6F", ""),
+    ("#F0E442", ""),
+    ("#D55E00", ""),
+    # Hatches are black, so they go on light and middle colours.
+    ("#A6DBF5", "//////"),
+    ("#FFFFFF", "......"),
+    ("#E69F00", ""),
+    ("#009E73", "xxxxxx"),
+    ("#EBC4DA", "------"),
+    ("#000000", ""),
+    ("#FFFFFF", "\\\\\\\\\\\\"),
+    ("#EBC4DA", "......"),
+    ("#F0E442", "xxxxxx"),
+    ("#E69F00", "//////"),
+    ("#A6DBF5", "xxxxxx"),
+    ("#FFFFFF", "------"),
+    ("#009E73", "......"),
+)
+"""Fill colour and hatch by the place of a bar in its group."""
+AVERAGE = "average"
 LABEL_ANGLE = 45
 LONGEST_LABEL = 24  # characters; longer names are cut, so that they do not eat the plot
-
+GROUP_SHARE = 0.8
+"""The part of a group's width its bars take; the rest is the gap to the next group."""
+_TASKS = {column.key: column.heading for column in BIMODAL.columns[:2]}
 _CHARACTER = 0.6 * FONT_POINTS / 72  # inches, a generous mean for DejaVu Sans
 _BAR = 0.036  # inches, the narrowest bar
 _LABEL_STEP = 0.21  # inches between labels at 45 degrees that do not touch at 8 points
@@ -28,8 +52,37 @@ _MARGIN = 0.8  # inches for the axis with its label
 _WIDEST, _NARROWEST = 12.0, 6.5
 _PLOT_HEIGHT = 1.35
 _LINE = 0.2  # inches for a line of the legend or a title
-GROUP_SHARE = 0.8
-"""The part of a group's width its bars take; the rest is the gap to the next group."""
+
+
+def figure(records: Iterable[Record], *, methods: Sequence[str] | None = None) -> Figure:
+    """Return a figure of MAP per category: a panel per task, a group of bars per category.
+
+    A bar is a setting (a method with its parameters), averaged over its seeds, in the order of tables.
+    The last group, ``average``, is the MAP over all queries, the number in the tables. Many categories wrap
+    into several rows of panels. Cells that failed are named under the panels.
+
+    Parameters
+    ----------
+    records : records of one dataset under one protocol
+    methods : names or paper names of the methods to draw; all by default
+
+    Raises
+    ------
+    ReportError
+        No record, records that cannot be compared, an unknown method, nothing finished, or more
+        settings than a reader can tell apart.
+    """
+    group = only_group(select(list(records), methods=methods or ()))
+    found = settings(group.records)
+    bars = [setting for setting in found if setting.finished]
+    if not bars:
+        raise ReportError(f"no cell of {group.title} finished, so there is nothing to draw")
+    if len(bars) > len(FILLS):
+        raise ReportError(
+            f"{len(bars)} bars per category are too many to tell apart; name at most {len(FILLS)} methods"
+        )
+    with mpl.rc_context(STYLE):
+        return _drawn(group, bars, [setting for setting in found if setting.failed])
 
 
 @dataclass(frozen=True)
@@ -80,64 +133,6 @@ def _legend_lines(legend: Sequence[str], width: float) -> int:
     """Return the lines of a legend whose columns are as wide as its longest entry, with its colour key."""
     entry = max(map(len, legend)) * _CHARACTER + 0.6
     return ceil(len(legend) / max(1, int(width / entry)))
-
-
-FILLS: tuple[tuple[str, str], ...] = (
-    # Colours after Okabe & Ito. Plain fills differ in lightness by 15 or more (CIE L*).
-    ("#0B3C6F", ""),
-    ("#F0E442", ""),
-    ("#D55E00", ""),
-    # Hatches are black, so they go on light and middle colours.
-    ("#A6DBF5", "//////"),
-    ("#FFFFFF", "......"),
-    ("#E69F00", ""),
-    ("#009E73", "xxxxxx"),
-    ("#EBC4DA", "------"),
-    ("#000000", ""),
-    ("#FFFFFF", "\\\\\\\\\\\\"),
-    ("#EBC4DA", "......"),
-    ("#F0E442", "xxxxxx"),
-    ("#E69F00", "//////"),
-    ("#A6DBF5", "xxxxxx"),
-    ("#FFFFFF", "------"),
-    ("#009E73", "......"),
-)
-"""Fill colour and hatch by the place of a bar in its group."""
-
-
-AVERAGE = "average"
-_TASKS = {column.key: column.heading for column in BIMODAL.columns[:2]}
-
-
-def figure(records: Iterable[Record], *, methods: Sequence[str] | None = None) -> Figure:
-    """Return a figure of MAP per category: a panel per task, a group of bars per category.
-
-    A bar is a setting (a method with its parameters), averaged over its seeds, in the order of tables.
-    The last group, ``average``, is the MAP over all queries, the number in the tables. Many categories wrap
-    into several rows of panels. Cells that failed are named under the panels.
-
-    Parameters
-    ----------
-    records : records of one dataset under one protocol
-    methods : names or paper names of the methods to draw; all by default
-
-    Raises
-    ------
-    ReportError
-        No record, records that cannot be compared, an unknown method, nothing finished, or more
-        settings than a reader can tell apart.
-    """
-    group = only_group(select(list(records), methods=methods or ()))
-    found = settings(group.records)
-    bars = [setting for setting in found if setting.finished]
-    if not bars:
-        raise ReportError(f"no cell of {group.title} finished, so there is nothing to draw")
-    if len(bars) > len(FILLS):
-        raise ReportError(
-            f"{len(bars)} bars per category are too many to tell apart; name at most {len(FILLS)} methods"
-        )
-    with mpl.rc_context(STYLE):
-        return _drawn(group, bars, [setting for setting in found if setting.failed])
 
 
 def _drawn(group: Group, bars: Sequence[Setting], failed: Sequence[Setting]) -> Figure:

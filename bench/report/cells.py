@@ -15,61 +15,6 @@ from cmbench.report.layout import COLUMNS
 from cmbench.report.records import Record
 from cmbench.store import Store, matching
 
-_FIELDS: Mapping[str, Callable[[Record], Any]] = {
-    "dataset": lambda record: record["dataset"]["name"],
-    "fingerprint": lambda record: record["dataset"]["fingerprint"],
-    "method": lambda record: record["method"]["name"],
-    "paper_name": lambda record: record["method"]["paper_name"],
-    "family": lambda record: record["method"]["family"],
-    "seed": lambda record: record["seed"],
-    "parameters": lambda record: json.dumps(record["method"]["parameters"], sort_keys=True),
-    "protocol": lambda record: record["protocol"]["name"],
-    "protocol_version": lambda record: record["protocol"]["version"],
-    "status": lambda record: record["status"],
-}
-_MAPS = tuple(column.key for column in COLUMNS)
-_DURATIONS = ("fit", "transform", "evaluate", "total")
-_SECONDS = tuple(f"{name}_seconds" for name in _DURATIONS)
-
-_TYPES = {"seed": "Int64", "peak_memory_bytes": "Int64", **dict.fromkeys((*_MAPS, *_SECONDS), "float64")}
-
-
-def records_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return one row per cell, in the order of the records; a failed cell has no MAP.
-
-    Columns: ``dataset``, ``fingerprint``, ``method``, ``paper_name``, ``family``, ``seed`` (missing for
-    a deterministic method), ``parameters`` (JSON, keys sorted), ``protocol``, ``protocol_version``,
-    ``status``, the six MAPs, ``fit_seconds``, ``transform_seconds``, ``evaluate_seconds``,
-    ``total_seconds``, ``peak_memory_bytes``, ``error`` (type and message) and ``key``.
-    """
-    columns = [*_FIELDS, *_MAPS, *_SECONDS, "peak_memory_bytes", "error", "key"]
-    return pd.DataFrame([_encodable(_row(record)) for record in records], columns=columns).astype(_TYPES)
-
-
-def _row(record: Record) -> dict[str, Any]:
-    maps, durations = record["map"] or {}, record["durations"] or {}
-    return {
-        **{name: read(record) for name, read in _FIELDS.items()},
-        **{name: maps.get(name) for name in _MAPS},
-        **{column: durations.get(name) for column, name in zip(_SECONDS, _DURATIONS, strict=True)},
-        "peak_memory_bytes": record["peak_memory_bytes"],
-        "error": _error(record),
-        "key": record["key"],
-    }
-
-
-def _encodable(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Write out lone surrogates (of file names that are no UTF-8), which the strings of pandas refuse."""
-    return {
-        name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-        for name, value in row.items()
-    }
-
-
-def _error(record: Record) -> str | None:
-    error = record["error"]
-    return f"{error['type']}: {error['message']}" if error else None
-
 
 def stored_records(folder: str | Path) -> list[Record]:
     """Return all records of the store in ``folder``, in its stable order; none raise ``ReportError``."""
@@ -97,6 +42,36 @@ def stored_cells(folder: str | Path, names: Sequence[str]) -> list[Record]:
     return list(found.values())
 
 
+_FIELDS: Mapping[str, Callable[[Record], Any]] = {
+    "dataset": lambda record: record["dataset"]["name"],
+    "fingerprint": lambda record: record["dataset"]["fingerprint"],
+    "method": lambda record: record["method"]["name"],
+    "paper_name": lambda record: record["method"]["paper_name"],
+    "family": lambda record: record["method"]["family"],
+    "seed": lambda record: record["seed"],
+    "parameters": lambda record: json.dumps(record["method"]["parameters"], sort_keys=True),
+    "protocol": lambda record: record["protocol"]["name"],
+    "protocol_version": lambda record: record["protocol"]["version"],
+    "status": lambda record: record["status"],
+}
+_MAPS = tuple(column.key for column in COLUMNS)
+_DURATIONS = ("fit", "transform", "evaluate", "total")
+_SECONDS = tuple(f"{name}_seconds" for name in _DURATIONS)
+_TYPES = {"seed": "Int64", "peak_memory_bytes": "Int64", **dict.fromkeys((*_MAPS, *_SECONDS), "float64")}
+
+
+def records_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Return one row per cell, in the order of the records; a failed cell has no MAP.
+
+    Columns: ``dataset``, ``fingerprint``, ``method``, ``paper_name``, ``family``, ``seed`` (missing for
+    a deterministic method), ``parameters`` (JSON, keys sorted), ``protocol``, ``protocol_version``,
+    ``status``, the six MAPs, ``fit_seconds``, ``transform_seconds``, ``evaluate_seconds``,
+    ``total_seconds``, ``peak_memory_bytes``, ``error`` (type and message) and ``key``.
+    """
+    columns = [*_FIELDS, *_MAPS, *_SECONDS, "peak_memory_bytes", "error", "key"]
+    return pd.DataFrame([_encodable(_row(record)) for record in records], columns=columns).astype(_TYPES)
+
+
 _PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")
 
 
@@ -108,6 +83,31 @@ def describe(record: Mapping[str, Any]) -> str:
     if error:
         lines += ["", *("  " + line for line in error["traceback"].rstrip().splitlines())]
     return "\n".join(lines)
+
+
+def _row(record: Record) -> dict[str, Any]:
+    maps, durations = record["map"] or {}, record["durations"] or {}
+    return {
+        **{name: read(record) for name, read in _FIELDS.items()},
+        **{name: maps.get(name) for name in _MAPS},
+        **{column: durations.get(name) for column, name in zip(_SECONDS, _DURATIONS, strict=True)},
+        "peak_memory_bytes": record["peak_memory_bytes"],
+        "error": _error(record),
+        "key": record["key"],
+    }
+
+
+def _encodable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Write out lone surrogates (of file names that are no UTF-8), which the strings of pandas refuse."""
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for name, value in row.items()
+    }
+
+
+def _error(record: Record) -> str | None:
+    error = record["error"]
+    return f"{error['type']}: {error['message']}" if error else None
 
 
 def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:

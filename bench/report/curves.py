@@ -14,9 +14,9 @@ from cmbench.report.records import Group, Record, Setting, failure_text, groups,
 from cmbench.store import Store
 
 Curves: TypeAlias = Mapping[str, NDArray[np.float64]]
-
 ITERATION = "iteration"
-_PREFIX = "curve_"  # of the names of curves among the arrays of a record
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""After Okabe & Ito, without the yellow, which is too light for a line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,39 +89,6 @@ def fates(trainings: Sequence[Training]) -> str:
     return "; ".join(found)
 
 
-def _stored_curves(store: Store, record: Record) -> dict[str, NDArray[np.float64]]:
-    """Return the curves of a record's training, by name; none of a failed cell, which has no arrays."""
-    if record["status"] != "ok":
-        return {}
-    arrays = store.arrays(record)
-    curves = {name.removeprefix(_PREFIX): values for name, values in arrays.items() if _is_curve(name)}
-    if len({values.shape for values in curves.values()}) > 1:
-        shapes = ", ".join(f"{name} {values.shape}" for name, values in curves.items())
-        raise ReportError(
-            f"the training curves of {record['key']} are not of one length ({shapes}); run it "
-            "again with --force"
-        )
-    return curves
-
-
-def _methods_with_curves(store: Store) -> list[str]:
-    return sorted({record["method"]["name"] for record in store.records() if _has_curves(store, record)})
-
-
-def _has_curves(store: Store, record: Record) -> bool:
-    try:
-        return record["status"] == "ok" and any(map(_is_curve, store.arrays(record)))
-    except StoreError:  # a file that is gone holds none, and it is not the one that was asked for
-        return False
-
-
-def _is_curve(name: str) -> bool:
-    return name.startswith(_PREFIX)
-
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""After Okabe & Ito, without the yellow, which is too light for a line."""
-_MODALITIES = {"image": "solid", "text": "dashed"}
 _SHARE = (-0.03, 1.03)  # what an axis of shares from 0 to 1 shows
 
 
@@ -191,6 +158,42 @@ def panels(names: Iterable[str]) -> list[Panel]:
     for name in sorted(names):
         members.setdefault(_kind(name), []).append(name)
     return [panel for kind in sorted(members, key=_place) for panel in _panels_of(kind, members[kind])]
+
+
+_PREFIX = "curve_"  # of the names of curves among the arrays of a record
+
+
+def _stored_curves(store: Store, record: Record) -> dict[str, NDArray[np.float64]]:
+    """Return the curves of a record's training, by name; none of a failed cell, which has no arrays."""
+    if record["status"] != "ok":
+        return {}
+    arrays = store.arrays(record)
+    curves = {name.removeprefix(_PREFIX): values for name, values in arrays.items() if _is_curve(name)}
+    if len({values.shape for values in curves.values()}) > 1:
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in curves.items())
+        raise ReportError(
+            f"the training curves of {record['key']} are not of one length ({shapes}); run it "
+            "again with --force"
+        )
+    return curves
+
+
+def _methods_with_curves(store: Store) -> list[str]:
+    return sorted({record["method"]["name"] for record in store.records() if _has_curves(store, record)})
+
+
+def _has_curves(store: Store, record: Record) -> bool:
+    try:
+        return record["status"] == "ok" and any(map(_is_curve, store.arrays(record)))
+    except StoreError:  # a file that is gone holds none, and it is not the one that was asked for
+        return False
+
+
+def _is_curve(name: str) -> bool:
+    return name.startswith(_PREFIX)
+
+
+_MODALITIES = {"image": "solid", "text": "dashed"}
 
 
 def _kind(name: str) -> Kind:

@@ -14,6 +14,24 @@ from cmbench.report.published import PublishedMap
 from cmbench.report.records import Group, Setting
 
 
+def footer(
+    group: Group, settings: Sequence[Setting], published: Iterable[PublishedMap], *, notes: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Return the definition of the numbers, a sentence or more per line, ``notes`` among them; no markup."""
+    lines = (
+        _protocol(group.protocol),
+        _counts(group),
+        _chance(group),
+        _seeds(settings),
+        _transductive(settings),
+        _presets(settings),
+        *notes,
+        *_sources(published),
+        f"cmbench {cmbench.__version__}; dataset fingerprint {group.dataset['fingerprint']}.",
+    )
+    return tuple(line for line in lines if line)
+
+
 def chance_map(counts: Sequence[int], protocol: Mapping[str, Any]) -> tuple[float, float]:
     """Return the expected (bi-modal, all-modal) MAP when the gallery is ranked at random.
 
@@ -36,17 +54,6 @@ def chance_map(counts: Sequence[int], protocol: Mapping[str, Any]) -> tuple[floa
     return bimodal, allmodal
 
 
-def _chance_ap(relevant: int, gallery: int, first: bool, protocol: Mapping[str, Any]) -> float:
-    """Return E[AP]; ``first``: one relevant item surely stands at rank 1."""
-    above = np.full(relevant, int(first), dtype=np.int64)
-    tied = gallery - above
-    if first:
-        above[-1], tied[-1] = 0, 1
-    ranks = Ranks(above, tied, np.array([relevant], dtype=np.int64), gallery)
-    found = expected_average_precision(ranks, cutoff=protocol["cutoff"], denominator=protocol["denominator"])
-    return float(found[0])
-
-
 _DENOMINATORS = {
     "relevant": "AP divides by all relevant items of the gallery",
     "min": "AP divides by the relevant items of the gallery or the cut-off, whichever is smaller",
@@ -64,24 +71,6 @@ _QUERIES = {
 _TIES = {"expectation": "ties by expectation over all their orders"}
 
 
-def footer(
-    group: Group, settings: Sequence[Setting], published: Iterable[PublishedMap], *, notes: Iterable[str] = ()
-) -> tuple[str, ...]:
-    """Return the definition of the numbers, a sentence or more per line, ``notes`` among them; no markup."""
-    lines = (
-        _protocol(group.protocol),
-        _counts(group),
-        _chance(group),
-        _seeds(settings),
-        _transductive(settings),
-        _presets(settings),
-        *notes,
-        *_sources(published),
-        f"cmbench {cmbench.__version__}; dataset fingerprint {group.dataset['fingerprint']}.",
-    )
-    return tuple(line for line in lines if line)
-
-
 def _protocol(protocol: Mapping[str, Any]) -> str:
     cutoff = protocol["cutoff"]
     parts = (
@@ -93,28 +82,6 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
         _worded(_TIES, protocol["ties"]),
     )
     return f"MAP under protocol {protocol['name']}, version {protocol['version']}: {'; '.join(parts)}."
-
-
-def _queries_spread(labels: Mapping[int, Sequence[str]]) -> str:
-    seeds = f"; mean over {max(labels)} seed(s) of methods with randomness" if labels else ""
-    return f"± standard error over the queries of the test set{seeds}."
-
-
-def _transductive(settings: Sequence[Setting]) -> str:
-    labels = [each.label for each in settings if any(record.get("transductive") for record in each.records)]
-    if not labels:
-        return ""
-    return f"Transductive, fitted with the features of the test items at hand: {', '.join(labels)}."
-
-
-def _presets(settings: Sequence[Setting]) -> str:
-    """Return which rows have the parameters of a preset; others of their parameters may have been set."""
-    labels: dict[str, list[str]] = {}
-    for setting in settings:
-        if preset := setting.method.get("preset"):
-            labels.setdefault(preset, []).append(setting.label)
-    parts = "; ".join(f"{preset}, {', '.join(names)}" for preset, names in labels.items())
-    return f"Parameters of preset {parts}." if parts else ""
 
 
 def _worded(words: Mapping[str, str], value: str) -> str:
@@ -154,6 +121,17 @@ def _chance(group: Group) -> str:
     return f"Chance (expected MAP of a random ranking): {bimodal:.3f} bi-modal, {allmodal:.3f} all-modal."
 
 
+def _chance_ap(relevant: int, gallery: int, first: bool, protocol: Mapping[str, Any]) -> float:
+    """Return E[AP]; ``first``: one relevant item surely stands at rank 1."""
+    above = np.full(relevant, int(first), dtype=np.int64)
+    tied = gallery - above
+    if first:
+        above[-1], tied[-1] = 0, 1
+    ranks = Ranks(above, tied, np.array([relevant], dtype=np.int64), gallery)
+    found = expected_average_precision(ranks, cutoff=protocol["cutoff"], denominator=protocol["denominator"])
+    return float(found[0])
+
+
 def _seeds(settings: Sequence[Setting]) -> str:
     """Return over how many seeds the rows average, rows that share a number together."""
     labels: dict[int, list[str]] = {}
@@ -169,6 +147,28 @@ def _seeds(settings: Sequence[Setting]) -> str:
         return f"Seeds: {max(labels)} ({spread}); methods without randomness run once."
     parts = "; ".join(f"{count} for {', '.join(names)}" for count, names in sorted(labels.items()))
     return f"Seeds ({spread}): {parts}; methods without randomness run once."
+
+
+def _queries_spread(labels: Mapping[int, Sequence[str]]) -> str:
+    seeds = f"; mean over {max(labels)} seed(s) of methods with randomness" if labels else ""
+    return f"± standard error over the queries of the test set{seeds}."
+
+
+def _transductive(settings: Sequence[Setting]) -> str:
+    labels = [each.label for each in settings if any(record.get("transductive") for record in each.records)]
+    if not labels:
+        return ""
+    return f"Transductive, fitted with the features of the test items at hand: {', '.join(labels)}."
+
+
+def _presets(settings: Sequence[Setting]) -> str:
+    """Return which rows have the parameters of a preset; others of their parameters may have been set."""
+    labels: dict[str, list[str]] = {}
+    for setting in settings:
+        if preset := setting.method.get("preset"):
+            labels.setdefault(preset, []).append(setting.label)
+    parts = "; ".join(f"{preset}, {', '.join(names)}" for preset, names in labels.items())
+    return f"Parameters of preset {parts}." if parts else ""
 
 
 def _sources(published: Iterable[PublishedMap]) -> list[str]:

@@ -12,6 +12,21 @@ from cmbench.errors import ReportError
 from cmbench.limits import duration_text
 
 Record: TypeAlias = Mapping[str, Any]
+Spread: TypeAlias = Literal["seeds", "queries"]
+PAPER_ORDER = (
+    "CM-GANs",
+    "CCL",
+    "CMDN",
+    "Deep-SM",
+    "LGCFL",
+    "JRL",
+    "DCCA",
+    "Corr-AE",
+    "KCCA",
+    "CFA",
+    "CCA",
+)
+"""The rows of Tables I to III (arXiv 1710.05106), from the top."""
 
 
 @dataclass(frozen=True)
@@ -93,56 +108,6 @@ def select(
     chosen = _kept(records, "dataset", datasets, _dataset_names)
     chosen = _kept(chosen, "method", methods, _method_names)
     return _kept(chosen, "protocol", () if protocol is None else (protocol,), _protocol_names)
-
-
-def _group_key(record: Record) -> str:
-    return json.dumps([record["dataset"]["fingerprint"], dict(record["protocol"])], sort_keys=True)
-
-
-def _kept(records: Sequence[Record], kind: str, wanted: Sequence[str], names: Any) -> list[Record]:
-    if not wanted:
-        return list(records)
-    for value in wanted:
-        if not any(_matches(value, names(record)) for record in records):
-            known = ", ".join(sorted({names(record)[0] for record in records})) or "none"
-            raise ReportError(f"no record of {kind} {value!r}; {kind}s in these records: {known}")
-    return [record for record in records if any(_matches(value, names(record)) for value in wanted)]
-
-
-def _matches(value: str, names: Sequence[str]) -> bool:
-    return value.casefold() in (name.casefold() for name in names)
-
-
-def _dataset_names(record: Record) -> Sequence[str]:
-    name, fingerprint = record["dataset"]["name"], record["dataset"]["fingerprint"]
-    return [name, *(fingerprint[:length] for length in range(8, len(fingerprint) + 1))]
-
-
-def _method_names(record: Record) -> Sequence[str]:
-    return record["method"]["name"], record["method"]["paper_name"]
-
-
-def _protocol_names(record: Record) -> Sequence[str]:
-    name, version = record["protocol"]["name"], record["protocol"]["version"]
-    return name, f"{name}:{version}"
-
-
-Spread: TypeAlias = Literal["seeds", "queries"]
-
-PAPER_ORDER = (
-    "CM-GANs",
-    "CCL",
-    "CMDN",
-    "Deep-SM",
-    "LGCFL",
-    "JRL",
-    "DCCA",
-    "Corr-AE",
-    "KCCA",
-    "CFA",
-    "CCA",
-)
-"""The rows of Tables I to III (arXiv 1710.05106), from the top."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +197,69 @@ def settings(records: Iterable[Record], *, spread: Spread = "seeds") -> list[Set
     return [replace(each, spread=spread) for each in sorted(chain.from_iterable(found), key=_place)]
 
 
+def failure_text(record: Record) -> str:
+    """Return what became of a failed cell, in a few words: ``crashed (signal 11)``.
+
+    A timeout names the deadline, or the time measured where the record has none.
+    """
+    match record["status"]:
+        case "timeout":
+            return _timeout(record)
+        case "crashed":
+            return _crash(record)
+        case "out-of-memory":
+            return "out of memory"
+        case "failed":
+            return _with_detail("failed: ", (record["error"] or {}).get("type"), "failed")
+        case other:
+            return str(other)
+
+
+def failures_text(setting: Setting) -> str:
+    """Return what became of the failed cells of a setting, seeds with one fate together.
+
+    The seeds are named where the setting has several: ``seeds 0, 2: out of memory; seed 1: timeout``.
+    """
+    fates: dict[str, list[str]] = {}
+    for record in setting.failed:
+        fates.setdefault(failure_text(record), []).append(str(record["seed"]))
+    if len(setting.records) == 1:
+        return next(iter(fates))
+    return "; ".join(f"{_seeds(seeds)}: {fate}" for fate, seeds in fates.items())
+
+
+def _group_key(record: Record) -> str:
+    return json.dumps([record["dataset"]["fingerprint"], dict(record["protocol"])], sort_keys=True)
+
+
+def _kept(records: Sequence[Record], kind: str, wanted: Sequence[str], names: Any) -> list[Record]:
+    if not wanted:
+        return list(records)
+    for value in wanted:
+        if not any(_matches(value, names(record)) for record in records):
+            known = ", ".join(sorted({names(record)[0] for record in records})) or "none"
+            raise ReportError(f"no record of {kind} {value!r}; {kind}s in these records: {known}")
+    return [record for record in records if any(_matches(value, names(record)) for value in wanted)]
+
+
+def _matches(value: str, names: Sequence[str]) -> bool:
+    return value.casefold() in (name.casefold() for name in names)
+
+
+def _dataset_names(record: Record) -> Sequence[str]:
+    name, fingerprint = record["dataset"]["name"], record["dataset"]["fingerprint"]
+    return [name, *(fingerprint[:length] for length in range(8, len(fingerprint) + 1))]
+
+
+def _method_names(record: Record) -> Sequence[str]:
+    return record["method"]["name"], record["method"]["paper_name"]
+
+
+def _protocol_names(record: Record) -> Sequence[str]:
+    name, version = record["protocol"]["name"], record["protocol"]["version"]
+    return name, f"{name}:{version}"
+
+
 def _settings_of(cells: Sequence[Sequence[Record]], shared: set[str]) -> list[Setting]:
     """Return the settings of one method; ``cells`` holds the records of each."""
     traits = [_traits(records[0]) for records in cells]
@@ -306,37 +334,6 @@ def _place(setting: Setting) -> tuple[int, str, str]:
     of_paper = name.partition(" (")[0]
     place = PAPER_ORDER.index(of_paper) if of_paper in PAPER_ORDER else len(PAPER_ORDER)
     return place, name.casefold(), setting.method["name"]
-
-
-def failure_text(record: Record) -> str:
-    """Return what became of a failed cell, in a few words: ``crashed (signal 11)``.
-
-    A timeout names the deadline, or the time measured where the record has none.
-    """
-    match record["status"]:
-        case "timeout":
-            return _timeout(record)
-        case "crashed":
-            return _crash(record)
-        case "out-of-memory":
-            return "out of memory"
-        case "failed":
-            return _with_detail("failed: ", (record["error"] or {}).get("type"), "failed")
-        case other:
-            return str(other)
-
-
-def failures_text(setting: Setting) -> str:
-    """Return what became of the failed cells of a setting, seeds with one fate together.
-
-    The seeds are named where the setting has several: ``seeds 0, 2: out of memory; seed 1: timeout``.
-    """
-    fates: dict[str, list[str]] = {}
-    for record in setting.failed:
-        fates.setdefault(failure_text(record), []).append(str(record["seed"]))
-    if len(setting.records) == 1:
-        return next(iter(fates))
-    return "; ".join(f"{_seeds(seeds)}: {fate}" for fate, seeds in fates.items())
 
 
 def _seeds(seeds: Sequence[str]) -> str:

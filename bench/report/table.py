@@ -40,6 +40,24 @@ from cmbench.report.records import (
     settings,
 )
 
+Format: TypeAlias = Literal["markdown", "latex", "csv"]
+
+
+def render(records: Iterable[Record], *, format: Format = "markdown", spread: Spread = "seeds") -> str:
+    """Return the tables of these records as text: one per dataset fingerprint and protocol, never mixed.
+
+    Per column the best number is bold and the second underlined, where numbers that print the same
+    are equal; several seeds of a setting are their mean ± sample standard deviation, or with
+    ``spread="queries"`` ± the standard error over queries; cells that failed are spelled out in place
+    of their numbers. CSV holds the numbers at full precision, without
+    marks. No records at all raise ``ReportError``, and so do records of more than one table as CSV,
+    because a CSV is one table; ``cmbench.report.frame.records_frame`` holds any records.
+    """
+    records = list(records)
+    if format == "csv" or not records:
+        return csv_text(only_group(records), spread=spread)
+    return written([table(group.records, spread=spread) for group in groups(records)], format)
+
 
 def table(records: Iterable[Record], *, spread: Spread = "seeds") -> Table:
     """Return the leaderboard of these records; several datasets or protocols raise ``ReportError``."""
@@ -53,8 +71,12 @@ def table(records: Iterable[Record], *, spread: Spread = "seeds") -> Table:
     return Table(group.title, subtitle(group.dataset), GROUPS, shown, sections, lines)
 
 
-_MISSING = "\u2013"  # an en dash
-_MARKED = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
+def written(tables: Iterable[Table], format: Format) -> str:
+    """Return tables as Markdown or LaTeX, one after the other; other formats raise ``ReportError``."""
+    writers = {"markdown": markdown, "latex": latex}
+    if format not in writers:
+        raise ReportError(f"unknown table format {format!r}; use markdown, latex or csv")
+    return "\n".join(writers[format](table) for table in tables)
 
 
 def markdown(table: Table) -> str:
@@ -64,52 +86,16 @@ def markdown(table: Table) -> str:
     return f"### {_escaped(table.title)}\n\n{_escaped(table.subtitle)}\n\n{grids}\n\n{notes}\n"
 
 
-def _grid(section: Section, table: Table) -> str:
-    columns = [*table.columns, *table.published_columns]
-    grid = tabulate(
-        [_cells(row, table) for row in section.rows],
-        headers=["Method", *(column.alone for column in columns)],
-        tablefmt="pipe",
-        colalign=["left"] * (len(columns) + 1),
-        disable_numparse=True,
-    )
-    return f"#### {_escaped(section.heading)}\n\n{grid}" if section.heading else grid
+def latex(table: Table) -> str:
+    """Return a ``table*`` environment, shrunk to the line where it is wider; needs booktabs and graphicx.
 
-
-def _cells(row: Row, table: Table) -> list[str]:
-    return [_escaped(row.label), *_measured(row, table), *_published(row, table)]
-
-
-def _measured(row: Row, table: Table) -> list[str]:
-    if row.failure:
-        return [_failure(row.failure, at) for at in range(len(table.columns))]
-    return [_score(row.scores[column.key], row.marks[column.key]) for column in table.columns]
-
-
-def _failure(text: str, at: int) -> str:
-    """Spell the failure out in the first column and leave the others empty: a pipe table has no spans."""
-    return f"*{_escaped(text)}*" if at == 0 else ""
-
-
-def _score(score: Score | None, mark: Mark) -> str:
-    if score is None:
-        return _MISSING
-    spread = "" if score.deviation is None else f" ± {printed(score.deviation)}"
-    return _MARKED[mark].format(printed(score.mean)) + spread
-
-
-def _published(row: Row, table: Table) -> list[str]:
-    values = [row.published.get(column.key) for column in table.published_columns]
-    return [_MISSING if value is None else printed(value.map) for value in values]
-
-
-def _escaped(text: str) -> str:
-    r"""Return text whose special characters Markdown shows as they are; n_components needs no escape.
-
-    >>> print(_escaped("a|b *c* n_components _d"))
-    a\|b \*c\* n_components \_d
+    Text outside ASCII passes through as UTF-8, which LaTeX reads by itself since 2018.
     """
-    return re.sub(r"([\\`*<>|\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+    groups = [*table.groups, *([table.published] if table.published else ())]
+    sections = [
+        (section.heading, [_latex_cells(row, table) for row in section.rows]) for section in table.sections
+    ]
+    return _template().render(table=table, groups=groups, sections=sections)
 
 
 def csv_text(group: Group, *, spread: Spread = "seeds") -> str:
@@ -167,27 +153,72 @@ def empty_row(group: Group, name: str, paper_name: str, published: Published | N
     return {**row, **_csv_published(paper_name, published)}
 
 
-def _origin(group: Group) -> dict[str, Any]:
-    return {
-        "dataset": group.name,
-        "fingerprint": group.dataset["fingerprint"],
-        "protocol": group.protocol["name"],
-        "protocol_version": group.protocol["version"],
-    }
+def escaped(text: str) -> str:
+    r"""Return text that LaTeX prints as it stands.
+
+    >>> print(escaped("50% of n_components"))
+    50\% of n\_components
+    >>> print(escaped("cmbench run --methods cca"))
+    cmbench run -{}-methods cca
+    """
+    shown = "".join(_SPECIAL.get(character, character) for character in text)
+    return re.sub("-(?=-)", "-{}", shown)  # two hyphens in a row would become a dash
 
 
-def _csv_published(name: str, published: Published | None) -> dict[str, Any]:
-    if published is None:
-        return {}
-    values = {column.key: published.get((name, column.key)) for column in COLUMNS}
-    known = [value for value in values.values() if value is not None]
-    return {
-        **{f"published_{key}": None if value is None else value.map for key, value in values.items()},
-        "published_source": "; ".join(dict.fromkeys(value.source for value in known)),
-        "published_confidence": "; ".join(dict.fromkeys(value.confidence for value in known)),
-    }
+_MISSING = "\u2013"  # an en dash
+_MARKED = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
 
 
+def _grid(section: Section, table: Table) -> str:
+    columns = [*table.columns, *table.published_columns]
+    grid = tabulate(
+        [_cells(row, table) for row in section.rows],
+        headers=["Method", *(column.alone for column in columns)],
+        tablefmt="pipe",
+        colalign=["left"] * (len(columns) + 1),
+        disable_numparse=True,
+    )
+    return f"#### {_escaped(section.heading)}\n\n{grid}" if section.heading else grid
+
+
+def _cells(row: Row, table: Table) -> list[str]:
+    return [_escaped(row.label), *_measured(row, table), *_published(row, table)]
+
+
+def _measured(row: Row, table: Table) -> list[str]:
+    if row.failure:
+        return [_failure(row.failure, at) for at in range(len(table.columns))]
+    return [_score(row.scores[column.key], row.marks[column.key]) for column in table.columns]
+
+
+def _failure(text: str, at: int) -> str:
+    """Spell the failure out in the first column and leave the others empty: a pipe table has no spans."""
+    return f"*{_escaped(text)}*" if at == 0 else ""
+
+
+def _score(score: Score | None, mark: Mark) -> str:
+    if score is None:
+        return _MISSING
+    spread = "" if score.deviation is None else f" ± {printed(score.deviation)}"
+    return _MARKED[mark].format(printed(score.mean)) + spread
+
+
+def _published(row: Row, table: Table) -> list[str]:
+    values = [row.published.get(column.key) for column in table.published_columns]
+    return [_MISSING if value is None else printed(value.map) for value in values]
+
+
+def _escaped(text: str) -> str:
+    r"""Return text whose special characters Markdown shows as they are; n_components needs no escape.
+
+    >>> print(_escaped("a|b *c* n_components _d"))
+    a\|b \*c\* n_components \_d
+    """
+    return re.sub(r"([\\`*<>|\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+_LATEX_MARKED = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
+_LATEX_MISSING = "--"
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -205,32 +236,6 @@ _SPECIAL = {
     "\u2013": r"\textendash{}",
     "…": r"\ldots{}",
 }
-_LATEX_MARKED = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
-_LATEX_MISSING = "--"
-
-
-def latex(table: Table) -> str:
-    """Return a ``table*`` environment, shrunk to the line where it is wider; needs booktabs and graphicx.
-
-    Text outside ASCII passes through as UTF-8, which LaTeX reads by itself since 2018.
-    """
-    groups = [*table.groups, *([table.published] if table.published else ())]
-    sections = [
-        (section.heading, [_latex_cells(row, table) for row in section.rows]) for section in table.sections
-    ]
-    return _template().render(table=table, groups=groups, sections=sections)
-
-
-def escaped(text: str) -> str:
-    r"""Return text that LaTeX prints as it stands.
-
-    >>> print(escaped("50% of n_components"))
-    50\% of n\_components
-    >>> print(escaped("cmbench run --methods cca"))
-    cmbench run -{}-methods cca
-    """
-    shown = "".join(_SPECIAL.get(character, character) for character in text)
-    return re.sub("-(?=-)", "-{}", shown)  # two hyphens in a row would become a dash
 
 
 @cache
@@ -282,29 +287,22 @@ def _label(title: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-")
 
 
-Format: TypeAlias = Literal["markdown", "latex", "csv"]
-
-_TEXTS = {"markdown": markdown, "latex": latex}
-
-
-def render(records: Iterable[Record], *, format: Format = "markdown", spread: Spread = "seeds") -> str:
-    """Return the tables of these records as text: one per dataset fingerprint and protocol, never mixed.
-
-    Per column the best number is bold and the second underlined, where numbers that print the same
-    are equal; several seeds of a setting are their mean ± sample standard deviation, or with
-    ``spread="queries"`` ± the standard error over queries; cells that failed are spelled out in place
-    of their numbers. CSV holds the numbers at full precision, without
-    marks. No records at all raise ``ReportError``, and so do records of more than one table as CSV,
-    because a CSV is one table; ``cmbench.report.frame.records_frame`` holds any records.
-    """
-    records = list(records)
-    if format == "csv" or not records:
-        return csv_text(only_group(records), spread=spread)
-    return written([table(group.records, spread=spread) for group in groups(records)], format)
+def _origin(group: Group) -> dict[str, Any]:
+    return {
+        "dataset": group.name,
+        "fingerprint": group.dataset["fingerprint"],
+        "protocol": group.protocol["name"],
+        "protocol_version": group.protocol["version"],
+    }
 
 
-def written(tables: Iterable[Table], format: Format) -> str:
-    """Return tables as Markdown or LaTeX, one after the other; other formats raise ``ReportError``."""
-    if format not in _TEXTS:
-        raise ReportError(f"unknown table format {format!r}; use markdown, latex or csv")
-    return "\n".join(_TEXTS[format](each) for each in tables)
+def _csv_published(name: str, published: Published | None) -> dict[str, Any]:
+    if published is None:
+        return {}
+    values = {column.key: published.get((name, column.key)) for column in COLUMNS}
+    known = [value for value in values.values() if value is not None]
+    return {
+        **{f"published_{key}": None if value is None else value.map for key, value in values.items()},
+        "published_source": "; ".join(dict.fromkeys(value.source for value in known)),
+        "published_confidence": "; ".join(dict.fromkeys(value.confidence for value in known)),
+    }

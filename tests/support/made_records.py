@@ -87,7 +87,7 @@ def made_record(
         "gallery": dict(zip(TASKS, (pairs, pairs, 2 * pairs, 2 * pairs), strict=True)),
         "fitted": {},
         "transductive": False,
-        "durations": {"fit": 1.5, "transform": 0.25, "evaluate": 0.125, "total": 50.0},
+        "durations": {"fit": 1.5, "transform": 0.25, "processor": 1.25, "evaluate": 0.125, "total": 50.0},
         "peak_memory_bytes": 1000,
         "threads": 1,
         "limits": {"deadline": None, "memory": None},
