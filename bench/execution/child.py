@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
-import resource
 import sys
 import time
 import traceback
@@ -24,6 +22,7 @@ from cmbench.datasets.formats.numpy_files import load_array, load_split
 from cmbench.disk import replacing
 from cmbench.errors import MethodError
 from cmbench.execution.job import CURVES, MODALITIES, OUTCOME, Job, handed_out_parts
+from cmbench.execution.memory import peak_bytes_of_this_process
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.registry import new_method
 
@@ -38,8 +37,8 @@ def main(folder: Path) -> int:
         outcome = {"status": "ok", **work(job, folder)}
     except BaseException as error:  # the process boundary: whatever a method raises becomes a record
         traceback.print_exc()
-        outcome = {"status": _failure_status(error), "error": _described(error)}
-    outcome["peak_memory_bytes"] = peak_memory_bytes()
+        peak = peak_bytes_of_this_process()
+        outcome = {"status": _failure_status(error), "error": _described(error), "peak_memory_bytes": peak}
     outcome["accelerator"] = accelerator()
     with replacing(folder / OUTCOME, durable=False) as beside:
         beside.write_text(json.dumps(outcome), encoding="utf-8")
@@ -72,6 +71,7 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
         "durations": durations,
         "fitted": fitted_values(method),
         "transductive": bool(method.wants_unlabelled),
+        "peak_memory_bytes": peak_bytes_of_this_process(),  # here, where the features are still mapped
     }
 
 
@@ -128,16 +128,6 @@ def processor_seconds() -> float:
     """Return the processor time of this process and of those it started and waited for."""
     spent = os.times()
     return spent.user + spent.system + spent.children_user + spent.children_system
-
-
-def peak_memory_bytes() -> int:
-    """Return the largest resident memory of this process so far."""
-    status = Path("/proc/self/status")
-    own = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
-    if own is not None:  # getrusage would count what the parent had in use when it started this process
-        return int(own[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def accelerator() -> dict[str, Any] | None:

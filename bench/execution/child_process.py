@@ -18,6 +18,7 @@ from typing import Any, Literal
 import psutil
 
 from cmbench.execution.keeper import Settings
+from cmbench.execution.memory import charged_bytes
 from cmbench.limits import Limits
 
 THREAD_VARIABLES = (
@@ -99,7 +100,7 @@ def run_child(place: Place, limits: Limits, stop: threading.Event) -> Ended:
             cap_log(place.log)
             family = _family(process.pid)
             seen.update(family)
-            memory = _memory_of(family)
+            memory = charged_bytes([member.pid for member in family])
             peak = max(peak, memory)
             passed = _limit_passed(limits, time.monotonic() - start, memory, stop)
             if passed is not None:
@@ -210,14 +211,6 @@ def _family(pid: int) -> list[psutil.Process]:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
-
-
-def _memory_of(family: list[psutil.Process]) -> int:
-    total = 0
-    for process in family:
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            total += process.memory_info().rss
-    return total
 
 
 def _end_family(process: subprocess.Popen[bytes], seen: set[psutil.Process], *, ask_where: bool) -> None:

@@ -1,0 +1,75 @@
+"""The memory of a cell's processes, counted as the system would charge it.
+
+What counts is what cannot simply be dropped: anonymous pages, private or shared, and those swapped out. Pages
+of mapped files do not count, for the system takes them back when it needs room: a memory-mapped dataset
+may be larger than the limit. A page that several processes of a cell share counts once.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+# Forked processes are counted page by page, which takes longer, from here on.
+_SHARED_AT_LEAST = 32 * 2**20
+
+
+def charged_bytes(processes: Collection[int]) -> int:
+    """Return what the processes use together; those that have ended use nothing."""
+    if sys.platform != "linux":
+        return sum(_unique_bytes(process) for process in processes)
+    used = {
+        process: _bytes_in(_fields(process, "status"), "RssAnon", "RssShmem", "VmSwap")
+        for process in processes
+    }
+    total = sum(used.values())
+    if total - max(used.values(), default=0) < _SHARED_AT_LEAST:
+        return total
+    return sum(min(_proportional_bytes(process), most) for process, most in used.items())
+
+
+def peak_bytes_of_this_process() -> int:
+    """Return the most that this process has used so far.
+
+    The kernel keeps the largest resident memory with mapped files in it; of them it knows those of now. So
+    call it while the large ones are still mapped. ``getrusage`` would count what the parent had in
+    use when it started this process.
+    """
+    fields = _fields("self", "status")
+    if fields:
+        return _bytes_in(fields, "VmHWM") - _bytes_in(fields, "RssFile")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _proportional_bytes(process: int) -> int:
+    """Return a process's part: each page divided by the number of processes that have it."""
+    fields = _fields(process, "smaps_rollup")
+    if "Pss_Anon" in fields:
+        return _bytes_in(fields, "Pss_Anon", "Pss_Shmem", "SwapPss")
+    return _bytes_in(fields, "Private_Dirty", "SwapPss")  # before Linux 5.4: what is shared counts nowhere
+
+
+def _fields(process: int | str, name: str) -> Mapping[str, int]:
+    """Return the sizes in a file of ``/proc``, in kB; nothing once the process has ended."""
+    with suppress(OSError):
+        text = Path(f"/proc/{process}/{name}").read_text(errors="replace")
+        return {field: int(size) for field, size in re.findall(r"^(\w+):\s*(\d+) kB$", text, re.MULTILINE)}
+    return {}
+
+
+def _bytes_in(fields: Mapping[str, int], *names: str) -> int:
+    return 1024 * sum(fields.get(name, 0) for name in names)
+
+
+def _unique_bytes(process: int) -> int:
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return int(psutil.Process(process).memory_full_info().uss)
+    return 0
