@@ -229,9 +229,10 @@ class TrainedMethod(DeepMethod):
 
     def _built(self, train: Split, run: Run) -> Mapping[str, nn.Module]:
         widths = {name: features.shape[1] for name, features in train.views.items()}
+        n_classes = train.labels.shape[1] if train.labels.ndim == 2 else len(np.unique(train.labels))
         with seeded_apart(run.device):
             torch.manual_seed(run.stream("networks").initial_seed())
-            modules = self.networks(widths, len(np.unique(train.labels)))
+            modules = self.networks(widths, n_classes)
         missing = [name for name in MODALITIES if not isinstance(modules.get(name), nn.Module)]
         if missing:
             raise MethodError(
