@@ -112,7 +112,7 @@ class Split:
         """What relevance goes by when parameters are chosen: labels, or without categories the picture."""
         return self.labels if self.labels.shape[1:] != (0,) else self.pictures
 
-    @property
+    @cached_property
     def pictures(self) -> Labels:
         """A number for the picture of each pair (n,), the same where pairs share one.
 

@@ -65,6 +65,11 @@ class Method(BaseEstimator, ABC):
     citation: ClassVar[str] = ""
     uses_labels: ClassVar[bool] = True
     """Whether ``fit`` reads ``train.labels``. Choosing parameters on validation does not count."""
+    multi_label: ClassVar[bool] = False
+    """Whether ``fit`` can read labels that are a 0/1 matrix (n, c), where a pair may have several categories.
+
+    A method that uses labels and cannot is left out on such data. One that uses none always runs.
+    """
     uses_parts: ClassVar[bool] = False
     """Whether it looks at parts of items (regions of an image, segments of a text).
 

@@ -152,7 +152,7 @@ class Fitting:
         images = projections.images(self.validation.images)
         texts = projections.texts(self.validation.texts)
         measured = {
-            "validation_map": bimodal_map(images, texts, self.validation.labels),
+            "validation_map": bimodal_map(images, texts, self.validation.targets),
             "validation_correlation": paired_correlation(images, texts),
             "training_correlation": projections.total,
         }

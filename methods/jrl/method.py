@@ -25,8 +25,7 @@ from cmbench.methods.views.inputs import (
     Matrix,
     check_new_features,
     check_training_pairs,
-    checked_classes,
-    one_hot,
+    label_codes,
     warn,
 )
 from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
@@ -47,6 +46,9 @@ class JRL(MappedMethod):
 
     a convex problem, solved by iteratively re-weighted least squares. The representation of a row
     is its c scores, one for each category.
+
+    Where a row has several categories, T is their 0/1 matrix: the objective does not ask that its rows have
+    one 1.
 
     Attributes
     ----------
@@ -79,6 +81,7 @@ class JRL(MappedMethod):
         "semisupervised regularization, IEEE TCSVT 24, 2014"
     )
     uses_labels: ClassVar[bool] = True
+    multi_label: ClassVar[bool] = True
     version: ClassVar[int] = 1
 
     gamma_rel: Annotated[float | str, Number(0, words=("validation",))] = "validation"
@@ -131,7 +134,7 @@ class JRL(MappedMethod):
             view_products(view, features, n_neighbours=self.n_neighbours, with_graph=self.sigma != 0)
             for view, features in zip((images, texts), extra, strict=True)
         )
-        targets = one_hot(train.labels, checked_classes(train.labels, len(train.images)))
+        targets = label_codes(train.labels, len(train.images))
         return joint_products(images, texts, targets, (image_products, text_products))
 
     def _solutions(self, products: JointProducts) -> Iterator[_Solution]:

@@ -21,7 +21,7 @@ from cmbench.methods.lgcfl.group_sparsity import (
     stacked,
 )
 from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters
-from cmbench.methods.views.inputs import Matrix, check_training_pairs, checked_classes, one_hot, warn
+from cmbench.methods.views.inputs import Matrix, check_training_pairs, label_codes, warn
 from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
 from cmbench.methods.views.scaling import Mode, ScaledView, gram, product_with, scaled_view
 
@@ -42,13 +42,12 @@ class LabelRegression:
     class_shares: Matrix
 
 
-def label_regression(view: ScaledView, labels: NDArray[Any], classes: NDArray[Any]) -> LabelRegression:
-    """Return the regression of ``labels`` (n,) on a scaled view, over all ``classes``, present or not.
+def label_regression(view: ScaledView, codes: Matrix) -> LabelRegression:
+    """Return the regression of labels on a scaled view; ``codes`` (n, c) has a 1 for each category of a row.
 
     Products are summed in float64; the quadratic works in the precision of the features.
     """
-    n_rows = len(labels)
-    codes = one_hot(labels, classes)
+    n_rows = len(codes)
     shares = codes.mean(axis=0)
     targets = codes - shares
     sums = product_with(view, codes).T
@@ -194,6 +193,9 @@ class LGCFL(MappedMethod):
     with m_xj the mean image of category j, m_yj its mean text, and π_j its mean share. The
     representation of a row is its c scores.
 
+    Where a row has several categories, T_m is their 0/1 matrix, centered, as in least-squares regression on
+    labels in general; m_xj is then the mean image of the rows that have category j.
+
     **A reconstruction.** Only the abstract of the paper could be read: it is supervised, needs no
     pairs, learns the basis matrices of the modalities jointly, and exploits local groups of
     features. The loss, the group norm, its weights and the solver were chosen as the standard way
@@ -225,6 +227,7 @@ class LGCFL(MappedMethod):
         "cross-modal multimedia retrieval, IEEE TMM 17, 2015"
     )
     uses_labels: ClassVar[bool] = True
+    multi_label: ClassVar[bool] = True
     version: ClassVar[int] = 1
 
     rho: Annotated[float | str, Number(0, words=("validation",))] = "validation"
@@ -255,18 +258,18 @@ class LGCFL(MappedMethod):
         """Learn from ``train``; choose rho on ``validation``. The pairing of rows is not used."""
         check_parameters(self)
         check_training_pairs(train)
-        classes = checked_classes(train.labels, len(train.images))
+        codes = label_codes(train.labels, len(train.images))
         images, texts = self._scaled(train.images, "images"), self._scaled(train.texts, "texts")
         solved = solutions(
-            GroupedView(label_regression(images, train.labels, classes), self._image_groups(train)),
-            GroupedView(label_regression(texts, train.labels, classes), self._text_groups(train)),
+            GroupedView(label_regression(images, codes), self._image_groups(train)),
+            GroupedView(label_regression(texts, codes), self._text_groups(train)),
             SPARSITIES if isinstance(self.rho, str) else (self.rho,),
             beta=self.beta,
             max_iterations=self.max_iterations,
             tolerance=self.tol,
         )
         candidates = [
-            Candidate(solution, _maps(images, texts, solution), (len(classes),)) for solution in solved
+            Candidate(solution, _maps(images, texts, solution), (codes.shape[1],)) for solution in solved
         ]
         choice = choose(candidates, validation)
         self._adopt(choice)

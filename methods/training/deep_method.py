@@ -153,7 +153,7 @@ class DeepMethod(MappedMethod):
         """Record the MAP on validation, and warn of representations that are all alike."""
         mapped = self._represented(validation)
         watched = self.stopping != "none"
-        self.validation_map_ = bimodal_map(*mapped, validation.labels) if watched else None
+        self.validation_map_ = bimodal_map(*mapped, validation.targets) if watched else None
         spreads = [Spread.of(rows) for rows in mapped]
         self.spread_ = min(spread.deviation for spread in spreads)
         self.mean_cosine_ = max(spread.cosine for spread in spreads)

@@ -35,7 +35,7 @@ class PairCodes:
     def of(cls, split: Split, maps: Mapping[Modality, RowMap]) -> PairCodes:
         """Map both views of a split."""
         views = split.views
-        return cls({name: maps[name](views[name]) for name in MODALITIES}, split.labels)
+        return cls({name: maps[name](views[name]) for name in MODALITIES}, split.targets)
 
 
 class PairMapping(ABC):

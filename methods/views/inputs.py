@@ -116,6 +116,24 @@ def one_hot(labels: NDArray[Any], classes: NDArray[Any]) -> Matrix:
     return code
 
 
+def label_codes(labels: NDArray[Any], n_rows: int) -> Matrix:
+    """Return the categories of each pair as a 0/1 code (n, c), a column for each that some pair has.
+
+    ``labels`` are (n,), one category a pair, or a matrix of 0 and 1 already. Raises ``MethodError`` for
+    labels that are neither, and for fewer than two categories.
+    """
+    if np.ndim(labels) != 2 or np.shape(labels)[1] == 1:
+        return one_hot(labels, checked_classes(labels, n_rows))
+    if len(labels) != n_rows or not np.isin(labels, (0, 1)).all():
+        raise MethodError(
+            f"labels have shape {np.shape(labels)}; give a row of 0 and 1 for each of the {n_rows} pairs"
+        )
+    codes: Matrix = labels[:, labels.any(axis=0)].astype(np.float64)
+    if codes.shape[1] < 2:
+        raise MethodError(f"training pairs have {codes.shape[1]} categories; give at least two")
+    return codes
+
+
 def class_numbers(train: Split, validation: Split, method: str) -> tuple[Labels, Labels]:
     """Return for the pairs of both splits the place of their label among the labels of training, in order.
 

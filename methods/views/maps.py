@@ -208,8 +208,9 @@ def sizes_to_try(
     if requested == "all":
         return (rank,)
     if requested == "validation":
-        n_classes = len(np.unique(validation.labels))
-        sizes = {n_classes, 2 * n_classes, *COMMON_SIZES, rank}
+        n_classes = len(validation.categories)
+        sizes = {*COMMON_SIZES, rank}
+        sizes |= {n_classes, 2 * n_classes} if n_classes else set()
         sizes |= {max(n_classes - 1, 1)} if fewer_than_classes else set()
         return tuple(sorted({min(size, rank) for size in sizes}))
     if int(requested) > rank:
@@ -237,7 +238,7 @@ def choose(candidates: Sequence[Candidate[Model]], validation: Split) -> Choice[
 def _scores(maps: MapPair, sizes: tuple[int, ...], validation: Split) -> Iterable[tuple[int, float]]:
     images, texts = maps.images(validation.images), maps.texts(validation.texts)
     for size in sizes:
-        yield size, bimodal_map(images[:, :size], texts[:, :size], validation.labels)
+        yield size, bimodal_map(images[:, :size], texts[:, :size], validation.targets)
 
 
 def _choice(candidate: Candidate[Model], size: int, score: float | None) -> Choice[Model]:

@@ -42,7 +42,7 @@ def centered_codes(labels):
 
 
 def grouped(matrix, labels, groups):
-    return GroupedView(label_regression(scaled_view(matrix, "view"), labels, CLASSES), groups)
+    return GroupedView(label_regression(scaled_view(matrix, "view"), one_hot(labels, CLASSES)), groups)
 
 
 def solved(images, image_labels, texts, text_labels, *, rho, beta=0.0):
