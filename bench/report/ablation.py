@@ -73,7 +73,7 @@ def render(records: Iterable[Record], *, format: Format = "markdown", spread: Sp
 
     One block per dataset fingerprint and protocol, with the bi-modal columns; a method without a record
     has a row of dashes, and the footer says which command runs it. In each of the three the best number
-    is bold; all else is as in ``cmbench.report.table.render``. As CSV, the three are one
+    is bold; everything else is as in ``cmbench.report.table.render``. As CSV, the three are one
     table with a column ``table``. Without a record of the six methods there is a ``ReportError``.
     """
     chosen = [record for record in records if record["method"]["name"] in VARIANTS]
@@ -88,28 +88,28 @@ def render(records: Iterable[Record], *, format: Format = "markdown", spread: Sp
 
 
 def _table(group: Group, spread: Spread) -> Table:
-    found = settings(group.records, spread=spread)
+    measured = settings(group.records, spread=spread)
     published = published_maps(group)
     shown = None if published is None else PUBLISHED_BIMODAL
-    sections = tuple(_section(ablation, found, published or {}) for ablation in ABLATIONS)
-    notes = [*_unlike(found), *_missing(found)]
+    sections = tuple(_section(ablation, measured, published or {}) for ablation in ABLATIONS)
+    notes = [*_unlike(measured), *_missing(measured)]
     return Table(
         f"Ablations of CM-GANs, {group.title}",
         f"{subtitle(group.dataset)} Tables are numbered as in arXiv 1710.05106.",
         (BIMODAL,),
         shown,
         sections,
-        footer(group, found, shown_values(sections, shown), notes=notes),
+        footer(group, measured, shown_values(sections, shown), notes=notes),
     )
 
 
-def _section(ablation: Ablation, found: Sequence[Setting], published: Published) -> Section:
-    """Return the rows of one table in its order; of a few rows, second best is no distinction."""
-    own = [setting for variant in ablation.variants for setting in _settings_of(variant, found)]
-    made: dict[str, list[Row]] = {}
-    for setting, rows in zip(own, rows_by_setting(own, published), strict=True):
-        made.setdefault(setting.method["name"], []).extend(map(_without_second, rows))
-    listed = [made.get(each.name) or [_empty_row(each, published)] for each in ablation.variants]
+def _section(ablation: Ablation, measured: Sequence[Setting], published: Published) -> Section:
+    """Return the rows of one table in its order, without marks for the second best: the rows are few."""
+    in_table = [setting for variant in ablation.variants for setting in _settings_of(variant, measured)]
+    rows_of: dict[str, list[Row]] = {}
+    for setting, rows in zip(in_table, rows_by_setting(in_table, published), strict=True):
+        rows_of.setdefault(setting.method["name"], []).extend(map(_without_second, rows))
+    listed = [rows_of.get(variant.name) or [_empty_row(variant, published)] for variant in ablation.variants]
     return Section(f"Table {ablation.number}: {ablation.subject}", tuple(chain.from_iterable(listed)))
 
 
@@ -119,29 +119,29 @@ def _without_second(row: Row) -> Row:
 
 def _empty_row(variant: Variant, published: Published) -> Row:
     keys = [column.key for column in COLUMNS]
-    known = published_of(variant.paper_name, published)
-    return Row(variant.paper_name, dict.fromkeys(keys), dict.fromkeys(keys, ""), None, known)
+    in_paper = published_of(variant.paper_name, published)
+    return Row(variant.paper_name, dict.fromkeys(keys), dict.fromkeys(keys, ""), None, in_paper)
 
 
 def _csv_rows(group: Group, spread: Spread) -> list[dict[str, Any]]:
-    found = settings(group.records, spread=spread)
+    measured = settings(group.records, spread=spread)
     published = published_maps(group)
     rows = []
     for ablation in ABLATIONS:
         for variant in ablation.variants:
-            made = [csv_row(group, setting, published) for setting in _settings_of(variant, found)]
-            made = made or [empty_row(group, variant.name, variant.paper_name, published)]
-            rows += [{"table": ablation.number, **row} for row in made]
+            csv_rows = [csv_row(group, setting, published) for setting in _settings_of(variant, measured)]
+            csv_rows = csv_rows or [empty_row(group, variant.name, variant.paper_name, published)]
+            rows += [{"table": ablation.number, **row} for row in csv_rows]
     return rows
 
 
-def _settings_of(variant: Variant, found: Sequence[Setting]) -> list[Setting]:
-    return [setting for setting in found if setting.method["name"] == variant.name]
+def _settings_of(variant: Variant, measured: Sequence[Setting]) -> list[Setting]:
+    return [setting for setting in measured if setting.method["name"] == variant.name]
 
 
-def _missing(found: Sequence[Setting]) -> list[str]:
+def _missing(measured: Sequence[Setting]) -> list[str]:
     """Return a line that names the methods without a record and the command that runs them."""
-    names = {setting.method["name"] for setting in found}
+    names = {setting.method["name"] for setting in measured}
     missing = [variant for variant in VARIANTS.values() if variant.name not in names]
     if not missing:
         return []
@@ -153,20 +153,20 @@ def _missing(found: Sequence[Setting]) -> list[str]:
     ]
 
 
-def _unlike(found: Sequence[Setting]) -> list[str]:
-    """Return a line on the parameters in which rows differ, besides those an ablation is about."""
+def _unlike(measured: Sequence[Setting]) -> list[str]:
+    """Return a line on the parameters in which rows differ, other than those that an ablation is about."""
     differing = []
-    for name in dict.fromkeys(chain.from_iterable(setting.traits for setting in found)):
-        labels = _labels_by_value(name, found)
+    for name in dict.fromkeys(chain.from_iterable(setting.traits for setting in measured)):
+        labels = _labels_by_value(name, measured)
         if len(labels) > 1:
             differing += [f"{name}={value} for {', '.join(rows)}" for value, rows in labels.items()]
     return [f"Rows differ in more than what is ablated: {'; '.join(differing)}."] if differing else []
 
 
-def _labels_by_value(name: str, found: Sequence[Setting]) -> dict[str, list[str]]:
-    """Return the settings that have each value of a parameter, but for those whose method fixes it."""
+def _labels_by_value(name: str, measured: Sequence[Setting]) -> dict[str, list[str]]:
+    """Return the labels of the settings with each value of a parameter, unless their method fixes it."""
     labels: dict[str, list[str]] = {}
-    for setting in found:
+    for setting in measured:
         if name in setting.traits and name not in VARIANTS[setting.method["name"]].fixed:
             labels.setdefault(str(setting.traits[name]), []).append(setting.label)
     return labels

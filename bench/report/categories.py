@@ -38,10 +38,10 @@ FILLS: tuple[tuple[str, str], ...] = (
     ("#FFFFFF", "------"),
     ("#009E73", "......"),
 )
-"""Fill colour and hatch by the place of a bar in its group."""
+"""Fill colour and hatch of each bar of a group, from the left."""
 AVERAGE = "average"
 LABEL_ANGLE = 45
-LONGEST_LABEL = 24  # characters; longer names are cut, so that they do not eat the plot
+LONGEST_LABEL = 24  # characters; longer names are cut, so that they leave room for the bars
 GROUP_SHARE = 0.8
 """The part of a group's width its bars take; the rest is the gap to the next group."""
 _TASKS = {column.key: column.heading for column in BIMODAL.columns[:2]}
@@ -73,8 +73,8 @@ def figure(records: Iterable[Record], *, methods: Sequence[str] | None = None) -
         settings than a reader can tell apart.
     """
     group = only_group(select(list(records), methods=methods or ()))
-    found = settings(group.records)
-    bars = [setting for setting in found if setting.finished]
+    all_settings = settings(group.records)
+    bars = [setting for setting in all_settings if setting.finished]
     if not bars:
         raise ReportError(f"no cell of {group.title} finished, so there is nothing to draw")
     if len(bars) > len(FILLS):
@@ -82,7 +82,7 @@ def figure(records: Iterable[Record], *, methods: Sequence[str] | None = None) -
             f"{len(bars)} bars per category are too many to tell apart; name at most {len(FILLS)} methods"
         )
     with mpl.rc_context(STYLE):
-        return _drawn(group, bars, [setting for setting in found if setting.failed])
+        return _drawn(group, bars, [setting for setting in all_settings if setting.failed])
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,12 @@ class Geometry:
 
     @property
     def line_characters(self) -> int:
-        """How many characters surely fit on a line across the figure."""
+        """How many characters fit on a line across the figure, whatever they are."""
         return int(self.width / _CHARACTER)
 
 
 def geometry(bars: int, groups: Sequence[str], legend: Sequence[str]) -> Geometry:
-    """Return the size for groups of so many bars under these labels, with this legend.
+    """Return the size of a figure with ``bars`` bars in each of these groups, and with this legend.
 
     A figure grows to 12 inches in width first; then its panels wrap into rows of equal length.
 
@@ -179,12 +179,12 @@ def _draw_task(
 def _draw_bars(panel: Axes, heights: Sequence[NDArray[np.float64]]) -> None:
     width = GROUP_SHARE / len(heights)
     for at, height in enumerate(heights):
-        places = np.arange(len(height)) + (at - (len(heights) - 1) / 2) * width
-        panel.bar(places, height, width, zorder=2, **_look(at))
+        centres = np.arange(len(height)) + (at - (len(heights) - 1) / 2) * width
+        panel.bar(centres, height, width, zorder=2, **_look(at))
 
 
 def _look(at: int) -> dict[str, Any]:
-    """Return how the bar at this place of a group looks."""
+    """Return how the bar with this number in its group looks."""
     colour, hatch = FILLS[at]
     return {"facecolor": colour, "hatch": hatch, "edgecolor": "black", "linewidth": 0.3}
 

@@ -1,4 +1,4 @@
-"""Records as a tidy data frame, one row per cell."""
+"""Stored cells for users: those that they name, as a data frame with a row for each, or as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cmbench.store import Store, matching
 
 
 def stored_records(folder: str | Path) -> list[Record]:
-    """Return all records of the store in ``folder``, in its stable order; none raise ``ReportError``."""
+    """Return the records of the store in ``folder``, in its order; none raise ``ReportError``."""
     records: list[Record] = [*Store(folder).records()]
     if not records:
         raise ReportError(
@@ -32,14 +32,16 @@ def stored_cells(folder: str | Path, names: Sequence[str]) -> list[Record]:
     Raises ``StoreError`` for a name that no cell has.
     """
     records = Store(folder).records()
-    found: dict[str, Record] = {}
+    named: dict[str, Record] = {}
     for name in names:
         cells = {record["key"]: record for record in matching(records, name)}
         if not cells:
-            known = sorted({f"{record['dataset']['name']}/{record['method']['name']}" for record in records})
-            raise StoreError(f"no cell {name!r} in {folder}; it has {', '.join(known) or 'none'}")
-        found |= cells
-    return list(found.values())
+            available = sorted(
+                {f"{record['dataset']['name']}/{record['method']['name']}" for record in records}
+            )
+            raise StoreError(f"no cell {name!r} in {folder}; it has {', '.join(available) or 'none'}")
+        named |= cells
+    return list(named.values())
 
 
 _FIELDS: Mapping[str, Callable[[Record], Any]] = {

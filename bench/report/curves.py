@@ -1,10 +1,9 @@
-"""Records with the curves of their training, as a store has them."""
+"""The curves of trainings: read from a store, and arranged in the panels of a figure."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +12,17 @@ from cmbench.errors import ReportError, StoreError
 from cmbench.report.records import Group, Record, Setting, failure_text, groups, settings
 from cmbench.store import Store
 
-Curves: TypeAlias = Mapping[str, NDArray[np.float64]]
 ITERATION = "iteration"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """After Okabe & Ito, without the yellow, which is too light for a line."""
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
-    """A record with the curves (points,) of its training by name, ``iteration`` one of them; maybe none."""
+class RecordedTraining:
+    """A record, and by name the curves (points,) of its training, ``iteration`` among them; may be empty."""
 
     record: Record
-    curves: Curves
+    curves: Mapping[str, NDArray[np.float64]]
 
     @property
     def steps(self) -> NDArray[np.float64]:
@@ -35,8 +33,8 @@ class Training:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the curves that have a value to draw."""
-        own = [name for name in self.curves if name != ITERATION]
-        return tuple(name for name in own if np.isfinite(self.curves[name]).any())
+        measured = {name: values for name, values in self.curves.items() if name != ITERATION}
+        return tuple(name for name, values in measured.items() if np.isfinite(values).any())
 
     @property
     def kept(self) -> float | None:
@@ -45,48 +43,48 @@ class Training:
         return None if kept is None or ITERATION not in self.curves else float(kept)
 
 
-def trainings(folder: str | Path, records: Sequence[Record]) -> list[Training]:
+def trainings(folder: str | Path, records: Sequence[Record]) -> list[RecordedTraining]:
     """Return the records with their curves, as the store in ``folder`` has them.
 
     Records of more than one setting, none with curves, or curves that differ in length raise ``ReportError``.
     """
     setting, group = one_setting(records)
     store = Store(folder)
-    found = [Training(record, _stored_curves(store, record)) for record in setting.records]
-    if not any(training.names for training in found):
-        known = ", ".join(_methods_with_curves(store)) or "none"
+    stored = [RecordedTraining(record, _stored_curves(store, record)) for record in setting.records]
+    if not any(training.names for training in stored):
+        with_curves = ", ".join(_methods_with_curves(store)) or "none"
         raise ReportError(
-            f"{setting.label} on {group.name} has no training curves ({fates(found)}); methods that have "
-            f"some in this store: {known}"
+            f"{setting.label} on {group.name} has no training curves ({fates(stored)}); methods that have "
+            f"some in this store: {with_curves}"
         )
-    return found
+    return stored
 
 
 def one_setting(records: Sequence[Record]) -> tuple[Setting, Group]:
     """Return the one setting all records belong to; others raise ``ReportError`` with the keys of each."""
-    found = [(setting, group) for group in groups(records) for setting in settings(group.records)]
-    if not found:
+    pairs = [(setting, group) for group in groups(records) for setting in settings(group.records)]
+    if not pairs:
         raise ReportError("there are no records of a training; run some cells first")
-    if len(found) > 1:
+    if len(pairs) > 1:
         listed = [
             f"{setting.label} on {group.title}: {' '.join(record['key'] for record in setting.records)}"
-            for setting, group in found
+            for setting, group in pairs
         ]
         raise ReportError(
-            f"these records are of {len(found)} settings, and a figure shows the training of one; choose it "
+            f"these records are of {len(pairs)} settings, and a figure shows the training of one; choose it "
             f"by its keys: {'; '.join(listed)}"
         )
-    return found[0]
+    return pairs[0]
 
 
-def fates(trainings: Sequence[Training]) -> str:
+def fates(trainings: Sequence[RecordedTraining]) -> str:
     """Return why records have no curves, with their seeds if they have some."""
-    found = []
+    reasons = []
     for training in trainings:
         record = training.record
-        fate = "none stored" if record["status"] == "ok" else failure_text(record)
-        found.append(fate if record["seed"] is None else f"seed {record['seed']}: {fate}")
-    return "; ".join(found)
+        reason = "none stored" if record["status"] == "ok" else failure_text(record)
+        reasons.append(reason if record["seed"] is None else f"seed {record['seed']}: {reason}")
+    return "; ".join(reasons)
 
 
 _SHARE = (-0.03, 1.03)  # what an axis of shares from 0 to 1 shows
@@ -94,9 +92,9 @@ _SHARE = (-0.03, 1.03)  # what an axis of shares from 0 to 1 shows
 
 @dataclass(frozen=True)
 class Kind:
-    """A sort of curves: their axis' label, scale and limits, and the pattern of their names.
+    """A kind of curves: the label, scale and limits of their axis, and the pattern of their names.
 
-    The group of the pattern is what tells curves of one sort apart.
+    The group in the pattern is the part of a name that tells curves of one kind apart.
     """
 
     label: str
@@ -119,7 +117,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: its name, what the legend calls it (nothing, where the axis says it all), and its look."""
+    """How a curve is drawn: its name, its label in the legend (empty if the axis says enough), its look."""
 
     name: str
     label: str
@@ -143,10 +141,10 @@ class Panel:
 def panels(names: Iterable[str]) -> list[Panel]:
     """Return the panels of the curves of these names, those on validation first.
 
-    Any measure but the MAP on validation has a panel of its own, and names that no pattern fits share one
-    with those of the same last word. Curves of images and of texts that are otherwise alike have one colour,
-    and texts are dashed; a panel has as many colours as can be told apart, and what is left goes to
-    a further one.
+    Every other measure on validation has a panel of its own; names that no pattern fits share a panel with
+    those that have the same last word. Curves of images and of texts that are otherwise alike have one
+    colour, and those of texts are dashed. A panel has no more colours than can be told apart; further curves
+    go to a further panel.
 
     >>> for panel in panels(["G_image_gradient", "D_text_loss", "D_image_loss", "validation_map"]):
     ...     print(panel.kind.label, panel.labels)
@@ -157,14 +155,14 @@ def panels(names: Iterable[str]) -> list[Panel]:
     members: dict[Kind, list[str]] = {}
     for name in sorted(names):
         members.setdefault(_kind(name), []).append(name)
-    return [panel for kind in sorted(members, key=_place) for panel in _panels_of(kind, members[kind])]
+    return [panel for kind in sorted(members, key=_rank) for panel in _panels_of(kind, members[kind])]
 
 
 _PREFIX = "curve_"  # of the names of curves among the arrays of a record
 
 
 def _stored_curves(store: Store, record: Record) -> dict[str, NDArray[np.float64]]:
-    """Return the curves of a record's training, by name; none of a failed cell, which has no arrays."""
+    """Return the curves of a record's training, by name; a failed cell has none."""
     if record["status"] != "ok":
         return {}
     arrays = store.arrays(record)
@@ -185,7 +183,7 @@ def _methods_with_curves(store: Store) -> list[str]:
 def _has_curves(store: Store, record: Record) -> bool:
     try:
         return record["status"] == "ok" and any(map(_is_curve, store.arrays(record)))
-    except StoreError:  # a file that is gone holds none, and it is not the one that was asked for
+    except StoreError:  # the file is missing, but nobody asked for this record
         return False
 
 
@@ -204,7 +202,7 @@ def _kind(name: str) -> Kind:
     return next((kind for kind in KINDS if re.fullmatch(kind.pattern, name)), other)
 
 
-def _place(kind: Kind) -> tuple[bool, int, str]:
+def _rank(kind: Kind) -> tuple[bool, int, str]:
     number = KINDS.index(kind) if kind in KINDS else len(KINDS)
     return not kind.label.startswith("validation"), number, kind.label
 
@@ -213,23 +211,23 @@ def _panels_of(kind: Kind, names: Sequence[str]) -> list[Panel]:
     words = {name: _words(kind, name) for name in names}
     families = list(dict.fromkeys(map(_family, words.values())))
     rows: dict[int, list[Line]] = {}
-    for name, own in words.items():
-        row, colour = divmod(families.index(_family(own)), len(COLOURS))
-        label = " ".join(own) or (name if len(names) > 1 else "")
-        rows.setdefault(row, []).append(Line(name, label, COLOURS[colour], _style(own)))
+    for name, words_of_curve in words.items():
+        row, colour = divmod(families.index(_family(words_of_curve)), len(COLOURS))
+        label = " ".join(words_of_curve) or (name if len(names) > 1 else "")
+        rows.setdefault(row, []).append(Line(name, label, COLOURS[colour], _style(words_of_curve)))
     return [Panel(kind, tuple(lines)) for lines in rows.values()]
 
 
 def _words(kind: Kind, name: str) -> list[str]:
     """Return the words that tell a curve from others of its kind."""
-    found = re.fullmatch(kind.pattern, name)
-    return (found[1] or "").split("_")[:-1] if found else []
+    match = re.fullmatch(kind.pattern, name)
+    return (match[1] or "").split("_")[:-1] if match else []
 
 
 def _family(words: Sequence[str]) -> tuple[str | None, ...]:
     """Return the words with a gap for the modality, so that an image and a text curve are one family."""
     at = _modality(words)
-    return tuple(None if place == at else word for place, word in enumerate(words))
+    return tuple(None if number == at else word for number, word in enumerate(words))
 
 
 def _style(words: Sequence[str]) -> str:
@@ -238,5 +236,5 @@ def _style(words: Sequence[str]) -> str:
 
 
 def _modality(words: Sequence[str]) -> int | None:
-    """Return the place of the first word that names a modality."""
+    """Return the number of the first word that names a modality."""
     return next((at for at, word in enumerate(words) if word in _MODALITIES), None)

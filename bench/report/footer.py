@@ -1,11 +1,11 @@
 """The lines under a table that say what its numbers are."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
-import cmbench
 from cmbench.errors import ReportError
 from cmbench.evaluation.average_precision import Ranks, expected_average_precision
 from cmbench.evaluation.protocol import AVERAGES, TASKS
@@ -27,7 +27,7 @@ def footer(
         _presets(settings),
         *notes,
         *_sources(published),
-        f"cmbench {cmbench.__version__}; dataset fingerprint {group.dataset['fingerprint']}.",
+        f"cmbench {version('cmbench')}; dataset fingerprint {group.dataset['fingerprint']}.",
     )
     return tuple(line for line in lines if line)
 
@@ -35,9 +35,9 @@ def footer(
 def chance_map(counts: Sequence[int], protocol: Mapping[str, Any]) -> tuple[float, float]:
     """Return the expected (bi-modal, all-modal) MAP when the gallery is ranked at random.
 
-    ``counts`` holds the test pairs of each category. A random ranking is one where all items are
-    tied. A kept query stands first in its own all-modal ranking, whatever the method, so there only
-    the items after it are.
+    ``counts`` holds the number of test pairs of each category. A random ranking is one in which all items
+    are tied. A query that is kept in the all-modal gallery stands first in its own ranking, whatever the
+    method, so there only the items after it are tied.
 
     >>> protocol = {"cutoff": None, "denominator": "relevant", "keep_query": True}
     >>> bimodal, allmodal = chance_map([5] * 20, protocol)
@@ -128,8 +128,10 @@ def _chance_ap(relevant: int, gallery: int, first: bool, protocol: Mapping[str, 
     if first:
         above[-1], tied[-1] = 0, 1
     ranks = Ranks(above, tied, np.array([relevant], dtype=np.int64), gallery)
-    found = expected_average_precision(ranks, cutoff=protocol["cutoff"], denominator=protocol["denominator"])
-    return float(found[0])
+    (precision,) = expected_average_precision(
+        ranks, cutoff=protocol["cutoff"], denominator=protocol["denominator"]
+    )
+    return float(precision)
 
 
 def _seeds(settings: Sequence[Setting]) -> str:
@@ -155,14 +157,16 @@ def _queries_spread(labels: Mapping[int, Sequence[str]]) -> str:
 
 
 def _transductive(settings: Sequence[Setting]) -> str:
-    labels = [each.label for each in settings if any(record.get("transductive") for record in each.records)]
+    labels = [
+        setting.label for setting in settings if any(record.get("transductive") for record in setting.records)
+    ]
     if not labels:
         return ""
     return f"Transductive, fitted with the features of the test items at hand: {', '.join(labels)}."
 
 
 def _presets(settings: Sequence[Setting]) -> str:
-    """Return which rows have the parameters of a preset; others of their parameters may have been set."""
+    """Return which rows have the parameters of a preset."""
     labels: dict[str, list[str]] = {}
     for setting in settings:
         if preset := setting.method.get("preset"):

@@ -78,12 +78,12 @@ def printed(value: float) -> str:
 def marks(scores: Sequence[Score | None]) -> list[Mark]:
     """Return the mark of each score of a column.
 
-    Best are all scores that print the highest number, second all that print the next lower one:
-    what looks equal in the table is treated as equal. A missing score has no mark.
+    All scores that print as the highest number are the best, and all that print as the next lower one the
+    second: what looks equal in the table is treated as equal. A missing score has no mark.
     """
     shown = sorted({printed(score.mean) for score in scores if score is not None}, key=float, reverse=True)
-    places: dict[str, Mark] = dict(zip(shown, ("best", "second"), strict=False))
-    return ["" if score is None else places.get(printed(score.mean), "") for score in scores]
+    by_text: dict[str, Mark] = dict(zip(shown, ("best", "second"), strict=False))
+    return ["" if score is None else by_text.get(printed(score.mean), "") for score in scores]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Table:
-    """One table. ``groups``: the columns measured; ``published``: that of the paper's values, if shown."""
+    """One table. ``groups`` are the columns that are measured, ``published`` those of the paper, if shown."""
 
     title: str
     subtitle: str
@@ -163,14 +163,14 @@ def _feature(dataset: Mapping[str, Any], side: str) -> str:
     return feature if re.search(rf"\b{dimension}\b", feature) else f"{dimension} {feature}"
 
 
-def rows_by_setting(found: Sequence[Setting], published: Published) -> list[list[Row]]:
-    """Return the rows of each setting, one or two, with the marks of numbers among all of them."""
-    by_column = {column.key: marks([setting.score(column.key) for setting in found]) for column in COLUMNS}
+def rows_by_setting(settings: Sequence[Setting], published: Published) -> list[list[Row]]:
+    """Return the rows of each setting, one or two; the best numbers among all of them are marked."""
+    by_column = {column.key: marks([setting.score(column.key) for setting in settings]) for column in COLUMNS}
     rows = []
-    for at, setting in enumerate(found):
-        own_marks = {key: marks_of_column[at] for key, marks_of_column in by_column.items()}
-        known = published_of(setting.method["paper_name"], published)
-        rows.append(_rows_of(setting, own_marks, known))
+    for at, setting in enumerate(settings):
+        row_marks = {key: marks_of_column[at] for key, marks_of_column in by_column.items()}
+        in_paper = published_of(setting.method["paper_name"], published)
+        rows.append(_rows_of(setting, row_marks, in_paper))
     return rows
 
 
@@ -179,12 +179,14 @@ def published_of(name: str, published: Published) -> dict[str, PublishedMap]:
     return {column.key: published[name, column.key] for column in COLUMNS if (name, column.key) in published}
 
 
-def _rows_of(setting: Setting, own_marks: Mapping[str, Mark], known: Mapping[str, PublishedMap]) -> list[Row]:
+def _rows_of(
+    setting: Setting, row_marks: Mapping[str, Mark], published: Mapping[str, PublishedMap]
+) -> list[Row]:
     """Return a row for the finished seeds of a setting and one for the failed ones."""
     rows = []
     if setting.finished:
         scores = {column.key: setting.score(column.key) for column in COLUMNS}
-        rows.append(Row(setting.label, scores, own_marks, None, known))
+        rows.append(Row(setting.label, scores, row_marks, None, published))
     if setting.failed:
-        rows.append(Row(setting.label, {}, {}, failures_text(setting), known))
+        rows.append(Row(setting.label, {}, {}, failures_text(setting), published))
     return rows

@@ -1,4 +1,4 @@
-"""Records sorted into groups whose numbers may be compared: one dataset, one protocol."""
+"""Records sorted for reports: into groups whose numbers may be compared, and within them into settings."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,26 +70,26 @@ def groups(records: Iterable[Record]) -> list[Group]:
     members: dict[str, list[Record]] = {}
     for record in records:
         members.setdefault(_group_key(record), []).append(record)
-    found = [Group(tuple(member)) for member in members.values()]
-    return sorted(found, key=lambda group: (group.title, _group_key(group.records[0])))
+    unordered = (Group(tuple(member)) for member in members.values())
+    return sorted(unordered, key=lambda group: (group.title, _group_key(group.records[0])))
 
 
 def only_group(records: Iterable[Record]) -> Group:
     """Return the one group all records belong to.
 
-    Raises ``ReportError`` when there is none, or more than one: numbers of two protocols or of two
-    datasets do not belong into one table or figure.
+    Raises ``ReportError`` when there is none, or more than one: numbers of two protocols, or of two
+    datasets, do not belong in one table or figure.
     """
-    found = groups(records)
-    if not found:
+    all_groups = groups(records)
+    if not all_groups:
         raise ReportError("there are no records to report; run some cells first")
-    if len(found) > 1:
-        titles = "; ".join(group.title for group in found)
+    if len(all_groups) > 1:
+        titles = "; ".join(group.title for group in all_groups)
         raise ReportError(
-            f"these records belong to {len(found)} tables ({titles}); "
-            "choose one dataset and one protocol, their numbers cannot be compared"
+            f"these records belong to {len(all_groups)} tables ({titles}); "
+            "choose one dataset and one protocol, because numbers of different ones cannot be compared"
         )
-    return found[0]
+    return all_groups[0]
 
 
 def select(
@@ -112,7 +112,7 @@ def select(
 
 @dataclass(frozen=True)
 class Score:
-    """A MAP over ``count`` seeds: its mean, and its spread if there is one to show."""
+    """A MAP over ``count`` seeds: its mean, and its deviation if there is one to show."""
 
     mean: float
     deviation: float | None
@@ -123,8 +123,8 @@ class Score:
 class Setting:
     """The records of one method, one version of it and one set of parameters; a record per seed.
 
-    ``spread`` is what deviations are: ``seeds``, the sample standard deviation over seeds, from two
-    on; ``queries``, the standard error over the queries of the test set (the mean over seeds).
+    ``spread`` says what its deviations are: ``seeds``, the sample standard deviation over seeds, if there
+    are two or more; ``queries``, the standard error over the queries of the test set, averaged over seeds.
     """
 
     label: str
@@ -148,7 +148,7 @@ class Setting:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters all seeds share: all but the seed, and those that do not change a result."""
+        """The parameters that all seeds share: all but the seed and those that do not change a result."""
         return _parameters(self.records[0])
 
     @property
@@ -183,8 +183,8 @@ class Setting:
 def settings(records: Iterable[Record], *, spread: Spread = "seeds") -> list[Setting]:
     """Return the settings as tables list them: the paper's methods in its order, then others by name.
 
-    Settings of one method follow each other by their parameters, smaller numbers first, and are
-    labelled by the parameters that differ: ``CCA (n_components=10)``. The records must be of one
+    Settings of one method are ordered by their parameters, smaller numbers first, and are
+    labelled by the parameters in which they differ: ``CCA (n_components=10)``. The records must be of one
     dataset and one protocol; two records of one cell raise ``ReportError``.
     """
     members: dict[str, dict[str, list[Record]]] = {}
@@ -193,12 +193,13 @@ def settings(records: Iterable[Record], *, spread: Spread = "seeds") -> list[Set
         settings_of_method = members.setdefault(method["name"], {})
         settings_of_method.setdefault(json.dumps(_traits(record), sort_keys=True), []).append(record)
     shared = _shared_paper_names(members)
-    found = [_settings_of(list(cells.values()), shared) for cells in members.values()]
-    return [replace(each, spread=spread) for each in sorted(chain.from_iterable(found), key=_place)]
+    by_method = [_settings_of(list(cells.values()), shared) for cells in members.values()]
+    ordered = sorted(chain.from_iterable(by_method), key=_rank_in_paper)
+    return [replace(setting, spread=spread) for setting in ordered]
 
 
 def failure_text(record: Record) -> str:
-    """Return what became of a failed cell, in a few words: ``crashed (signal 11)``.
+    """Return how a cell failed, in a few words: ``crashed (signal 11)``.
 
     A timeout names the deadline, or the time measured where the record has none.
     """
@@ -216,7 +217,7 @@ def failure_text(record: Record) -> str:
 
 
 def failures_text(setting: Setting) -> str:
-    """Return what became of the failed cells of a setting, seeds with one fate together.
+    """Return how the cells of a setting failed, seeds that failed in the same way together.
 
     The seeds are named where the setting has several: ``seeds 0, 2: out of memory; seed 1: timeout``.
     """
@@ -237,8 +238,8 @@ def _kept(records: Sequence[Record], kind: str, wanted: Sequence[str], names: An
         return list(records)
     for value in wanted:
         if not any(_matches(value, names(record)) for record in records):
-            known = ", ".join(sorted({names(record)[0] for record in records})) or "none"
-            raise ReportError(f"no record of {kind} {value!r}; {kind}s in these records: {known}")
+            available = ", ".join(sorted({names(record)[0] for record in records})) or "none"
+            raise ReportError(f"no record of {kind} {value!r}; {kind}s in these records: {available}")
     return [record for record in records if any(_matches(value, names(record)) for value in wanted)]
 
 
@@ -285,7 +286,7 @@ def _parameters(record: Record) -> dict[str, Any]:
 
 
 def _differs(name: str, traits: Sequence[Mapping[str, Any]]) -> bool:
-    return len({json.dumps(each[name]) if name in each else None for each in traits}) > 1
+    return len({json.dumps(values[name]) if name in values else None for values in traits}) > 1
 
 
 def _rank(traits: Mapping[str, Any], name: str) -> tuple[int, float, str]:
@@ -325,15 +326,15 @@ def _one_per_seed(records: Sequence[Record]) -> tuple[Record, ...]:
     return tuple(sorted(by_seed.values(), key=lambda record: record["seed"] or 0))
 
 
-def _place(setting: Setting) -> tuple[int, str, str]:
-    """Return the place of a method in a table; settings of one method keep their order.
+def _rank_in_paper(setting: Setting) -> tuple[int, str, str]:
+    """Return where a method stands in a table; settings of one method keep their order.
 
-    What is called "CCL (coarse only)", say, stands behind CCL, or where CCL would.
+    A method named "CCL (coarse only)" comes after CCL, or where CCL would be.
     """
     name = setting.method["paper_name"]
-    of_paper = name.partition(" (")[0]
-    place = PAPER_ORDER.index(of_paper) if of_paper in PAPER_ORDER else len(PAPER_ORDER)
-    return place, name.casefold(), setting.method["name"]
+    in_paper = name.partition(" (")[0]
+    rank = PAPER_ORDER.index(in_paper) if in_paper in PAPER_ORDER else len(PAPER_ORDER)
+    return rank, name.casefold(), setting.method["name"]
 
 
 def _seeds(seeds: Sequence[str]) -> str:

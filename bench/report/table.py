@@ -1,4 +1,4 @@
-"""Leaderboards in the paper's layout, one per dataset and protocol, as Markdown, LaTeX or CSV."""
+"""Leaderboards in the layout of the paper, one for each dataset and protocol: as Markdown, LaTeX or CSV."""
 
 import csv
 import json
@@ -44,14 +44,14 @@ Format: TypeAlias = Literal["markdown", "latex", "csv"]
 
 
 def render(records: Iterable[Record], *, format: Format = "markdown", spread: Spread = "seeds") -> str:
-    """Return the tables of these records as text: one per dataset fingerprint and protocol, never mixed.
+    """Return the tables of these records as text, one for each dataset fingerprint and protocol.
 
-    Per column the best number is bold and the second underlined, where numbers that print the same
-    are equal; several seeds of a setting are their mean ± sample standard deviation, or with
-    ``spread="queries"`` ± the standard error over queries; cells that failed are spelled out in place
-    of their numbers. CSV holds the numbers at full precision, without
-    marks. No records at all raise ``ReportError``, and so do records of more than one table as CSV,
-    because a CSV is one table; ``cmbench.report.frame.records_frame`` holds any records.
+    In each column the best number is bold and the second underlined; numbers that print the same are
+    equal. Several seeds of a setting are shown as their mean ± sample standard deviation, or with
+    ``spread="queries"`` ± the standard error over queries. Where cells failed, the row says how in place
+    of numbers. CSV holds the numbers at full precision, without marks. Raises ``ReportError`` if there
+    are no records, and for CSV, which is one table, if they belong to several; a frame from
+    ``cmbench.report.cells.records_frame`` holds any records.
     """
     records = list(records)
     if format == "csv" or not records:
@@ -62,12 +62,12 @@ def render(records: Iterable[Record], *, format: Format = "markdown", spread: Sp
 def table(records: Iterable[Record], *, spread: Spread = "seeds") -> Table:
     """Return the leaderboard of these records; several datasets or protocols raise ``ReportError``."""
     group = only_group(records)
-    found = settings(group.records, spread=spread)
+    measured = settings(group.records, spread=spread)
     published = published_maps(group)
-    rows = chain.from_iterable(rows_by_setting(found, published or {}))
+    rows = chain.from_iterable(rows_by_setting(measured, published or {}))
     sections = (Section("", tuple(rows)),)
     shown = None if published is None else PUBLISHED
-    lines = footer(group, found, shown_values(sections, shown))
+    lines = footer(group, measured, shown_values(sections, shown))
     return Table(group.title, subtitle(group.dataset), GROUPS, shown, sections, lines)
 
 
@@ -87,7 +87,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """Return a ``table*`` environment, shrunk to the line where it is wider; needs booktabs and graphicx.
+    """Return a ``table*`` environment, no wider than a line; it needs the packages booktabs and graphicx.
 
     Text outside ASCII passes through as UTF-8, which LaTeX reads by itself since 2018.
     """
@@ -172,7 +172,7 @@ _MARKED = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
 def _grid(section: Section, table: Table) -> str:
     columns = [*table.columns, *table.published_columns]
     grid = tabulate(
-        [_cells(row, table) for row in section.rows],
+        [_markdown_cells(row, table) for row in section.rows],
         headers=["Method", *(column.alone for column in columns)],
         tablefmt="pipe",
         colalign=["left"] * (len(columns) + 1),
@@ -181,7 +181,7 @@ def _grid(section: Section, table: Table) -> str:
     return f"#### {_escaped(section.heading)}\n\n{grid}" if section.heading else grid
 
 
-def _cells(row: Row, table: Table) -> list[str]:
+def _markdown_cells(row: Row, table: Table) -> list[str]:
     return [_escaped(row.label), *_measured(row, table), *_published(row, table)]
 
 
@@ -192,7 +192,7 @@ def _measured(row: Row, table: Table) -> list[str]:
 
 
 def _failure(text: str, at: int) -> str:
-    """Spell the failure out in the first column and leave the others empty: a pipe table has no spans."""
+    """Say how the cell failed in the first column; the others stay empty, as a pipe table has no spans."""
     return f"*{_escaped(text)}*" if at == 0 else ""
 
 
@@ -300,9 +300,9 @@ def _csv_published(name: str, published: Published | None) -> dict[str, Any]:
     if published is None:
         return {}
     values = {column.key: published.get((name, column.key)) for column in COLUMNS}
-    known = [value for value in values.values() if value is not None]
+    in_paper = [value for value in values.values() if value is not None]
     return {
         **{f"published_{key}": None if value is None else value.map for key, value in values.items()},
-        "published_source": "; ".join(dict.fromkeys(value.source for value in known)),
-        "published_confidence": "; ".join(dict.fromkeys(value.confidence for value in known)),
+        "published_source": "; ".join(dict.fromkeys(value.source for value in in_paper)),
+        "published_confidence": "; ".join(dict.fromkeys(value.confidence for value in in_paper)),
     }

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from cmbench.errors import ReportError
-from cmbench.report.curves import ITERATION, Line, Panel, Training, fates, one_setting, panels
+from cmbench.report.curves import ITERATION, Line, Panel, RecordedTraining, fates, one_setting, panels
 from cmbench.report.figure import FONT_POINTS, STYLE
 from cmbench.report.records import Group, Setting
 
@@ -29,7 +29,7 @@ _KEPT: dict[str, Any] = {"color": "0.4", "linestyle": (0, (4, 2))}
 _KEPT_LABEL = "state kept"
 
 
-def figure(trainings: Iterable[Training]) -> Figure:
+def figure(trainings: Iterable[RecordedTraining]) -> Figure:
     """Return a figure of the curves of one setting: a panel for each kind, as wide as a journal's column.
 
     The seeds of the setting lie over each other, a curve in the same colour for all. Vertical lines mark
@@ -52,14 +52,14 @@ def figure(trainings: Iterable[Training]) -> Figure:
         return _drawn(drawn, _title(setting, group, drawn), note)
 
 
-def _title(setting: Setting, group: Group, trainings: Sequence[Training]) -> str:
+def _title(setting: Setting, group: Group, trainings: Sequence[RecordedTraining]) -> str:
     seeds = [str(training.record["seed"]) for training in trainings if training.record["seed"] is not None]
     counted = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}" if seeds else ""
     parts = [setting.label, f"{group.name} ({group.dataset['fingerprint'][:8]})", counted]
     return fill(", ".join(filter(None, parts)), _CHARACTERS)
 
 
-def _drawn(trainings: Sequence[Training], title: str, note: str) -> Figure:
+def _drawn(trainings: Sequence[RecordedTraining], title: str, note: str) -> Figure:
     shown = panels({name for training in trainings for name in training.names})
     with_kept = any(training.kept is not None for training in trainings)
     legends = [
@@ -67,13 +67,14 @@ def _drawn(trainings: Sequence[Training], title: str, note: str) -> Figure:
         for at, panel in enumerate(shown)
     ]
     drawing = Figure(figsize=(_WIDTH, _height(legends, title, note)), layout="constrained")
-    places: list[Axes] = drawing.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0].tolist()
-    for place, panel, legend in zip(places, shown, legends, strict=True):
-        _draw_curves(place, panel, trainings)
-        _draw_axes(place, panel)
-        _draw_kept(place, trainings)
-        _draw_legend(place, panel, legend)
-    places[-1].set_xlabel(ITERATION if all(ITERATION in each.curves for each in trainings) else "point")
+    all_axes: list[Axes] = drawing.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0].tolist()
+    for axes, panel, legend in zip(all_axes, shown, legends, strict=True):
+        _draw_curves(axes, panel, trainings)
+        _draw_axes(axes, panel)
+        _draw_kept(axes, trainings)
+        _draw_legend(axes, panel, legend)
+    with_iterations = all(ITERATION in training.curves for training in trainings)
+    all_axes[-1].set_xlabel(ITERATION if with_iterations else "point")
     drawing.align_ylabels()
     drawing.suptitle(title, fontsize=FONT_POINTS, color="0.35")
     if note:
@@ -81,27 +82,27 @@ def _drawn(trainings: Sequence[Training], title: str, note: str) -> Figure:
     return drawing
 
 
-def _draw_curves(place: Axes, panel: Panel, trainings: Sequence[Training]) -> None:
+def _draw_curves(axes: Axes, panel: Panel, trainings: Sequence[RecordedTraining]) -> None:
     for training in trainings:
         for line in panel.lines:
             if line.name in training.names:
-                _draw_curve(place, line, training, _line_width(trainings))
+                _draw_curve(axes, line, training, _line_width(trainings))
 
 
-def _draw_curve(place: Axes, line: Line, training: Training, width: float) -> None:
+def _draw_curve(axes: Axes, line: Line, training: RecordedTraining, width: float) -> None:
     values = training.curves[line.name]
     measured = np.isfinite(values)
     marker = "." if measured.sum() == 1 else ""  # a line through one point is not seen
-    place.plot(training.steps[measured], values[measured], linewidth=width, marker=marker, **_look(line))
+    axes.plot(training.steps[measured], values[measured], linewidth=width, marker=marker, **_look(line))
 
 
-def _draw_kept(place: Axes, trainings: Sequence[Training]) -> None:
+def _draw_kept(axes: Axes, trainings: Sequence[RecordedTraining]) -> None:
     for training in trainings:
         if training.kept is not None:
-            place.axvline(training.kept, linewidth=_line_width(trainings), zorder=1, **_KEPT)
+            axes.axvline(training.kept, linewidth=_line_width(trainings), zorder=1, **_KEPT)
 
 
-def _line_width(trainings: Sequence[Training]) -> float:
+def _line_width(trainings: Sequence[RecordedTraining]) -> float:
     return _LINE_WIDTH if len(trainings) == 1 else _THIN_LINE_WIDTH
 
 
@@ -109,27 +110,27 @@ def _look(line: Line) -> dict[str, Any]:
     return {"color": line.colour, "linestyle": line.style}
 
 
-def _draw_axes(place: Axes, panel: Panel) -> None:
+def _draw_axes(axes: Axes, panel: Panel) -> None:
     if panel.kind.scale == "log":
-        _scale_logarithmically(place)
+        _scale_logarithmically(axes)
     if panel.kind.limits:
-        place.set_ylim(*panel.kind.limits)
-    place.set_ylabel(fill(panel.kind.label, _AXIS_CHARACTERS))
-    place.grid(axis="y", color="0.9", linewidth=0.5)
-    place.tick_params(length=2, pad=2)
-    place.spines[["top", "right"]].set_visible(False)
+        axes.set_ylim(*panel.kind.limits)
+    axes.set_ylabel(fill(panel.kind.label, _AXIS_CHARACTERS))
+    axes.grid(axis="y", color="0.9", linewidth=0.5)
+    axes.tick_params(length=2, pad=2)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
-def _scale_logarithmically(place: Axes) -> None:
+def _scale_logarithmically(axes: Axes) -> None:
     """Make the axis logarithmic, if there is a positive value, with a few plain numbers along it."""
-    drawn = np.concatenate([np.asarray(curve.get_ydata(), dtype=np.float64) for curve in place.lines])
+    drawn = np.concatenate([np.asarray(curve.get_ydata(), dtype=np.float64) for curve in axes.lines])
     positive = drawn[drawn > 0]
     if not positive.size:
         return
-    place.set_yscale("log", nonpositive="mask")
-    place.yaxis.set_major_locator(_ticks(positive.max() / positive.min()))
-    place.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    place.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_yscale("log", nonpositive="mask")
+    axes.yaxis.set_major_locator(_ticks(positive.max() / positive.min()))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _ticks(ratio: float) -> Locator:
@@ -142,11 +143,11 @@ def _ticks(ratio: float) -> Locator:
     return LogLocator(subs=(1, 2, 5) if ratio < 100 else (1,))
 
 
-def _draw_legend(place: Axes, panel: Panel, labels: Sequence[str]) -> None:
+def _draw_legend(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
     """Draw the legend above the axes, where it hides no curve."""
     looks = [*(_look(line) for line in panel.lines if line.label), _KEPT]
     if labels:
-        place.legend(
+        axes.legend(
             [Line2D([], [], linewidth=_LINE_WIDTH, **look) for look in looks[: len(labels)]],
             labels,
             loc="lower left",

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError, StoreError
 from cmbench.methods.cmgans.method import CMGANs
-from cmbench.report.curves import COLOURS, Training, panels, trainings
+from cmbench.report.curves import COLOURS, RecordedTraining, panels, trainings
 from cmbench.report.figure import save
 from cmbench.report.training import figure
 from cmbench.store import Store
@@ -60,7 +60,7 @@ def curves(**values):
 
 
 def training(seed=0, **values):
-    return Training(record(seed=seed), curves(**values))
+    return RecordedTraining(record(seed=seed), curves(**values))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def fitted(toy):
 @pytest.fixture(scope="module")
 def real(fitted):
     """The training of CM-GANs on the toy dataset."""
-    return Training(record(best=fitted.best_iteration_), fitted.curves_)
+    return RecordedTraining(record(best=fitted.best_iteration_), fitted.curves_)
 
 
 def drawn_lines(panel):
@@ -126,7 +126,7 @@ def test_a_dashed_vertical_line_in_every_panel_is_where_the_state_was_kept(real,
         (line,) = (line for line in panel.lines if to_hex(line.get_color()) == KEPT)
         assert set(line.get_xdata()) == {fitted.best_iteration_}
         assert line.is_dashed()
-    without = Training(record(best=None), real.curves)
+    without = RecordedTraining(record(best=None), real.curves)
     for panel in figure([without]).axes:
         assert len(drawn_lines(panel)) == len(panel.lines)
         assert "state kept" not in legend_of(panel)
@@ -180,7 +180,7 @@ def test_what_was_not_measured_is_left_out():
 
 
 def test_curves_without_iterations_are_drawn_over_their_points():
-    made = Training(record(), {"loss": np.array([3.0, 2.0, 1.0])})
+    made = RecordedTraining(record(), {"loss": np.array([3.0, 2.0, 1.0])})
     (panel,) = figure([made]).axes
     (line,) = panel.lines
     assert line.get_xdata().tolist() == [1, 2, 3]
@@ -202,7 +202,11 @@ def test_seeds_lie_over_each_other_thinly_in_the_same_colours():
 
 
 def test_seeds_without_curves_are_named_below():
-    cells = [training(0, loss=[2, 1]), Training(failed(seed=1), {}), Training(record(seed=2), {})]
+    cells = [
+        training(0, loss=[2, 1]),
+        RecordedTraining(failed(seed=1), {}),
+        RecordedTraining(record(seed=2), {}),
+    ]
     drawn = figure(cells)
     note = drawn.get_supxlabel().replace("\n", " ")
     assert note == "Not drawn: seed 1: timeout after 50 s; seed 2: none stored"
@@ -218,7 +222,7 @@ def test_two_settings_never_share_a_figure_and_the_error_lists_their_keys(other)
     first, second = record(), record(**other)
     values = curves(loss=[2, 1])
     with pytest.raises(ReportError, match="of 2 settings") as raised:
-        figure([Training(first, values), Training(second, values)])
+        figure([RecordedTraining(first, values), RecordedTraining(second, values)])
     assert {first["key"], second["key"]} <= set(re.findall(r"\w+", str(raised.value)))
 
 
@@ -247,7 +251,7 @@ def busy(seed):
 
 @pytest.mark.parametrize("seeds", [1, 4])
 def test_nothing_overlaps_or_leaves_the_page_and_panels_are_high_enough(seeds):
-    missing = [Training(failed(seed=100 + at), {}) for at in range(3)]
+    missing = [RecordedTraining(failed(seed=100 + at), {}) for at in range(3)]
     drawn = figure([*map(busy, range(seeds)), *missing])
     drawn.draw_without_rendering()
     page = drawn.bbox
