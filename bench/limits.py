@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
+from cmbench.control_groups import address_space, free_in_groups
 from cmbench.errors import CmbenchError
 
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -78,24 +78,15 @@ def duration_text(seconds: float) -> str:
 
 
 def default_memory(jobs: int) -> int:
-    """Return 80 % of the memory free now (of the container, if it has a limit), shared by ``jobs`` cells."""
-    free = psutil.virtual_memory().available
-    in_container = free_in_container(Path("/sys/fs/cgroup"))
-    return int(0.8 * (free if in_container is None else min(free, in_container)) / jobs)
+    """Return the bytes a cell may use by default: 80 % of what is free now, shared by ``jobs`` cells.
 
-
-def free_in_container(folder: Path) -> int | None:
-    """Return the bytes a container may still use, from its control group (v2); None if it has no limit.
-
-    Files it has read stay in memory as a cache and count as used, but give way when asked.
+    Free is what the machine has, and what the control groups of this process leave it, whichever is
+    less; ``ulimit -v`` holds for each process, so 80 % of it is for each cell.
     """
-    limit = folder / "memory.max"
-    if not limit.exists() or not (most := limit.read_text().strip()).isdigit():
-        return None
-    used = int((folder / "memory.current").read_text())
-    fields = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    cache = int(fields["active_file"]) + int(fields["inactive_file"])
-    return max(0, int(most) - used + cache)
+    free = [psutil.virtual_memory().available, free_in_groups()]
+    shared = 0.8 * min(each for each in free if each is not None) / jobs
+    of_process = address_space()
+    return int(shared if of_process is None else min(shared, 0.8 * of_process))
 
 
 def available_cores() -> int:

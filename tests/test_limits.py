@@ -16,7 +16,6 @@ from cmbench.limits import (
     available_cores,
     default_memory,
     duration_text,
-    free_in_container,
     parse_duration,
     parse_size,
 )
@@ -130,23 +129,23 @@ def test_the_memory_of_a_cell_is_its_share_of_four_fifths_of_what_is_free():
     assert shared == pytest.approx(alone / 4, rel=0.1)
 
 
-def control_group(folder, *, most, used, cache=(0, 0)):
-    (folder / "memory.max").write_text(f"{most}\n")
-    (folder / "memory.current").write_text(f"{used}\n")
-    stat = f"anon 5\nfile 7\nactive_file {cache[0]}\ninactive_file {cache[1]}\n"
-    (folder / "memory.stat").write_text(stat)
-    return folder
+def default_memory_under(limit):
+    code = "from cmbench.limits import default_memory; print(default_memory(1))"
+    done = subprocess.run(
+        ["sh", "-c", f'{limit}; exec "$0" -P -c "$1"', sys.executable, code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    return int(done.stdout)
 
 
-def test_a_container_has_what_its_limit_leaves_and_its_file_cache_counts_as_free(tmp_path):
-    assert free_in_container(control_group(tmp_path, most=1000, used=400)) == 600
-    assert free_in_container(control_group(tmp_path, most=1000, used=990, cache=(300, 200))) == 510
-    assert free_in_container(control_group(tmp_path, most=1000, used=1010)) == 0
-
-
-def test_without_a_limit_a_container_has_what_the_machine_has(tmp_path):
-    assert free_in_container(tmp_path) is None
-    assert free_in_container(control_group(tmp_path, most="max", used=400)) is None
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of a shell on the address space")
+@pytest.mark.parametrize("option", ["-v", "-d"])
+def test_the_limit_of_the_shell_is_a_limit_of_each_cell(option):
+    assert default_memory_under(f"ulimit -S {option} 1000000") <= 0.8 * 1000000 * 1024
+    assert default_memory_under("true") == pytest.approx(default_memory(1), rel=0.2)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no processor affinity on this system")
