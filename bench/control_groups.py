@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +131,4 @@ def _bytes(path: Path) -> int | None:
 
 
 def _statistics(path: Path) -> dict[str, int]:
-    with suppress(OSError):
-        return {name: int(value) for name, value in map(str.split, path.read_text().splitlines())}
-    return {}
+    return {name: int(value) for name, value in map(str.split, _lines(path))}

@@ -28,6 +28,10 @@ class ReportError(CmbenchError, ValueError):
     """A table or figure cannot be made from the records at hand."""
 
 
+class CmbenchWarning(UserWarning):
+    """Something a user should know of a result; on the command line, one line on standard error."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the known name that is most like a misspelt one, as a question for the error; else nothing.
 

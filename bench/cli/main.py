@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 from importlib import import_module
-from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn
 
 import click
 
 from cmbench import __version__
+from cmbench.cli.terminal import prepare
 from cmbench.errors import CmbenchError
 from cmbench.output import printable
 
@@ -59,7 +59,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line. Errors meant for people are one message and exit status 1."""
-    _write_any_text()
+    prepare()
     try:
         for number in _INTERRUPTING:
             if (
@@ -82,13 +82,6 @@ def main() -> NoReturn:
         )
         status = INTERRUPTED
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _write_any_text() -> None:
-    """Let what an output cannot encode (``±`` in Latin-1, a file name that is no UTF-8) become an escape."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

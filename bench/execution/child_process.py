@@ -187,11 +187,17 @@ def child_environment(threads: int, temporary: Path) -> dict[str, str]:
     """Return the environment of a child: this one, with threads capped and temporary files in one place.
 
     A socket's path has at most 107 characters, and those of ``multiprocessing`` lie in that folder:
-    where its name is long already, the system's own is used.
+    where its name is long already, the system's own is used. What the method prints is UTF-8 whatever the
+    terminal is, so that none fails because of that.
     """
     caps = dict.fromkeys(THREAD_VARIABLES, str(threads))
     place = {"TMPDIR": str(temporary)} if len(os.fsencode(temporary)) <= _LONGEST_TEMPORARY else {}
-    fixed = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
+    fixed = {
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
+        "MPLBACKEND": "Agg",
+    }
     return {**os.environ, **caps, **place, **fixed}
 
 

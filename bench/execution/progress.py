@@ -64,7 +64,7 @@ class LiveDisplay:
     def __init__(self, console: Console) -> None:
         self._clock = Clock()
         self._display = RichProgress(
-            SpinnerColumn(),
+            SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
