@@ -33,7 +33,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     try:
         yield beside
         if durable:
-            with beside.open("rb") as file:
+            with beside.open("r+b") as file:  # Windows syncs what may be written only
                 os.fsync(file.fileno())
         beside.replace(path)
     finally:
@@ -116,11 +116,14 @@ def workspace(parent: Path) -> Iterator[Path]:
     """
     with writing_to(parent, raising=StoreError):
         folder, held = _locked_folder(parent)
-    with held:
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with held:
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # on Windows its lock can be removed only now
 
 
 def sweep(parent: Path) -> None:
@@ -147,6 +150,7 @@ def _clear_abandoned(parent: Path) -> None:
             if free is not None:
                 with free:
                     shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 DAMAGE: tuple[type[Exception], ...] = (

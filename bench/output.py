@@ -50,8 +50,9 @@ def _kind(mode: int) -> str:
 
 def _keep_mode(older: Path, beside: Path) -> None:
     known = older.stat()
-    with suppress(PermissionError):  # another's file in a folder of ours: it becomes ours
-        os.chown(beside, known.st_uid, known.st_gid)
+    if hasattr(os, "chown"):  # not on Windows
+        with suppress(PermissionError):  # another's file in a folder of ours: it becomes ours
+            os.chown(beside, known.st_uid, known.st_gid)
     beside.chmod(stat.S_IMODE(known.st_mode))
 
 

@@ -30,6 +30,9 @@ THREAD_VARIABLES = (
 )
 
 
+_PASSES_DESCRIPTORS = hasattr(os, "killpg")  # to a child process: not on Windows, as little as groups
+
+
 _POLL_SECONDS = 0.05
 
 
@@ -125,7 +128,7 @@ def _started(place: Place, limits: Limits) -> tuple[subprocess.Popen[bytes], int
         parent=os.getpid(),
         ruleset=place.ruleset,
         landlock=place.landlock,
-        report=reports,
+        report=reports if _PASSES_DESCRIPTORS else None,
         own_shared_memory=place.own_shared_memory,
     )
     try:
@@ -140,8 +143,9 @@ def _started(place: Place, limits: Limits) -> tuple[subprocess.Popen[bytes], int
                 stderr=subprocess.STDOUT,
                 cwd=place.folder,
                 env=child_environment(limits.threads, place.temporary),
-                start_new_session=True,
-                pass_fds=[each for each in (reports, place.ruleset) if each is not None],
+                start_new_session=True,  # so that Ctrl-C reaches the run alone; Windows has a flag for it
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                pass_fds=[each for each in (settings.report, place.ruleset) if each is not None],
             )
     except BaseException:
         os.close(report)
@@ -153,8 +157,9 @@ def _started(place: Place, limits: Limits) -> tuple[subprocess.Popen[bytes], int
 
 def _reported(report: int) -> dict[str, Any]:
     """Return what the keeper told before the method began; it was alone then, and may be believed."""
-    os.set_blocking(report, False)
     try:
+        if _PASSES_DESCRIPTORS:  # else nobody has the other end, and reading gives nothing at once
+            os.set_blocking(report, False)
         text = os.read(report, _LONGEST_REPORT)
     except BlockingIOError:  # ended before it could tell, and something still holds the pipe
         text = b""
@@ -215,7 +220,7 @@ def _family(pid: int) -> list[psutil.Process]:
     try:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
         return []
 
 
@@ -233,10 +238,11 @@ def _end_family(process: subprocess.Popen[bytes], seen: set[psutil.Process], *, 
         process.terminate()  # the keeper ends all that the method started, and then itself
         with suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    if hasattr(os, "killpg"):  # Windows has no groups; there the members are all there is to end
+        with suppress(ProcessLookupError, PermissionError):  # the second, on macOS, if only zombies are left
+            os.killpg(process.pid, signal.SIGKILL)
     for member in family:
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             member.kill()
     if process.stdin is not None:
         process.stdin.close()

@@ -11,7 +11,8 @@ and shared memory (``/dev/shm``) is their own.
 own parent ends, so that it finds them all, and ends them when the method or the run ends. A SIGKILL of the
 keeper itself is the gap that this way leaves.
 
-Elsewhere the method runs in this process, and ends its process group when its standard input ends.
+Elsewhere the method runs in this process, and ends its process group when its standard input ends; on
+Windows, which has no groups, only itself.
 """
 
 from __future__ import annotations
@@ -43,15 +44,15 @@ class Settings:
     """What the run tells the keeper.
 
     ``folder`` is the cell's, ``parent`` the process id of the run, ``ruleset`` the descriptor of the Landlock
-    rules of the method (None: no fence), ``report`` that of a pipe which tells what was possible, and
-    ``own_shared_memory`` says whether ``/dev/shm`` may be replaced.
+    rules of the method (None: no fence), ``report`` that of a pipe which tells what was possible (None: on
+    Windows, which hands none over), and ``own_shared_memory`` says whether ``/dev/shm`` may be replaced.
     """
 
     folder: str
     parent: int
     ruleset: int | None
     landlock: int
-    report: int
+    report: int | None
     own_shared_memory: bool
 
     def text(self) -> str:
@@ -123,7 +124,7 @@ def _keep_in_namespaces(settings: Settings) -> NoReturn:
         _be_first(settings, life, tells)
     os.close(tells)
     _on_signals(first, end=lambda: os.kill(first, signal.SIGKILL))
-    os.close(settings.report)
+    _close(settings.report)
     os.waitpid(first, 0)
     status = os.read(told, 20)
     _end_as(int(status) if status else signal.SIGKILL)
@@ -143,7 +144,7 @@ def _be_first(settings: Settings, life: int, tells: int) -> NoReturn:
         os.close(tells)
         _start(settings, "namespaces")
     _on_signals(worker, end=lambda: None)
-    os.close(settings.report)
+    _close(settings.report)
     os.write(tells, str(_wait_for(worker)).encode())
     os._exit(0)
 
@@ -158,7 +159,7 @@ def _keep_as_subreaper(settings: Settings) -> NoReturn:
             os._exit(1)
         _start(settings, "subreaper")
     _on_signals(worker, end=_end_descendants)
-    os.close(settings.report)
+    _close(settings.report)
     status = _wait_for(worker)
     _end_descendants()
     _end_as(status)
@@ -244,11 +245,12 @@ def _allow_own(settings: Settings, ruleset: int, processes: str) -> None:
 def _work(settings: Settings, processes: str) -> NoReturn:
     """Tell the run what is in force, and let the method do its work."""
     files = None if settings.ruleset is None else f"Landlock {settings.landlock}"
-    os.write(settings.report, json.dumps({"files": files, "processes": processes}).encode())
+    if settings.report is not None:
+        os.write(settings.report, json.dumps({"files": files, "processes": processes}).encode())
     faulthandler.enable()
-    # It is sent before the deadline's kill, so that the log says where the method hung.
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
-    os.close(settings.report)
+    if hasattr(signal, "SIGUSR1"):  # sent before the deadline's kill, so that the log says where it hung
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+    _close(settings.report)
     from cmbench.execution.child import main as run_method  # late: NumPy and all that comes with it
 
     status = run_method(Path(settings.folder))
@@ -281,7 +283,14 @@ def _pipe_from_run() -> int:
 
 def _end_group_at_end_of(pipe: int) -> None:
     os.read(pipe, 1)
-    os.killpg(0, signal.SIGKILL)
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def _close(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)
 
 
 if __name__ == "__main__":

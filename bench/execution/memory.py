@@ -15,6 +15,11 @@ from pathlib import Path
 
 import psutil
 
+try:
+    import resource
+except ModuleNotFoundError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 # Forked processes are counted page by page, which takes longer, from here on.
 _SHARED_AT_LEAST = 32 * 2**20
 
@@ -43,8 +48,9 @@ def peak_bytes_of_this_process() -> int:
     fields = _fields("self", "status")
     if fields:
         return _bytes_in(fields, "VmHWM") - _bytes_in(fields, "RssFile")
-    import resource
-
+    if resource is None:
+        memory = psutil.Process().memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))  # the peak working set, on Windows
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
 
@@ -60,7 +66,7 @@ def _proportional_bytes(process: int) -> int:
 def _fields(process: int | str, name: str) -> Mapping[str, int]:
     """Return the sizes in a file of ``/proc``, in kB; nothing once the process has ended."""
     with suppress(OSError):
-        text = Path(f"/proc/{process}/{name}").read_text(errors="replace")
+        text = Path(f"/proc/{process}/{name}").read_text(encoding="utf-8", errors="replace")
         return {field: int(size) for field, size in re.findall(r"^(\w+):\s*(\d+) kB$", text, re.MULTILINE)}
     return {}
 

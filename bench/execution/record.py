@@ -117,6 +117,9 @@ def stored_arrays(
     return arrays
 
 
+_KILLED = -9  # by SIGKILL, which is what a system does that runs out of memory; Windows lacks the name
+
+
 def failure_of(ended: Ended, limits: Limits, log_tail: str) -> tuple[str, Failure]:
     """Return the status and error of a child that left no outcome."""
     if ended.ending == "timeout":
@@ -126,7 +129,7 @@ def failure_of(ended: Ended, limits: Limits, log_tail: str) -> tuple[str, Failur
         limit = (limits.memory or 0) / 1e9
         message = f"ended at {ended.peak_memory_bytes / 1e9:.2f} GB, over its limit of {limit:.2f} GB"
         return "out-of-memory", _failure("OutOfMemory", message, ended, log_tail)
-    if ended.exit_status == -signal.SIGKILL and limits.memory and ended.peak_memory_bytes > limits.memory / 2:
+    if ended.exit_status == _KILLED and limits.memory and ended.peak_memory_bytes > limits.memory / 2:
         message = "killed by the system, most likely because memory ran out"
         return "out-of-memory", _failure("OutOfMemory", message, ended, log_tail)
     return "crashed", _failure("Crash", _exit_text(ended.exit_status), ended, log_tail)
