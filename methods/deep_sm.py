@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
+import torch
 from scipy.special import softmax
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from cmbench.datasets.draft import Split
-from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, Shape
+from cmbench.datasets.draft import Modality, Split
+from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.parameters import Count, Number, SearchSpace, Words
-from cmbench.methods.training.batches import Index
+from cmbench.methods.training.batches import Index, stream
 from cmbench.methods.training.curves import in_parallel
-from cmbench.methods.training.deep_method import DeepMethod
-from cmbench.methods.training.descent import Descent
-from cmbench.methods.training.loop import Run, Training
-from cmbench.methods.views.inputs import MODALITIES, Matrix, checked_classes, class_numbers
-from cmbench.methods.views.maps import Chain
-from cmbench.methods.views.scaling import learned_scalings
+from cmbench.methods.training.descent import decayed
+from cmbench.methods.training.device import NetworkMap
+from cmbench.methods.training.loop import Finding, Run, Training
+from cmbench.methods.training.trained_method import Loss, TrainedMethod
+from cmbench.methods.views.inputs import Matrix
 
 USUAL = {
     "adam": {"learning_rate": 1e-3, "weight_decay": 0.0},
@@ -26,7 +28,7 @@ USUAL = {
 """What ``"auto"`` stands for, by optimiser."""
 
 
-class DeepSM(DeepMethod):
+class DeepSM(TrainedMethod):
     """Deep semantic matching: a classifier for each modality, compared by what they say of an item.
 
     A network g_i of images and one g_t of texts learn the categories y, each by itself ::
@@ -92,6 +94,10 @@ class DeepSM(DeepMethod):
     uses_labels: ClassVar[bool] = True
     version: ClassVar[int] = 1
 
+    fixed: ClassVar[Mapping[str, Any]] = {"precision": "float32"}
+    together: ClassVar[tuple[tuple[Modality, ...], ...]] = (("image",), ("text",))
+    evaluated_in: ClassVar[torch.dtype] = torch.float64
+
     hidden_image: Annotated[int, Count(0), SearchSpace(0, 1)] = 1
     """Hidden layers of the network of images. Their features are outputs of a CNN already, and 0 is its
     last layer anew, which is logistic regression; 1 leaves the network something to learn.
@@ -120,44 +126,60 @@ class DeepSM(DeepMethod):
         "zscore"
     )
 
+    def networks(self, widths: Mapping[Modality, int], n_classes: int) -> Mapping[str, nn.Module]:
+        layers: dict[Modality, int] = {"image": self.hidden_image, "text": self.hidden_text}
+        shapes = {
+            name: Shape(number, self.hidden_width, n_classes, "relu", self.dropout)
+            for name, number in layers.items()
+        }
+        return {
+            name: ViewNetwork(width, shapes[name], stream(self.random_state, f"{name} network"))
+            for name, width in widths.items()
+        }
+
+    def loss_of(self, outputs: Mapping[Modality, Tensor], labels: Tensor) -> Loss:
+        """Return the cross-entropy of the logits (n, c) of one modality."""
+        ((name, logits),) = outputs.items()
+        loss = cross_entropy(logits, labels)
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        return Loss(loss, {f"{name}_loss": loss, f"{name}_accuracy": accuracy})
+
+    def represent(self, outputs: Matrix) -> Matrix:
+        return posteriors(outputs)
+
+    def score(self, outputs: Mapping[Modality, NetworkMap], train: Split, validation: Split) -> Finding:
+        """Return accuracy and cross-entropy of one modality on validation, the first of which decides."""
+        ((name, logits_of),) = outputs.items()
+        logits = torch.from_numpy(logits_of(validation.views[name]))
+        classes = torch.from_numpy(self.classes_.searchsorted(validation.labels))
+        accuracy = float((logits.argmax(dim=1) == classes).double().mean())
+        loss = float(cross_entropy(logits, classes))
+        measured = {f"{name}_validation_accuracy": accuracy, f"{name}_validation_loss": loss}
+        return Finding((accuracy, -loss), measured)
+
+    def optimizer_of(self, networks: Sequence[nn.Module]) -> torch.optim.Optimizer:
+        """Return Adam or SGD, with what ``"auto"`` stands for."""
+        usual = USUAL[self.optimizer]
+        rate, decay = (
+            usual[name] if isinstance(value, str) else value
+            for name, value in (("learning_rate", self.learning_rate), ("weight_decay", self.weight_decay))
+        )
+        groups = decayed(networks, decay)
+        if self.optimizer == "adam":
+            return torch.optim.Adam(groups, lr=rate, fused=True)
+        return torch.optim.SGD(groups, lr=rate, momentum=self.momentum)
+
     def _learn(self, train: Split, validation: Split, run: Run) -> None:
-        self.classes_ = checked_classes(train.labels, len(train.images))
-        images, texts = self._views(train, validation)
-        image, image_training = self._trained(images, run)
-        text, text_training = self._trained(texts, run)
-        self.image_map_, self.text_map_ = Chain(image.map(), posteriors), Chain(text.map(), posteriors)
-        self.curves_ = in_parallel([image_training.curves, text_training.curves])
-        self.image_iterations_, self.text_iterations_ = image_training.iteration, text_training.iteration
-        self.iterations_ = self.image_iterations_ + self.text_iterations_
-        self.image_best_iteration_ = image_training.best_iteration
-        self.text_best_iteration_ = text_training.best_iteration
-        self.image_validation_accuracy_ = self._accuracy(image_training)
-        self.text_validation_accuracy_ = self._accuracy(text_training)
-
-    def _views(self, train: Split, validation: Split) -> Iterator[tuple[LabelledView, LabelledView]]:
-        """Yield images, then texts, of training and of validation."""
-        scalings = learned_scalings(train, self.preprocessing)
-        numbers = class_numbers(train, validation, self.name)
-        for modality in MODALITIES:
-            seen, unseen = (
-                LabelledView(modality, split.views[modality], scalings[modality], classes)
-                for split, classes in zip((train, validation), numbers, strict=True)
-            )
-            yield seen, unseen
-
-    def _trained(
-        self, views: tuple[LabelledView, LabelledView], run: Run
-    ) -> tuple[ClassifierFitting, Training[Index]]:
-        modality = views[0].modality
-        layers = {"image": self.hidden_image, "text": self.hidden_text}[modality]
-        shape = Shape(layers, self.hidden_width, len(self.classes_), "relu", self.dropout)
-        fitting = ClassifierFitting(*views, shape, self._descent(), run)
-        return fitting, fitting.trained(modality)
-
-    def _descent(self) -> Descent:
-        values = self._values(Descent)
-        usual = {name: value for name, value in USUAL[self.optimizer].items() if values[name] == "auto"}
-        return Descent(**{**values, **usual})
+        trained = self.train_networks(train, validation, run)
+        maps = self.representations(trained.outputs, train)
+        self.image_map_, self.text_map_ = maps["image"], maps["text"]
+        image, text = trained.trainings
+        self.curves_ = in_parallel([image.curves, text.curves])
+        self.image_iterations_, self.text_iterations_ = image.iteration, text.iteration
+        self.iterations_ = image.iteration + text.iteration
+        self.image_best_iteration_, self.text_best_iteration_ = image.best_iteration, text.best_iteration
+        self.image_validation_accuracy_ = self._accuracy(image)
+        self.text_validation_accuracy_ = self._accuracy(text)
 
     def _accuracy(self, training: Training[Index]) -> float | None:
         return training.best.score[0] if self.stopping == "validation" else None

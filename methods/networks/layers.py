@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 
-def dropped_out(rows: Tensor, share: float, random: torch.Generator) -> Tensor:
-    """Return rows with that share of values 0, and the others raised to keep the expectation."""
+def dropped_out(rows: Tensor, share: float, random: torch.Generator | None = None) -> Tensor:
+    """Return rows with that share of values 0, and the others raised to keep the expectation.
+
+    Without ``random``, PyTorch's own random numbers on the device of ``rows`` say which.
+    """
     kept = torch.empty_like(rows).bernoulli_(1 - share, generator=random)
     return rows * kept / (1 - share)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -47,8 +46,7 @@ class Shape:
 class ViewNetwork(nn.Module):
     """Maps features (n, inputs) to outputs (n, outputs), each row by itself.
 
-    Hidden units are left out at random only where a call brings the random numbers to draw them with; what
-    it gives otherwise depends on weights alone.
+    In training mode hidden units are left out at random, by PyTorch's own random numbers.
 
     Examples
     --------
@@ -63,13 +61,13 @@ class ViewNetwork(nn.Module):
         self.shape = shape
         self.layers = nn.ModuleList(linear(n_in, n_out, random) for n_in, n_out in pairwise(widths))
 
-    def forward(self, rows: Tensor, dropping: torch.Generator | None = None) -> Tensor:
-        """Return outputs; with ``dropping``, on the device of ``rows``, of a network thinned by dropout."""
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return outputs; in training mode, of a network thinned by dropout."""
         *hidden, last = self.layers
         for layer in hidden:
             rows = ACTIVATIONS[self.shape.activation](layer(rows))
-            if dropping is not None and self.shape.dropout:
-                rows = dropped_out(rows, self.shape.dropout, dropping)
+            if self.training and self.shape.dropout:
+                rows = dropped_out(rows, self.shape.dropout)
         outputs: Tensor = last(rows)
         return outputs
 
@@ -104,7 +102,6 @@ class ClassifierFitting:
         self.descent, self.run, self._modality = descent, run, train.modality
         self._features = DeviceRows(train.features, train.scaling, run.device)
         self._classes = torch.from_numpy(train.classes).to(run.device)
-        self._dropping = torch.Generator(run.device)
         self.batches = run.order(len(train.classes), descent.batch_size, train.modality)
         random = run.stream(f"{train.modality} network")
         self.network = ViewNetwork(train.features.shape[1], shape, random).to(run.device)
@@ -118,7 +115,7 @@ class ClassifierFitting:
             self.train_round,
             modules={self._modality: self.network},
             optimizers={self._modality: self.optimizer},
-            items=self.draws,
+            items=self.batches.epoch,
             rounds=rounds,
             epochs=descent.epochs,
             look_every=descent.eval_epochs * rounds,
@@ -126,16 +123,10 @@ class ClassifierFitting:
             score=self.look if descent.stopping == "validation" else None,
         )
 
-    def draws(self, epoch: int) -> Iterator[Index]:
-        """Seed the dropout of an epoch and return the rows of its rounds."""
-        seeded = self.run.stream(f"{self._modality} dropout {epoch}")
-        self._dropping.manual_seed(seeded.initial_seed())
-        return self.batches.epoch(epoch)
-
     def train_round(self, index: Index, norms: bool) -> Watched:
         """Move the network towards a lower cross-entropy of the rows of that index."""
         classes = picked(self._classes, index)
-        logits = self.network(self._features.rows(index), self._dropping)
+        logits = self.network(self._features.rows(index))
         loss = cross_entropy(logits, classes)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

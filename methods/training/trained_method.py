@@ -212,7 +212,7 @@ class TrainedMethod(DeepMethod):
                 run,
                 modules if len(names) == len(MODALITIES) else {name: modules[name] for name in names},
                 {name: rows[name] for name in names},
-                torch.from_numpy(labels).to(run.device),
+                torch.tensor(labels, device=run.device),
                 purpose="pairs" if len(names) == len(MODALITIES) else names[0],
             )
             looked_at = {name: outputs[name] for name in names}

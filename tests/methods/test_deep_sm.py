@@ -11,11 +11,10 @@ from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import average_precision, bimodal_map
 from cmbench.methods.deep_sm import DeepSM, posteriors
-from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, Shape, ViewNetwork
+from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.training.curves import DivergenceError
-from cmbench.methods.training.descent import Descent
 from cmbench.methods.training.device import NetworkMap
-from cmbench.methods.training.loop import Finding, Run, Training
+from cmbench.methods.training.loop import Finding, Training
 from cmbench.methods.views.scaling import Scaling
 
 TINY = {"hidden_width": 12, "batch_size": 16, "device": "cpu", "threads": 1}
@@ -178,33 +177,28 @@ def test_labels_may_have_gaps(toy):
     assert np.array_equal(represented(method, toy.test), represented(fitted(toy), toy.test))
 
 
-@pytest.fixture
-def image_fitting(toy):
-    views = [
-        LabelledView("image", split.images, Scaling.fit(toy.train.images, "images"), split.labels)
-        for split in (toy.train, toy.validation)
-    ]
-    shape = Shape(1, 12, 4, "relu", dropout=0.5)
-    return ClassifierFitting(*views, shape, Descent(), Run("toy", 0))
+def test_an_epoch_leaves_out_units_of_its_own(toy):
+    kept = {
+        "hidden_image": 1,
+        "hidden_text": 1,
+        "learning_rate": 1e-12,
+        "batch_size": 1000,
+        "stopping": "none",
+    }
+    losses = fitted(toy, **kept, dropout=0.5).curves_["image_loss"]
+    again = fitted(toy, **kept, dropout=0.5).curves_["image_loss"]
+    assert np.array_equal(losses, again)
+    assert np.ptp(losses) > 1e-3, "rows and weights are the same, so the units left out are not"
+    assert np.ptp(fitted(toy, **kept, dropout=0.0).curves_["image_loss"]) < 1e-5
 
 
-def test_an_epoch_leaves_out_units_of_its_own(image_fitting):
-    def losses(epoch):
-        image_fitting.draws(epoch)
-        before = {name: values.clone() for name, values in image_fitting.network.state_dict().items()}
-        watched = dict(image_fitting.train_round(np.arange(20), False))
-        image_fitting.network.load_state_dict(before)
-        return watched["image_loss"].item()
-
-    assert losses(0) == losses(0) != losses(1), "the rows are the same, so the units left out are not"
-
-
-def test_a_look_puts_accuracy_first_and_then_the_lower_cross_entropy(toy, image_fitting):
-    fitting = image_fitting
-    logits, truth = fitting.map()(toy.validation.images), toy.validation.labels
+def test_a_look_puts_accuracy_first_and_then_the_lower_cross_entropy(toy):
+    method, truth = fitted(toy), toy.validation.labels
+    logits_of, _, _ = method.image_map_.steps
+    logits = logits_of(toy.validation.images)
     accuracy = (logits.argmax(axis=1) == truth).mean()
     own = np.exp(logits[np.arange(len(truth)), truth]) / np.exp(logits).sum(axis=1)
-    found = fitting.look()
+    found = method.score({"image": logits_of}, toy.train, toy.validation)
     assert found.score == pytest.approx((accuracy, np.log(own).mean()))
     assert found.measured == {
         "image_validation_accuracy": pytest.approx(accuracy),
@@ -229,13 +223,13 @@ def test_networks_stop_each_for_itself(toy, monkeypatch):
     looks = {"image": 0, "text": 0}
     highest = {"image": 2, "text": 4}
 
-    def look(self):
-        view = self.train.modality
+    def look(self, outputs, train, validation):
+        (view,) = outputs
         looks[view] += 1
         score = min(looks[view], highest[view]) / 10
         return Finding((score, 0.0), {f"{view}_validation_accuracy": score})
 
-    monkeypatch.setattr(ClassifierFitting, "look", look)
+    monkeypatch.setattr(DeepSM, "score", look)
     method = fitted(toy, epochs=100, patience=3)
     assert (method.image_best_iteration_, method.image_iterations_) == (10, 25)
     assert (method.text_best_iteration_, method.text_iterations_) == (20, 35)
@@ -293,11 +287,17 @@ def test_a_fit_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path, monk
 @pytest.mark.parametrize(
     ("optimizer", "rate", "decay"), [("adam", 1e-3, 0.0), ("sgd", 0.01, 5e-4)], ids=["adam", "sgd"]
 )
-def test_auto_is_what_is_usual_for_the_optimiser(toy, optimizer, rate, decay):
-    usual = DeepSM(optimizer=optimizer)._descent()
-    assert (usual.learning_rate, usual.weight_decay) == (rate, decay)
-    given = DeepSM(optimizer=optimizer, learning_rate=0.5, weight_decay=0.25)._descent()
-    assert (given.learning_rate, given.weight_decay) == (0.5, 0.25)
+def test_auto_is_what_is_usual_for_the_optimiser(optimizer, rate, decay):
+    def rate_and_decay(**parameters):
+        weights, biases = (
+            DeepSM(optimizer=optimizer, **parameters).optimizer_of([torch.nn.Linear(2, 1)]).param_groups
+        )
+        assert weights["lr"] == biases["lr"]
+        assert biases["weight_decay"] == 0
+        return weights["lr"], weights["weight_decay"]
+
+    assert rate_and_decay() == (rate, decay)
+    assert rate_and_decay(learning_rate=0.5, weight_decay=0.25) == (0.5, 0.25)
 
 
 def test_momentum_has_an_effect_on_sgd_alone(toy):
