@@ -173,7 +173,7 @@ class TrainedMethod(DeepMethod):
         """
         maps, views = self.representations(outputs, train), validation.views
         images, texts = (maps[name](views[name]) for name in MODALITIES)
-        return bimodal_map(images, texts, validation.labels)
+        return bimodal_map(images, texts, validation.targets)
 
     def batches(self, labels: NDArray[Any], run: Run, purpose: str) -> Batches:
         """Return the batches of pairs: by default all pairs in a new random order each epoch.
@@ -229,7 +229,7 @@ class TrainedMethod(DeepMethod):
 
     def _built(self, train: Split, run: Run) -> Mapping[str, nn.Module]:
         widths = {name: features.shape[1] for name, features in train.views.items()}
-        n_classes = train.labels.shape[1] if train.labels.ndim == 2 else len(np.unique(train.labels))
+        n_classes = len(train.categories)
         with seeded_apart(run.device):
             torch.manual_seed(run.stream("networks").initial_seed())
             modules = self.networks(widths, n_classes)
