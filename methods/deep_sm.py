@@ -118,7 +118,7 @@ class DeepSM(TrainedMethod):
     """Of weights, but not of biases, in the gradient. ``"auto"`` is 0 for Adam and 0.0005 for SGD."""
     momentum: Annotated[float, Number(0, 0.999)] = 0.9
     """Of SGD; Adam ignores it."""
-    stopping: Annotated[str, Words("validation", "none")] = "validation"
+    stopping = "validation"
     """Which state of each network is kept: that of the highest accuracy on validation, and among equals
     of the lowest cross-entropy there; or with ``"none"`` the last one.
     """

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +25,9 @@ from cmbench.methods.ccl.grains import (
 )
 from cmbench.methods.contract import Representations
 from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
-from cmbench.methods.networks.pretraining import PRETRAINING, Pretraining
-from cmbench.methods.parameters import Constraints, Count, Number, Words
+from cmbench.methods.networks.pretraining import Pretraining
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.curves import collapse
-from cmbench.methods.training.deep_method import TRAINING
 from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
 from cmbench.methods.views.inputs import MODALITIES, Labels, class_numbers, row_blocks
@@ -52,56 +50,35 @@ class CCLCoarse(ClassCodedMethod):
 
     Networks and classifiers are a modality's own. The representation of an item is its f.
 
-    Parameters
-    ----------
-    embedding : int
-        Size of g and f.
-    hidden_image, hidden_text, code : int
-        Hidden units of the lower RBMs, and of the upper ones and the codes of the autoencoder.
-    joint, width : int
-        Hidden units of the RBM above them, and of each layer of the classifier, and between h and g.
-    pretrain, gaussian_rate, binary_rate, rbm_l2, rbm_epochs, rbm_steps, rbm_batch_size, cd_steps,
-    corruption, dae_rate
-        As in ``CorrAE``. The RBM above also runs ``rbm_epochs``, at ``joint_rate``.
-    alpha, correlation_epochs, correlation_batch
-        Weight of the correlation in the autoencoder, 0.7 as released, and its length, at most ``rbm_steps``.
-    joint_rate : float
-    class_epochs, class_batch : int
-        Length and batch of the classifier, of which the state of the highest accuracy on validation is kept.
-    w_inter, w_intra, margin : float
-        1 as released: ``g`` is shared by both tasks, and no weight is learned.
-    optimizer : "adam" or "sgd"
-    learning_rate, weight_decay : float or "auto"
-        Of stage 2. ``"auto"``: 0.001 and none for Adam; 0.0001 and 0.004 for SGD, which has momentum 0.9
-        and twice the rate for biases, as released but for the biases of B, which have the single rate there.
-        Biases do not decay; in the release they do.
-    batch_size, epochs, stopping, eval_epochs, patience
-        Of stage 2, as in ``CorrAE``; ``stopping`` and ``patience`` also of the classifier.
-    preprocessing, post, device, threads, checkpoint, checkpoint_seconds, random_state
-        As in ``CorrAE``.
-
     Attributes
     ----------
     validation_map_ : MAP on validation of the state kept; None without validation
-    curves_ : float64 arrays by name, as of ``CorrAE``: of all trainings one after another, with
-        ``inter_loss``, ``image_intra_loss`` and ``text_intra_loss`` of stage 2, unweighted
+    curves_ : float64 arrays by name, one value for each point: ``iteration``, which counts the steps of all
+        trainings one after another; errors of reconstruction of each RBM; losses of autoencoder and
+        classifier; ``inter_loss``, ``image_intra_loss`` and ``text_intra_loss`` of stage 2, unweighted;
+        ``validation_map``
     iterations_, best_iteration_ : steps run, on that count, and the one whose state is kept
     code_deviation_ : mean standard deviation of the units of f over validation items, before they are
         standardised, of images or of texts if less
-    resumed_at_, spread_, mean_cosine_, collapsed_, threads_, device_ : as of ``CorrAE``
+    resumed_at_ : steps, of all trainings together, that checkpoints spared; 0 for none
+    spread_, mean_cosine_, collapsed_ : of both modalities' validation representations, the worse
+    threads_, device_ : what was used
 
     Raises
     ------
-    DivergenceError, MethodError
-        As from ``CorrAE``; ``MethodError`` also for a category that only validation has, and when both
-        weights are 0.
+    DivergenceError
+        From ``fit``, when a loss or a weight becomes NaN or infinite.
+    MethodError
+        From ``fit``, when the lower RBM reconstructs features no better than by their mean, when codes of all
+        items become the same, for a category that only validation has, and when both weights are 0.
 
     Notes
     -----
     Y. Peng, J. Qi, X. Huang, Y. Yuan, CCL: cross-modal correlation learning with multi-grained fusion by
     hierarchical network, IEEE Trans. Multimedia 20, 2018. Sizes are those of the released programs. Ours:
 
-    * Gaussian lower RBMs for texts too, and fewer steps everywhere, as in ``CorrAE``.
+    * Gaussian lower RBMs for texts too, since text features of today are real vectors, where the release
+      counts words; and fewer steps everywhere.
     * Adam in stage 2. On synthetic data it reached in 2,000 steps what the released SGD had not after 6,000;
       the score falls later, so the state is chosen on validation.
     * Adam in the classifier, with a tenth of the released decay, and in the autoencoder, which runs 50 epochs
@@ -122,7 +99,8 @@ class CCLCoarse(ClassCodedMethod):
     >>> views = [rng.normal(size=(40, d)).astype(np.float32) + labels[:, None] for d in (6, 4)]
     >>> pairs = Split(*views, labels=labels, ids=np.arange(40).astype(str))
     >>> sizes = {"hidden_image": 8, "hidden_text": 8, "code": 8, "joint": 8, "width": 8}
-    >>> small = CCLCoarse(8, **sizes, rbm_epochs=8, rbm_batch_size=8, correlation_epochs=2, epochs=2)
+    >>> brief = {"rbm_epochs": 8, "rbm_batch_size": 8, "correlation_epochs": 2, "epochs": 2}
+    >>> small = CCLCoarse(embedding=8, **sizes, **brief)
     >>> small.fit(pairs, pairs).transform_images(views[0]).shape
     (40, 8)
     """
@@ -135,36 +113,6 @@ class CCLCoarse(ClassCodedMethod):
     )
     uses_labels: ClassVar[bool] = True
     version: ClassVar[int] = 1
-    constraints: ClassVar[Constraints] = {
-        **PRETRAINING,
-        **TRAINING,
-        "embedding": Count(1),
-        "hidden_image": Count(1),
-        "hidden_text": Count(1),
-        "joint": Count(1),
-        "width": Count(1),
-        "alpha": Number(0, 1),
-        "correlation_epochs": Count(1),
-        "correlation_batch": Count(2),
-        "joint_rate": Number(0, open_ends=True),
-        "class_epochs": Count(1),
-        "class_batch": Count(2),
-        "w_inter": Number(0),
-        "w_intra": Number(0),
-        "margin": Number(0, open_ends=True),
-        "optimizer": Words("adam", "sgd"),
-        "learning_rate": Number(0, open_ends=True, words=("auto",)),
-        "weight_decay": Number(0, words=("auto",)),
-        "post": Words("none", "zscore_train"),
-    }
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "post": ("none", "zscore_train"),
-        "w_intra": (0.1, 1.0),
-        "margin": (1.0, 5.0),
-        "learning_rate": (2e-4, 1e-3),
-        "pretrain": ("rbm", "dae"),
-        "gaussian_rate": ("auto", 1e-3),
-    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
             "gaussian_rate": 1e-3,
@@ -177,90 +125,48 @@ class CCLCoarse(ClassCodedMethod):
         }
     }
 
-    def __init__(
-        self,
-        embedding: int = 1024,
-        *,
-        hidden_image: int = 2048,
-        hidden_text: int = 1024,
-        code: int = 1024,
-        joint: int = 2048,
-        width: int = 1024,
-        pretrain: str = "rbm",
-        gaussian_rate: float | str = "auto",
-        binary_rate: float = 0.05,
-        rbm_l2: float = 1e-3,
-        rbm_epochs: int = 40,
-        rbm_steps: int = 3000,
-        rbm_batch_size: int = 128,
-        cd_steps: int = 1,
-        corruption: float = 0.2,
-        dae_rate: float = 1e-3,
-        alpha: float = 0.7,
-        correlation_epochs: int = 50,
-        correlation_batch: int = 100,
-        joint_rate: float = 0.01,
-        class_epochs: int = 50,
-        class_batch: int = 100,
-        w_inter: float = 1.0,
-        w_intra: float = 1.0,
-        margin: float = 1.0,
-        optimizer: str = "adam",
-        learning_rate: float | str = "auto",
-        weight_decay: float | str = "auto",
-        batch_size: int = 80,
-        epochs: int = 200,
-        stopping: str = "validation",
-        eval_epochs: int = 2,
-        patience: int = 10,
-        preprocessing: str = "zscore",
-        post: str = "zscore_train",
-        device: str = "auto",
-        threads: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_seconds: float = 60.0,
-        random_state: int = 0,
-    ) -> None:
-        self.embedding = embedding
-        self.hidden_image = hidden_image
-        self.hidden_text = hidden_text
-        self.code = code
-        self.joint = joint
-        self.width = width
-        self.pretrain = pretrain
-        self.gaussian_rate = gaussian_rate
-        self.binary_rate = binary_rate
-        self.rbm_l2 = rbm_l2
-        self.rbm_epochs = rbm_epochs
-        self.rbm_steps = rbm_steps
-        self.rbm_batch_size = rbm_batch_size
-        self.cd_steps = cd_steps
-        self.corruption = corruption
-        self.dae_rate = dae_rate
-        self.alpha = alpha
-        self.correlation_epochs = correlation_epochs
-        self.correlation_batch = correlation_batch
-        self.joint_rate = joint_rate
-        self.class_epochs = class_epochs
-        self.class_batch = class_batch
-        self.w_inter = w_inter
-        self.w_intra = w_intra
-        self.margin = margin
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.stopping = stopping
-        self.eval_epochs = eval_epochs
-        self.patience = patience
-        self.preprocessing = preprocessing
-        self.post = post
-        self.device = device
-        self.threads = threads
-        self.checkpoint = checkpoint
-        self.checkpoint_seconds = checkpoint_seconds
-        self.random_state = random_state
+    embedding: Annotated[int, Count(1)] = 1024
+    """Size of g and f."""
+    joint: Annotated[int, Count(1)] = 2048
+    """Hidden units of the RBM above the codes of the autoencoder."""
+    width: Annotated[int, Count(1)] = 1024
+    """Units of each of the three layers of the classifier, which have ReLU, and between h and g."""
+    alpha: Annotated[float, Number(0, 1)] = 0.7
+    """Weight of the correlation in the correspondence autoencoder; 0.7 as released."""
+    correlation_epochs: Annotated[int, Count(1)] = 50
+    """Passes of the correspondence autoencoder over the training pairs; ``rbm_steps`` may end it sooner."""
+    correlation_batch: Annotated[int, Count(2)] = 100
+    """Pairs in a batch of the correspondence autoencoder."""
+    w_inter: Annotated[float, Number(0)] = 1.0
+    """Weight of the distances between modalities; 1 as released, where no weight is learned."""
+    w_intra: Annotated[float, Number(0), SearchSpace(0.1, 1.0)] = 1.0
+    """Weight of the classification within modalities; 1 as released."""
+    margin: Annotated[float, Number(0, open_ends=True), SearchSpace(1.0, 5.0)] = 1.0
+    """Distance that an image and a text of two classes are to have at least; 1 as released."""
+    optimizer: Annotated[str, Words("adam", "sgd")] = "adam"
+    """Of stage 2. ``"sgd"`` has momentum 0.9 and twice the rate for biases, as released but for the biases of
+    B, which have the single rate there.
+    """
+    learning_rate: Annotated[
+        float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace(2e-4, 1e-3)
+    ] = "auto"
+    """Of stage 2. ``"auto"`` is 0.001 for Adam, and 0.0001 for SGD as released."""
+    weight_decay: Annotated[float | str, Number(0, words=("auto",))] = "auto"
+    """Of weights in stage 2. ``"auto"`` is 0 for Adam, and 0.004 for SGD as released. Biases do not decay; in
+    the release they do.
+    """
+    batch_size = 80
+    """Pairs in a batch of stage 2, cut to their number. The incomplete last batch of an epoch is left out."""
+    epochs = 200
+    """Passes over the training pairs in stage 2, at most."""
+    stopping = "validation"
+    """Which state of stage 2 is kept: that with the highest mean of the two bi-modal MAPs on validation, or
+    with ``"none"`` the last one. The same goes for the classifier, by its accuracy.
+    """
+    eval_epochs = 2
+    """Epochs of stage 2 from one look at validation to the next."""
+    patience = 10
+    """Epochs to wait for a better state on validation before stage 2, or the classifier, ends."""
 
     def _learn(self, train: Split, validation: Split, run: Run) -> None:
         if not (self.w_inter or self.w_intra):
@@ -350,7 +256,7 @@ class CCL(CCLCoarse):
     >>> views = [rng.normal(size=(40, d)).astype(np.float32) + labels[:, None] for d in (6, 4)]
     >>> pairs = Split(*views, labels, np.arange(40).astype(str), parts(6), parts(4))
     >>> sizes = {"hidden_image": 8, "hidden_text": 8, "code": 8, "joint": 8, "width": 8}
-    >>> small = CCL(8, **sizes, rbm_epochs=8, rbm_batch_size=8, correlation_epochs=2, epochs=2)
+    >>> small = CCL(embedding=8, **sizes, rbm_epochs=8, rbm_batch_size=8, correlation_epochs=2, epochs=2)
     >>> small.fit(pairs, pairs).transform_images(views[0], pairs.image_parts).shape
     (40, 8)
     """

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
@@ -16,10 +15,9 @@ from cmbench.methods.cmdn.separate_codes import (
     learn_separate_codes,
 )
 from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
-from cmbench.methods.networks.pretraining import PRETRAINING, Pretraining
-from cmbench.methods.parameters import Constraints, Count, Number, Words
+from cmbench.methods.networks.pretraining import Pretraining
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.curves import collapse
-from cmbench.methods.training.deep_method import TRAINING
 from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
 from cmbench.methods.views.inputs import MODALITIES, Labels, class_numbers
@@ -47,55 +45,21 @@ class CMDN(ClassCodedMethod):
     of the next level. Each stage is trained once and then stays as it is. The representation of an item
     is its code of level ``depth``.
 
-    Parameters
-    ----------
-    first_level : int
-        Size of z at the first level. Each level has half as many units as the one before: 64 at the fourth.
-    depth : 1 to 4, or "validation"
-        How many levels. ``"validation"`` trains four and takes that of the best MAP on validation.
-    sae_hidden, sae_code : int
-        Layers of the stacked autoencoder beside its code, and the code.
-    sae_rate : float
-        Its learning rate. It runs as long as an RBM, once with one layer and once with both. At 0.001 the
-        second of these ends with all outputs at 0 where a text is a distribution over topics.
-    hidden_image, hidden_text, code, joint : int
-        Hidden units of the lower RBMs, of the upper ones, and of the joint RBM of both modalities.
-    fusion, width : int
-        Hidden units of the RBM above both codes of a modality, and of each of the three layers of the
-        classifier, which have ReLU.
-    pretrain, gaussian_rate, binary_rate, rbm_l2, rbm_epochs, rbm_steps, rbm_batch_size, cd_steps,
-    corruption, dae_rate
-        As in ``CorrAE``. RBMs above two groups also run ``rbm_epochs``, at ``joint_rate``.
-    joint_rate : float
-    class_epochs, class_batch : int
-        Length and batch of the classifier, of which the state of the highest accuracy on validation is kept.
-    label_weight : float
-        1 as released.
-    optimizer : "adam" or "sgd"
-        Of the bimodal autoencoders. ``"sgd"`` is as released: the rate falls as 1 / (1 + t / 10,000) and
-        momentum grows from 0.5 to 0.9.
-    learning_rate : float or "auto"
-        ``"auto"`` is 0.003 for Adam, and 0.05 for SGD as released.
-    weight_decay, batch_size : of the bimodal autoencoders, as released
-    epochs, stopping, eval_epochs, patience
-        Of each bimodal autoencoder, as in ``CorrAE``; ``stopping`` and ``patience`` also of the classifier.
-    preprocessing : "none", "zscore" or "rownorm"
-        Of the features that RBMs learn from. The stacked autoencoder has them in [0, 1], column by column.
-    post, device, threads, checkpoint, checkpoint_seconds, random_state
-        As in ``CorrAE``.
-
     Attributes
     ----------
     depth_ : the level that was taken
     levels_ : str, all levels that were trained, with the MAP of each on validation
     validation_map_ : MAP on validation of the level taken; None without validation
-    curves_ : float64 arrays by name, as of ``CorrAE``: of all trainings one after another, with
-        ``level1_loss``, ``level1_image_loss``, ``level1_text_loss`` and ``level1_class_loss`` of the first
-        level, unweighted but for the first, and so on
+    curves_ : float64 arrays by name, one value for each point: ``iteration``, which counts the steps of all
+        trainings one after another; errors of reconstruction of each RBM; of the first level
+        ``level1_loss``, and its terms ``level1_image_loss``, ``level1_text_loss`` and
+        ``level1_class_loss``, unweighted; the same of the other levels; ``validation_map``
     iterations_, best_iteration_ : steps run, on that count, and the one whose state is kept
     code_deviation_ : mean standard deviation of the units of the code over validation items, before they are
         standardised, of images or of texts if less
-    resumed_at_, spread_, mean_cosine_, collapsed_, threads_, device_ : as of ``CorrAE``
+    resumed_at_ : steps, of all trainings together, that checkpoints spared; 0 for none
+    spread_, mean_cosine_, collapsed_ : of both modalities' validation representations, the worse
+    threads_, device_ : what was used
 
     Raises
     ------
@@ -110,8 +74,9 @@ class CMDN(ClassCodedMethod):
     Y. Peng, X. Huang, J. Qi, Cross-media shared representation by hierarchical learning with multiple deep
     networks, IJCAI 2016. Sizes, rates and decays are those of the released program. Ours, and why:
 
-    * Gaussian lower RBMs for texts too, and fewer steps everywhere, as in ``CorrAE``; the release makes
-      100,000 steps in most trainings and a million in all.
+    * Gaussian lower RBMs for texts too, since text features of today are real vectors, where the release
+      counts words; and fewer steps everywhere: the release makes 100,000 steps in most trainings and a
+      million in all.
     * Adam, but for RBMs. On synthetic data it was better at every level of the stack than the released SGD.
       The classifier has a tenth of the released decay with it.
     * Features, and p and q of the first level, are brought into [0, 1] column by column, by the
@@ -135,7 +100,8 @@ class CMDN(ClassCodedMethod):
     >>> views = [rng.normal(size=(40, d)).astype(np.float32) + labels[:, None] for d in (6, 4)]
     >>> pairs = Split(*views, labels=labels, ids=np.arange(40).astype(str))
     >>> sizes = {"sae_hidden": 8, "sae_code": 8, "hidden_image": 8, "hidden_text": 8, "code": 8}
-    >>> small = CMDN(16, **sizes, joint=8, fusion=8, width=8, rbm_epochs=9, rbm_batch_size=8, sae_rate=0.02)
+    >>> sizes |= {"first_level": 16, "joint": 8, "fusion": 8, "width": 8}
+    >>> small = CMDN(**sizes, rbm_epochs=9, rbm_batch_size=8, sae_rate=0.02)
     >>> small.fit(pairs, pairs).transform_images(views[0]).shape
     (40, 2)
     """
@@ -148,35 +114,6 @@ class CMDN(ClassCodedMethod):
     )
     uses_labels: ClassVar[bool] = True
     version: ClassVar[int] = 1
-    constraints: ClassVar[Constraints] = {
-        **PRETRAINING,
-        **TRAINING,
-        "first_level": Count(1),
-        "depth": Words(*range(1, DEEPEST + 1), "validation"),
-        "sae_hidden": Count(1),
-        "sae_code": Count(1),
-        "sae_rate": Number(0, open_ends=True),
-        "hidden_image": Count(1),
-        "hidden_text": Count(1),
-        "joint": Count(1),
-        "fusion": Count(1),
-        "width": Count(1),
-        "joint_rate": Number(0, open_ends=True),
-        "class_epochs": Count(1),
-        "class_batch": Count(2),
-        "label_weight": Number(0),
-        "optimizer": Words("adam", "sgd"),
-        "learning_rate": Number(0, open_ends=True, words=("auto",)),
-        "post": Words("none", "zscore_train"),
-    }
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "post": ("none", "zscore_train"),
-        "depth": ("validation", DEEPEST),
-        "label_weight": (1.0, 10.0),
-        "learning_rate": (1e-3, 3e-3),
-        "pretrain": ("rbm", "dae"),
-        "gaussian_rate": ("auto", 1e-3),
-    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
             "gaussian_rate": 1e-3,
@@ -188,90 +125,58 @@ class CMDN(ClassCodedMethod):
         }
     }
 
-    def __init__(
-        self,
-        first_level: int = 512,
-        *,
-        depth: int | str = DEEPEST,
-        sae_hidden: int = 1024,
-        sae_code: int = 512,
-        sae_rate: float = 3e-4,
-        hidden_image: int = 2048,
-        hidden_text: int = 1024,
-        code: int = 1024,
-        joint: int = 2048,
-        fusion: int = 1024,
-        width: int = 1024,
-        pretrain: str = "rbm",
-        gaussian_rate: float | str = "auto",
-        binary_rate: float = 0.05,
-        rbm_l2: float = 1e-3,
-        rbm_epochs: int = 40,
-        rbm_steps: int = 3000,
-        rbm_batch_size: int = 128,
-        cd_steps: int = 1,
-        corruption: float = 0.2,
-        dae_rate: float = 1e-3,
-        joint_rate: float = 0.01,
-        class_epochs: int = 50,
-        class_batch: int = 100,
-        label_weight: float = 1.0,
-        optimizer: str = "adam",
-        learning_rate: float | str = "auto",
-        weight_decay: float = 1e-4,
-        batch_size: int = 231,
-        epochs: int = 200,
-        stopping: str = "validation",
-        eval_epochs: int = 2,
-        patience: int = 10,
-        preprocessing: str = "zscore",
-        post: str = "zscore_train",
-        device: str = "auto",
-        threads: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_seconds: float = 60.0,
-        random_state: int = 0,
-    ) -> None:
-        self.first_level = first_level
-        self.depth = depth
-        self.sae_hidden = sae_hidden
-        self.sae_code = sae_code
-        self.sae_rate = sae_rate
-        self.hidden_image = hidden_image
-        self.hidden_text = hidden_text
-        self.code = code
-        self.joint = joint
-        self.fusion = fusion
-        self.width = width
-        self.pretrain = pretrain
-        self.gaussian_rate = gaussian_rate
-        self.binary_rate = binary_rate
-        self.rbm_l2 = rbm_l2
-        self.rbm_epochs = rbm_epochs
-        self.rbm_steps = rbm_steps
-        self.rbm_batch_size = rbm_batch_size
-        self.cd_steps = cd_steps
-        self.corruption = corruption
-        self.dae_rate = dae_rate
-        self.joint_rate = joint_rate
-        self.class_epochs = class_epochs
-        self.class_batch = class_batch
-        self.label_weight = label_weight
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.stopping = stopping
-        self.eval_epochs = eval_epochs
-        self.patience = patience
-        self.preprocessing = preprocessing
-        self.post = post
-        self.device = device
-        self.threads = threads
-        self.checkpoint = checkpoint
-        self.checkpoint_seconds = checkpoint_seconds
-        self.random_state = random_state
+    first_level: Annotated[int, Count(1)] = 512
+    """Size of z at the first level. Each level has half as many units as the one before: 64 at the fourth."""
+    depth: Annotated[
+        int | str, Words(*range(1, DEEPEST + 1), "validation"), SearchSpace("validation", DEEPEST)
+    ] = DEEPEST
+    """How many levels. ``"validation"`` trains four and takes that of the highest MAP on validation."""
+    sae_hidden: Annotated[int, Count(1)] = 1024
+    """Units of the layers of the stacked autoencoder beside its code."""
+    sae_code: Annotated[int, Count(1)] = 512
+    """Size of the code of the stacked autoencoder."""
+    sae_rate: Annotated[float, Number(0, open_ends=True)] = 3e-4
+    """Learning rate of the stacked autoencoder, which runs as long as an RBM, once with one layer and once
+    with both. At 0.001 the second of these ends with all outputs at 0 where a text is a distribution over
+    topics.
+    """
+    joint: Annotated[int, Count(1)] = 2048
+    """Hidden units of the joint RBM of both modalities."""
+    fusion: Annotated[int, Count(1)] = 1024
+    """Hidden units of the RBM above both codes of a modality."""
+    label_weight: Annotated[float, Number(0), SearchSpace(1.0, 10.0)] = 1.0
+    """Weight of the classification in the loss of each level; 1 as released."""
+    optimizer: Annotated[str, Words("adam", "sgd")] = "adam"
+    """Of the bimodal autoencoders. ``"sgd"`` is as released: the rate falls as 1 / (1 + t / 10,000) and
+    momentum grows from 0.5 to 0.9.
+    """
+    learning_rate: Annotated[
+        float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace(1e-3, 3e-3)
+    ] = "auto"
+    """Of the bimodal autoencoders. ``"auto"`` is 0.003 for Adam, and 0.05 for SGD as released."""
+    weight_decay = 1e-4
+    """Of weights of the bimodal autoencoders, as released."""
+    batch_size = 231
+    """Pairs in a batch of the bimodal autoencoders, as released, cut to their number. The incomplete last
+    batch of an epoch is left out.
+    """
+    epochs = 200
+    """Passes of each bimodal autoencoder over the training pairs, at most."""
+    stopping = "validation"
+    """Which state of each bimodal autoencoder is kept: that with the highest mean of the two bi-modal MAPs on
+    validation, or with ``"none"`` the last one. The same goes for the classifier, by its accuracy.
+    """
+    eval_epochs = 2
+    """Epochs of a bimodal autoencoder from one look at validation to the next."""
+    patience = 10
+    """Epochs to wait for a better state on validation before a bimodal autoencoder, or the classifier, ends.
+    """
+    preprocessing = "zscore"
+    """Of the features that RBMs learn from: as stored (``"none"``), standardised by training statistics
+    (``"zscore"``), which suits Gaussian RBMs, or scaled to unit norm row by row (``"rownorm"``). In each case
+    columns that are constant in training become 0. The stacked autoencoder has features in [0, 1], column by
+    column.
+    """
 
     def _learn(self, train: Split, validation: Split, run: Run) -> None:
         n_levels = self._n_levels()

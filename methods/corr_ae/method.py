@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
 from torch import nn
 
 from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
 from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining, Variant
-from cmbench.methods.networks.pretraining import PRETRAINING, Pretraining, Stack, train_stack
-from cmbench.methods.parameters import Constraints, Count, Number, Words
+from cmbench.methods.networks.pretraining import PretrainedMethod, Pretraining, Stack, train_stack
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.batches import Index
-from cmbench.methods.training.deep_method import TRAINING, DeepMethod
 from cmbench.methods.training.device import DeviceRows, NetworkMap
 from cmbench.methods.training.loop import Run, Training
 from cmbench.methods.training.pairs import PairCodes
@@ -53,7 +51,7 @@ class Trial(NamedTuple):
 Scores: TypeAlias = dict[Trial, float]
 
 
-class CorrAE(DeepMethod):
+class CorrAE(PretrainedMethod):
     """Correspondence autoencoder, the best of its three variants on validation.
 
     Stage 1 learns codes u of images and v of texts, in (0, 1), each modality alone: a Gaussian RBM on
@@ -65,53 +63,6 @@ class CorrAE(DeepMethod):
     summed over units, mean over pairs, with decoders a to u and b to v in Corr-AE (``corr``), a to v
     and b to u in Corr-Cross-AE (``cross``), and all four in Corr-Full-AE (``full``). Stage 1 is trained once
     and then stays as it is. The representation of an item is its a or b.
-
-    Parameters
-    ----------
-    embedding : int
-        Size of a and b.
-    alpha : float or "validation"
-        Weight alpha of the correlation. ``"validation"`` tries 0.2, 0.5 and 0.8.
-    trial_steps : int
-        Values of alpha are compared, in each variant, after so many steps, made up to whole epochs. Each
-        variant is then trained in full, from the start, with its best alpha, and the best variant is kept.
-    hidden, code : int
-        Hidden units of the lower RBM, and of the upper one, which is the size of u and v.
-    pretrain : "rbm" or "dae"
-        ``"dae"`` replaces the two RBMs of a modality by a denoising autoencoder of the same sizes.
-    gaussian_rate, binary_rate, rbm_l2, rbm_epochs, rbm_steps, rbm_batch_size, cd_steps
-        Learning rates of the lower RBM (for ``"auto"`` see Notes) and of the upper one, weight decay of both,
-        their length (the lesser of ``rbm_epochs`` and ``rbm_steps``), batch, and steps of Gibbs sampling in
-        an update.
-    corruption, dae_rate : float
-        Share of its input that a denoising autoencoder does not see, and its learning rate.
-    optimizer : "adam" or "sgd"
-        Of stage 2. ``"sgd"`` is as released: the rate falls as 1 / (1 + t / 10,000) and momentum grows
-        from 0.5 to 0.9.
-    learning_rate : float or "auto"
-        ``"auto"`` is 0.001 for Adam; for SGD 0.05, and 0.01 for Corr-Cross-AE, as released.
-    weight_decay : float
-        Of weights in stage 2, as released.
-    batch_size, epochs, eval_epochs, patience : int
-    stopping : "validation" or "none"
-        Every ``eval_epochs`` epochs the mean of the two bi-modal MAPs is taken on validation and the best
-        state kept; after ``patience`` epochs without a better one, or ``epochs`` in all, stage 2 ends.
-        ``"none"`` keeps the last state, and leaves nothing else to be chosen. On few pairs it takes 200 steps
-        and more until representations of a pair begin to agree, and in the "cross" variant ten times as many.
-    preprocessing : "none", "zscore" or "rownorm"
-        The lower RBM presumes features of unit variance, hence ``"zscore"``.
-    post : "none" or "zscore_train"
-        Whether representations are standardised by statistics of the training items. Codes are positive
-        and all their cosines high without it. Small deviations of codes do no harm with it.
-    device : "auto", "cpu" or "cuda"
-        Everything is computed in float32.
-    threads : int or None
-        CPU threads; None leaves PyTorch's setting. A different number may change the last bits.
-    checkpoint : folder or None
-    checkpoint_seconds : float
-        Each training of either stage is saved when it is complete, and at the end of an epoch at most
-        this often; a ``fit`` that was killed goes on from there. The files are deleted at the end.
-    random_state : int
 
     Attributes
     ----------
@@ -141,14 +92,13 @@ class CorrAE(DeepMethod):
     Sizes, rates and decays are those of the deepnet fork with which Corr-AE was released (F. Feng, X. Wang,
     R. Li, Cross-modal retrieval with correspondence autoencoder, ACM MM 2014). RBMs: G. Hinton, Training
     products of experts by minimizing contrastive divergence, Neural Computation 14, 2002; details in the
-    modules ``rbm`` and ``rbm_training``. Ours, and why:
+    modules ``networks.rbm`` and ``networks.unsupervised``. Ours, and why:
 
     * Texts have a Gaussian lower RBM like images, where the release counts words with a replicated
       softmax: text features of today are real vectors. Their upper RBM learns at the rate of images.
     * RBMs run 40 epochs or 3,000 steps, not 20,000 steps, with the momentum's time constant scaled
       along; the released growth of the number of Gibbs steps begins after 15,000 steps. In so few steps
-      the lower RBM hardly moves at the released rate of 0.001. The highest rate at which it is stable
-      falls with its hidden units, whose mean activations add up: ``"auto"`` is 4 / hidden, at most 0.01.
+      the lower RBM hardly moves at the released rate of 0.001, and so learns as fast as is stable.
     * 60 epochs of stage 2, for three variants and nine trials are to fit into a quick look at ``scenes``; MAP
       on its validation pairs still rises slowly there (.509 after 60, .531 after 100, ``full``). The release
       takes 10,000 to 20,000 steps; ``results/deep`` has 4,000.
@@ -171,7 +121,7 @@ class CorrAE(DeepMethod):
     >>> labels = np.arange(40) % 2
     >>> views = [rng.normal(size=(40, d)).astype(np.float32) + labels[:, None] for d in (6, 4)]
     >>> pairs = Split(*views, labels=labels, ids=np.arange(40).astype(str))
-    >>> small = CorrAE(8, alpha=0.5, hidden=8, code=8, rbm_epochs=4, epochs=2, rbm_batch_size=8)
+    >>> small = CorrAE(embedding=8, alpha=0.5, hidden=8, code=8, rbm_epochs=4, epochs=2, rbm_batch_size=8)
     >>> small.fit(pairs, pairs).transform_images(views[0]).shape
     (40, 8)
     """
@@ -186,90 +136,42 @@ class CorrAE(DeepMethod):
     advice: ClassVar[str] = "lower alpha or weight_decay, or set post to 'zscore_train'"
     variants: ClassVar[tuple[Variant, ...]] = ("corr", "cross", "full")
     """The variants to choose from."""
-    constraints: ClassVar[Constraints] = {
-        "embedding": Count(1),
-        "alpha": Number(0, 1, words=("validation",)),
-        "trial_steps": Count(1),
-        "hidden": Count(1),
-        **PRETRAINING,
-        "optimizer": Words("adam", "sgd"),
-        **TRAINING,
-        "learning_rate": Number(0, open_ends=True, words=("auto",)),
-        "post": Words("none", "zscore_train"),
-    }
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "post": ("none", "zscore_train"),
-        "embedding": (128, 1024),
-        "pretrain": ("rbm", "dae"),
-        "gaussian_rate": ("auto", 1e-3),
-        "learning_rate": (2e-4, 1e-3),
-    }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**RELEASED, "trial_steps": 20_000}}
 
-    def __init__(
-        self,
-        embedding: int = 1024,
-        *,
-        alpha: float | str = "validation",
-        trial_steps: int = 100,
-        hidden: int = 1024,
-        code: int = 1024,
-        pretrain: str = "rbm",
-        gaussian_rate: float | str = "auto",
-        binary_rate: float = 0.05,
-        rbm_l2: float = 1e-3,
-        rbm_epochs: int = 40,
-        rbm_steps: int = 3000,
-        rbm_batch_size: int = 128,
-        cd_steps: int = 1,
-        corruption: float = 0.2,
-        dae_rate: float = 1e-3,
-        optimizer: str = "adam",
-        learning_rate: float | str = "auto",
-        weight_decay: float = 1e-4,
-        batch_size: int = 100,
-        epochs: int = 60,
-        stopping: str = "validation",
-        eval_epochs: int = 2,
-        patience: int = 50,
-        preprocessing: str = "zscore",
-        post: str = "zscore_train",
-        device: str = "auto",
-        threads: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_seconds: float = 60.0,
-        random_state: int = 0,
-    ) -> None:
-        self.embedding = embedding
-        self.alpha = alpha
-        self.trial_steps = trial_steps
-        self.hidden = hidden
-        self.code = code
-        self.pretrain = pretrain
-        self.gaussian_rate = gaussian_rate
-        self.binary_rate = binary_rate
-        self.rbm_l2 = rbm_l2
-        self.rbm_epochs = rbm_epochs
-        self.rbm_steps = rbm_steps
-        self.rbm_batch_size = rbm_batch_size
-        self.cd_steps = cd_steps
-        self.corruption = corruption
-        self.dae_rate = dae_rate
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.stopping = stopping
-        self.eval_epochs = eval_epochs
-        self.patience = patience
-        self.preprocessing = preprocessing
-        self.post = post
-        self.device = device
-        self.threads = threads
-        self.checkpoint = checkpoint
-        self.checkpoint_seconds = checkpoint_seconds
-        self.random_state = random_state
+    embedding: Annotated[int, Count(1), SearchSpace(128, 1024)] = 1024
+    """Size of a and b."""
+    alpha: Annotated[float | str, Number(0, 1, words=("validation",))] = "validation"
+    """Weight alpha of the correlation. ``"validation"`` tries 0.2, 0.5 and 0.8."""
+    trial_steps: Annotated[int, Count(1)] = 100
+    """Values of alpha are compared, in each variant, after so many steps, made up to whole epochs. Each
+    variant is then trained in full, from the start, with its best alpha, and the best variant is kept.
+    """
+    hidden: Annotated[int, Count(1)] = 1024
+    """Hidden units of the lower RBM of each modality."""
+    optimizer: Annotated[str, Words("adam", "sgd")] = "adam"
+    """Of stage 2. ``"sgd"`` is as released: the rate falls as 1 / (1 + t / 10,000) and momentum grows from
+    0.5 to 0.9.
+    """
+    learning_rate: Annotated[
+        float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace(2e-4, 1e-3)
+    ] = "auto"
+    """Of stage 2. ``"auto"`` is 0.001 for Adam; for SGD 0.05, and 0.01 for Corr-Cross-AE, as released."""
+    weight_decay = 1e-4
+    """Of weights in stage 2, as released."""
+    batch_size = 100
+    """Pairs in a batch of stage 2, cut to their number. The incomplete last batch of an epoch is left out."""
+    epochs = 60
+    """Passes over the training pairs in stage 2, at most."""
+    stopping = "validation"
+    """Which state of stage 2 is kept: that with the highest mean of the two bi-modal MAPs on validation, or
+    with ``"none"`` the last one, which leaves nothing else to be chosen on validation either. On few pairs it
+    takes 200 steps and more until representations of a pair begin to agree, and in the variant ``cross`` ten
+    times as many.
+    """
+    eval_epochs = 2
+    """Epochs from one look at validation to the next."""
+    patience = 50
+    """Epochs to wait for a better state on validation before stage 2 ends."""
 
     def _learn(self, train: Split, validation: Split, run: Run) -> None:
         alphas = self._alphas()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -16,10 +14,10 @@ from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.dcca.total_correlation import total_correlation
 from cmbench.methods.networks.perceptron import Shape, ViewNetwork
-from cmbench.methods.parameters import Constraints, Count, Number, Words
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import collapse, gradient_norm
-from cmbench.methods.training.deep_method import TRAINING, DeepMethod
+from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.descent import decayed
 from cmbench.methods.training.device import DeviceRows, NetworkMap
 from cmbench.methods.training.loop import Finding, Run, Training, Watched
@@ -225,7 +223,7 @@ class DCCA(DeepMethod):
 
     The trace norm is the sum of the singular values of T, which are the canonical correlations of the
     outputs; not the sum of their squares, which other programs maximise. The module
-    ``correlation_objective`` has its gradient. It does not change, but for the ridge, under an
+    ``total_correlation`` beside this one has its gradient. It does not change, but for the ridge, under an
     invertible map of either output, so the outputs of a pair need not be alike, and a linear CCA
     with the same ridge follows: with P and Q the directions found on all training outputs, an item is
     represented by its canonical variates ::
@@ -237,44 +235,6 @@ class DCCA(DeepMethod):
 
     G. Andrew, R. Arora, J. Bilmes, K. Livescu, "Deep canonical correlation analysis", ICML 2013;
     F. Yan, K. Mikolajczyk, "Deep correlation for matching images and text", CVPR 2015.
-
-    Parameters
-    ----------
-    n_components : int or "validation"
-        o, the size of the outputs. ``"validation"`` tries 20, 50 and 100, as far as there are 8
-        training pairs for each. 50: in between, since no paper says.
-    ridge : float or "validation"
-        r, on covariances as they are. 0.1: training correlations of nearly 1 are the rule, and with
-        less the validation MAP falls again soon. ``"validation"`` tries 0.001 and 0.1.
-    corr_power : float
-        Component i is multiplied by (its correlation)**corr_power in both views; 0 is faithful.
-    hidden_layers, hidden_width : int
-        Of each network. Two of 1024 are ours; with none a network is linear.
-    activation : "sigmoid" or "relu"
-        Of hidden layers. The logistic sigmoid is the usual stand-in for that of the paper.
-    learning_rate, weight_decay : float
-        Of Adam, whose usual rate is 0.001, and of the weights, but not the biases, in its gradient.
-    batch_size : int
-        m, cut to the number of pairs and raised to 4 o or 200, whichever is more: correlations within
-        a small batch mean little. The incomplete last batch of an epoch is left out.
-    epochs : int
-    stopping : "validation", "correlation" or "none"
-        The state is kept whose representations have the highest mean bi-modal MAP on validation, or
-        the highest total correlation there, which takes no label; or the last.
-    eval_epochs, patience : int, epochs
-        From one look at validation to the next, each with a linear CCA of its own; and how long
-        to wait for a better one: 50, since an epoch of up to 1000 pairs is one update.
-    preprocessing : "zscore", "none" or "rownorm"
-        Features standardised by training statistics, as stored, or of unit norm: CNN features
-        as stored saturate sigmoids. In each case columns that are constant in training become 0.
-    device : "auto", "cpu" or "cuda"
-    threads : int or None
-        CPU threads; None leaves PyTorch's setting. A different number may change the last bits.
-    checkpoint : folder or None
-    checkpoint_seconds : float
-        At the end of an epoch, at most this often, and when a training ends, the state is saved, and
-        a fit that was killed goes on from there. Takes no part in the result; deleted at the end.
-    random_state : int
 
     Attributes
     ----------
@@ -316,7 +276,7 @@ class DCCA(DeepMethod):
     >>> latent = rng.normal(size=(40, 2))
     >>> views = [latent @ rng.normal(size=(2, d)) + rng.normal(size=(40, d)) / 10 for d in (5, 4)]
     >>> pairs = Split(*views, labels=np.arange(40) % 2, ids=np.arange(40).astype(str))
-    >>> dcca = DCCA(2, hidden_width=8, epochs=4).fit(pairs, pairs)
+    >>> dcca = DCCA(n_components=2, hidden_width=8, epochs=4).fit(pairs, pairs)
     >>> dcca.transform_images(views[0]).shape, bool(dcca.training_correlation_ <= 2)
     ((40, 2), True)
     """
@@ -328,60 +288,41 @@ class DCCA(DeepMethod):
     )
     uses_labels: ClassVar[bool] = False
     version: ClassVar[int] = 1
-    constraints: ClassVar[Constraints] = {
-        "n_components": Count(1, words=("validation",)),
-        "ridge": Number(0, words=("validation",)),
-        "corr_power": Number(0),
-        "hidden_layers": Count(0),
-        "hidden_width": Count(1),
-        "activation": Words("sigmoid", "relu"),
-        **TRAINING,
-        "stopping": Words("validation", "correlation", "none"),
-    }
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {"n_components": SIZES, "ridge": RIDGES}
 
-    def __init__(
-        self,
-        n_components: int | str = 50,
-        ridge: float | str = 0.1,
-        *,
-        corr_power: float = 0.0,
-        hidden_layers: int = 2,
-        hidden_width: int = 1024,
-        activation: str = "sigmoid",
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-4,
-        batch_size: int = 1000,
-        epochs: int = 100,
-        stopping: str = "validation",
-        eval_epochs: int = 2,
-        patience: int = 50,
-        preprocessing: str = "zscore",
-        device: str = "auto",
-        threads: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_seconds: float = 60.0,
-        random_state: int = 0,
-    ) -> None:
-        self.n_components = n_components
-        self.ridge = ridge
-        self.corr_power = corr_power
-        self.hidden_layers = hidden_layers
-        self.hidden_width = hidden_width
-        self.activation = activation
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.stopping = stopping
-        self.eval_epochs = eval_epochs
-        self.patience = patience
-        self.preprocessing = preprocessing
-        self.device = device
-        self.threads = threads
-        self.checkpoint = checkpoint
-        self.checkpoint_seconds = checkpoint_seconds
-        self.random_state = random_state
+    n_components: Annotated[int | str, Count(1, words=("validation",)), SearchSpace(*SIZES)] = 50
+    """o, the size of the outputs. ``"validation"`` tries 20, 50 and 100, as far as there are 8 training pairs
+    for each of them. 50 is in between, since no paper says.
+    """
+    ridge: Annotated[float | str, Number(0, words=("validation",)), SearchSpace(*RIDGES)] = 0.1
+    """r, on covariances as they are; ``"validation"`` tries 0.001 and 0.1. Training correlations of nearly 1
+    are the rule, and with less than 0.1 the MAP on validation soon falls again.
+    """
+    corr_power: Annotated[float, Number(0)] = 0.0
+    """Component i is multiplied by (its correlation)**corr_power in both views; 0 is as published."""
+    hidden_layers: Annotated[int, Count(0)] = 2
+    """Hidden layers of each network; with none it is linear. Two layers of 1024 units are our choice."""
+    hidden_width: Annotated[int, Count(1)] = 1024
+    """Units of each hidden layer."""
+    activation: Annotated[str, Words("sigmoid", "relu")] = "sigmoid"
+    """Of hidden layers. The logistic sigmoid is the usual stand-in for that of the paper."""
+    batch_size = 1000
+    """m, cut to the number of pairs and raised to 4 o or 200, whichever is more: correlations within a small
+    batch mean little. The incomplete last batch of an epoch is left out.
+    """
+    stopping: Annotated[str, Words("validation", "correlation", "none")] = "validation"
+    """Which state of the networks is kept: that whose representations have the highest mean of the two
+    bi-modal MAPs on validation; that of the highest total correlation there (``"correlation"``), which takes
+    no label; or the last (``"none"``).
+    """
+    eval_epochs = 2
+    """Epochs from one look at validation to the next, each with a linear CCA of its own."""
+    patience = 50
+    """Epochs to wait for a better state: 50, since an epoch of up to 1000 pairs is one update."""
+    preprocessing = "zscore"
+    """Features as stored (``"none"``), standardised by training statistics (``"zscore"``), or scaled to unit
+    norm row by row (``"rownorm"``). CNN features as stored saturate sigmoids. In each case columns that are
+    constant in training become 0.
+    """
 
     def _learn(self, train: Split, validation: Split, run: Run) -> None:
         scalings = learned_scalings(train, self.preprocessing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,12 @@ from torch import nn
 
 from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, Shape, ViewNetwork
-from cmbench.methods.networks.pretraining import hidden_layer
+from cmbench.methods.networks.pretraining import PretrainedMethod, hidden_layer
 from cmbench.methods.networks.rbm import JointRBM
 from cmbench.methods.networks.unsupervised import RBMTraining, train_rbm
+from cmbench.methods.parameters import Count, Number
 from cmbench.methods.training.batches import Budget
 from cmbench.methods.training.curves import collapse
-from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.descent import Descent
 from cmbench.methods.training.device import DeviceRows, NetworkMap, unscaled
 from cmbench.methods.training.loop import Run, Training
@@ -46,18 +46,25 @@ class ClassTraining:
     descent: Descent
 
 
-class ClassCodedMethod(DeepMethod):
+class ClassCodedMethod(PretrainedMethod):
     """A method with class codes among its stages, and the parameters that say how they are learned."""
 
-    width: int
-    joint_rate: float
-    rbm_epochs: int
-    rbm_steps: int
-    rbm_batch_size: int
-    cd_steps: int
-    class_batch: int
-    class_epochs: int
-    patience: int
+    hidden_image: Annotated[int, Count(1)] = 2048
+    """Hidden units of the lower RBM of images."""
+    hidden_text: Annotated[int, Count(1)] = 1024
+    """Hidden units of the lower RBM of texts."""
+    width: Annotated[int, Count(1)] = 1024
+    """Units of each of the three layers of the classifier, which have ReLU."""
+    joint_rate: Annotated[float, Number(0, open_ends=True)] = 0.01
+    """Learning rate of RBMs above two groups of codes. They run ``rbm_epochs`` or ``rbm_steps`` like the
+    others.
+    """
+    class_epochs: Annotated[int, Count(1)] = 50
+    """Passes of the classifier over the training items, at most. With validation, the state of its highest
+    accuracy there is kept.
+    """
+    class_batch: Annotated[int, Count(2)] = 100
+    """Training items in a batch of the classifier."""
 
     def _joint_training(self) -> RBMTraining:
         budget = Budget(self.rbm_epochs, self.rbm_steps, self.rbm_batch_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,9 @@ from cmbench.methods.networks.unsupervised import (
     train_autoencoder,
     train_rbm,
 )
-from cmbench.methods.parameters import Constraints, Count, Number, Words
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.batches import Budget, RowDraw
+from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.device import DeviceRows, NetworkMap
 from cmbench.methods.training.loop import Run, Training
 
@@ -152,20 +153,44 @@ class Pretraining:
         return DenoisingTraining(self.corruption, self.budget, self.dae_rate)
 
 
-PRETRAINING: Constraints = {
-    "code": Count(1),
-    "pretrain": Words("rbm", "dae"),
-    "gaussian_rate": Number(0, open_ends=True, words=("auto",)),
-    "binary_rate": Number(0, open_ends=True),
-    "rbm_l2": Number(0),
-    "rbm_epochs": Count(1),
-    "rbm_steps": Count(1),
-    "rbm_batch_size": Count(2),
-    "cd_steps": Count(1),
-    "corruption": Number(0, 1),
-    "dae_rate": Number(0, open_ends=True),
-}
-"""The constraints of parameters that have the names of its fields."""
+class PretrainedMethod(DeepMethod):
+    """A deep method that first learns codes of each modality, by two RBMs one above the other."""
+
+    code: Annotated[int, Count(1)] = 1024
+    """Hidden units of the upper RBM of each modality, which is the size of the codes."""
+    pretrain: Annotated[str, Words("rbm", "dae"), SearchSpace("rbm", "dae")] = "rbm"
+    """``"dae"`` replaces the two RBMs of a modality by a denoising autoencoder of the same sizes."""
+    gaussian_rate: Annotated[
+        float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace("auto", 1e-3)
+    ] = "auto"
+    """Learning rate of the lower RBM, whose visible units are real. The highest rate at which it is stable
+    falls with its hidden units, whose mean activations add up: ``"auto"`` is 4 / their number, at most 0.01.
+    """
+    binary_rate: Annotated[float, Number(0, open_ends=True)] = 0.05
+    """Learning rate of the upper RBM, whose visible units are probabilities."""
+    rbm_l2: Annotated[float, Number(0)] = 1e-3
+    """Weight decay of both RBMs."""
+    rbm_epochs: Annotated[int, Count(1)] = 40
+    """Passes over the training items of each RBM, or autoencoder; ``rbm_steps`` may end it sooner."""
+    rbm_steps: Annotated[int, Count(1)] = 3000
+    """Updates of each RBM, or autoencoder, at most; ``rbm_epochs`` may end it sooner."""
+    rbm_batch_size: Annotated[int, Count(2)] = 128
+    """Training items in a batch of an RBM, or autoencoder."""
+    cd_steps: Annotated[int, Count(1)] = 1
+    """Steps of Gibbs sampling in an update of an RBM (contrastive divergence)."""
+    corruption: Annotated[float, Number(0, 1)] = 0.2
+    """Share of its input that a denoising autoencoder does not see."""
+    dae_rate: Annotated[float, Number(0, open_ends=True)] = 1e-3
+    """Learning rate of a denoising autoencoder."""
+    post: Annotated[str, Words("none", "zscore_train"), SearchSpace("none", "zscore_train")] = "zscore_train"
+    """Whether representations are standardised by statistics of the training items. Codes are positive and
+    all their cosines high without it. Small deviations of codes do no harm with it.
+    """
+    preprocessing = "zscore"
+    """Features as stored (``"none"``), standardised by training statistics (``"zscore"``), or scaled to unit
+    norm row by row (``"rownorm"``). The lower RBM presumes features of unit variance, hence ``"zscore"``. In
+    each case columns that are constant in training become 0.
+    """
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,7 +72,9 @@ def test_a_common_space_is_found(toy):
         "gaussian_rate": 0.01,
     }
     length = {"rbm_epochs": 30, "correlation_epochs": 20, "class_epochs": 30, "epochs": 30}
-    method = CCLCoarse(24, **sizes, **BATCHES, **length, device="cpu").fit(toy.train, toy.validation)
+    method = CCLCoarse(embedding=24, **sizes, **BATCHES, **length, device="cpu").fit(
+        toy.train, toy.validation
+    )
     sides = method.transform_images(toy.test.images), method.transform_texts(toy.test.texts)
     assert bimodal_map(*sides, toy.test.labels) > 0.5, "chance is 0.29"
 
@@ -363,7 +365,7 @@ def one_item(split, item):
 
 @pytest.mark.parametrize("kind", [CCLCoarse, CCL])
 def test_it_is_a_scikit_learn_estimator_that_survives_pickling(toy, kind):
-    method = clone(kind(32, margin=2.0))
+    method = clone(kind(embedding=32, margin=2.0))
     assert method.get_params()["margin"] == 2.0
     assert set(constraints_of(kind)) == set(method.get_params())
     assert set(kind.tuning_space) <= set(method.get_params())

@@ -252,7 +252,7 @@ def test_how_far_codes_lie_apart_is_told_before_they_are_standardised(toy):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"depth": 5}, "depth is 5; use 1 or 2 or 3 or 4 or 'validation'"),
+        ({"depth": 5}, "depth is 5; use 1, 2, 3, 4 or 'validation'"),
         ({"depth": 0}, "depth is 0"),
         ({"label_weight": -1}, "label_weight is -1; use a number of 0 or more"),
         ({"sae_code": 0}, "sae_code is 0"),
@@ -273,7 +273,7 @@ def test_a_category_only_validation_has_is_an_error_before_anything_is_trained(t
 
 
 def test_it_is_a_scikit_learn_estimator_that_survives_pickling(toy, method, default):
-    other = clone(CMDN(32, depth="validation", checkpoint="somewhere"))
+    other = clone(CMDN(first_level=32, depth="validation", checkpoint="somewhere"))
     assert other.get_params()["depth"] == "validation"
     assert set(constraints_of(CMDN)) == set(other.get_params())
     for name, values in CMDN.tuning_space.items():

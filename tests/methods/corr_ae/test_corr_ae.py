@@ -355,7 +355,7 @@ def test_bad_parameters_are_refused_with_the_remedy(toy, parameters, message):
 
 @pytest.mark.parametrize("kind", [CorrAE, CorrAECorr, CorrAECross, CorrAEFull])
 def test_it_is_a_scikit_learn_estimator(kind):
-    method = clone(kind(32, alpha=0.8, checkpoint="somewhere"))
+    method = clone(kind(embedding=32, alpha=0.8, checkpoint="somewhere"))
     assert method.get_params()["alpha"] == 0.8
     assert set(constraints_of(kind)) == set(method.get_params())
     assert set(kind.tuning_space) <= set(method.get_params())
