@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cmbench.datasets.contract import Dataset
-from cmbench.errors import MethodError
+from cmbench.errors import DatasetError, MethodError
+from cmbench.evaluation.measures import Measure, get_measures
 from cmbench.evaluation.protocol import Protocol
 from cmbench.methods.parameters import check_parameters
 from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 RANDOM_STATE = "random_state"
 LARGEST_SEED = 2**32 - 1
+LEFT_OUT = "left-out"
+"""The status of a cell whose method cannot run on its dataset."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +32,7 @@ class Cell:
     """One (dataset, method, parameters, seed, protocol): what is run, evaluated and stored as one.
 
     ``parameters`` are all of the method's, defaults included; ``seed`` is None for a method
-    without ``random_state``.
+    without ``random_state``; ``measures`` are what is measured beside MAP, on which the key does not depend.
     """
 
     dataset: Dataset
@@ -37,6 +42,18 @@ class Cell:
     seed: int | None
     protocol: Protocol
     code_version: str
+    measures: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> str:
+        """Why the method cannot run on the dataset; empty where it can."""
+        if not self.method.uses_labels:
+            return ""
+        if not self.dataset.class_names:
+            return "learns from categories, and these pairs have none"
+        if self.dataset.is_multi_label and not self.method.multi_label:
+            return "learns from one category a pair, and these pairs may have several"
+        return ""
 
     @property
     def key(self) -> str:
@@ -84,23 +101,64 @@ def plan(
     seeds: Sequence[int],
     protocol: Protocol,
     known: Registry | None = None,
+    measures: Iterable[str | Measure] | None = None,
 ) -> list[Cell]:
     """Return the cells of every dataset and method, one for each seed where the seed matters.
 
     On a dataset without parts, a method that names another for that case gives way to it, which is looked
     up in ``known``, by default the methods without plugins; it takes over the parameters.
 
-    Raises ``MethodError`` for parameters that a method does not have, for values that it does not allow, and
-    for those that cannot be stored.
+    ``measures`` are measured beside MAP; by default those of the protocol.
+
+    Raises ``DatasetError`` where the protocol does not fit a dataset, and ``MethodError`` for parameters that
+    a method does not have, for values that it does not allow, and for those that cannot be stored.
     """
     known, listed = known or registry(), list(methods)
+    names = tuple(each.name for each in get_measures(protocol.measures if measures is None else measures))
+    for dataset in datasets:
+        check_protocol(dataset, protocol)
     cells = [
-        Cell(dataset, entry, method, effective_parameters(method, parameters, seed), seed, protocol, version)
+        Cell(
+            dataset,
+            entry,
+            method,
+            effective_parameters(method, parameters, seed),
+            seed,
+            protocol,
+            version,
+            names,
+        )
         for dataset in datasets
         for entry, method, parameters, version in _suitable(listed, dataset, known)
         for seed in _seeds(method, parameters, seeds)
     ]
     return list({cell.key: cell for cell in cells}.values())
+
+
+def check_protocol(dataset: Dataset, protocol: Protocol) -> None:
+    """Raise ``DatasetError`` where a dataset cannot be evaluated under the protocol."""
+    by_pair = protocol.relevance == "pair"
+    if not by_pair and not dataset.class_names:
+        raise DatasetError(
+            f"dataset {dataset.name!r} has no categories, by which protocol {protocol.name!r} judges what is "
+            "relevant; use protocol 'pairs', where a picture and its own texts are"
+        )
+    if by_pair and dataset.retrieval is not None:
+        raise DatasetError(
+            f"dataset {dataset.name!r} has a retrieval set, and in protocol {protocol.name!r} pairs are "
+            "looked for among themselves; leave it out"
+        )
+    unseen = np.setdiff1d(dataset.test.categories, dataset.train.categories)
+    if len(unseen) and not (by_pair or protocol.unseen_categories):
+        raise DatasetError(
+            f"dataset {dataset.name!r} has test pairs of {len(unseen)} categories without a training pair; "
+            f"use protocol 'zeroshot', not {protocol.name!r}"
+        )
+    if protocol.unseen_categories and not len(unseen):
+        raise DatasetError(
+            f"every test category of dataset {dataset.name!r} has training pairs, so that nothing in it is "
+            f"zero-shot; use protocol 'paper', not {protocol.name!r}"
+        )
 
 
 def _suitable(

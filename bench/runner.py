@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from cmbench.errors import CmbenchError, MethodError
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.local import LocalExecutor
 from cmbench.execution.progress import Progress, Silent
+from cmbench.execution.record import left_out_record
 from cmbench.limits import (
     DEFAULT_DEADLINE,
     Limits,
@@ -24,7 +26,7 @@ from cmbench.limits import (
     parse_size,
 )
 from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, preset_of, registry
-from cmbench.plan import RANDOM_STATE, Cell, plan
+from cmbench.plan import LEFT_OUT, RANDOM_STATE, Cell, plan
 from cmbench.store import DEFAULT_STORE, Store
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def run(
     seeds: Sequence[int] = (0,),
     store: str | Path = DEFAULT_STORE,
     protocol: str | Protocol = "paper",
+    measures: Sequence[str] | None = None,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
     presets: Mapping[str, str] | None = None,
     plugins: Sequence[str | Path] | Registry = (),
@@ -67,7 +70,9 @@ def run(
         eleven of the paper and the methods of ``plugins``
     seeds : values of ``random_state``, for the methods that have one and for which it is not set
     store : folder of the results
-    protocol : ``paper``, ``release`` or a ``Protocol``
+    protocol : ``paper``, ``release``, ``pairs``, ``zeroshot``, ``hamming`` or a ``Protocol``
+    measures : what is measured beside MAP, such as ``["map@50", "p@10", "r@1", "ndcg@10", "medr"]``; by
+        default what the protocol reports. Cells whose record lacks one of them run again
     parameters : parameters by method name, in place of the defaults
     presets : the preset of a method by its name, ``{"corr-ae-full": "paper"}`` say, in place of the
         defaults; ``parameters`` go before it
@@ -94,14 +99,26 @@ def run(
     known = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
     chosen = _chosen(methods, known, parameters or {}, presets or {})
     given = _listed(datasets)
-    loaded = [item if isinstance(item, Dataset) else load_dataset(item) for item in given]
-    cells = plan(loaded, chosen, seeds=seeds, protocol=get_protocol(protocol), known=known)
+    rules = get_protocol(protocol)
+    loaded = [
+        item if isinstance(item, Dataset) else load_dataset(item, unseen_categories=rules.unseen_categories)
+        for item in given
+    ]
+    cells = plan(loaded, chosen, seeds=seeds, protocol=rules, known=known, measures=measures)
     results = Store(store)
-    pending = [cell for cell in cells if force or _is_wanted(results.find(cell.key), retry_failed)]
+    pending = [
+        with_measures_of(cell, record)
+        for cell in cells
+        if _is_wanted(cell, record := results.find(cell.key), force=force, retry_failed=retry_failed)
+    ]
+    left_out = [cell for cell in pending if cell.left_out]
+    pending = [cell for cell in pending if not cell.left_out]
     cores = available_cores()
     jobs = max(1, min(jobs or min(DEFAULT_JOBS, cores), len(pending)))  # those that really run share
     limits = Limits(parse_duration(deadline), _memory(memory, jobs), threads or max(1, cores // jobs))
     progress = progress or Silent()
+    for cell in left_out:
+        results.put(left_out_record(cell, limits=limits))
     progress.planned(pending, len(cells) - len(pending), limits)
     _execute(pending, results, limits, jobs=jobs, progress=progress, hidden=_files(given))
     return records_frame(record for cell in cells if (record := results.find(cell.key)) is not None)
@@ -132,8 +149,18 @@ def _files(datasets: Sequence[str | Path | Dataset]) -> list[Path]:
     return [Path(given).expanduser() for given in datasets if isinstance(given, Path | str)]
 
 
-def _is_wanted(record: Mapping[str, Any] | None, retry_failed: bool) -> bool:
-    return record is None or (retry_failed and record["status"] != "ok")
+def _is_wanted(cell: Cell, record: Mapping[str, Any] | None, *, force: bool, retry_failed: bool) -> bool:
+    if force or record is None:
+        return True
+    if record["status"] == "ok":
+        return not set(cell.measures) <= set(record.get("measures", ()))
+    return retry_failed and record["status"] != LEFT_OUT
+
+
+def with_measures_of(cell: Cell, record: Mapping[str, Any] | None) -> Cell:
+    """Return the cell with the measures of its earlier record added, so that none is lost."""
+    earlier = (record or {}).get("measures", ())
+    return replace(cell, measures=tuple(dict.fromkeys((*cell.measures, *earlier))))
 
 
 def _registry(plugins: Sequence[str | Path]) -> Registry:

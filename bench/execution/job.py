@@ -9,6 +9,7 @@ test items, and ``curves.npz``, those of the training.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -65,7 +66,7 @@ class HandedOut:
     order: dict[str, NDArray[np.intp]]
 
     def representations(self, cell_folder: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the representations a child left, in the order of the test split."""
+        """Return the representations a child left, in the order of the test and the retrieval set."""
         images, texts = (self._ordered(cell_folder, modality) for modality in MODALITIES)
         return images, texts
 
@@ -91,26 +92,43 @@ class HandedOut:
 def hand_out(dataset: Dataset, folder: Path) -> HandedOut:
     """Write what methods may see of ``dataset``.
 
-    Test rows are shuffled, images and texts apart: files are often sorted by category, and row i of
-    the images being the partner of row i of the texts is not for a method to know either. The
-    order follows from the fingerprint, which the child is not told, so that results repeat.
+    Test rows, and those of a retrieval set among them, are shuffled, images and texts apart: files are often
+    sorted by category, and row i of the images being the partner of row i of the texts is not for a method to
+    know either. The order follows from the fingerprint, which the child is not told, so that results repeat.
     """
     save_split(folder, "train", dataset.train)
     save_split(folder, "val", dataset.validation)
+    splits = [dataset.test] if dataset.retrieval is None else [dataset.test, dataset.retrieval]
     random = np.random.RandomState(np.frombuffer(sha256(dataset.fingerprint.encode()).digest(), np.uint32))
-    order = {modality: random.permutation(len(dataset.test)) for modality in MODALITIES}
+    order = {modality: random.permutation(sum(map(len, splits))) for modality in MODALITIES}
     for modality in MODALITIES:
-        rows = getattr(dataset.test, modality)
-        shuffled = np.lib.format.open_memmap(
-            folder / f"{modality}_test.npy", mode="w+", dtype=rows.dtype, shape=rows.shape
-        )
-        for start in range(0, len(rows), 4096):
-            shuffled[start : start + 4096] = rows[order[modality][start : start + 4096]]
-        shuffled.flush()
-        parts = getattr(dataset.test, PARTS[modality])
-        if parts is not None:
-            _save_shuffled(parts, order[modality], folder, PARTS[modality])
+        rows = [getattr(split, modality) for split in splits]
+        _save_shuffled_rows(rows, order[modality], folder / f"{modality}_test.npy")
+        parts = [getattr(split, PARTS[modality]) for split in splits]
+        if all(part is not None for part in parts):
+            _save_shuffled(_joined(parts), order[modality], folder, PARTS[modality])
     return HandedOut(folder, order)
+
+
+def _save_shuffled_rows(sources: Sequence[NDArray[Any]], order: NDArray[np.intp], path: Path) -> None:
+    """Write the rows of all sources, one after the other, in that order."""
+    shape = (len(order), sources[0].shape[1])
+    shuffled = np.lib.format.open_memmap(path, mode="w+", dtype=sources[0].dtype, shape=shape)
+    for start in range(0, len(order), 4096):
+        chosen, first = order[start : start + 4096], 0
+        for rows in sources:
+            own = (chosen >= first) & (chosen < first + len(rows))
+            shuffled[start : start + 4096][own] = rows[chosen[own] - first]
+            first += len(rows)
+    shuffled.flush()
+
+
+def _joined(parts: Sequence[Parts]) -> Parts:
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    offsets = np.concatenate([[0], counts.cumsum()]).astype(np.int64)
+    return Parts(np.concatenate([part.values for part in parts]), offsets)
 
 
 def _save_shuffled(parts: Parts, order: NDArray[np.intp], folder: Path, key: str) -> None:

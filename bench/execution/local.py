@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
-from cmbench.evaluation.evaluator import evaluate
+from cmbench.evaluation.evaluator import Evaluation, evaluate
+from cmbench.evaluation.tasks import Retrieval
 from cmbench.execution.child_process import Ended, Place, run_child
 from cmbench.execution.fence import Fence, built_in_files, files_of
 from cmbench.execution.job import CURVES, OUTCOME, HandedOut, Job, hand_out
@@ -160,8 +161,7 @@ def _outcome(
     start = time.perf_counter()
     try:
         curves = _curves(folder)
-        images, texts = features.representations(folder)
-        evaluation = evaluate(images, texts, cell.dataset.test.labels, protocol=cell.protocol)
+        evaluation = _evaluation(cell, *features.representations(folder))
     except Exception as error:  # what a method returned may be anything; it must not end the run
         described = {
             "type": type(error).__name__,
@@ -172,6 +172,23 @@ def _outcome(
         return Outcome("failed", ended, child, described)
     seconds = time.perf_counter() - start
     return Outcome("ok", ended, child, evaluation=evaluation, evaluate_seconds=seconds, curves=curves)
+
+
+def _evaluation(cell: Cell, images: NDArray[Any], texts: NDArray[Any]) -> Evaluation:
+    """Evaluate the representations of the test split, and after them of the retrieval set if there is one."""
+    dataset, test = cell.dataset, cell.dataset.test
+    gallery = None
+    if dataset.retrieval is not None:
+        gallery = Retrieval(images[len(test) :], texts[len(test) :], dataset.retrieval.labels)
+    return evaluate(
+        images[: len(test)],
+        texts[: len(test)],
+        test.labels if dataset.class_names else None,
+        protocol=cell.protocol,
+        measures=cell.measures,
+        pictures=test.pictures if cell.protocol.relevance == "pair" else None,
+        retrieval=gallery,
+    )
 
 
 def _curves(folder: Path) -> dict[str, NDArray[np.float64]]:

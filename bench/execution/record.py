@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.evaluation.protocol import TASKS
+from cmbench.datasets.draft import category_counts
 from cmbench.execution.child_process import Ended
 from cmbench.limits import Limits, available_cores, duration_text
-from cmbench.plan import Cell
+from cmbench.plan import LEFT_OUT, Cell
 from cmbench.store import SCHEMA
 
 if TYPE_CHECKING:
+    from cmbench.datasets.contract import Dataset
     from cmbench.evaluation.evaluator import Evaluation
 
 
@@ -82,6 +83,7 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
         "map": None if evaluation is None else dict(evaluation.map),
         "standard_error": None if evaluation is None else dict(evaluation.standard_error),
         "category_map": None if evaluation is None else _category_map(cell, evaluation),
+        **_measures(evaluation),
         "queries": None if evaluation is None else dict(evaluation.queries),
         "gallery": None if evaluation is None else dict(evaluation.gallery),
         "fitted": _capped_values(child.get("fitted", {})),
@@ -106,11 +108,14 @@ def stored_arrays(
 ) -> dict[str, NDArray[Any]]:
     """Return what stands in the ``.npz``.
 
-    AP per query in test order, precision-recall curves, and as ``curve_NAME`` the curves of the training.
+    AP and other measures per query in test order, precision-recall curves, and as ``curve_NAME`` the curves
+    of the training.
     """
     arrays: dict[str, NDArray[Any]] = {"labels": cell.dataset.test.labels, "ids": cell.dataset.test.ids}
     arrays |= training
-    for task in TASKS:
+    for task in evaluation.protocol.tasks:
+        for measure, per_query in evaluation.measures_per_query.items():
+            arrays[f"{measure}_{task}"] = per_query[task]
         arrays[f"ap_{task}"] = evaluation.per_query[task]
         arrays[f"precision_{task}"] = evaluation.curves[task].precision.astype(np.float32)
         arrays[f"recall_{task}"] = evaluation.curves[task].recall.astype(np.float32)
@@ -220,12 +225,25 @@ def _dataset(cell: Cell) -> dict[str, Any]:
             "train": len(dataset.train),
             "validation": len(dataset.validation),
             "test": len(dataset.test),
+            **({} if dataset.retrieval is None else {"retrieval": len(dataset.retrieval)}),
         },
         "image_dimension": int(dataset.train.images.shape[1]),
         "text_dimension": int(dataset.train.texts.shape[1]),
         "class_names": list(dataset.class_names),
-        "test_counts": np.bincount(dataset.test.labels, minlength=len(dataset.class_names)).tolist(),
+        "test_counts": category_counts(dataset.test.labels, len(dataset.class_names)),
+        **_peculiarities(dataset),
     }
+
+
+def _peculiarities(dataset: Dataset) -> dict[str, Any]:
+    """Return what is said of a dataset only where it is so."""
+    unseen = np.setdiff1d(dataset.test.categories, dataset.train.categories)
+    said = {
+        "multi_label": dataset.is_multi_label,
+        "unseen_categories": [dataset.class_names[label] for label in unseen],
+        "notes": list(dataset.card.notes),
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 def _method(cell: Cell) -> dict[str, Any]:
@@ -254,7 +272,29 @@ def _preset(cell: Cell) -> str | None:
 
 def _category_map(cell: Cell, evaluation: Evaluation) -> dict[str, list[float | None]]:
     classes = range(len(cell.dataset.class_names))
-    return {task: [evaluation.per_category[task].get(label) for label in classes] for task in TASKS}
+    by_task = evaluation.per_category
+    return {task: [by_task[task].get(label) for label in classes] for task in evaluation.protocol.tasks}
+
+
+def _measures(evaluation: Evaluation | None) -> dict[str, Any]:
+    """Return the measures beside MAP, if some were asked for, and what all of them are at chance."""
+    if evaluation is None:
+        return {"chance": None}
+    chance = {measure: dict(by_task) for measure, by_task in evaluation.chance.items()}
+    if not evaluation.measures:
+        return {"chance": chance}
+    return {
+        "measures": {name: dict(by_task) for name, by_task in evaluation.measures.items()},
+        "measure_errors": {name: dict(by_task) for name, by_task in evaluation.measure_errors.items()},
+        "chance": chance,
+    }
+
+
+def left_out_record(cell: Cell, *, limits: Limits) -> dict[str, Any]:
+    """Return the record of a cell whose method cannot run on its dataset, with the reason as its error."""
+    error = {"type": "LeftOut", "message": cell.left_out, "traceback": "", "exit_status": None}
+    ended = Ended("exited", 0, 0.0, 0, {})
+    return cell_record(cell, Outcome(LEFT_OUT, ended, {}, error), limits=limits, log="")
 
 
 def _capped_values(values: Mapping[str, Any]) -> dict[str, Any]:
