@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from pickle import UnpicklingError
+from secrets import token_hex
 from struct import error as StructError
 from tempfile import TemporaryFile, mkdtemp
 from tokenize import TokenError
@@ -29,7 +30,8 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # Not the process id: cells have namespaces of their own, in which all have the same few numbers.
+    beside = path.with_name(f".{path.stem}.{token_hex(4)}{path.suffix}")
     try:
         yield beside
         if durable:
@@ -121,9 +123,31 @@ def workspace(parent: Path) -> Iterator[Path]:
             try:
                 yield folder
             finally:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_folder(folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # on Windows its lock can be removed only now
+        remove_folder(folder)  # on Windows its lock can be removed only now
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and what is in it, as far as the system allows, however deeply it is nested."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        with suppress(OSError):
+            _flatten(folder)
+            folder.rmdir()
+
+
+def _flatten(folder: Path) -> None:
+    """Remove the files in a folder, and its folders level by level: what is in them is moved up first."""
+    while entries := list(os.scandir(folder)):
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            for inner in list(os.scandir(entry.path)):
+                os.rename(inner.path, folder / token_hex(8))
+            os.rmdir(entry.path)
 
 
 def sweep(parent: Path) -> None:
@@ -149,8 +173,8 @@ def _clear_abandoned(parent: Path) -> None:
             free = lock(folder / "lock")
             if free is not None:
                 with free:
-                    shutil.rmtree(folder, ignore_errors=True)
-                shutil.rmtree(folder, ignore_errors=True)
+                    remove_folder(folder)
+                remove_folder(folder)
 
 
 DAMAGE: tuple[type[Exception], ...] = (

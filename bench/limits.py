@@ -30,6 +30,10 @@ class Limits:
         memory = "no memory limit" if self.memory is None else f"at most {self.memory / 1e9:.1f} GB"
         return f"{time}, {memory}, {self.threads} thread(s)"
 
+    def time_left(self, seconds: float) -> float | None:
+        """Return what is left of the deadline after so many seconds, at least 0; None without a deadline."""
+        return None if self.deadline is None else max(0.0, self.deadline - seconds)
+
 
 def parse_duration(text: str | float | None) -> float | None:
     """Return seconds from ``90``, ``90s``, ``10m``, ``3h``, ``1d``; None from ``none``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from errno import EIO, ENOSPC, EPIPE
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
@@ -11,7 +12,7 @@ from typing import NoReturn
 import click
 
 from cmbench import __version__
-from cmbench.cli.terminal import prepare
+from cmbench.cli.terminal import lead_nowhere, prepare
 from cmbench.errors import CmbenchError
 from cmbench.output import printable
 
@@ -28,6 +29,7 @@ VERBS = {
     "features": "Make features of pictures and texts.",
 }
 _INTERRUPTING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_OUTPUT_ERRORS = (EPIPE, EIO, ENOSPC)
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
@@ -62,16 +64,17 @@ def main() -> NoReturn:
     prepare()
     try:
         for number in _INTERRUPTING:
-            if (
-                signal.getsignal(number) is not signal.SIG_IGN
-            ):  # nohup asks for a run that outlives its terminal
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: let it outlive its terminal
                 signal.signal(number, _interrupt)
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__
             signal.signal(signal.SIGINT, signal.default_int_handler)
         status = cli.main(standalone_mode=False, prog_name="cmbench")
+        sys.stdout.flush()
     except CmbenchError as error:
         click.echo(printable(f"cmbench: {error}"), err=True)
         status = 1
+    except OSError as error:
+        status = _output_lost(error)
     except click.ClickException as error:
         error.show()
         status = error.exit_code
@@ -82,6 +85,16 @@ def main() -> NoReturn:
         )
         status = INTERRUPTED
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _output_lost(error: OSError) -> int:
+    """Return the exit status where what was asked for could not be printed; raise any other error again."""
+    if error.filename is not None or error.errno not in _OUTPUT_ERRORS:
+        raise error
+    lead_nowhere(sys.stdout)
+    if error.errno != EPIPE:  # who closes a pipe knows
+        click.echo(f"cmbench: the output could not be written ({error.strerror})", err=True)
+    return 1
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 import click
 
@@ -33,7 +36,7 @@ _PLAIN = {
 
 
 def prepare() -> None:
-    """Let no character and no warning of cmbench's spoil the output of this process.
+    """Let no character and no warning of cmbench's spoil the output, and no lost terminal end the work.
 
     What the encoding of a terminal, pipe or file does not have is written readably: ``->`` for an arrow, or
     else the escape of the character. A ``CmbenchWarning`` is one line, without the place in the code.
@@ -43,6 +46,8 @@ def prepare() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=READABLE)
     warnings.showwarning = _show_warning
+    if sys.stderr is not None:
+        sys.stderr = cast(TextIO, LastingStream(sys.stderr))
 
 
 def _readable(error: UnicodeError) -> tuple[str, int]:
@@ -69,3 +74,41 @@ def _show_warning(
     else:
         text = warnings.formatwarning(message, category, filename, lineno, line)
         click.echo(text, file=file or sys.stderr, nl=False)
+
+
+class LastingStream:
+    """A text stream that work does not depend on: what cannot be written to it is dropped.
+
+    The terminal may have been closed, the pipe's reader gone, the disk full. From then on the stream's
+    descriptor leads nowhere, so that what is still in a buffer causes no error at the end either.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._dropping():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._dropping():
+            self._stream.flush()
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            lead_nowhere(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def lead_nowhere(stream: TextIO) -> None:
+    """Have what is written to a stream of the system from now on go to the null device."""
+    with suppress(OSError, ValueError):  # a stream without a descriptor has nothing to redirect
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)

@@ -6,6 +6,7 @@ pair and without an index, brings the relevant items to their ranks.
 """
 
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -26,6 +27,10 @@ _BLOCK_ROWS = 512
 
 
 _HASHED_COLUMNS = 64
+
+
+BETWEEN_CHUNKS: ContextVar[Callable[[], None]] = ContextVar("BETWEEN_CHUNKS", default=lambda: None)
+"""Called after each chunk of queries; whoever evaluates within a time limit raises from it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +86,7 @@ def map_ranks(
     in_order = index.relevance.order(queries.labels)
     for results in arrays.map(chunk, _pieces(in_order, arrays.product_pairs // items)):
         yield from results
+        BETWEEN_CHUNKS.get()()
 
 
 def _pieces(rows: Integers, size: int) -> list[Integers]:

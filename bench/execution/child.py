@@ -23,6 +23,7 @@ from cmbench.disk import replacing
 from cmbench.errors import MethodError
 from cmbench.execution.job import CURVES, MODALITIES, OUTCOME, Job, handed_out_parts
 from cmbench.execution.memory import peak_bytes_of_this_process
+from cmbench.execution.outcome import LONGEST_TEXT_LEFT, MOST_COLUMNS, shortened
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.registry import new_method
 
@@ -95,6 +96,11 @@ def as_array(representations: object, modality: str) -> NDArray[Any]:
     array = np.asarray(representations)
     if array.dtype.kind not in "fiu":
         raise MethodError(f"transform_{modality} returned {array.dtype} values; it must return real numbers")
+    if array.ndim == 2 and array.shape[1] > MOST_COLUMNS:  # before it is written: it may be a broadcast
+        raise MethodError(
+            f"transform_{modality} returned {array.shape[1]} columns; at most {MOST_COLUMNS} are evaluated, "
+            "so map into a space of fewer"
+        )
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
@@ -103,7 +109,7 @@ def fitted_values(method: object) -> dict[str, Any]:
     values = {name: value for name, value in vars(method).items() if name.endswith("_") and name[0] != "_"}
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
     scalars = {name: value for name, value in plain.items() if isinstance(value, bool | int | float | str)}
-    return {name: value if _is_json(value) else None for name, value in scalars.items()}
+    return {name: _as_json(value) for name, value in scalars.items()}
 
 
 def training_curves(method: object) -> dict[str, NDArray[np.float64]]:
@@ -120,8 +126,10 @@ def training_curves(method: object) -> dict[str, NDArray[np.float64]]:
     return arrays
 
 
-def _is_json(value: object) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
+def _as_json(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return shortened(value, LONGEST_TEXT_LEFT) if isinstance(value, str) else value
 
 
 def processor_seconds() -> float:
@@ -146,7 +154,7 @@ def _failure_status(error: BaseException) -> str:
 def _described(error: BaseException) -> dict[str, Any]:
     return {
         "type": type(error).__name__,
-        "message": str(error),
-        "traceback": "".join(traceback.format_exception(error)),
+        "message": shortened(str(error), LONGEST_TEXT_LEFT),
+        "traceback": shortened("".join(traceback.format_exception(error)), LONGEST_TEXT_LEFT),
         "exit_status": None,
     }

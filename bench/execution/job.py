@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Parts, file_key
 from cmbench.datasets.formats.numpy_files import load_array, save_split
-from cmbench.errors import CmbenchError
 from cmbench.methods.registry import MethodEntry
 
 JOB, OUTCOME, CURVES = "job.json", "outcome.json", "curves.npz"
@@ -65,27 +64,10 @@ class HandedOut:
     folder: Path
     order: dict[str, NDArray[np.intp]]
 
-    def representations(self, cell_folder: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the representations a child left, in the order of the test and the retrieval set."""
-        images, texts = (self._ordered(cell_folder, modality) for modality in MODALITIES)
-        return images, texts
-
-    def _ordered(self, cell_folder: Path, modality: str) -> NDArray[Any]:
-        path = cell_folder / f"{modality}.npy"
-        try:
-            shuffled = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise CmbenchError(
-                f"the method left no readable representations of {modality}: {error}"
-            ) from error
-        order = self.order[modality]
-        if shuffled.ndim != 2 or len(shuffled) != len(order):
-            raise CmbenchError(
-                f"representations of {modality} have shape {shuffled.shape}; transform_{modality} "
-                f"must return one row of k numbers for each of the {len(order)} rows it is given"
-            )
+    def in_order(self, modality: str, shuffled: NDArray[Any]) -> NDArray[Any]:
+        """Return rows for the items that were handed out, in the order of the test and the retrieval set."""
         result: NDArray[Any] = np.empty_like(shuffled)
-        result[order] = shuffled
+        result[self.order[modality]] = shuffled
         return result
 
 

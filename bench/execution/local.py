@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
-from cmbench.evaluation.evaluator import Evaluation, evaluate
-from cmbench.evaluation.tasks import Retrieval
+from cmbench.disk import remove_folder
 from cmbench.execution.child_process import Ended, Place, run_child
+from cmbench.execution.evaluating import evaluated, status_of
 from cmbench.execution.fence import Fence, built_in_files, files_of
-from cmbench.execution.job import CURVES, OUTCOME, HandedOut, Job, hand_out
+from cmbench.execution.job import HandedOut, Job, hand_out
+from cmbench.execution.outcome import LeftBehindError, log_tail, read_curves, read_outcome
 from cmbench.execution.progress import Progress
-from cmbench.execution.record import Outcome, cell_record, failure_of, stored_arrays
+from cmbench.execution.record import Outcome, cell_record, described, failure_of, stored_arrays
 from cmbench.limits import Limits
 from cmbench.plan import Cell
 from cmbench.store import Store
 
 CHECKPOINT = "checkpoint"  # the parameter that names the folder an interrupted training is kept in
 SHARED_MEMORY = "/dev/shm"
-_LOG_TAIL = 8000  # characters of the log that the record of a crashed cell repeats
 
 
 class LocalExecutor:
@@ -103,7 +96,7 @@ class LocalExecutor:
             self._store.put(record, arrays)
             self._progress.finished(cell, record, log)
         for used in (folder, place.temporary):
-            shutil.rmtree(used, ignore_errors=True)  # the run's own folder goes at its end anyway
+            remove_folder(used)  # the run's own folder goes at its end anyway
 
     def _fence_around(self, cells: Sequence[Cell]) -> Fence | None:
         mapped = [file for cell in cells for file in files_of(cell.dataset)]
@@ -151,52 +144,26 @@ def _outcome(
     cell: Cell, ended: Ended, features: HandedOut, folder: Path, *, limits: Limits, log: Path
 ) -> Outcome:
     """Return how the cell ended: what the child left behind, evaluated, or why there is nothing."""
-    left = folder / OUTCOME
-    if ended.ending != "exited" or not left.exists():
-        status, error = failure_of(ended, limits, _tail(log))
-        return Outcome(status, ended, {}, error)
-    child: Mapping[str, Any] = json.loads(left.read_text(encoding="utf-8"))
+    if ended.ending != "exited":
+        return _without_result(ended, limits, log)
+    try:
+        child = read_outcome(folder)
+    except LeftBehindError as error:
+        return Outcome("failed", ended, {}, described(error, ended.exit_status))
+    if child is None:
+        return _without_result(ended, limits, log)
     if child["status"] != "ok":
         return Outcome(child["status"], ended, child, {**child["error"], "exit_status": ended.exit_status})
     start = time.perf_counter()
     try:
-        curves = _curves(folder)
-        evaluation = _evaluation(cell, *features.representations(folder))
+        curves = read_curves(folder)
+        evaluation = evaluated(cell, features, folder, limits, limits.time_left(ended.seconds))
     except Exception as error:  # what a method returned may be anything; it must not end the run
-        described = {
-            "type": type(error).__name__,
-            "message": str(error),
-            "traceback": traceback.format_exc(),
-            "exit_status": ended.exit_status,
-        }
-        return Outcome("failed", ended, child, described)
+        return Outcome(status_of(error), ended, child, described(error, ended.exit_status))
     seconds = time.perf_counter() - start
     return Outcome("ok", ended, child, evaluation=evaluation, evaluate_seconds=seconds, curves=curves)
 
 
-def _evaluation(cell: Cell, images: NDArray[Any], texts: NDArray[Any]) -> Evaluation:
-    """Evaluate the representations of the test split, and after them of the retrieval set if there is one."""
-    dataset, test = cell.dataset, cell.dataset.test
-    gallery = None
-    if dataset.retrieval is not None:
-        gallery = Retrieval(images[len(test) :], texts[len(test) :], dataset.retrieval.labels)
-    return evaluate(
-        images[: len(test)],
-        texts[: len(test)],
-        test.labels if dataset.class_names else None,
-        protocol=cell.protocol,
-        measures=cell.measures,
-        pictures=test.pictures if cell.protocol.relevance == "pair" else None,
-        retrieval=gallery,
-    )
-
-
-def _curves(folder: Path) -> dict[str, NDArray[np.float64]]:
-    with np.load(folder / CURVES, allow_pickle=False) as file:
-        return dict(file)
-
-
-def _tail(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 4 * _LOG_TAIL))  # a character takes at most four bytes
-        return file.read().decode("utf-8", errors="replace")[-_LOG_TAIL:]
+def _without_result(ended: Ended, limits: Limits, log: Path) -> Outcome:
+    status, error = failure_of(ended, limits, log_tail(log))
+    return Outcome(status, ended, {}, error)

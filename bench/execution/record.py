@@ -8,6 +8,7 @@ import platform
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.draft import category_counts
 from cmbench.execution.child_process import Ended
+from cmbench.execution.outcome import LONGEST_TEXT, shortened
 from cmbench.limits import Limits, available_cores, duration_text
 from cmbench.plan import LEFT_OUT, Cell
 from cmbench.store import SCHEMA
@@ -42,8 +44,6 @@ PACKAGES = (
     "threadpoolctl",
     "torch",
 )
-LONGEST_TEXT = 20_000
-"""Characters that a record keeps of a message, of a traceback, or of any other text that a method left."""
 MOST_FITTED = 1_000
 """Fitted values that a record keeps, the first by name."""
 DEEPEST_SPLIT = 20
@@ -152,18 +152,6 @@ def split_in(recipe: str) -> Any:
         return None
     depth = max(len(line) - len(line.lstrip()) for line in text.splitlines())  # an indent is one space
     return split if len(text) <= LONGEST_TEXT and depth <= DEEPEST_SPLIT else None
-
-
-def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
-    r"""Return the text, or its beginning and end and between them how much is left out.
-
-    >>> shortened("a" * 50 + "b" * 50, 20)
-    'aaaaaaaaaa\n[80 characters left out]\nbbbbbbbbbb'
-    """
-    if len(text) <= longest:
-        return text
-    half = longest // 2
-    return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
 
 
 @lru_cache(maxsize=1)
@@ -311,6 +299,16 @@ def _exit_text(status: int) -> str:
     if status >= 0:
         return f"its process exited with status {status} without leaving a result"
     return f"its process was ended by signal {-status} ({signal.strsignal(-status)})"
+
+
+def described(error: Exception, exit_status: int) -> Failure:
+    """Return what a record says of an error that this process met with what a child had left."""
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+        "exit_status": exit_status,
+    }
 
 
 def _failure(kind: str, message: str, ended: Ended, log_tail: str) -> Failure:

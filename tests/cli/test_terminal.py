@@ -102,3 +102,34 @@ def test_an_interrupt_while_imports_go_on_gives_no_traceback(tmp_path):
     done = cmbench_process("--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == -signal.SIGINT
     assert done.stderr == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_progress_that_cannot_be_written_does_not_end_a_run(toy, tmp_path):
+    save_npz(tmp_path / "toy.npz", toy)
+    command = [sys.executable, "-P", "-m", "cmbench", "run", "--dataset", str(tmp_path / "toy.npz")]
+    command += ["--methods", "cca,cfa", "--store", str(tmp_path / "store"), "--threads", "1"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, encoding="utf-8")
+    assert done.returncode == 0
+    assert "CFA" in done.stdout
+
+
+def test_a_reader_of_progress_that_goes_away_does_not_end_a_run(toy, tmp_path):
+    save_npz(tmp_path / "toy.npz", toy)
+    command = [sys.executable, "-P", "-m", "cmbench", "run", "--dataset", str(tmp_path / "toy.npz")]
+    command += ["--methods", "cca,cfa", "--store", str(tmp_path / "store"), "--threads", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert b"2 to run" in process.stderr.readline()
+    process.stderr.close()
+    assert b"CFA" in process.stdout.read()
+    assert process.wait(60) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_table_that_cannot_be_written_is_an_error_in_one_line(odd_store, tmp_path):
+    command = [sys.executable, "-P", "-m", "cmbench", "table", "--store", str(odd_store)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8")
+    assert done.returncode == 1
+    assert done.stderr == "cmbench: the output could not be written (No space left on device)\n"

@@ -10,7 +10,8 @@ from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Card
 from cmbench.execution import child_process
 from cmbench.execution.child_process import KEPT_OF_LOG, LONGEST_LOG, cap_log
-from cmbench.execution.record import LONGEST_TEXT, MOST_FITTED, shortened, split_in
+from cmbench.execution.outcome import LONGEST_TEXT, shortened
+from cmbench.execution.record import MOST_FITTED, split_in
 from cmbench.store import Store
 
 HOSTILE = str(Path(__file__).parents[1] / "plugins" / "hostile.py")

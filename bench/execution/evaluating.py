@@ -1,0 +1,88 @@
+"""The evaluation of a cell, within the memory that its method had and the time that it has left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from cmbench.errors import CmbenchError
+from cmbench.evaluation.evaluator import Evaluation, evaluate
+from cmbench.evaluation.ranking import BETWEEN_CHUNKS
+from cmbench.evaluation.tasks import Retrieval
+from cmbench.execution.job import MODALITIES, HandedOut
+from cmbench.execution.outcome import read_representations
+from cmbench.limits import Limits, duration_text
+from cmbench.plan import Cell
+
+
+def evaluated(
+    cell: Cell, features: HandedOut, folder: Path, limits: Limits, seconds: float | None
+) -> Evaluation:
+    """Return the evaluation of what a child left; raises for whatever is wrong with it, or takes too much.
+
+    ``seconds`` is how long the evaluation may take (None: no limit).
+    """
+    images, texts = (
+        features.in_order(
+            modality,
+            read_representations(folder, modality, len(features.order[modality]), most_bytes=limits.memory),
+        )
+        for modality in MODALITIES
+    )
+    with time_limit(seconds):
+        return _evaluation(cell, images, texts)
+
+
+def _evaluation(cell: Cell, images: NDArray[Any], texts: NDArray[Any]) -> Evaluation:
+    """Evaluate the representations of the test split, and after them of the retrieval set if there is one."""
+    dataset, test = cell.dataset, cell.dataset.test
+    gallery = None
+    if dataset.retrieval is not None:
+        gallery = Retrieval(images[len(test) :], texts[len(test) :], dataset.retrieval.labels)
+    return evaluate(
+        images[: len(test)],
+        texts[: len(test)],
+        test.labels if dataset.class_names else None,
+        protocol=cell.protocol,
+        measures=cell.measures,
+        pictures=test.pictures if cell.protocol.relevance == "pair" else None,
+        retrieval=gallery,
+    )
+
+
+def status_of(error: Exception) -> str:
+    """Return the status of a cell whose evaluation ended in an error."""
+    if isinstance(error, MemoryError):
+        return "out-of-memory"
+    return "timeout" if isinstance(error, TimeLimitError) else "failed"
+
+
+class TimeLimitError(CmbenchError):
+    """An evaluation took longer than its cell was given."""
+
+
+@contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise ``TimeLimitError`` in the block between two chunks of an evaluation, once the time is over."""
+    if seconds is None:
+        yield
+        return
+    end = time.monotonic() + seconds
+
+    def check() -> None:
+        if time.monotonic() > end:
+            raise TimeLimitError(
+                f"the evaluation did not end in the {duration_text(seconds)} that the method had left of the "
+                "deadline; give a longer one, or map into a space of fewer dimensions"
+            )
+
+    before = BETWEEN_CHUNKS.set(check)
+    try:
+        yield
+    finally:
+        BETWEEN_CHUNKS.reset(before)
