@@ -44,6 +44,9 @@ class Parts:
     values: FloatMatrix
     offsets: Labels
 
+    def __post_init__(self) -> None:
+        _hold_in_memory(self, "offsets")
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -51,9 +54,19 @@ class Parts:
         return self.values[self.offsets[item] : self.offsets[item + 1]]
 
 
+def _hold_in_memory(owner: object, *names: str) -> None:
+    """Replace memory-mapped arrays by copies, which stay as they are when their file is saved again."""
+    for name in names:
+        array = getattr(owner, name)
+        if isinstance(array, np.memmap):
+            object.__setattr__(owner, name, np.array(array))
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Image-text pairs: row i of ``images`` and row i of ``texts`` belong together.
+
+    Features and parts may be memory-mapped; everything else is held in memory.
 
     Parameters
     ----------
@@ -78,6 +91,9 @@ class Split:
     image_groups: Labels | None = None
     text_groups: Labels | None = None
     image_ids: NDArray[np.str_] | None = None
+
+    def __post_init__(self) -> None:
+        _hold_in_memory(self, "labels", "ids", "image_groups", "text_groups", "image_ids")
 
     def __len__(self) -> int:
         return len(self.labels)

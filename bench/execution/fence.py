@@ -23,11 +23,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.draft import split_arrays
 from cmbench.execution import linux
+from cmbench.execution.job import mapped_files
 
 CLOSED = 0
 
@@ -152,11 +150,6 @@ def built_in_files() -> list[Path]:
 
 def files_of(dataset: Dataset) -> list[Path]:
     """Return the files that arrays are memory-mapped from, and their folder if the labels lie there."""
-    mapped = {
-        Path(array.filename)
-        for _, split in dataset.splits
-        for _, array in split_arrays(split)
-        if isinstance(array, np.memmap) and array.filename is not None
-    }
+    mapped = set(mapped_files(dataset))
     folders = {path.parent for path in mapped if list(path.parent.glob("labels_test.*"))}
     return sorted(mapped | folders)

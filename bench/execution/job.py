@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.draft import Parts, file_key
+from cmbench.datasets.draft import Parts, file_key, fingerprint, split_arrays
 from cmbench.datasets.formats.numpy_files import load_array, save_split
+from cmbench.errors import DatasetError
 from cmbench.methods.registry import MethodEntry
 
 JOB, OUTCOME, CURVES = "job.json", "outcome.json", "curves.npz"
@@ -30,6 +31,12 @@ MODALITIES = ("images", "texts")
 
 
 PARTS = {"images": "image_parts", "texts": "text_parts"}
+
+
+_CHANGED = (
+    "has changed since the dataset was loaded; nothing was computed from it. Leave the files alone while "
+    "cmbench runs, and run the same command again"
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,11 @@ class HandedOut:
 
     folder: Path
     order: dict[str, NDArray[np.intp]]
+    state: tuple[tuple[Any, ...], ...]
+
+    def is_unchanged(self) -> bool:
+        """Return whether nobody has written to the features, not even what was there before."""
+        return _state(self.folder) == self.state
 
     def in_order(self, modality: str, shuffled: NDArray[Any]) -> NDArray[Any]:
         """Return rows for the items that were handed out, in the order of the test and the retrieval set."""
@@ -78,6 +90,7 @@ def hand_out(dataset: Dataset, folder: Path) -> HandedOut:
     sorted by category, and row i of the images being the partner of row i of the texts is not for a method to
     know either. The order follows from the fingerprint, which the child is not told, so that results repeat.
     """
+    _check_lengths(dataset)
     save_split(folder, "train", dataset.train)
     save_split(folder, "val", dataset.validation)
     splits = [dataset.test] if dataset.retrieval is None else [dataset.test, dataset.retrieval]
@@ -89,7 +102,45 @@ def hand_out(dataset: Dataset, folder: Path) -> HandedOut:
         parts = [getattr(split, PARTS[modality]) for split in splits]
         if all(part is not None for part in parts):
             _save_shuffled(_joined(parts), order[modality], folder, PARTS[modality])
-    return HandedOut(folder, order)
+    _check_fingerprint(dataset)
+    for file in folder.iterdir():
+        file.chmod(0o444)  # what keeps nobody from it who wants to, but an honest method from a mistake
+    return HandedOut(folder, order, _state(folder))
+
+
+def mapped_files(dataset: Dataset) -> dict[Path, int]:
+    """Return the files that arrays of a dataset are memory-mapped from, with the bytes they must have."""
+    arrays = [array for _, split in dataset.splits for _, array in split_arrays(split)]
+    mapped = [array for array in arrays if isinstance(array, np.memmap)]
+    return {Path(array.filename): array.offset + array.nbytes for array in mapped if array.filename}
+
+
+def _check_lengths(dataset: Dataset) -> None:
+    """Raise ``DatasetError`` for a file that has become shorter; to read what is missing would be fatal."""
+    for file, size in mapped_files(dataset).items():
+        if not file.exists() or file.stat().st_size < size:
+            raise DatasetError(f"{file} {_CHANGED}")
+
+
+def _check_fingerprint(dataset: Dataset) -> None:
+    """Raise ``DatasetError`` if files are no longer those of the fingerprint, by which results are kept.
+
+    The copy that was just made is then right as well: it was taken between two moments at which the
+    files had that content.
+    """
+    files = mapped_files(dataset)
+    if not files:
+        return
+    _check_lengths(dataset)
+    if fingerprint(dataset.splits, dataset.class_names) != dataset.fingerprint:
+        latest = max(files, key=lambda file: file.stat().st_mtime_ns)
+        raise DatasetError(f"{latest}, or a file beside it, {_CHANGED}")
+
+
+def _state(folder: Path) -> tuple[tuple[Any, ...], ...]:
+    """Return what changes when anybody writes to a file in ``folder``, or puts back what was there."""
+    found = ((file.name, file.stat()) for file in sorted(folder.iterdir()))
+    return tuple((name, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for name, at in found)
 
 
 def _save_shuffled_rows(sources: Sequence[NDArray[Any]], order: NDArray[np.intp], path: Path) -> None:

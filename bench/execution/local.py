@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cmbench.datasets.contract import Dataset
 from cmbench.disk import remove_folder
+from cmbench.errors import MethodError
 from cmbench.execution.child_process import Ended, Place, run_child
 from cmbench.execution.evaluating import evaluated, status_of
 from cmbench.execution.fence import Fence, built_in_files, files_of
@@ -65,6 +66,8 @@ class LocalExecutor:
         An interrupt ends the running children, whose cells leave nothing, and is raised again.
         """
         self._fence = self._fence_around(cells)
+        for cell in cells:  # all at once, so that files which change later change nothing
+            self._features_for(cell.dataset)
         with ThreadPoolExecutor(self._jobs) as pool:
             try:
                 for future in as_completed([pool.submit(self._run_cell, cell) for cell in cells]):
@@ -127,11 +130,18 @@ class LocalExecutor:
         return Job(features.folder, cell.entry, cell.code_version, parameters, import_path)
 
     def _features_for(self, dataset: Dataset) -> HandedOut:
-        if dataset.fingerprint not in self._handed_out:
-            folder = self._work / f"features-{dataset.fingerprint[:16]}"
-            folder.mkdir()
-            self._handed_out[dataset.fingerprint] = hand_out(dataset, folder)
+        """Return the features of a dataset; they are handed out again after a cell has damaged them."""
+        known = self._handed_out.get(dataset.fingerprint)
+        if known is not None and known.is_unchanged():
+            return known
+        folder = self._work / f"features-{dataset.fingerprint[:16]}-{next(self._places)}"
+        folder.mkdir()
+        self._handed_out[dataset.fingerprint] = hand_out(dataset, folder)
         return self._handed_out[dataset.fingerprint]
+
+
+class SharedFeaturesError(MethodError):
+    """A method wrote to what it was only to read."""
 
 
 def _nothing_in_shared_memory(job: Job, folder: Path) -> bool:
@@ -147,8 +157,13 @@ def _outcome(
     if ended.ending != "exited":
         return _without_result(ended, limits, log)
     try:
+        if not features.is_unchanged():
+            raise SharedFeaturesError(
+                "the features that all cells of the dataset read were written to while this one ran, by its "
+                "method or by another's; run it again with --retry-failed, without the method that does so"
+            )
         child = read_outcome(folder)
-    except LeftBehindError as error:
+    except (LeftBehindError, SharedFeaturesError) as error:
         return Outcome("failed", ended, {}, described(error, ended.exit_status))
     if child is None:
         return _without_result(ended, limits, log)

@@ -4,8 +4,8 @@
 (``class_names`` and ids) may instead stand one to a line in a UTF-8 ``.txt`` file. The name, the card,
 ``sizes`` and ``first_label`` stand in ``card.json``, one JSON object, which may be absent.
 
-Float32 features and int64 labels stay on disk until somebody looks at them; other types are cast into
-memory.
+Float32 features stay on disk until somebody looks at them. Labels, ids and all that is small are held in
+memory, and so are features of other types, which are cast.
 """
 
 from __future__ import annotations

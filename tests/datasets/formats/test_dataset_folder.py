@@ -97,12 +97,20 @@ def test_load_split_reads_no_features(big_folder, peak):
     assert not split.images.flags.writeable
 
 
-def test_every_array_of_a_folder_is_memory_mapped(tmp_path, dataset):
+def test_features_of_a_folder_are_memory_mapped_and_the_rest_is_in_memory(tmp_path, dataset):
     save_folder(tmp_path / "a", dataset)
     for _, split in load_file(tmp_path / "a").splits:
-        arrays = (split.images, split.texts, split.labels, split.ids, split.image_parts.values)
-        assert all(isinstance(array, np.memmap) for array in arrays)
-        assert isinstance(split.text_groups, np.memmap)
+        features = (split.images, split.texts, split.image_parts.values)
+        assert all(isinstance(array, np.memmap) for array in features)
+        others = (split.labels, split.ids, split.image_parts.offsets, split.text_groups)
+        assert not any(isinstance(array, np.memmap) for array in others)
+
+
+def test_labels_saved_again_or_shorter_do_not_change_those_that_were_loaded(tmp_path, dataset):
+    save_folder(tmp_path / "a", dataset)
+    loaded = load_file(tmp_path / "a")
+    np.save(tmp_path / "a" / "labels_test.npy", np.zeros(1, dtype=np.int64))
+    np.testing.assert_array_equal(loaded.test.labels, dataset.test.labels)
 
 
 def test_empty_parts_are_kept(tmp_path, dataset):
