@@ -1,4 +1,4 @@
-"""What a cell may use: time, memory and threads, as written by people and as found on the machine."""
+"""How much time, memory and threads a cell may use: what users write, and what the machine has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user gets to see: files of a name of their choice, and text that is safe on a terminal."""
+"""What users get: files under names of their choice, and text that is safe on a terminal."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def output_file(path: Path) -> Iterator[Path]:
     Raises ``ReportError`` for what is no plain file (a device, a FIFO, a folder), for a folder that is
     missing, and for every error of the system.
     """
-    place = _plain_file(path)
-    with writing_to(place, raising=ReportError), replacing(place) as beside:
+    target = _plain_file(path)
+    with writing_to(target, raising=ReportError), replacing(target) as beside:
         yield beside
-        if place.exists():
-            _keep_mode(place, beside)
+        if target.exists():
+            _keep_mode(target, beside)
 
 
 def _plain_file(path: Path) -> Path:
     try:
-        place = path.resolve(strict=False)
-        mode = place.stat().st_mode if place.exists() else None
+        target = path.resolve(strict=False)
+        mode = target.stat().st_mode if target.exists() else None
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, as Python 3.11 says it
         raise ReportError(f"{path}: cannot be written ({error}); name another file") from error
     if mode is not None and not stat.S_ISREG(mode):
@@ -38,9 +38,9 @@ def _plain_file(path: Path) -> Path:
             f"{path} is {_kind(mode)}, and only a plain file can be replaced as a whole; name another "
             "file, or leave --output out and redirect what is printed"
         )
-    if not place.parent.is_dir():
-        raise ReportError(f"{path}: there is no folder {place.parent}; make it first, or name another file")
-    return place
+    if not target.parent.is_dir():
+        raise ReportError(f"{path}: there is no folder {target.parent}; make it first, or name another file")
+    return target
 
 
 def _kind(mode: int) -> str:
@@ -49,11 +49,11 @@ def _kind(mode: int) -> str:
 
 
 def _keep_mode(older: Path, beside: Path) -> None:
-    known = older.stat()
+    status = older.stat()
     if hasattr(os, "chown"):  # not on Windows
         with suppress(PermissionError):  # another's file in a folder of ours: it becomes ours
-            os.chown(beside, known.st_uid, known.st_gid)
-    beside.chmod(stat.S_IMODE(known.st_mode))
+            os.chown(beside, status.st_uid, status.st_gid)
+    beside.chmod(stat.S_IMODE(status.st_mode))
 
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}

@@ -1,4 +1,4 @@
-"""The plan of a run: its cells, each with a key that is a pure function of what it computes."""
+"""The plan of a run: its cells, each with a key that follows from everything its result depends on."""
 
 from __future__ import annotations
 
@@ -100,20 +100,20 @@ def plan(
     *,
     seeds: Sequence[int],
     protocol: Protocol,
-    known: Registry | None = None,
+    available: Registry | None = None,
     measures: Iterable[str | Measure] | None = None,
 ) -> list[Cell]:
     """Return the cells of every dataset and method, one for each seed where the seed matters.
 
-    On a dataset without parts, a method that names another for that case gives way to it, which is looked
-    up in ``known``, by default the methods without plugins; it takes over the parameters.
+    A method that needs parts of items may name another that takes its place, with the same parameters, on
+    datasets without parts; that one is looked up in ``available``, by default the built-in methods.
 
     ``measures`` are measured beside MAP; by default those of the protocol.
 
     Raises ``DatasetError`` where the protocol does not fit a dataset, and ``MethodError`` for parameters that
     a method does not have, for values that it does not allow, and for those that cannot be stored.
     """
-    known, listed = known or registry(), list(methods)
+    available, listed = available or registry(), list(methods)
     names = tuple(each.name for each in get_measures(protocol.measures if measures is None else measures))
     for dataset in datasets:
         check_protocol(dataset, protocol)
@@ -129,7 +129,7 @@ def plan(
             names,
         )
         for dataset in datasets
-        for entry, method, parameters, version in _suitable(listed, dataset, known)
+        for entry, method, parameters, version in _suitable(listed, dataset, available)
         for seed in _seeds(method, parameters, seeds)
     ]
     return list({cell.key: cell for cell in cells}.values())
@@ -162,12 +162,12 @@ def check_protocol(dataset: Dataset, protocol: Protocol) -> None:
 
 
 def _suitable(
-    methods: Collection[tuple[MethodEntry, Mapping[str, Any]]], dataset: Dataset, known: Registry
+    methods: Collection[tuple[MethodEntry, Mapping[str, Any]]], dataset: Dataset, available: Registry
 ) -> Iterator[tuple[MethodEntry, type[Method], Mapping[str, Any], str]]:
     for wanted, parameters in methods:
         entry, method = wanted, wanted.load()
         if method.without_parts and not dataset.train.has_parts:
-            entry = known[method.without_parts]
+            entry = available[method.without_parts]
             method = entry.load()
         yield entry, method, parameters, entry.code_version()
 
@@ -175,7 +175,7 @@ def _suitable(
 def effective_parameters(
     method: type[Method], parameters: Mapping[str, Any], seed: int | None
 ) -> dict[str, Any]:
-    """Return every parameter of the method as it will be, as plain JSON values."""
+    """Return all parameters of the method, defaults included, as plain JSON values."""
     chosen = dict(parameters) if seed is None else {**parameters, RANDOM_STATE: seed}
     instance = new_method(method, chosen)
     try:
@@ -202,5 +202,7 @@ def _seeds(method: type[Method], parameters: Mapping[str, Any], seeds: Sequence[
         return (parameters[RANDOM_STATE],)
     unusable = [seed for seed in seeds if not 0 <= seed <= LARGEST_SEED]
     if unusable:
-        raise MethodError(f"seed {unusable[0]} is not one of 0 to {LARGEST_SEED}, which NumPy and torch take")
+        raise MethodError(
+            f"seed {unusable[0]} is not between 0 and {LARGEST_SEED}, the seeds that NumPy and torch accept"
+        )
     return tuple(seeds)

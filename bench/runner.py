@@ -68,24 +68,25 @@ def run(
     datasets : names, paths of feature files, or ``Dataset`` objects
     methods : names or configured ``Method`` objects of importable classes; by default the
         eleven of the paper and the methods of ``plugins``
-    seeds : values of ``random_state``, for the methods that have one and for which it is not set
+    seeds : values of ``random_state``, for methods that have this parameter and for which it is not set
     store : folder of the results
     protocol : ``paper``, ``release``, ``pairs``, ``zeroshot``, ``hamming`` or a ``Protocol``
     measures : what is measured beside MAP, such as ``["map@50", "p@10", "r@1", "ndcg@10", "medr"]``; by
         default what the protocol reports. Cells whose record lacks one of them run again
     parameters : parameters by method name, in place of the defaults
-    presets : the preset of a method by its name, ``{"corr-ae-full": "paper"}`` say, in place of the
-        defaults; ``parameters`` go before it
+    presets : names of presets by method name, for example ``{"corr-ae-full": "paper"}``, in place of the
+        defaults; ``parameters`` override those of a preset
     plugins : Python files that define methods, or a ``Registry``; a file that cannot be imported is
         left out with a warning
-    force : run the cells again that are in the store
-    retry_failed : run the failed ones of them again
-    jobs : cells run at the same time; by default two, where there are two processors or more: small networks
-        gain little from a second thread. For undisturbed times, use 1
-    threads : threads of each cell; by default the processors available, shared by the jobs
-    deadline : of each cell, as ``90s``, ``10m``, ``3h``, or ``none``
-    memory : of each cell, as ``2GB``, or ``none``; ``auto`` is 80 % of what is free, shared by the jobs
-    progress : what to tell while running; by default nothing
+    force : run cells again that are in the store
+    retry_failed : run cells again that failed
+    jobs : how many cells run at the same time; by default two, if there are two processors or more, because
+        small networks gain little from a second thread. Use 1 to measure times undisturbed
+    threads : threads of each cell; by default the available processors divided by the jobs
+    deadline : the longest time a cell may take, such as ``90s``, ``10m``, ``3h``, or ``none``
+    memory : the most memory a cell may use, such as ``2GB``, or ``none``; ``auto`` is 80 % of what is free,
+        divided by the jobs
+    progress : what is told of every step of the run; by default nothing is shown
 
     Raises
     ------
@@ -96,15 +97,15 @@ def run(
 
     if jobs is not None and jobs < 1:
         raise CmbenchError(f"jobs is {jobs}; use 1 or more")
-    known = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
-    chosen = _chosen(methods, known, parameters or {}, presets or {})
+    available = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
+    chosen = _chosen(methods, available, parameters or {}, presets or {})
     given = _listed(datasets)
     rules = get_protocol(protocol)
     loaded = [
         item if isinstance(item, Dataset) else load_dataset(item, unseen_categories=rules.unseen_categories)
         for item in given
     ]
-    cells = plan(loaded, chosen, seeds=seeds, protocol=rules, known=known, measures=measures)
+    cells = plan(loaded, chosen, seeds=seeds, protocol=rules, available=available, measures=measures)
     results = Store(store)
     pending = [
         with_measures_of(cell, record)
@@ -164,20 +165,20 @@ def with_measures_of(cell: Cell, record: Mapping[str, Any] | None) -> Cell:
 
 
 def _registry(plugins: Sequence[str | Path]) -> Registry:
-    known = registry(plugins)
-    for problem in known.problems:
+    available = registry(plugins)
+    for problem in available.problems:
         warnings.warn(problem, stacklevel=3)
-    return known
+    return available
 
 
 def _chosen(
     methods: Sequence[str | Method] | str | Method | None,
-    known: Registry,
+    available: Registry,
     parameters: Mapping[str, Mapping[str, Any]],
     presets: Mapping[str, str],
 ) -> list[tuple[MethodEntry, Mapping[str, Any]]]:
-    wanted = (*DEFAULT_METHODS, *known.plugin_names) if methods is None else _listed(methods)
-    chosen = [_entry(method, known, parameters, presets) for method in wanted]
+    wanted = (*DEFAULT_METHODS, *available.plugin_names) if methods is None else _listed(methods)
+    chosen = [_entry(method, available, parameters, presets) for method in wanted]
     names = [entry.name for entry, _ in chosen]
     for what, named in (("parameters are", parameters), ("a preset is", presets)):
         unused = sorted(set(named) - set(names))
@@ -194,33 +195,34 @@ def _listed(items: Any) -> list[Any]:
 
 def _entry(
     method: str | Method,
-    known: Registry,
+    available: Registry,
     parameters: Mapping[str, Mapping[str, Any]],
     presets: Mapping[str, str],
 ) -> tuple[MethodEntry, Mapping[str, Any]]:
     if isinstance(method, str):
-        entry = known[method]
+        entry = available[method]
         preset = preset_of(entry.load(), presets[method]) if method in presets else {}
         return entry, {**preset, **parameters.get(method, {})}
-    found = type(method)
-    if found.name in presets:
+    method_class = type(method)
+    name = method_class.name
+    if name in presets:
         raise MethodError(
-            f"a preset is given for {found.name!r}, whose parameters are set already; give the method by its "
-            f"name, or as load_method({found.name!r}, preset={presets[found.name]!r})"
+            f"a preset is given for {name!r}, whose parameters are set already; give the method by its name, "
+            f"or as load_method({name!r}, preset={presets[name]!r})"
         )
-    by_location = {entry.location: entry for entry in known.entries.values()}
-    location = f"{found.__module__}:{found.__qualname__}"
-    if found.__module__ == "__main__":
+    by_location = {entry.location: entry for entry in available.entries.values()}
+    location = f"{method_class.__module__}:{method_class.__qualname__}"
+    if method_class.__module__ == "__main__":
         raise MethodError(
-            f"{found.__qualname__} is defined in a script or notebook, where no other process can "
+            f"{method_class.__qualname__} is defined in a script or notebook, where no other process can "
             "import it; put it into a file and pass plugins=['FILE.py']"
         )
-    entry = by_location.get(location, MethodEntry(found.name, "package", location))
-    return entry, {**_configured(method), **parameters.get(found.name, {})}
+    entry = by_location.get(location, MethodEntry(name, "package", location))
+    return entry, {**_configured(method), **parameters.get(name, {})}
 
 
 def _configured(method: Method) -> dict[str, Any]:
-    """Return a method's parameters; a ``random_state`` left at its default is for the seeds to set."""
+    """Return a method's parameters, without a ``random_state`` at its default, which the seeds set."""
     configured: dict[str, Any] = method.get_params(deep=False)
     random_state = inspect.signature(type(method)).parameters.get(RANDOM_STATE)
     if random_state is not None and configured[RANDOM_STATE] == random_state.default:

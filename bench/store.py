@@ -105,7 +105,8 @@ class Store:
                 return {name: file[name] for name in file.files}
         except DAMAGE as error:
             raise StoreError(
-                f"{path}: cannot be read ({error}); copy it from where the record came, or run with --force"
+                f"{path}: cannot be read ({error}); copy it from where the record came from, or run the cell "
+                "again with --force"
             ) from error
 
     def log_path(self, dataset: str, method: str, key: str) -> Path:

@@ -330,5 +330,5 @@ def test_the_label_of_a_cell_names_dataset_method_and_seed(toy):
 
 @pytest.mark.parametrize("seed", [10**25, 2**32, -1])
 def test_a_seed_that_no_generator_takes_is_refused_before_anything_runs(toy, seed):
-    with pytest.raises(MethodError, match=f"seed {seed} is not one of 0 to 4294967295"):
+    with pytest.raises(MethodError, match=f"seed {seed} is not between 0 and 4294967295"):
         plan([toy], [(registry()["deep-sm"], {})], seeds=[0, seed], protocol=PAPER)

@@ -190,7 +190,7 @@ def test_a_plugin_that_is_edited_while_the_run_goes_on_is_not_mistaken_for_what_
 
     frame = cmbench.run(toy, "classmeans", plugins=[plugin], store=tmp_path, progress=Editing(), **QUICK)
     assert frame["status"][0] == "failed"
-    assert "'classmeans' changed while the run was going on" in frame["error"][0]
+    assert "'classmeans' changed during the run" in frame["error"][0]
     again = cmbench.run(toy, "classmeans", plugins=[plugin], store=tmp_path, **QUICK)
     assert again["status"][0] == "ok"
     assert again["key"][0] != frame["key"][0]

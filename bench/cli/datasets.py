@@ -107,11 +107,11 @@ def prepare(name: str, place: str | None, splits: Path | None, to: Path | None, 
     """
     from cmbench.datasets.raw.preparation import place_of, prepared
 
-    found = None if place is None else place_of(place, to, sha256)
-    dataset = prepared(name, found, splits)
+    prepared_place = None if place is None else place_of(place, to, sha256)
+    dataset = prepared(name, prepared_place, splits)
     console = _console()
     sizes = "{} train, {} val, {} test".format(*(len(pairs) for _, pairs in dataset.splits))
-    lines = {"name": dataset.name, "place": "" if found is None else str(found), "pairs": sizes}
+    lines = {"name": dataset.name, "place": str(prepared_place or ""), "pairs": sizes}
     lines["split"] = f"{dataset.split_origin}, SHA-256 {dataset.split_sha256}"
     _print_pairs(console, {**lines, **_raw_card_lines(dataset.card)})
     console.print()
@@ -127,8 +127,8 @@ def list_raw() -> None:
 
 
 def _counts(dataset: RawDataset, pairs: Sequence[RawPair]) -> list[int]:
-    found = Counter(pair.label for pair in pairs)
-    return [found[label] for label in range(len(dataset.class_names))]
+    counts = Counter(pair.label for pair in pairs)
+    return [counts[label] for label in range(len(dataset.class_names))]
 
 
 def _raw_card_lines(card: RawCard) -> dict[str, str]:

@@ -79,7 +79,7 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     settings = settings_of(texts, form)
     for side in settings:
         if side not in SIDES:
-            raise click.BadParameter(f"{side!r} is no side; it is {form}")
+            raise click.BadParameter(f"{side!r} is neither image nor text; use {form}")
     return settings
 
 
@@ -289,7 +289,7 @@ def _fine_tuning(training: str, settings: dict[str, Any], same: dict[str, Any]) 
 
     if training == "none":
         if settings:
-            raise click.UsageError("--set image.… is of a training of the backbone; add --training")
+            raise click.UsageError("--set image.… is a setting of the backbone's training; add --training")
         return None
     start = FROM_SCRATCH if training == "scratch" else FineTuning()
     return _with(replace(start, **same), settings, "image")
@@ -309,10 +309,10 @@ def _word_cnn(settings: dict[str, Any], seed: int, device: str) -> WordCNNSettin
 
 def _with(start: Settings, given: dict[str, Any], side: str, more: Sequence[str] = ()) -> Settings:
     """Return the settings with those given; ``more`` are names of others, for the error."""
-    known = [name for name in (*_names(start), *more) if name not in NO_SETTINGS]
+    allowed = [name for name in (*_names(start), *more) if name not in NO_SETTINGS]
     for name in given:
-        if name not in known:
-            raise click.UsageError(f"--set {side}.{name}: there is no such setting; {', '.join(known)} are")
+        if name not in allowed:
+            raise click.UsageError(f"--set {side}.{name}: there is no such setting; use {', '.join(allowed)}")
     return replace(
         start,
         **{

@@ -23,7 +23,7 @@ VERBS = {
     "table": "Print the results in a store as a table.",
     "compare": "Say how two methods or two stores differ, and whether by more than chance.",
     "plot": "Draw figures from the results in a store.",
-    "show": "Show everything a store knows of a cell.",
+    "show": "Show everything that a store holds about a cell.",
     "methods": "List the methods, built in and from plugins.",
     "datasets": "List, describe and check datasets.",
     "features": "Make features of pictures and texts.",

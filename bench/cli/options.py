@@ -21,12 +21,12 @@ FORMS = {
 
 
 def settings_of(texts: Iterable[str], form: str) -> dict[str, dict[str, Any]]:
-    """Return the values by name and setting; what is not JSON is a text.
+    """Return the values by name and setting; a value that is not JSON is a string.
 
-    ``form`` tells how such a text should look, for those that do not.
+    ``form`` says in the error how such an option should look.
 
-    >>> settings_of(["cca.n_components=50", "cca.post=none"], "METHOD.PARAMETER=VALUE")
-    {'cca': {'n_components': 50, 'post': 'none'}}
+    >>> settings_of(["cca.n_components=50", "cca.solver=none"], "METHOD.PARAMETER=VALUE")
+    {'cca': {'n_components': 50, 'solver': 'none'}}
     """
     settings: dict[str, dict[str, Any]] = {}
     for text in texts:
@@ -42,9 +42,9 @@ def settings_of(texts: Iterable[str], form: str) -> dict[str, dict[str, Any]]:
 
 
 def like_default(name: str, value: Any, default: Any) -> Any:
-    """Return a value from ``settings_of`` as one of the type of ``default``.
+    """Return a value from ``settings_of`` in the type of ``default``.
 
-    Numbers with a fraction may be given without one; tuples are of whole numbers. ``click.UsageError``
+    A whole number may stand for a float; tuples are of whole numbers. ``click.UsageError``
     names the setting, the value and what it should be.
 
     >>> like_default("image.augmented", "False", True), like_default("text.widths", [2, 3], (3, 4, 5))
@@ -55,7 +55,7 @@ def like_default(name: str, value: Any, default: Any) -> Any:
         return str(value).lower() == "true"
     if kind is float and type(value) in (int, float) and abs(value) <= float_info.max:
         return float(value)
-    if kind is tuple and type(value) is list and all(type(each) is int for each in value):
+    if kind is tuple and type(value) is list and all(type(number) is int for number in value):
         return tuple(value)
     if kind in (int, str) and type(value) is kind:
         return value

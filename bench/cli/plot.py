@@ -65,13 +65,13 @@ def training(cells: tuple[str, ...], store: str, output: Path | None) -> None:
     from cmbench.report.figure import save
     from cmbench.report.training import figure
 
-    found = trainings(store, stored_cells(store, cells))
-    record = found[0].record
+    recorded = trainings(store, stored_cells(store, cells))
+    record = recorded[0].record
     path = output or _default_output("training", record["dataset"]["name"], record["method"]["name"])
-    save(figure(found), path)
+    save(figure(recorded), path)
     click.echo(f"wrote {path}", err=True)
 
 
 def _default_output(*names: str) -> Path:
-    """Return the file named so, whatever characters the names have."""
+    """Return a file name made of these names, without characters that file names should not have."""
     return Path(f"{'-'.join(re.sub(r'[^A-Za-z0-9_.]+', '-', name) for name in names)}.pdf")

@@ -91,12 +91,12 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
     from cmbench.runner import run as run_cells
     from cmbench.store import Store
 
-    known = registry(plugins)
-    for problem in known.problems:
+    available = registry(plugins)
+    for problem in available.problems:
         click.echo(printable(f"cmbench: {problem}"), err=True)
     progress = progress_for(Console(stderr=True))
     frame = run_cells(
-        list(datasets or DEFAULT_DATASETS), plugins=known, store=store, progress=progress, **options
+        list(datasets or DEFAULT_DATASETS), plugins=available, store=store, progress=progress, **options
     )
     results = Store(store)
     records = [record for key in frame["key"] if (record := results.find(key)) is not None]
@@ -109,4 +109,4 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
             "'cmbench show METHOD' tells why, --retry-failed runs them again",
             err=True,
         )
-    sys.exit(1 if failed or (plugins and known.problems) else 0)
+    sys.exit(1 if failed or (plugins and available.problems) else 0)

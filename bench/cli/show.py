@@ -13,7 +13,7 @@ from cmbench.store import DEFAULT_STORE
     "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
 )
 def show(cell: str, store: str) -> None:
-    """Show everything a store knows of a cell: results, parameters, durations, errors, origin.
+    """Show everything that a store holds about a cell: results, parameters, durations, errors, origin.
 
     CELL is a method (cca), a dataset and method (scenes/cca), or the first digits of a key.
     """

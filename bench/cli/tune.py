@@ -75,17 +75,17 @@ def tune(
     from cmbench.tuning import Budget
     from cmbench.tuning import tune as search
 
-    known = registry(plugins)
-    for problem in known.problems:
+    available = registry(plugins)
+    for problem in available.problems:
         click.echo(f"cmbench: {problem}", err=True)
     budget = Budget(40 if trials is None and seconds is None else trials, seconds, tuple(seeds))
     tuned = [
         search(
             load_dataset(name),
-            methods or [*DEFAULT_METHODS, *known.plugin_names],
+            methods or [*DEFAULT_METHODS, *available.plugin_names],
             budget=budget,
             store=store,
-            plugins=known,
+            plugins=available,
             told=lambda line: click.echo(line, err=True),
             **limits,
         )

@@ -47,7 +47,7 @@ def main(folder: Path) -> int:
 
 
 def work(job: Job, folder: Path) -> dict[str, Any]:
-    """Fit and transform; return durations in seconds and what ``fit`` found."""
+    """Fit and transform; return durations in seconds and the fitted values."""
     method = new_method(planned_method(job), job.parameters)
     train, validation = (load_split(job.features, name) for name in ("train", "val"))
     features = {modality: load_array(job.features, f"{modality}_test") for modality in MODALITIES}
@@ -78,19 +78,19 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
 
 def planned_method(job: Job) -> type[Method]:
     """Return the method's class; raises ``MethodError`` if its code is no longer what was planned."""
-    own = [str(job.entry.folder)] if job.entry.origin == "file" else []
-    sys.path += [entry for entry in (*job.import_path, *own) if entry not in sys.path]
-    found = job.entry.code_version()
-    if found != job.code_version:
+    beside_plugin = [str(job.entry.folder)] if job.entry.origin == "file" else []
+    sys.path += [entry for entry in (*job.import_path, *beside_plugin) if entry not in sys.path]
+    version = job.entry.code_version()
+    if version != job.code_version:
         raise MethodError(
-            f"the code of method {job.entry.name!r} changed while the run was going on (from version "
-            f"{job.code_version} to {found}); run the same command again"
+            f"the code of method {job.entry.name!r} changed during the run (from version "
+            f"{job.code_version} to {version}); run the same command again"
         )
     return job.entry.load()
 
 
 def as_array(representations: object, modality: str) -> NDArray[Any]:
-    """Return representations as a real NumPy array, from the GPU if they are there."""
+    """Return representations as a NumPy array of real numbers, copied from the GPU if they are there."""
     if hasattr(representations, "detach"):
         representations = representations.detach().cpu().numpy()
     array = np.asarray(representations)
@@ -113,7 +113,7 @@ def fitted_values(method: object) -> dict[str, Any]:
 
 
 def training_curves(method: object) -> dict[str, NDArray[np.float64]]:
-    """Return the curves that ``fit`` left, if it did; raises ``MethodError`` if they are none."""
+    """Return the curves of training that ``fit`` left, if any; ``MethodError`` if they are not arrays."""
     curves = getattr(method, "curves_", {})
     try:
         arrays = {str(name): np.asarray(values, dtype=np.float64) for name, values in curves.items()}

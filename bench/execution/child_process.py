@@ -34,19 +34,10 @@ _PASSES_DESCRIPTORS = hasattr(os, "killpg")  # to a child process: not on Window
 
 
 _POLL_SECONDS = 0.05
-
-
 _GRACE_SECONDS = 0.5
-
-
 _PATIENCE_SECONDS = 10
-
-
 _LONGEST_REPORT = 1000
-
-
 _LONGEST_TEMPORARY = 70
-
 
 LONGEST_LOG = 16_000_000
 """Bytes of a log; of a longer one the first and the last ``KEPT_OF_LOG`` stay."""
@@ -71,7 +62,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Place:
+class Surroundings:
     """Where a child works: its folder, that of its temporary files, its log, and what it is fenced in by.
 
     ``ruleset`` is the descriptor of Landlock rules of version ``landlock`` (None: no fence), and
@@ -86,21 +77,21 @@ class Place:
     own_shared_memory: bool = False
 
 
-def run_child(place: Place, limits: Limits, stop: threading.Event) -> Ended:
+def run_child(surroundings: Surroundings, limits: Limits, stop: threading.Event) -> Ended:
     """Run ``cmbench.execution.keeper`` on a cell's folder until it ends or passes a limit.
 
     Memory is that of all processes of the cell together. When ``stop`` is set they are ended at once.
     What the method started does not outlive it, nor this process, however that ends.
     """
     start = time.monotonic()
-    process, report = _started(place, limits)
+    process, report = _started(surroundings, limits)
     peak = 0
     seen: set[psutil.Process] = set()
     ending: Ending = "exited"
     try:
         while process.poll() is None:
             looked = time.monotonic()
-            cap_log(place.log)
+            cap_log(surroundings.log)
             family = _family(process.pid)
             seen.update(family)
             memory = charged_bytes([member.pid for member in family])
@@ -115,37 +106,37 @@ def run_child(place: Place, limits: Limits, stop: threading.Event) -> Ended:
                 process.wait(pause)
     finally:
         _end_family(process, seen, ask_where=ending == "timeout")
-        cap_log(place.log)
+        cap_log(surroundings.log)
         fence = _reported(report)
     return Ended(ending, process.returncode, time.monotonic() - start, peak, fence)
 
 
-def _started(place: Place, limits: Limits) -> tuple[subprocess.Popen[bytes], int]:
+def _started(surroundings: Surroundings, limits: Limits) -> tuple[subprocess.Popen[bytes], int]:
     """Return the keeper's process and the descriptor of what it reports."""
     report, reports = os.pipe()
     settings = Settings(
-        folder=str(place.folder),
+        folder=str(surroundings.folder),
         parent=os.getpid(),
-        ruleset=place.ruleset,
-        landlock=place.landlock,
+        ruleset=surroundings.ruleset,
+        landlock=surroundings.landlock,
         report=reports if _PASSES_DESCRIPTORS else None,
-        own_shared_memory=place.own_shared_memory,
+        own_shared_memory=surroundings.own_shared_memory,
     )
     try:
         # Whoever still writes to an older log of the cell does not reach this one.
-        place.log.unlink(missing_ok=True)
-        with place.log.open("ab") as output:
+        surroundings.log.unlink(missing_ok=True)
+        with surroundings.log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "cmbench.execution.keeper", settings.text()],
                 # On Linux the system tells of the run's end, and ``input()`` need not wait for a deadline.
                 stdin=subprocess.DEVNULL if sys.platform == "linux" else subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=place.folder,
-                env=child_environment(limits.threads, place.temporary),
+                cwd=surroundings.folder,
+                env=child_environment(limits.threads, surroundings.temporary),
                 start_new_session=True,  # so that Ctrl-C reaches the run alone; Windows has a flag for it
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-                pass_fds=[each for each in (settings.report, place.ruleset) if each is not None],
+                pass_fds=[number for number in (settings.report, surroundings.ruleset) if number is not None],
             )
     except BaseException:
         os.close(report)
@@ -189,21 +180,21 @@ def cap_log(log: Path) -> None:
 
 
 def child_environment(threads: int, temporary: Path) -> dict[str, str]:
-    """Return the environment of a child: this one, with threads capped and temporary files in one place.
+    """Return the environment of a child: this one, with threads capped and one folder for temporary files.
 
     A socket's path has at most 107 characters, and those of ``multiprocessing`` lie in that folder:
     where its name is long already, the system's own is used. What the method prints is UTF-8 whatever the
     terminal is, so that none fails because of that.
     """
     caps = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    place = {"TMPDIR": str(temporary)} if len(os.fsencode(temporary)) <= _LONGEST_TEMPORARY else {}
+    folder = {"TMPDIR": str(temporary)} if len(os.fsencode(temporary)) <= _LONGEST_TEMPORARY else {}
     fixed = {
         "PYTHONUNBUFFERED": "1",
         "PYTHONHASHSEED": "0",
         "PYTHONIOENCODING": "utf-8:backslashreplace",
         "MPLBACKEND": "Agg",
     }
-    return {**os.environ, **caps, **place, **fixed}
+    return {**os.environ, **caps, **folder, **fixed}
 
 
 def _limit_passed(limits: Limits, seconds: float, memory: int, stop: threading.Event) -> Ending | None:

@@ -2,8 +2,8 @@
 
 ``features/`` (shared by the cells of a dataset) holds the training and validation splits, and the
 features and parts of the test items, without their labels, ids or order. The cell's own folder holds
-``job.json``, and later ``outcome.json`` with ``images.npy`` and ``texts.npy``, the representations of the
-test items, and ``curves.npz``, those of the training.
+``job.json``, and later ``outcome.json``, the representations of the test items in ``images.npy`` and
+``texts.npy``, and the curves of the training in ``curves.npz``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,7 @@ from cmbench.errors import DatasetError
 from cmbench.methods.registry import MethodEntry
 
 JOB, OUTCOME, CURVES = "job.json", "outcome.json", "curves.npz"
-
-
 MODALITIES = ("images", "texts")
-
-
 PARTS = {"images": "image_parts", "texts": "text_parts"}
 
 
@@ -41,10 +37,10 @@ _CHANGED = (
 
 @dataclass(frozen=True)
 class Job:
-    """What a child process is told: where the features are, and which method to run how.
+    """What a child process is told: where the features are, which method to run, and with what parameters.
 
-    ``code_version`` is that of the method when the run was planned, ``import_path`` the ``sys.path``
-    by which its module was found then.
+    ``code_version`` is the version of the method's code when the run was planned, and ``import_path`` the
+    ``sys.path`` on which its module was found then.
     """
 
     features: Path
@@ -66,7 +62,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class HandedOut:
-    """The features a dataset's cells may see, and how to bring test rows back into order."""
+    """The features that the cells of a dataset may see, and how to bring test rows back into order."""
 
     folder: Path
     order: dict[str, NDArray[np.intp]]

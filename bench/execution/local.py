@@ -1,4 +1,4 @@
-"""Executes cells, each in a child process of its own, and stores what comes out."""
+"""Runs cells on this machine, each in a child process of its own, and stores their records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from cmbench.datasets.contract import Dataset
 from cmbench.disk import remove_folder
 from cmbench.errors import MethodError
-from cmbench.execution.child_process import Ended, Place, run_child
+from cmbench.execution.child_process import Ended, Surroundings, run_child
 from cmbench.execution.evaluating import evaluated, status_of
 from cmbench.execution.fence import Fence, built_in_files, files_of
 from cmbench.execution.job import HandedOut, Job, hand_out
@@ -34,7 +34,7 @@ SHARED_MEMORY = "/dev/shm"
 class LocalExecutor:
     """Runs cells on this machine, ``jobs`` at a time, with ``work`` for temporary files.
 
-    Methods do not get to see ``hidden`` files and folders, those of datasets, nor the store.
+    Methods can read neither the store nor ``hidden``, the files and folders of datasets.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class LocalExecutor:
         self._handed_out: dict[str, HandedOut] = {}
         self._hidden = tuple(hidden)
         self._fence: Fence | None = None
-        self._places = count()
+        self._numbers = count()
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run the cells. One that fails becomes a record and the others go on.
@@ -78,7 +78,7 @@ class LocalExecutor:
                 raise
 
     def _run_cell(self, cell: Cell) -> None:
-        """The whole life of a cell: features out, child in, evaluation, record."""
+        """Run a cell from start to end: hand out features, run the child, evaluate, store the record."""
         with self._turn:
             self._progress.started(cell)
             features = self._features_for(cell.dataset)
@@ -87,18 +87,18 @@ class LocalExecutor:
         job = self._job(cell, features)
         job.write(folder)
         log = self._store.log_path(cell.dataset.name, cell.method.name, cell.key)
-        with self._fenced(cell, job, folder, log) as place:
-            ended = run_child(place, self._limits, self._stop)
+        with self._fenced(cell, job, folder, log) as surroundings:
+            ended = run_child(surroundings, self._limits, self._stop)
         if ended.ending == "stopped":
             return
         with self._turn:
             outcome = _outcome(cell, ended, features, folder, limits=self._limits, log=log)
             record = cell_record(cell, outcome, limits=self._limits, log=self._store.relative(log))
             evaluation = outcome.evaluation
-            arrays = None if evaluation is None else stored_arrays(cell, evaluation, outcome.curves)
+            arrays = None if evaluation is None else stored_arrays(cell, evaluation, outcome.training_curves)
             self._store.put(record, arrays)
             self._progress.finished(cell, record, log)
-        for used in (folder, place.temporary):
+        for used in (folder, surroundings.temporary):
             remove_folder(used)  # the run's own folder goes at its end anyway
 
     def _fence_around(self, cells: Sequence[Cell]) -> Fence | None:
@@ -107,20 +107,21 @@ class LocalExecutor:
         return Fence.around(self._store.folder, {*self._hidden, *mapped, *built_in_files()}, code)
 
     @contextmanager
-    def _fenced(self, cell: Cell, job: Job, folder: Path, log: Path) -> Iterator[Place]:
-        """Yield the place of a cell's process, with the rules of what it may read and change."""
-        temporary = self._work / f"t{next(self._places)}"  # short, because the paths of sockets are
+    def _fenced(self, cell: Cell, job: Job, folder: Path, log: Path) -> Iterator[Surroundings]:
+        """Yield the surroundings of a cell's process, with the rules of what it may read and change."""
+        temporary = self._work / f"t{next(self._numbers)}"  # short, because the paths of sockets are
         temporary.mkdir()
         writable = [folder, temporary]
         if CHECKPOINT in cell.method.practical:
             writable.append(Path(job.parameters[CHECKPOINT]))
             writable[-1].mkdir(parents=True, exist_ok=True)
-        place = Place(folder, temporary, log, own_shared_memory=_nothing_in_shared_memory(job, folder))
+        private = _nothing_in_shared_memory(job, folder)
+        surroundings = Surroundings(folder, temporary, log, own_shared_memory=private)
         if self._fence is None:
-            yield place
+            yield surroundings
             return
         with self._fence.ruleset([job.features], writable) as ruleset:
-            yield replace(place, ruleset=ruleset, landlock=self._fence.version)
+            yield replace(surroundings, ruleset=ruleset, landlock=self._fence.version)
 
     def _job(self, cell: Cell, features: HandedOut) -> Job:
         import_path = [os.path.abspath(entry) for entry in sys.path if os.path.exists(entry or ".")]
@@ -134,7 +135,7 @@ class LocalExecutor:
         known = self._handed_out.get(dataset.fingerprint)
         if known is not None and known.is_unchanged():
             return known
-        folder = self._work / f"features-{dataset.fingerprint[:16]}-{next(self._places)}"
+        folder = self._work / f"features-{dataset.fingerprint[:16]}-{next(self._numbers)}"
         folder.mkdir()
         self._handed_out[dataset.fingerprint] = hand_out(dataset, folder)
         return self._handed_out[dataset.fingerprint]
@@ -153,7 +154,7 @@ def _nothing_in_shared_memory(job: Job, folder: Path) -> bool:
 def _outcome(
     cell: Cell, ended: Ended, features: HandedOut, folder: Path, *, limits: Limits, log: Path
 ) -> Outcome:
-    """Return how the cell ended: what the child left behind, evaluated, or why there is nothing."""
+    """Return how the cell ended: what its child left, evaluated, or why there is nothing to evaluate."""
     if ended.ending != "exited":
         return _without_result(ended, limits, log)
     try:
@@ -176,7 +177,9 @@ def _outcome(
     except Exception as error:  # what a method returned may be anything; it must not end the run
         return Outcome(status_of(error), ended, child, described(error, ended.exit_status))
     seconds = time.perf_counter() - start
-    return Outcome("ok", ended, child, evaluation=evaluation, evaluate_seconds=seconds, curves=curves)
+    return Outcome(
+        "ok", ended, child, evaluation=evaluation, evaluate_seconds=seconds, training_curves=curves
+    )
 
 
 def _without_result(ended: Ended, limits: Limits, log: Path) -> Outcome:

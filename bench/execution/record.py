@@ -52,7 +52,7 @@ Failure = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How a cell ended: ``child`` is what its process left behind, ``error`` why there is no result."""
+    """How a cell ended: ``child`` is what its process left, ``error`` the reason if there is no result."""
 
     status: str
     ended: Ended
@@ -60,7 +60,7 @@ class Outcome:
     error: Failure | None = None
     evaluation: Evaluation | None = None
     evaluate_seconds: float | None = None
-    curves: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    training_curves: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> dict[str, Any]:

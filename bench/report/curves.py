@@ -170,8 +170,7 @@ def _stored_curves(store: Store, record: Record) -> dict[str, NDArray[np.float64
     if len({values.shape for values in curves.values()}) > 1:
         shapes = ", ".join(f"{name} {values.shape}" for name, values in curves.items())
         raise ReportError(
-            f"the training curves of {record['key']} are not of one length ({shapes}); run it "
-            "again with --force"
+            f"the training curves of {record['key']} differ in length ({shapes}); run it again with --force"
         )
     return curves
 

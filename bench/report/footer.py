@@ -93,7 +93,7 @@ def _counts(group: Group) -> str:
     for field in ("queries", "gallery"):
         if any(record[field] != group.finished[0][field] for record in group.finished):
             raise ReportError(
-                f"records of {group.title} disagree on the {field} per task, though dataset and protocol "
+                f"records of {group.title} disagree on the {field} per task, although dataset and protocol "
                 "are the same; one of them is damaged"
             )
     if not group.finished:

@@ -320,7 +320,8 @@ def _one_per_seed(records: Sequence[Record]) -> tuple[Record, ...]:
         if seed in by_seed:
             raise ReportError(
                 f"two records of one cell: {record['method']['name']} with seed {seed} has the keys "
-                f"{by_seed[seed]['key']} and {record['key']}; remove one, or it would count as two seeds"
+                f"{by_seed[seed]['key']} and {record['key']}; remove one of them, or they would count as two "
+                "seeds"
             )
         by_seed[seed] = record
     return tuple(sorted(by_seed.values(), key=lambda record: record["seed"] or 0))

@@ -233,10 +233,13 @@ def test_wrong_word_vectors_are_noticed_before_any_picture_is_read(pairs, tmp_pa
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("text.epoch=2", "--set text.epoch: there is no such setting; optimiser, learning_rate"),
+        ("text.epoch=2", "--set text.epoch: there is no such setting; use optimiser, learning_rate"),
         ("image.epochs=2", "add --training"),
         ("epochs=2", "is not image.SETTING=VALUE or text.SETTING=VALUE"),
-        ("picture.epochs=2", "'picture' is no side; it is image.SETTING=VALUE or text.SETTING=VALUE"),
+        (
+            "picture.epochs=2",
+            "'picture' is neither image nor text; use image.SETTING=VALUE or text.SETTING=VALUE",
+        ),
         ("text.epochs", "is not image.SETTING=VALUE or text.SETTING=VALUE"),
     ],
 )

@@ -361,7 +361,7 @@ def test_a_record_whose_arrays_are_gone_is_an_error_and_not_a_record_without_cur
 
 def test_curves_of_unequal_length_are_refused(store):
     store.put(record("odd"), {"curve_iteration": np.arange(3.0), "curve_loss": np.arange(4.0)})
-    with pytest.raises(ReportError, match=r"not of one length \(iteration \(3,\), loss \(4,\)\)"):
+    with pytest.raises(ReportError, match=r"differ in length \(iteration \(3,\), loss \(4,\)\)"):
         call("odd", "--store", store.folder)
 
 
