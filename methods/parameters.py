@@ -201,6 +201,11 @@ class Parameter:
     default: Any
     meaning: str
 
+    @property
+    def fixed(self) -> bool:
+        """Whether its default is the only value that is allowed, as where an ablation switches a term off."""
+        return self.constraint == Words(self.default)
+
 
 @cache
 def parameters_of(method: type[Method]) -> tuple[Parameter, ...]:

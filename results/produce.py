@@ -31,6 +31,7 @@ from tabulate import tabulate
 
 import cmbench
 from cmbench.datasets.contract import Dataset
+from cmbench.methods.parameters import parameters_of
 from cmbench.methods.registry import DEFAULT_METHODS, registry
 from cmbench.report import ablation
 from cmbench.report.table import render
@@ -147,8 +148,10 @@ def validation_map(study: Study, dataset: Dataset, method: str, setting: Setting
 
 def run(dataset: Dataset, final: Final, store: Path, options: Setting) -> list[dict[str, Any]]:
     """Return the records of a method, run where the store has none."""
-    fixed = getattr(registry()[final.method].load(), "switches", ())  # of an ablation, not for a setting
-    parameters = {name: value for name, value in final.setting.items() if name not in fixed}
+    fixed = {
+        parameter.name for parameter in parameters_of(registry()[final.method].load()) if parameter.fixed
+    }
+    parameters = {name: value for name, value in final.setting.items() if name not in fixed}  # of an ablation
     frame = cmbench.run(
         dataset,
         [final.method],

@@ -2,109 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-import os
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from cmbench.datasets.draft import Split
-from cmbench.errors import MethodError
 from cmbench.methods.cmgans.training import Fitting, Settings
-from cmbench.methods.parameters import AnyFolder, Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters, parameters_of
 from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.loop import Run
 from cmbench.methods.views.scaling import learned_scalings
-
-CONSTRAINTS: Constraints = {
-    "embedding": Count(1),
-    "hidden": Count(1),
-    "discriminator_width": Count(1),
-    "w_inter": Number(0),
-    "w_intra": Number(0),
-    "w_semantic": Number(0),
-    "generator_loss": Words("non-saturating", "saturating", "literal"),
-    "loss_scale": Words("log", "linear"),
-    "fake_weight": Number(0),
-    "w_reconstruction": Number(0),
-    "reconstruction": Words("mse", "l1"),
-    "head": Words("shared", "separate"),
-    "shared_norm": Words("affine", "none", "all"),
-    "tie": Words("tied", "init_only", "none"),
-    "activation": Words("relu", "leaky"),
-    "generator_steps": Count(1),
-    "resample": Words(True, False),
-    "sampler": Words("classes", "uniform"),
-    "mismatch": Words("own", "anchor"),
-    "learning_rate": Number(0, open_ends=True),
-    "beta1": Number(0, 1),
-    "beta2": Number(0, 1),
-    "weight_decay": Number(0),
-    "halve_every": Count(1),
-    "batch_size": Count(2),
-    "joint_optimizer": Words(True, False),
-    "update_order": Words("discriminators-first", "generators-first"),
-    "epochs": Count(1),
-    "stopping": Words("validation", "none"),
-    "eval_every": Count(1),
-    "patience": Count(1),
-    "representation": Words("common", "softmax"),
-    "batch_norm": Words("separate", "joined"),
-    "preprocessing": Words("none", "zscore", "rownorm"),
-    "post": Words("none", "zscore_train"),
-    "gradient_clip": Number(0, open_ends=True, words=("off",)),
-    "device": Words("auto", "cpu", "cuda"),
-    "precision": Words("auto", "float32", "bfloat16"),
-    "threads": Count(1, optional=True),
-    "checkpoint": AnyFolder(),
-    "checkpoint_seconds": Number(0),
-    "random_state": Count(0),
-}
-
-
-class AdversarialMethod(DeepMethod):
-    """A method whose parameters are those of ``CONSTRAINTS`` and whose training is ``Fitting``."""
-
-    uses_labels: ClassVar[bool] = True
-    constraints: ClassVar[Constraints] = CONSTRAINTS
-    switches: ClassVar[Mapping[str, Any]] = {}
-    """Parameters that an ablation fixes: they have these values, and no others can be set."""
-
-    advice: ClassVar[str] = "lower learning_rate or w_inter"
-
-    def _learn(self, train: Split, validation: Split, run: Run) -> None:
-        settings = self.settings()
-        scalings = learned_scalings(train, settings.preprocessing)
-        fitting = Fitting(settings, train, validation, scalings, run)
-        training = fitting.trained()
-        for generator in fitting.networks.generators.values():
-            generator.cpu().eval()
-        maps = fitting.maps()
-        self.image_map_, self.text_map_ = maps["image"], maps["text"]
-        self.curves_ = training.curves.curves()
-        self.iterations_, self.best_iteration_ = training.iteration, training.best_iteration
-        self.mixed_precision_ = run.mixed
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name, with the values that this class fixes."""
-        return {**super().get_params(deep), **self.switches}
-
-    def settings(self) -> Settings:
-        """Return what the parameters amount to, with those that this class fixes."""
-        check_parameters(self)
-        self._check_switches()
-        values = {name: getattr(self, name) for name in CONSTRAINTS}
-        return Settings.of(self.name, {**values, **self.switches})
-
-    def _check_switches(self) -> None:
-        parameters = inspect.signature(type(self)).parameters
-        for name, fixed in self.switches.items():
-            value = getattr(self, name)
-            if value not in (fixed, parameters[name].default):
-                raise MethodError(
-                    f"{self.name}: {name} is {value!r}, but this ablation fixes it to {fixed!r}; "
-                    "leave it out, or set it for cmgans"
-                )
-
 
 CITATION = (
     "Y. Peng, J. Qi, CM-GANs: cross-modal generative adversarial networks for common representation "
@@ -112,7 +18,7 @@ CITATION = (
 )
 
 
-class CMGANs(AdversarialMethod):
+class CMGANs(DeepMethod):
     """Cross-modal GANs: two autoencoders with a shared layer against four discriminators.
 
     Each generator G_I, G_T encodes its modality into s (two full connections, the second shared),
@@ -125,75 +31,8 @@ class CMGANs(AdversarialMethod):
                           + w_semantic CE(head(s_i), y), and alike for texts     (9, 10)
 
     in turn: each discriminator once, then ``generator_steps`` times the image and the text
-    generator (Algorithm 1). The modules ``cmgans_objective`` and ``cmgans_updates`` spell out the
-    losses and what each update touches. The representation of an item is its s in evaluation mode.
-
-    Parameters
-    ----------
-    embedding, hidden, discriminator_width : int
-        Size of s, of the other layers of the autoencoders, and of the inter-modality discriminators.
-    w_inter, w_intra, w_semantic : float
-        Weights of the terms. Of a term of weight 0 the networks are not even built.
-    generator_loss : "non-saturating", "saturating" or "literal"
-        (A1) The paper prints +log D and says "descending"; -log D is what the authors' code does.
-    loss_scale : "log" or "linear"
-        (A2) Equations 3 and 4 lack the logarithm that the equations 5 to 10 have.
-    fake_weight : float
-        (A3) Of each of the two fakes of D_Ci and D_Ct, so that real and fake weigh the same.
-    w_reconstruction : float
-    reconstruction : "mse" or "l1"
-        (A4) CM-GANs proper has no reconstruction error; only its ablation CM-GANs-CAE has.
-    head : "shared" or "separate"
-        (A5) One softmax layer for both modalities, as written, or two, as released. Matters much.
-    shared_norm : "affine", "none" or "all"
-        (A6) What is shared besides weight and bias: scale and shift of the batch normalisation,
-        nothing, or its running statistics too.
-    tie : "tied", "init_only" or "none"
-        (A7) Sharing, sharing of initial values only (what the released program does), or none.
-    activation : "relu" or "leaky"
-        (A8) As written, or with slope 0.2 below 0 as released; in discriminators too.
-    generator_steps : int
-        (A9) K, of which the paper gives no value; 5 as released.
-    resample : bool
-        (A10) Whether each of the K steps draws a fresh batch, as in Algorithm 1.
-    sampler : "classes" or "uniform"
-    mismatch : "own" or "anchor"
-        (A11) Two categories drawn uniformly, with a member of each, or pairs drawn uniformly; and
-        whether a mismatched s comes with its own h, as written, though then that term carries no
-        information (see ``cmgans_objective``), or with that of the anchor.
-    learning_rate, beta1, beta2, weight_decay, halve_every, batch_size, joint_optimizer
-        (A12) One Adam for each network, its rate halved every ``halve_every`` epochs, as released;
-        or one on the sum of both generators' losses.
-    update_order : "discriminators-first" or "generators-first"
-        (A13) In each round.
-    epochs : int
-    stopping : "validation" or "none"
-    eval_every : int, iterations
-    patience : int, epochs
-        (A14) Every ``eval_every`` iterations the mean of the two bi-modal MAPs is taken on
-        validation and the best state kept; after ``patience`` epochs without a better one, or
-        ``epochs`` in all, training ends. ``"none"`` keeps the last state and ignores validation.
-    representation : "common" or "softmax"
-        (A15) s, or the class probabilities.
-    batch_norm : "separate" or "joined"
-        (A16) Whether the three inputs of D_Ci are a batch each to its normalisation, or one.
-    preprocessing : "none", "zscore" or "rownorm"
-        Features as stored, standardised by training statistics, or of unit norm. In each case
-        columns that are constant in training become 0.
-    post : "none" or "zscore_train"
-        Whether representations are standardised by statistics of the training items.
-    gradient_clip : float or "off"
-        Largest norm of the gradient of an update.
-    device : "auto", "cpu" or "cuda"
-    precision : "auto", "float32" or "bfloat16"
-        ``"auto"``: bfloat16 products on a GPU, where all features stay if they fit.
-    threads : int or None
-        CPU threads; None leaves PyTorch's setting. A different number may change the last bits.
-    checkpoint : folder or None
-    checkpoint_seconds : float
-        At the end of an epoch, at most this often, the state is saved, and a training that was
-        killed goes on from there. Takes no part in the result; the file is deleted at the end.
-    random_state : int
+    generator (Algorithm 1). The modules ``objective`` and ``training`` beside this one spell
+    out the losses and what each update touches. The representation of an item is its s in evaluation mode.
 
     Attributes
     ----------
@@ -225,114 +64,127 @@ class CMGANs(AdversarialMethod):
     >>> labels = np.arange(40) % 2
     >>> views = [rng.normal(size=(40, d)).astype(np.float32) + labels[:, None] for d in (6, 4)]
     >>> pairs = Split(*views, labels=labels, ids=np.arange(40).astype(str))
-    >>> CMGANs(8, 8, 4, epochs=2, batch_size=8).fit(pairs, pairs).transform_images(views[0]).shape
+    >>> small = CMGANs(embedding=8, hidden=8, discriminator_width=4, epochs=2, batch_size=8)
+    >>> small.fit(pairs, pairs).transform_images(views[0]).shape
     (40, 8)
     """
 
     name: ClassVar[str] = "cmgans"
     paper_name: ClassVar[str] = "CM-GANs"
     citation: ClassVar[str] = CITATION
+    uses_labels: ClassVar[bool] = True
     version: ClassVar[int] = 2
-    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "preprocessing": ("none", "zscore", "rownorm"),
-        "post": ("none", "zscore_train"),
-        "learning_rate": (2e-4, 1e-3),
-        "w_semantic": (1.0, 10.0),
-        "w_inter": (0.1, 1.0),
-        "w_intra": (0.1, 1.0),
-        "weight_decay": (0.0, 1e-3),
-        "generator_steps": (1, 5),
-        "mismatch": ("own", "anchor"),
-    }
+    advice: ClassVar[str] = "lower learning_rate or w_inter"
+    fixed: ClassVar[Mapping[str, Any]] = {"eval_epochs": 1}  # looks are counted in iterations: eval_every
 
-    def __init__(
-        self,
-        embedding: int = 1024,
-        hidden: int = 1024,
-        discriminator_width: int = 512,
-        *,
-        w_inter: float = 1.0,
-        w_intra: float = 1.0,
-        w_semantic: float = 1.0,
-        generator_loss: str = "non-saturating",
-        loss_scale: str = "log",
-        fake_weight: float = 0.5,
-        w_reconstruction: float = 0.0,
-        reconstruction: str = "mse",
-        head: str = "shared",
-        shared_norm: str = "affine",
-        tie: str = "tied",
-        activation: str = "relu",
-        generator_steps: int = 5,
-        resample: bool = True,
-        sampler: str = "classes",
-        mismatch: str = "own",
-        learning_rate: float = 1e-3,
-        beta1: float = 0.5,
-        beta2: float = 0.999,
-        weight_decay: float = 0.0,
-        halve_every: int = 100,
-        batch_size: int = 64,
-        joint_optimizer: bool = False,
-        update_order: str = "discriminators-first",
-        epochs: int = 200,
-        stopping: str = "validation",
-        eval_every: int = 10,
-        patience: int = 6,
-        representation: str = "common",
-        batch_norm: str = "separate",
-        preprocessing: str = "none",
-        post: str = "none",
-        gradient_clip: float | str = "off",
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_seconds: float = 60.0,
-        random_state: int = 0,
-    ) -> None:
-        self.embedding = embedding
-        self.hidden = hidden
-        self.discriminator_width = discriminator_width
-        self.w_inter = w_inter
-        self.w_intra = w_intra
-        self.w_semantic = w_semantic
-        self.generator_loss = generator_loss
-        self.loss_scale = loss_scale
-        self.fake_weight = fake_weight
-        self.w_reconstruction = w_reconstruction
-        self.reconstruction = reconstruction
-        self.head = head
-        self.shared_norm = shared_norm
-        self.tie = tie
-        self.activation = activation
-        self.generator_steps = generator_steps
-        self.resample = resample
-        self.sampler = sampler
-        self.mismatch = mismatch
-        self.learning_rate = learning_rate
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.weight_decay = weight_decay
-        self.halve_every = halve_every
-        self.batch_size = batch_size
-        self.joint_optimizer = joint_optimizer
-        self.update_order = update_order
-        self.epochs = epochs
-        self.stopping = stopping
-        self.eval_every = eval_every
-        self.patience = patience
-        self.representation = representation
-        self.batch_norm = batch_norm
-        self.preprocessing = preprocessing
-        self.post = post
-        self.gradient_clip = gradient_clip
-        self.device = device
-        self.precision = precision
-        self.threads = threads
-        self.checkpoint = checkpoint
-        self.checkpoint_seconds = checkpoint_seconds
-        self.random_state = random_state
+    embedding: Annotated[int, Count(1)] = 1024
+    """Size of s."""
+    hidden: Annotated[int, Count(1)] = 1024
+    """Size of the other layers of the autoencoders."""
+    discriminator_width: Annotated[int, Count(1)] = 512
+    """Size of the layers of the inter-modality discriminators."""
+    w_inter: Annotated[float, Number(0), SearchSpace(0.1, 1.0)] = 1.0
+    """Weight of the inter-modality term. Of a term of weight 0 the networks are not even built."""
+    w_intra: Annotated[float, Number(0), SearchSpace(0.1, 1.0)] = 1.0
+    """Weight of the intra-modality term. Of a term of weight 0 the networks are not even built."""
+    w_semantic: Annotated[float, Number(0), SearchSpace(1.0, 10.0)] = 1.0
+    """Weight of the class term. Of a term of weight 0 the networks are not even built."""
+    generator_loss: Annotated[str, Words("non-saturating", "saturating", "literal")] = "non-saturating"
+    """(A1) The paper prints +log D and says "descending"; -log D is what the authors' code does."""
+    loss_scale: Annotated[str, Words("log", "linear")] = "log"
+    """(A2) Equations 3 and 4 lack the logarithm that the equations 5 to 10 have."""
+    fake_weight: Annotated[float, Number(0)] = 0.5
+    """(A3) Weight of each of the two fakes of D_Ci and D_Ct; with 0.5 real and fake weigh the same."""
+    w_reconstruction: Annotated[float, Number(0)] = 0.0
+    """(A4) Weight of a reconstruction error. CM-GANs proper has none; only its ablation CM-GANs-CAE has."""
+    reconstruction: Annotated[str, Words("mse", "l1")] = "mse"
+    """(A4) Which error, where ``w_reconstruction`` is not 0: the mean square over elements, or the mean
+    absolute value.
+    """
+    head: Annotated[str, Words("shared", "separate")] = "shared"
+    """(A5) One softmax layer for both modalities, as written, or two, as released. Matters much."""
+    shared_norm: Annotated[str, Words("affine", "none", "all")] = "affine"
+    """(A6) What is shared besides weight and bias: scale and shift of the batch normalisation, nothing, or
+    its running statistics too.
+    """
+    tie: Annotated[str, Words("tied", "init_only", "none")] = "tied"
+    """(A7) Whether the second encoder layers share their weights, share their initial values only (what the
+    released program does), or nothing.
+    """
+    activation: Annotated[str, Words("relu", "leaky")] = "relu"
+    """(A8) ReLU as written, or with slope 0.2 below 0 as released; in discriminators too."""
+    generator_steps: Annotated[int, Count(1), SearchSpace(1, 5)] = 5
+    """(A9) K, the generator updates in a round, of which the paper gives no value; 5 as released."""
+    resample: Annotated[bool, Words(True, False)] = True
+    """(A10) Whether each of the K steps draws a fresh batch, as in Algorithm 1."""
+    sampler: Annotated[str, Words("classes", "uniform")] = "classes"
+    """(A11) How mismatched pairs are drawn: two categories uniformly, with a member of each, or pairs
+    uniformly.
+    """
+    mismatch: Annotated[str, Words("own", "anchor"), SearchSpace("own", "anchor")] = "own"
+    """(A11) Whether a mismatched s comes with its own h, as written, though then that term carries no
+    information (see the module ``objective``), or with that of the anchor.
+    """
+    learning_rate: Annotated[float, Number(0, open_ends=True), SearchSpace(2e-4, 1e-3)] = 1e-3
+    """(A12) Of Adam, one for each network, as released."""
+    beta1: Annotated[float, Number(0, 1)] = 0.5
+    """(A12) Decay of Adam's mean of gradients, by update."""
+    beta2: Annotated[float, Number(0, 1)] = 0.999
+    """(A12) Decay of Adam's mean of squared gradients, by update."""
+    weight_decay: Annotated[float, Number(0), SearchSpace(0.0, 1e-3)] = 0.0
+    """(A12) Of weights, in the gradient."""
+    halve_every: Annotated[int, Count(1)] = 100
+    """(A12) Epochs after which the learning rate is halved, each time; as released."""
+    batch_size = 64
+    """(A12) Pairs in a batch, as released."""
+    joint_optimizer: Annotated[bool, Words(True, False)] = False
+    """(A12) Whether one Adam moves both generators, on the sum of their losses, instead of one for each."""
+    update_order: Annotated[str, Words("discriminators-first", "generators-first")] = "discriminators-first"
+    """(A13) In each round."""
+    epochs = 200
+    """(A14) Passes over the training pairs, at most."""
+    stopping = "validation"
+    """(A14) Which state is kept: that with the highest mean of the two bi-modal MAPs on validation, or with
+    ``"none"`` the last one, in which case validation pairs are not looked at.
+    """
+    eval_every: Annotated[int, Count(1)] = 10
+    """(A14) Iterations from one look at validation, and one point of the curves, to the next."""
+    patience = 6
+    """(A14) Epochs to wait for a better state on validation before the training ends."""
+    representation: Annotated[str, Words("common", "softmax")] = "common"
+    """(A15) What represents an item: s, or its class probabilities."""
+    batch_norm: Annotated[str, Words("separate", "joined")] = "separate"
+    """(A16) Whether the three inputs of D_Ci are a batch each to its normalisation, or one."""
+    preprocessing: Annotated[
+        str, Words("none", "zscore", "rownorm"), SearchSpace("none", "zscore", "rownorm")
+    ] = "none"
+    post: Annotated[str, Words("none", "zscore_train"), SearchSpace("none", "zscore_train")] = "none"
+    """Whether representations are standardised by statistics of the training items."""
+    gradient_clip: Annotated[float | str, Number(0, open_ends=True, words=("off",))] = "off"
+    """Largest norm of the gradient of an update; a longer one is cut to it."""
+    precision: Annotated[str, Words("auto", "float32", "bfloat16")] = "auto"
+    """Of matrix products. ``"auto"`` is bfloat16 on a GPU, where all features stay if they fit, and float32
+    on a CPU.
+    """
+
+    def _learn(self, train: Split, validation: Split, run: Run) -> None:
+        settings = self.settings()
+        scalings = learned_scalings(train, settings.preprocessing)
+        fitting = Fitting(settings, train, validation, scalings, run)
+        training = fitting.trained()
+        for generator in fitting.networks.generators.values():
+            generator.cpu().eval()
+        maps = fitting.maps()
+        self.image_map_, self.text_map_ = maps["image"], maps["text"]
+        self.curves_ = training.curves.curves()
+        self.iterations_, self.best_iteration_ = training.iteration, training.best_iteration
+        self.mixed_precision_ = run.mixed
+
+    def settings(self) -> Settings:
+        """Return what the parameters amount to, with those that this class fixes."""
+        check_parameters(self)
+        values = {parameter.name: getattr(self, parameter.name) for parameter in parameters_of(CMGANs)}
+        return Settings.of(self.name, values)
 
 
 class CMGANsNone(CMGANs):
@@ -343,7 +195,9 @@ class CMGANsNone(CMGANs):
 
     name: ClassVar[str] = "cmgans-none"
     paper_name: ClassVar[str] = "CM-GANs without ws&sc"
-    switches: ClassVar[Mapping[str, Any]] = {"tie": "none", "w_semantic": 0.0}
+
+    tie: Annotated[str, Words("none")] = "none"
+    w_semantic: Annotated[float, Words(0.0)] = 0.0
 
 
 class CMGANsWS(CMGANs):
@@ -351,7 +205,9 @@ class CMGANsWS(CMGANs):
 
     name: ClassVar[str] = "cmgans-ws"
     paper_name: ClassVar[str] = "CM-GANs with ws"
-    switches: ClassVar[Mapping[str, Any]] = {"tie": "tied", "w_semantic": 0.0}
+
+    w_semantic: Annotated[float, Words(0.0)] = 0.0
+    tie: Annotated[str, Words("tied")] = "tied"
 
 
 class CMGANsSC(CMGANs):
@@ -362,7 +218,8 @@ class CMGANsSC(CMGANs):
 
     name: ClassVar[str] = "cmgans-sc"
     paper_name: ClassVar[str] = "CM-GANs with sc"
-    switches: ClassVar[Mapping[str, Any]] = {"tie": "none"}
+
+    tie: Annotated[str, Words("none")] = "none"
 
 
 class CMGANsInter(CMGANs):
@@ -370,7 +227,9 @@ class CMGANsInter(CMGANs):
 
     name: ClassVar[str] = "cmgans-inter"
     paper_name: ClassVar[str] = "CM-GANs only inter"
-    switches: ClassVar[Mapping[str, Any]] = {"w_intra": 0.0, "w_reconstruction": 0.0}
+
+    w_intra: Annotated[float, Words(0.0)] = 0.0
+    w_reconstruction: Annotated[float, Words(0.0)] = 0.0
 
 
 class CMGANsCAE(CMGANs):
@@ -382,7 +241,18 @@ class CMGANsCAE(CMGANs):
 
     name: ClassVar[str] = "cmgans-cae"
     paper_name: ClassVar[str] = "CM-GANs-CAE"
-    switches: ClassVar[Mapping[str, Any]] = {"w_inter": 0.0, "w_intra": 0.0, "w_reconstruction": 1.0}
+
+    w_inter: Annotated[float, Words(0.0)] = 0.0
+    w_intra: Annotated[float, Words(0.0)] = 0.0
+    w_reconstruction: Annotated[float, Words(1.0)] = 1.0
+
+
+NOT_IN_THE_RELEASE = (
+    *("generator_loss", "loss_scale", "fake_weight", "w_reconstruction", "reconstruction", "shared_norm"),
+    *("sampler", "beta1", "beta2", "weight_decay", "joint_optimizer", "update_order", "patience"),
+    *("representation", "batch_norm"),
+)
+"""Parameters of ``CMGANs`` that the released program does not have; they stay at their defaults."""
 
 
 class CMGANsRelease(CMGANs):
@@ -395,11 +265,6 @@ class CMGANsRelease(CMGANs):
     after which the last state is kept. The rest is as in ``CMGANs``: among it the learning rate
     halved every 100 epochs, so that little happens after the 1,000th of the 2,000.
 
-    Parameters
-    ----------
-    epochs : int
-    others : as in ``CMGANs``; ``eval_every`` is how often the curves have a point
-
     Examples
     --------
     >>> CMGANsRelease(epochs=400).tie
@@ -408,59 +273,16 @@ class CMGANsRelease(CMGANs):
 
     name: ClassVar[str] = "cmgans-release"
     paper_name: ClassVar[str] = "CM-GANs (release)"
+    fixed: ClassVar[Mapping[str, Any]] = {
+        "activation": "leaky",
+        "head": "separate",
+        "tie": "init_only",
+        "resample": False,
+        "stopping": "none",
+        **{name: getattr(CMGANs, name) for name in NOT_IN_THE_RELEASE},
+    }
 
-    def __init__(
-        self,
-        embedding: int = 1024,
-        hidden: int = 1024,
-        discriminator_width: int = 512,
-        *,
-        epochs: int = 2000,
-        generator_steps: int = 5,
-        mismatch: str = "own",
-        w_inter: float = 1.0,
-        w_intra: float = 1.0,
-        w_semantic: float = 1.0,
-        learning_rate: float = 1e-3,
-        halve_every: int = 100,
-        batch_size: int = 64,
-        eval_every: int = 10,
-        preprocessing: str = "none",
-        post: str = "none",
-        gradient_clip: float | str = "off",
-        device: str = "auto",
-        precision: str = "auto",
-        threads: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_seconds: float = 60.0,
-        random_state: int = 0,
-    ) -> None:
-        super().__init__(
-            embedding,
-            hidden,
-            discriminator_width,
-            activation="leaky",
-            head="separate",
-            tie="init_only",
-            resample=False,
-            stopping="none",
-            epochs=epochs,
-            generator_steps=generator_steps,
-            mismatch=mismatch,
-            w_inter=w_inter,
-            w_intra=w_intra,
-            w_semantic=w_semantic,
-            learning_rate=learning_rate,
-            halve_every=halve_every,
-            batch_size=batch_size,
-            eval_every=eval_every,
-            preprocessing=preprocessing,
-            post=post,
-            gradient_clip=gradient_clip,
-            device=device,
-            precision=precision,
-            threads=threads,
-            checkpoint=checkpoint,
-            checkpoint_seconds=checkpoint_seconds,
-            random_state=random_state,
-        )
+    epochs = 2000
+    """Passes over the training pairs, after which the last state is kept."""
+    eval_every = 10
+    """Iterations from one point of the curves to the next."""

@@ -12,6 +12,7 @@ from made_records import PROTOCOL, made_dataset, made_record
 
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError
+from cmbench.methods.parameters import parameters_of
 from cmbench.methods.registry import load_method
 from cmbench.report import table as leaderboard
 from cmbench.report.ablation import ABLATIONS, VARIANTS, render
@@ -90,7 +91,9 @@ def test_the_rows_are_those_of_the_paper_in_its_order():
 def test_names_and_fixed_parameters_are_those_of_the_methods(name):
     method = load_method(name)
     assert (method.name, method.paper_name) == (name, VARIANTS[name].paper_name)
-    assert set(VARIANTS[name].fixed) == set(method.switches)
+    parameters = parameters_of(type(method))
+    only_one_value = {parameter.name for parameter in parameters if parameter.fixed}
+    assert set(VARIANTS[name].fixed) == only_one_value
     assert set(VARIANTS) == set(NAMES)
 
 

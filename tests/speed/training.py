@@ -69,8 +69,8 @@ def generated(n: int, options: argparse.Namespace, *, seed: int) -> Split:
 
 def prepared(options, train, validation, batch, device, precision) -> Fitting:
     method = CMGANs(
-        options.embedding,
-        options.embedding,
+        embedding=options.embedding,
+        hidden=options.embedding,
         generator_steps=options.steps,
         batch_size=batch,
         device=device,
