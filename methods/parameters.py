@@ -27,7 +27,6 @@ from typing import (
     Any,
     ClassVar,
     Protocol,
-    TypeAlias,
     get_origin,
     get_type_hints,
     runtime_checkable,
@@ -50,9 +49,6 @@ class Constraint(Protocol):
 
     def accepts(self, value: Any) -> bool:
         """Return whether a parameter may have this value."""
-
-
-Constraints: TypeAlias = Mapping[str, Constraint]
 
 
 @dataclass(frozen=True)
@@ -233,17 +229,17 @@ def check_parameters(method: Method) -> None:
 
 def constraints_of(method: type[Method]) -> dict[str, Constraint]:
     """Return the constraints of a method by the name of the parameter, for those that have one."""
-    constrained = {
-        each.name: each.constraint for each in parameters_of(method) if each.constraint is not None
+    described = parameters_of(method)
+    return {
+        parameter.name: parameter.constraint for parameter in described if parameter.constraint is not None
     }
-    return {**constrained, **getattr(method, "constraints", {})}
 
 
 class FieldsSearchSpace:
     """A class attribute: the values worth trying, by parameter, that the fields of a method declare."""
 
     def __get__(self, instance: object, owner: type[Method]) -> Mapping[str, Sequence[Any] | SearchRange]:
-        return {each.name: each.tried for each in parameters_of(owner) if each.tried}
+        return {parameter.name: parameter.tried for parameter in parameters_of(owner) if parameter.tried}
 
 
 def add_constructor(method: type[Method]) -> None:

@@ -12,29 +12,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from cmbench.datasets.draft import Split
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.contract import Representations
-from cmbench.methods.parameters import AnyFolder, Constraints, Count, Number, Words, check_parameters
+from cmbench.methods.parameters import AnyFolder, Count, Number, Words, check_parameters
 from cmbench.methods.training.curves import CollapseError, Spread
 from cmbench.methods.training.device import NetworkMap, cpu_threads, device_called, is_mixed
 from cmbench.methods.training.loop import Run, Training, checkpoint_path, in_sequence
 from cmbench.methods.views.inputs import check_training_pairs, warn
 from cmbench.methods.views.maps import MappedMethod, steps_of
-
-TRAINING: Constraints = {
-    "learning_rate": Number(0, open_ends=True),
-    "weight_decay": Number(0),
-    "batch_size": Count(2),
-    "epochs": Count(1),
-    "stopping": Words("validation", "none"),
-    "eval_epochs": Count(1),
-    "patience": Count(1),
-    "preprocessing": Words("none", "zscore", "rownorm"),
-    "device": Words("auto", "cpu", "cuda"),
-    "threads": Count(1, optional=True),
-    "checkpoint": AnyFolder(),
-    "checkpoint_seconds": Number(0),
-    "random_state": Count(0),
-}
-"""The constraints of parameters that every deep baseline has."""
 
 PRACTICAL = ("threads", "checkpoint", "checkpoint_seconds")  # without effect on what is being trained
 
