@@ -15,7 +15,7 @@ LONGEST = 400  # lines of code of a file
 IN_REACH, OWN = 24, 6  # files to follow a method
 NAMES_THAT_SAY_NOTHING = ("util", "helper", "common", "misc", "stuff")
 
-EVERYBODY = ("cmbench.errors", "cmbench.disk")
+EVERYBODY = ("cmbench.errors", "cmbench.disk", "cmbench.neural")
 WHAT_A_DATASET_IS = ("cmbench.datasets.contract", "cmbench.datasets.draft")
 WHAT_A_METHOD_IS = (*WHAT_A_DATASET_IS, "cmbench.methods.contract", "cmbench.methods.parameters")
 VIEWS = (*WHAT_A_METHOD_IS, "cmbench.evaluation", "cmbench.methods.views")

@@ -17,10 +17,10 @@ from torch.nn.functional import cross_entropy
 from cmbench.datasets.features.backbones import Backbone
 from cmbench.datasets.features.image_features import Origin, Progress, difference, is_mixed, key_of
 from cmbench.datasets.features.pictures import Images, PictureView, in_order, picture_batches
-from cmbench.datasets.features.weights import write_torch_file
 from cmbench.datasets.raw.pictures import Picture
 from cmbench.disk import DAMAGE
 from cmbench.errors import DatasetError
+from cmbench.neural import read_state, write_state
 
 CURVES = ("training_loss", "training_accuracy", "validation_loss", "validation_accuracy")
 REMEDY = "name another file, or delete this one to start anew"
@@ -287,11 +287,11 @@ class TrainingCheckpoint:
         if self._path is None:
             return
         content = {"key": key_of(self._origin), "origin": self._origin, "state": dict(state)}
-        write_torch_file(self._path, content)
+        write_state(self._path, content)
 
     def _content(self, path: Path) -> dict[str, Any]:
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = read_state(path)
         except DAMAGE as error:
             raise DatasetError(
                 f"{path} is no checkpoint that can be read safely ({type(error).__name__}); {REMEDY}"

@@ -6,7 +6,6 @@ A file of weights is a state dict: names of tensors, and the tensors. Files of P
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib import import_module
@@ -16,8 +15,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from cmbench.disk import DAMAGE, replacing
+from cmbench import neural
+from cmbench.disk import DAMAGE
 from cmbench.errors import DatasetError
+from cmbench.neural import read_state, write_state
 
 State: TypeAlias = Mapping[str, Tensor]
 
@@ -63,7 +64,7 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
 
 def _torch_file(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return read_state(path)
     except DAMAGE as error:
         raise DatasetError(
             f"{path}: is not a file of weights that can be read safely ({type(error).__name__}); get it "
@@ -128,32 +129,9 @@ def hash_of_file(path: Path) -> str:
 
 def write_weights(path: Path | str, weights: State) -> None:
     """Write a state dict for ``read_weights``, beside its place, and move it there."""
-    write_torch_file(Path(path), dict(weights))
-
-
-def write_torch_file(path: Path, content: Any) -> None:
-    """Write what ``torch.load`` reads with ``weights_only=True``, beside its place, and move it there."""
-    try:
-        with replacing(path) as beside, beside.open("wb") as file:
-            torch.save(content, file)  # of a path, PyTorch would write the name into the file
-    except RuntimeError as error:  # so PyTorch says that a disk is full
-        raise OSError(errno.EIO, "it could not be written to the end", str(path)) from error
+    write_state(Path(path), dict(weights))
 
 
 def device_called(name: str) -> torch.device:
-    """Return a device of PyTorch by its name, after a try; ``"auto"`` is a GPU if there is one.
-
-    >>> device_called("cpu")
-    device(type='cpu')
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, ImportError) as error:  # AssertionError: built without it
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DatasetError(
-            f"device is {name!r}, which PyTorch cannot use here ({reason}); use 'auto', 'cpu' or 'cuda'"
-        ) from error
-    return device
+    """Return a device of PyTorch by its name; one that cannot be used raises ``DatasetError``."""
+    return neural.device_called(name, raising=DatasetError)

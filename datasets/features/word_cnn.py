@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import cross_entropy
-from torch.nn.utils import skip_init
 
 from cmbench.datasets.draft import FloatMatrix, Labels
 from cmbench.datasets.features.tokens import PADDING, Tokens, padded
 from cmbench.datasets.features.weights import device_called
 from cmbench.errors import DatasetError
+from cmbench.neural import dropped_out, uniform_layer
 
-Layer = TypeVar("Layer", bound=nn.Module)
 Texts = Sequence[Tokens]
 Curves = dict[str, NDArray[np.float64]]
 TEXTS_AT_ONCE = 200
@@ -126,10 +124,15 @@ class WordCNN(nn.Module):
         self.words = nn.Embedding(len(vectors), vectors.shape[1], padding_idx=PADDING, _weight=vectors)
         self.words.requires_grad_(shape.tuned)
         self.blocks = nn.ModuleList(
-            _drawn(nn.Conv1d, (vectors.shape[1], shape.maps, width), width * vectors.shape[1], random)
+            uniform_layer(
+                nn.Conv1d,
+                *(vectors.shape[1], shape.maps, width),
+                fan_in=width * vectors.shape[1],
+                random=random,
+            )
             for width in shape.widths
         )
-        self.last = _drawn(nn.Linear, (shape.features, classes), shape.features, random)
+        self.last = uniform_layer(nn.Linear, shape.features, classes, fan_in=shape.features, random=random)
 
     @property
     def device(self) -> torch.device:
@@ -151,8 +154,7 @@ class WordCNN(nn.Module):
         """Return logits (n, classes); with ``dropping``, of features thinned by dropout."""
         features = self.features(tokens, lengths)
         if dropping is not None:
-            kept = torch.empty(features.shape).bernoulli_(1 - self.shape.dropout, generator=dropping)
-            features = features * kept.to(features) / (1 - self.shape.dropout)
+            features = dropped_out(features, self.shape.dropout, dropping)
         logits: Tensor = self.last(features)
         return logits
 
@@ -160,15 +162,6 @@ class WordCNN(nn.Module):
     def limit_norms(self, largest: float) -> None:
         """Shorten each row of the last layer's weights to the 2-norm ``largest``, in place."""
         self.last.weight.copy_(torch.renorm(self.last.weight, 2, 0, largest))
-
-
-def _drawn(kind: type[Layer], sizes: tuple[int, ...], fan_in: int, random: torch.Generator) -> Layer:
-    layer: Layer = skip_init(kind, *sizes)  # type: ignore[no-untyped-call]
-    bound = 1 / math.sqrt(fan_in)
-    with torch.no_grad():
-        for values in layer.parameters():
-            values.uniform_(-bound, bound, generator=random)
-    return layer
 
 
 def _strongest(responses: Tensor, windows: Tensor) -> Tensor:

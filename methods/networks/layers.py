@@ -10,15 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-
-def dropped_out(rows: Tensor, share: float, random: torch.Generator | None = None) -> Tensor:
-    """Return rows with that share of values 0, and the others raised to keep the expectation.
-
-    Without ``random``, PyTorch's own random numbers on the device of ``rows`` say which.
-    """
-    kept = torch.empty_like(rows).bernoulli_(1 - share, generator=random)
-    return rows * kept / (1 - share)
-
+from cmbench.neural import uniform_layer
 
 Name = TypeVar("Name", bound=str)
 
@@ -55,9 +47,4 @@ def linear(
     n_in: int, n_out: int, random: torch.Generator, *, fan_in: int | None = None, bias: bool = True
 ) -> nn.Linear:
     """Return a full connection, uniform within ±1/sqrt(fan in) as in Torch7 and PyTorch."""
-    layer: nn.Linear = skip_init(nn.Linear, n_in, n_out, bias=bias)  # type: ignore[no-untyped-call]
-    bound = 1 / math.sqrt(fan_in or n_in)
-    with torch.no_grad():
-        for values in layer.parameters():
-            values.uniform_(-bound, bound, generator=random)
-    return layer
+    return uniform_layer(nn.Linear, n_in, n_out, fan_in=fan_in or n_in, random=random, bias=bias)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from cmbench.datasets.draft import Modality
-from cmbench.methods.networks.layers import dropped_out, linear
+from cmbench.methods.networks.layers import linear
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import gradient_norm
 from cmbench.methods.training.descent import Descent, decayed
@@ -20,6 +20,7 @@ from cmbench.methods.training.device import DeviceRows, NetworkMap, picked
 from cmbench.methods.training.loop import Finding, Run, Training, Watched
 from cmbench.methods.views.inputs import Labels
 from cmbench.methods.views.scaling import Scaling
+from cmbench.neural import dropped_out
 
 ACTIVATIONS = {"sigmoid": torch.sigmoid, "relu": torch.relu}
 

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from cmbench.datasets.draft import Split
+from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.contract import Representations
 from cmbench.methods.parameters import AnyFolder, Count, Number, Words, check_parameters
 from cmbench.methods.training.curves import CollapseError, Spread
-from cmbench.methods.training.device import NetworkMap, cpu_threads, device_called, is_mixed
+from cmbench.methods.training.device import NetworkMap, cpu_threads, is_mixed
 from cmbench.methods.training.loop import Run, Training, checkpoint_path, in_sequence
 from cmbench.methods.views.inputs import check_training_pairs, warn
 from cmbench.methods.views.maps import MappedMethod, steps_of
+from cmbench.neural import device_called
 
 PRACTICAL = ("threads", "checkpoint", "checkpoint_seconds")  # without effect on what is being trained
 
@@ -94,7 +96,7 @@ class DeepMethod(MappedMethod):
         """Train the stages of ``run`` and set the maps, ``curves_``, and what else is to be kept."""
 
     def _run(self, train: Split, validation: Split) -> Run:
-        device = device_called(self.device)
+        device = device_called(self.device, raising=MethodError)
         return Run(
             self.name,
             int(self.random_state),

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from cmbench.errors import MethodError
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.views.inputs import check_new_features, row_blocks
@@ -21,14 +20,6 @@ from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import Scaling
 
 SHARE_FOR_FEATURES = 0.5  # of the free memory of a GPU that features may take
-
-
-def device_called(name: str) -> torch.device:
-    """Return the device of that name; ``"auto"`` is a GPU when there is one."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise MethodError("device is 'cuda', but PyTorch sees no GPU; use 'auto' or 'cpu'")
-    gpu = name == "cuda" or (name == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if gpu else "cpu")
 
 
 def is_mixed(precision: str, device: torch.device) -> bool:

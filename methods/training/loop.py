@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from cmbench.datasets.draft import Split
-from cmbench.disk import DAMAGE, replacing
+from cmbench.disk import DAMAGE
 from cmbench.errors import MethodError
 from cmbench.methods.training.batches import Budget, BudgetedBatches, EpochBatches, stream
 from cmbench.methods.training.curves import CurveRecorder, Curves, check_finite, curves_of
 from cmbench.methods.views.inputs import row_blocks
+from cmbench.neural import read_state, write_state
 
 CPU = torch.device("cpu")
 Modules: TypeAlias = Mapping[str, nn.Module]
@@ -96,7 +97,7 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = read_state(self.path)
         except DAMAGE as error:
             raise MethodError(
                 f"{self.path} is not a readable checkpoint ({type(error).__name__}); delete it to start anew"
@@ -111,8 +112,7 @@ class Checkpoint:
         """Write ``state`` beside the file and move it into place, so that a kill leaves one or the other."""
         if self.path is None:
             return
-        with replacing(self.path) as beside, beside.open("wb") as file:
-            torch.save(dict(state), file)  # of a path, PyTorch would write the name into the file
+        write_state(self.path, dict(state))
         self._written = time.monotonic()
 
     def remove(self) -> None:

@@ -10,9 +10,10 @@ from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cmgans.method import CMGANs, CMGANsRelease
 from cmbench.methods.training.curves import CurveRecorder, DivergenceError, Spread
-from cmbench.methods.training.device import DeviceRows, cpu_threads, device_called, fits, is_mixed
+from cmbench.methods.training.device import DeviceRows, cpu_threads, fits, is_mixed
 from cmbench.methods.training.loop import BestState, Checkpoint, Training
 from cmbench.methods.views.scaling import Scaling
+from cmbench.neural import device_called
 
 TINY = {"embedding": 12, "hidden": 12, "discriminator_width": 8, "batch_size": 16, "device": "cpu"}
 BRIEF = {**TINY, "epochs": 4, "eval_every": 3, "checkpoint_seconds": 0.0}
@@ -154,23 +155,27 @@ def test_mixed_precision_trains_to_nearly_the_same_on_the_cpu(toy):
 def test_without_a_gpu_everything_runs_in_float32_on_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cpu = torch.device("cpu")
-    assert device_called("auto") == cpu
+    assert device_called("auto", raising=MethodError) == cpu
     assert not is_mixed("auto", cpu)
     assert is_mixed("bfloat16", cpu)
-    with pytest.raises(MethodError, match="sees no GPU"):
-        device_called("cuda")
 
 
 def test_with_a_gpu_it_is_taken_and_products_are_mixed(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
     gpu = torch.device("cuda")
-    assert device_called("auto") == gpu
-    assert device_called("cpu") == torch.device("cpu")
+    assert device_called("auto", raising=MethodError) == gpu
+    assert device_called("cpu", raising=MethodError) == torch.device("cpu")
     assert is_mixed("auto", gpu)
     assert not is_mixed("float32", gpu)
     assert fits(500, gpu)
     assert not fits(501, gpu)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_an_error_with_the_remedy(toy):
+    with pytest.raises(MethodError, match=r"device is 'cuda', which PyTorch cannot use here .* use 'auto'"):
+        CMGANs(**{**BRIEF, "device": "cuda"}).fit(toy.train, toy.validation)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

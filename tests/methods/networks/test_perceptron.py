@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from cmbench.methods.deep_sm import posteriors
-from cmbench.methods.networks.layers import dropped_out
 from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.training.batches import EpochBatches
 from cmbench.methods.training.descent import decayed
 from cmbench.methods.training.device import NetworkMap
 from cmbench.methods.views.scaling import Scaling
+from cmbench.neural import dropped_out
 
 
 def test_dropout_leaves_out_its_share_and_keeps_the_mean():
