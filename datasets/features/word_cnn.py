@@ -123,13 +123,9 @@ class WordCNN(nn.Module):
         vectors = torch.tensor(table)
         self.words = nn.Embedding(len(vectors), vectors.shape[1], padding_idx=PADDING, _weight=vectors)
         self.words.requires_grad_(shape.tuned)
+        channels = vectors.shape[1]
         self.blocks = nn.ModuleList(
-            uniform_layer(
-                nn.Conv1d,
-                *(vectors.shape[1], shape.maps, width),
-                fan_in=width * vectors.shape[1],
-                random=random,
-            )
+            uniform_layer(nn.Conv1d, channels, shape.maps, width, fan_in=width * channels, random=random)
             for width in shape.widths
         )
         self.last = uniform_layer(nn.Linear, shape.features, classes, fan_in=shape.features, random=random)

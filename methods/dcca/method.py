@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from torch import Tensor, nn
 
 from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
@@ -15,205 +19,24 @@ from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.dcca.total_correlation import total_correlation
 from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.parameters import Count, Number, SearchSpace, Words
-from cmbench.methods.training.batches import Index
-from cmbench.methods.training.curves import collapse, gradient_norm
-from cmbench.methods.training.deep_method import DeepMethod
-from cmbench.methods.training.descent import decayed
-from cmbench.methods.training.device import DeviceRows, NetworkMap
-from cmbench.methods.training.loop import Finding, Run, Training, Watched
+from cmbench.methods.training.batches import EpochBatches, stream
+from cmbench.methods.training.curves import collapse
+from cmbench.methods.training.device import NetworkMap
+from cmbench.methods.training.loop import Finding, Run
+from cmbench.methods.training.trained_method import Loss, TrainedMethod, TrainedNetworks
 from cmbench.methods.views.canonical_correlation import canonical_problem
 from cmbench.methods.views.inputs import MODALITIES, Matrix, warn
 from cmbench.methods.views.maps import Chain, LinearMap
-from cmbench.methods.views.scaling import ScaledView, Scalings, learned_scalings, scaled_view
+from cmbench.methods.views.scaling import ScaledView, scaled_view
 
 ROWS_PER_OUTPUT, FEWEST_ROWS = 4, 200  # of a batch, without which its covariances are mostly noise
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a training of DCCA depends on besides its pairs; see ``DCCA`` for the meaning."""
-
-    name: str
-    n_components: int
-    ridge: float
-    corr_power: float
-    hidden_layers: int
-    hidden_width: int
-    activation: str
-    learning_rate: float
-    weight_decay: float
-    batch_size: int
-    epochs: int
-    stopping: str
-    eval_epochs: int
-    patience: int
-    random_state: int
-
-    @property
-    def shape(self) -> Shape:
-        """What both networks look like."""
-        return Shape(self.hidden_layers, self.hidden_width, self.n_components, self.activation)
-
-    def batch(self, n_pairs: int) -> int:
-        """Return how many pairs make a batch, of that many in all; too few raise ``MethodError``."""
-        smallest = max(ROWS_PER_OUTPUT * self.n_components, FEWEST_ROWS)
-        batch = min(n_pairs, max(self.batch_size, smallest))
-        if batch <= self.n_components:
-            raise MethodError(
-                f"{self.name}: n_components is {self.n_components}, but there are {n_pairs} training pairs, "
-                "which always correlate fully in as many components; lower it"
-            )
-        return batch
-
-
-@dataclass(frozen=True, eq=False)
-class Projections:
-    """The maps of both views, and what the linear CCA of the training outputs found.
-
-    Parameters
-    ----------
-    images, texts : maps of features to canonical variates
-    correlations : the canonical correlations of the ridged problem, falling
-    total : the sum of the plain correlations of the training variates
-    condition : the larger condition number of both ridged covariances
-    """
-
-    images: Chain
-    texts: Chain
-    correlations: Matrix
-    total: float
-    condition: float
-
-    def correlation_of(self, split: Split) -> float:
-        """Return the total correlation of the variates of other pairs; see ``paired_correlation``."""
-        return paired_correlation(self.images(split.images), self.texts(split.texts))
-
-
-class Fitting:
-    """Two networks and the pairs, ready to be trained.
-
-    Every random number comes from ``random_state`` through a stream of its own purpose: one for the
-    weights of each network, one for the order of the pairs in each epoch.
-    """
-
-    def __init__(
-        self, settings: Settings, train: Split, validation: Split, scalings: Scalings, run: Run
-    ) -> None:
-        self.settings, self.scalings = settings, scalings
-        self.train, self.validation = train, validation
-        self.run = run
-        self.features = {
-            name: DeviceRows(view, scalings[name], run.device) for name, view in train.views.items()
-        }
-        self.batches = run.order(len(train), settings.batch(len(train)), "pairs")
-        self.networks = {name: self._network(name).to(run.device) for name in MODALITIES}
-        self.optimizer = torch.optim.Adam(
-            decayed(list(self.networks.values()), settings.weight_decay),
-            lr=settings.learning_rate,
-            fused=True,
-        )
-
-    def trained(self) -> Training[Index]:
-        """Train these networks as a stage of the run."""
-        settings, rounds = self.settings, self.batches.rounds
-        return self.run.train(
-            f"{settings.n_components}-{settings.ridge:g}",
-            self.train_round,
-            modules={str(name): network for name, network in self.networks.items()},
-            optimizers={"both": self.optimizer},
-            items=self.batches.epoch,
-            rounds=rounds,
-            epochs=settings.epochs,
-            look_every=settings.eval_epochs * rounds,
-            patience=settings.patience,
-            score=None if settings.stopping == "none" else self.look,
-        )
-
-    def train_round(self, index: Index, norms: bool) -> Watched:
-        """Move both networks towards a higher total correlation of the pairs of that index."""
-        outputs = {name: net(self.features[name].rows(index)) for name, net in self.networks.items()}
-        found = total_correlation(outputs["image"], outputs["text"], ridge=self.settings.ridge)
-        self.optimizer.zero_grad(set_to_none=True)
-        (-found.total).backward()  # type: ignore[no-untyped-call]
-        watched = [("batch_correlation", found.total.detach())]
-        for name, condition in zip(MODALITIES, found.conditions, strict=True):
-            watched.append((f"{name}_condition", condition))
-        if norms:
-            for name, network in self.networks.items():
-                watched.append((f"{name}_gradient", gradient_norm([*network.parameters()])))
-        self.optimizer.step()
-        return watched
-
-    def look(self) -> Finding:
-        """Return what the networks, followed by their linear CCA, make of the validation pairs."""
-        projections = self.projections()
-        images = projections.images(self.validation.images)
-        texts = projections.texts(self.validation.texts)
-        measured = {
-            "validation_map": bimodal_map(images, texts, self.validation.targets),
-            "validation_correlation": paired_correlation(images, texts),
-            "training_correlation": projections.total,
-        }
-        deciding = "validation_correlation" if self.settings.stopping == "correlation" else "validation_map"
-        return Finding(measured[deciding], measured)
-
-    def projections(self) -> Projections:
-        """Return the networks as they are now, followed by the linear CCA of their training outputs.
-
-        Outputs that are all the same, or do not correlate at all, raise ``CollapseError``.
-        """
-        maps, outputs, ridge = {}, {}, self.settings.ridge
-        with collapse("outputs of the networks"):
-            for name, features in self.train.views.items():
-                network = self.networks[name]
-                maps[name] = NetworkMap(network, f"{name}s", self.scalings[name], torch.float64)
-                outputs[name] = scaled_view(maps[name](features), f"outputs of {name}s", mode="center")
-            problem = canonical_problem(outputs["image"], outputs["text"], solver="svd", smallest_ridge=ridge)
-            found = problem.solve(ridge, ridge)
-        importance = found.correlations**self.settings.corr_power
-        weights: dict[Modality, Matrix] = {"image": found.image_weights, "text": found.text_weights}
-        projections = {
-            name: LinearMap(f"outputs of {name}s", outputs[name].scaling, weights[name] * importance)
-            for name in MODALITIES
-        }
-        images, texts = (Chain(maps[name], projections[name]) for name in MODALITIES)
-        variates = (projections[name](outputs[name].features) for name in MODALITIES)
-        condition = max(_condition(view, ridge) for view in outputs.values())
-        return Projections(images, texts, found.correlations, paired_correlation(*variates), condition)
-
-    def _network(self, name: Modality) -> ViewNetwork:
-        width = self.train.views[name].shape[1]
-        return ViewNetwork(width, self.settings.shape, self.run.stream(f"{name} network"))
-
-
-def paired_correlation(images: Matrix, texts: Matrix) -> float:
-    """Return the sum over columns of Pearson's correlation of images (n, k) and texts (n, k).
-
-    Of canonical variates of new pairs it is what generalises of the total correlation of the training
-    pairs. A constant column counts as 0.
-
-    >>> images, texts = np.array([[1.0, 5.0], [2.0, 5.0]]), np.array([[4.0, 1.0], [0.0, 2.0]])
-    >>> round(paired_correlation(images, texts), 9)
-    -1.0
-    """
-    a, b = images - images.mean(axis=0), texts - texts.mean(axis=0)
-    norms = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
-    products = np.einsum("ij,ij->j", a, b)
-    return float(np.divide(products, norms, out=np.zeros_like(products), where=norms > 0).sum())
-
-
-def _condition(outputs: ScaledView, ridge: float) -> float:
-    covariance = np.atleast_2d(np.cov(outputs.dense(), rowvar=False))
-    return float(np.linalg.cond(covariance + ridge * np.eye(len(covariance))))
-
-
 SIZES = (20, 50, 100)
 RIDGES = (1e-3, 1e-1)
 PAIRS_PER_COMPONENT = 8  # fewer, and even linear CCA of random outputs correlates highly in training
 ILL_CONDITIONED = 1e8
 
 
-class DCCA(DeepMethod):
+class DCCA(TrainedMethod):
     """Deep CCA: a network for each view, trained until their outputs correlate as much as can be.
 
     With H1 and H2 (m, o) the outputs for a batch of m pairs, centred to A and B, and r the ridge ::
@@ -288,6 +111,8 @@ class DCCA(DeepMethod):
     )
     uses_labels: ClassVar[bool] = False
     version: ClassVar[int] = 1
+    fixed: ClassVar[Mapping[str, Any]] = {"precision": "float32"}
+    evaluated_in: ClassVar[torch.dtype] = torch.float64
 
     n_components: Annotated[int | str, Count(1, words=("validation",)), SearchSpace(*SIZES)] = 50
     """o, the size of the outputs. ``"validation"`` tries 20, 50 and 100, as far as there are 8 training pairs
@@ -324,14 +149,102 @@ class DCCA(DeepMethod):
     constant in training become 0.
     """
 
-    def _learn(self, train: Split, validation: Split, run: Run) -> None:
-        scalings = learned_scalings(train, self.preprocessing)
-        grid = self._grid(len(train))
-        fittings = (Fitting(settings, train, validation, scalings, run) for settings in grid)
-        self._keep(*max(((fitting, fitting.trained()) for fitting in fittings), key=_score), validation)
+    def networks(self, widths: Mapping[Modality, int], n_classes: int) -> Mapping[str, nn.Module]:
+        shape = Shape(self.hidden_layers, self.hidden_width, int(self.n_components), self.activation)
+        return {
+            name: ViewNetwork(width, shape, stream(self.random_state, f"{name} network"))
+            for name, width in widths.items()
+        }
 
-    def _grid(self, n_pairs: int) -> list[Settings]:
-        """Return the settings to try, one for each size and ridge."""
+    def loss(self, images: Tensor, texts: Tensor, labels: Tensor) -> Loss:
+        """Return the negative total correlation of outputs (m, o) of a batch."""
+        correlation = total_correlation(images, texts, ridge=float(self.ridge))
+        conditions = {
+            f"{name}_condition": condition
+            for name, condition in zip(MODALITIES, correlation.conditions, strict=True)
+        }
+        return Loss(-correlation.total, {"batch_correlation": correlation.total, **conditions})
+
+    def batches(self, labels: NDArray[Any], run: Run, purpose: str) -> EpochBatches:
+        return run.order(len(labels), self.batch(len(labels)), purpose)
+
+    def batch(self, n_pairs: int) -> int:
+        """Return how many pairs make a batch, of that many in all; too few raise ``MethodError``."""
+        size = int(self.n_components)
+        batch = min(n_pairs, max(self.batch_size, ROWS_PER_OUTPUT * size, FEWEST_ROWS))
+        if batch <= size:
+            raise MethodError(
+                f"{self.name}: n_components is {size}, but there are {n_pairs} training pairs, "
+                "which always correlate fully in as many components; lower it"
+            )
+        return batch
+
+    def score(self, outputs: Mapping[Modality, NetworkMap], train: Split, validation: Split) -> Finding:
+        """Return what the networks, followed by their linear CCA, make of the validation pairs."""
+        projections = self.projections(outputs, train)
+        images, texts = projections.images(validation.images), projections.texts(validation.texts)
+        measured = {
+            "validation_map": bimodal_map(images, texts, validation.targets),
+            "validation_correlation": paired_correlation(images, texts),
+            "training_correlation": projections.total,
+        }
+        deciding = "validation_correlation" if self.stopping == "correlation" else "validation_map"
+        return Finding(measured[deciding], measured)
+
+    def representations(self, outputs: Mapping[Modality, NetworkMap], train: Split) -> dict[Modality, Chain]:
+        projections = self.projections(outputs, train)
+        return {"image": projections.images, "text": projections.texts}
+
+    def projections(self, outputs: Mapping[Modality, NetworkMap], train: Split) -> Projections:
+        """Return the networks as they are now, followed by the linear CCA of their training outputs.
+
+        Outputs that are all the same, or do not correlate at all, raise ``CollapseError``.
+        """
+        ridge, centred = float(self.ridge), {}
+        # Centre the outputs of all training pairs, and find the directions P and Q
+        with collapse("outputs of the networks"):
+            for name, features in train.views.items():
+                rows = outputs[name](features)
+                centred[name] = scaled_view(rows, f"outputs of {name}s", mode="center")
+            problem = canonical_problem(centred["image"], centred["text"], solver="svd", smallest_ridge=ridge)
+            directions = problem.solve(ridge, ridge)
+        # Weigh the components, and put each projection behind its network
+        importance = directions.correlations**self.corr_power
+        weights = {"image": directions.image_weights, "text": directions.text_weights}
+        linear = {
+            name: LinearMap(f"outputs of {name}s", centred[name].scaling, weights[name] * importance)
+            for name in MODALITIES
+        }
+        images, texts = (Chain(outputs[name], linear[name]) for name in MODALITIES)
+        # Correlations of the training pairs without the ridge, and how well their covariances are conditioned
+        variates = (linear[name](centred[name].features) for name in MODALITIES)
+        condition = max(_condition(view, ridge) for view in centred.values())
+        return Projections(images, texts, directions.correlations, paired_correlation(*variates), condition)
+
+    def _learn(self, train: Split, validation: Split, run: Run) -> None:
+        trials = [(trial, trial._trained(train, validation, run)) for trial in self._grid(len(train))]
+        best, networks = max(trials, key=lambda trial: trial[1].trainings[0].best.score)
+        for mapping in networks.outputs.values():
+            mapping.network.cpu()
+        projections = best.projections(networks.outputs, train)
+        self.image_map_, self.text_map_ = projections.images, projections.texts
+        self.n_components_, self.ridge_ = len(projections.correlations), best.ridge
+        self.correlations_, self.condition_ = projections.correlations, projections.condition
+        self.training_correlation_ = projections.total
+        watched = self.stopping != "none"
+        self.validation_correlation_ = projections.correlation_of(validation) if watched else None
+        self._record(networks.trainings, networks.trainings[0])
+        if self.condition_ > ILL_CONDITIONED:
+            warn(
+                f"{self.name}: outputs of a network nearly depend on each other (condition number "
+                f"{self.condition_:.1e}); raise ridge, or lower n_components"
+            )
+
+    def _trained(self, train: Split, validation: Split, run: Run) -> TrainedNetworks:
+        return self.train_networks(train, validation, run, stage=f"{self.n_components}-{self.ridge:g}")
+
+    def _grid(self, n_pairs: int) -> list[Self]:
+        """Return this method with each size and ridge to be tried."""
         asked = [name for name in ("n_components", "ridge") if getattr(self, name) == "validation"]
         if asked and self.stopping != "validation":
             raise MethodError(
@@ -347,30 +260,50 @@ class DCCA(DeepMethod):
                 f"{PAIRS_PER_COMPONENT} for each; any pairs correlate highly in so many, so give fewer"
             )
         ridges = RIDGES if isinstance(self.ridge, str) else (float(self.ridge),)
-        return [self._settings(size, ridge) for size, ridge in product(sizes, ridges)]
-
-    def _settings(self, size: int, ridge: float) -> Settings:
-        values = self._values(Settings)
-        return Settings(**{**values, "n_components": size, "ridge": ridge})
-
-    def _keep(self, fitting: Fitting, training: Training[Index], validation: Split) -> None:
-        for network in fitting.networks.values():
-            network.cpu()
-        found = fitting.projections()
-        self.image_map_, self.text_map_ = found.images, found.texts
-        self.n_components_, self.ridge_ = len(found.correlations), fitting.settings.ridge
-        self.correlations_, self.condition_ = found.correlations, found.condition
-        self.training_correlation_ = found.total
-        watched = self.stopping != "none"
-        self.validation_correlation_ = found.correlation_of(validation) if watched else None
-        self.curves_ = training.curves.curves()
-        self.iterations_, self.best_iteration_ = training.iteration, training.best_iteration
-        if self.condition_ > ILL_CONDITIONED:
-            warn(
-                f"{self.name}: outputs of a network nearly depend on each other (condition number "
-                f"{self.condition_:.1e}); raise ridge, or lower n_components"
-            )
+        return [
+            clone(self).set_params(n_components=size, ridge=ridge) for size, ridge in product(sizes, ridges)
+        ]
 
 
-def _score(fitted: tuple[Fitting, Training[Index]]) -> tuple[float, ...]:
-    return fitted[1].best.score
+@dataclass(frozen=True, eq=False)
+class Projections:
+    """The maps of both views, and what the linear CCA of the training outputs found.
+
+    Parameters
+    ----------
+    images, texts : maps of features to canonical variates
+    correlations : the canonical correlations of the ridged problem, falling
+    total : the sum of the plain correlations of the training variates
+    condition : the larger condition number of both ridged covariances
+    """
+
+    images: Chain
+    texts: Chain
+    correlations: Matrix
+    total: float
+    condition: float
+
+    def correlation_of(self, split: Split) -> float:
+        """Return the total correlation of the variates of other pairs; see ``paired_correlation``."""
+        return paired_correlation(self.images(split.images), self.texts(split.texts))
+
+
+def paired_correlation(images: Matrix, texts: Matrix) -> float:
+    """Return the sum over columns of Pearson's correlation of images (n, k) and texts (n, k).
+
+    Of canonical variates of new pairs it is what generalises of the total correlation of the training
+    pairs. A constant column counts as 0.
+
+    >>> images, texts = np.array([[1.0, 5.0], [2.0, 5.0]]), np.array([[4.0, 1.0], [0.0, 2.0]])
+    >>> round(paired_correlation(images, texts), 9)
+    -1.0
+    """
+    a, b = images - images.mean(axis=0), texts - texts.mean(axis=0)
+    norms = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
+    products = np.einsum("ij,ij->j", a, b)
+    return float(np.divide(products, norms, out=np.zeros_like(products), where=norms > 0).sum())
+
+
+def _condition(outputs: ScaledView, ridge: float) -> float:
+    covariance = np.atleast_2d(np.cov(outputs.dense(), rowvar=False))
+    return float(np.linalg.cond(covariance + ridge * np.eye(len(covariance))))

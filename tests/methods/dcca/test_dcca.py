@@ -203,8 +203,7 @@ def test_few_pairs_leave_few_components_to_choose_from(toy):
     ],
 )
 def test_batches_are_large_enough_for_covariances(pairs, size, asked, batch):
-    (settings,) = DCCA(n_components=size, batch_size=asked)._grid(pairs)
-    assert settings.batch(pairs) == batch
+    assert DCCA(n_components=size, batch_size=asked).batch(pairs) == batch
 
 
 def test_more_than_one_batch_makes_an_epoch():
