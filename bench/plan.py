@@ -50,9 +50,9 @@ class Cell:
         if not self.method.uses_labels:
             return ""
         if not self.dataset.class_names:
-            return "learns from categories, and these pairs have none"
+            return "it learns from categories, and these pairs have none"
         if self.dataset.is_multi_label and not self.method.multi_label:
-            return "learns from one category a pair, and these pairs may have several"
+            return "it learns from one category a pair, and these pairs may have several"
         return ""
 
     @property

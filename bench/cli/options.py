@@ -137,3 +137,12 @@ def limit_options(command: Command) -> Command:
     for option in reversed(_LIMITS):
         command = option(command)
     return command
+
+
+measures_option = click.option(
+    "--measures",
+    callback=names_of,
+    metavar="A,B,C",
+    help="What to measure and show: map, map@K, p@K, r@K, ndcg, ndcg@K, medr. [default: what the protocol "
+    "reports, such as map]",
+)

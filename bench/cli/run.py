@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from cmbench.cli.options import (
     dataset_option,
     limit_options,
+    measures_option,
     methods_option,
     plugin_option,
     seeds_of,
@@ -68,6 +70,7 @@ def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> d
     show_default=True,
     help="How to evaluate.",
 )
+@measures_option
 @click.option(
     "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
 )
@@ -86,6 +89,7 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
     from cmbench.execution.progress import progress_for
     from cmbench.methods.registry import registry
     from cmbench.output import printable
+    from cmbench.report.records import LEFT_OUT
     from cmbench.report.table import render
     from cmbench.runner import DEFAULT_DATASETS
     from cmbench.runner import run as run_cells
@@ -101,8 +105,9 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
     results = Store(store)
     records = [record for key in frame["key"] if (record := results.find(key)) is not None]
     click.echo(err=True)  # on a terminal, a line between progress and table
-    click.echo(printable(render(records)), nl=False)
-    failed = int((frame["status"] != "ok").sum())
+    click.echo(printable(render(records, measures=options["measures"])), nl=False)
+    _tell_left_out(records)
+    failed = int((~frame["status"].isin(("ok", LEFT_OUT))).sum())
     if failed:
         click.echo(
             f"cmbench: {failed} of {len(frame)} cells failed; "
@@ -110,3 +115,15 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
             err=True,
         )
     sys.exit(1 if failed or (plugins and available.problems) else 0)
+
+
+def _tell_left_out(records: Sequence[Mapping[str, Any]]) -> None:
+    """Say which methods were left out, and why."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        if record["status"] == "left-out":
+            key = record["dataset"]["name"], record["error"]["message"]
+            names.setdefault(key, []).append(record["method"]["name"])
+    for (dataset, reason), methods in names.items():
+        listed = ", ".join(dict.fromkeys(methods))
+        click.echo(f"cmbench: {dataset}: left out {listed}: {reason}", err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmbench.cli.options import measures_option
 from cmbench.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Compare CM-GANs with its ablations instead, as its paper's Tables IV to VI.",
 )
+@measures_option
 @click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
 @click.option(
     "--format", type=click.Choice(["markdown", "latex", "csv"]), default="markdown", show_default=True
@@ -47,6 +49,7 @@ def table(
     datasets: tuple[str, ...],
     methods: str | None,
     ablation: bool,
+    measures: list[str] | None,
     protocol: str | None,
     format: Format,
     spread: Spread,
@@ -67,8 +70,12 @@ def table(
         raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
     names = [] if methods is None else [name.strip() for name in methods.split(",")]
     chosen = select(stored_records(store), datasets=datasets, methods=names, protocol=protocol)
-    render = ablations.render if ablation else leaderboards.render
-    text = render(chosen, format=format, spread=spread)
+    if ablation and measures is not None:
+        raise click.UsageError("the columns of --ablation are those of the paper; leave --measures out")
+    if ablation:
+        text = ablations.render(chosen, format=format, spread=spread)
+    else:
+        text = leaderboards.render(chosen, format=format, spread=spread, measures=measures)
     if output is None:
         click.echo(printable(text), nl=False)
         return

@@ -85,6 +85,8 @@ def average_precision_of_one_group(
 
     They follow ``hits`` items that are all relevant; ``limit`` is the last rank that counts.
     """
+    if limit <= hits:
+        return limit / (relevant + hits) if denominator == "relevant" else np.ones(len(relevant))
     if cutoff is not None and denominator == "retrieved":
         groups = ((float(hits), limit, hits, tied, hits, each) for each in relevant.tolist())
         return np.array([_over_retrieved_with_straddling(*group) for group in groups])

@@ -229,7 +229,6 @@ def _peculiarities(dataset: Dataset) -> dict[str, Any]:
     said = {
         "multi_label": dataset.is_multi_label,
         "unseen_categories": [dataset.class_names[label] for label in unseen],
-        "notes": list(dataset.card.notes),
     }
     return {name: value for name, value in said.items() if value}
 

@@ -67,11 +67,21 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
 
     Columns: ``dataset``, ``fingerprint``, ``method``, ``paper_name``, ``family``, ``seed`` (missing for
     a deterministic method), ``parameters`` (JSON, keys sorted), ``protocol``, ``protocol_version``,
-    ``status``, the six MAPs, ``fit_seconds``, ``transform_seconds``, ``evaluate_seconds``,
-    ``total_seconds``, ``peak_memory_bytes``, ``error`` (type and message) and ``key``.
+    ``status``, the six MAPs, other measures if there are any (``r@1_image_to_text``), ``fit_seconds``,
+    ``transform_seconds``, ``evaluate_seconds``, ``total_seconds``, ``peak_memory_bytes``, ``error`` (type and
+    message) and ``key``.
     """
-    columns = [*_FIELDS, *_MAPS, *_SECONDS, "peak_memory_bytes", "error", "key"]
-    return pd.DataFrame([_encodable(_row(record)) for record in records], columns=columns).astype(_TYPES)
+    listed = list(records)
+    measures = list(dict.fromkeys(name for record in listed for name in _measures(record)))
+    columns = [*_FIELDS, *_MAPS, *measures, *_SECONDS, "peak_memory_bytes", "error", "key"]
+    types = {**_TYPES, **dict.fromkeys(measures, "float64")}
+    return pd.DataFrame([_encodable(_row(record)) for record in listed], columns=columns).astype(types)
+
+
+def _measures(record: Record) -> dict[str, float]:
+    """Return the measures beside MAP by measure and task: ``r@1_image_to_text``."""
+    measures = record.get("measures") or {}
+    return {f"{name}_{task}": value for name, by_task in measures.items() for task, value in by_task.items()}
 
 
 _PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")
@@ -92,6 +102,7 @@ def _row(record: Record) -> dict[str, Any]:
     return {
         **{name: read(record) for name, read in _FIELDS.items()},
         **{name: maps.get(name) for name in _MAPS},
+        **_measures(record),
         **{column: durations.get(name) for column, name in zip(_SECONDS, _DURATIONS, strict=True)},
         "peak_memory_bytes": record["peak_memory_bytes"],
         "error": _error(record),
@@ -121,6 +132,7 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("key", record["key"]),
         ("error", error and f"{error['type']}: {error['message']}"),
         *((task, f"{value:.4f}") for task, value in (record["map"] or {}).items()),
+        *((name, f"{value:.4f}") for name, value in _measures(record).items()),
         ("preset", record["method"].get("preset")),
         ("parameters", _plain(record["method"]["parameters"])),
         ("fitted", _plain(record["fitted"])),

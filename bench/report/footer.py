@@ -7,21 +7,32 @@ from typing import Any
 import numpy as np
 
 from cmbench.errors import ReportError
-from cmbench.evaluation.average_precision import Ranks, expected_average_precision
-from cmbench.evaluation.protocol import AVERAGES, TASKS
+from cmbench.evaluation.measures import MAP, Measure, chance
+from cmbench.evaluation.protocol import AVERAGES, TASKS, Protocol
 from cmbench.report.layout import COLUMNS
 from cmbench.report.published import PublishedMap
 from cmbench.report.records import Group, Setting
 
+MOST_NAMED = 5  # categories in a line
+
 
 def footer(
-    group: Group, settings: Sequence[Setting], published: Iterable[PublishedMap], *, notes: Iterable[str] = ()
+    group: Group,
+    settings: Sequence[Setting],
+    published: Iterable[PublishedMap],
+    *,
+    notes: Iterable[str] = (),
+    measures: Iterable[Measure] = (MAP,),
 ) -> tuple[str, ...]:
     """Return the definition of the numbers, a sentence or more per line, ``notes`` among them; no markup."""
+    shown = tuple(dict.fromkeys(measures))
     lines = (
-        _protocol(group.protocol),
+        _protocol(group),
+        _definitions(shown, group.protocol),
+        _unseen(group.dataset),
         _counts(group),
-        _chance(group),
+        _chance(group, shown),
+        _left_out(settings),
         _seeds(settings),
         _transductive(settings),
         _presets(settings),
@@ -44,14 +55,13 @@ def chance_map(counts: Sequence[int], protocol: Mapping[str, Any]) -> tuple[floa
     >>> round(bimodal, 3), round(allmodal, 3)
     (0.09, 0.179)
     """
+    rules = Protocol("", cutoff=protocol["cutoff"], denominator=protocol["denominator"])
     pairs, kept = sum(counts), bool(protocol["keep_query"])
-    left_out = 0 if kept else 1
-    bimodal = allmodal = 0.0
-    for count in filter(None, counts):
-        weight = count / pairs
-        bimodal += weight * _chance_ap(count, pairs, False, protocol)
-        allmodal += weight * _chance_ap(2 * count - left_out, 2 * pairs - left_out, kept, protocol)
-    return bimodal, allmodal
+    relevant, left_out = np.repeat(counts, counts), 0 if kept else 1
+    return (
+        chance(MAP, relevant, pairs, rules),
+        chance(MAP, 2 * relevant - left_out, 2 * pairs - left_out, rules, query_first=kept),
+    )
 
 
 _DENOMINATORS = {
@@ -69,19 +79,71 @@ _QUERIES = {
     False: "the query is left out of the all-modal gallery",
 }
 _TIES = {"expectation": "ties by expectation over all their orders"}
+_SIMILARITIES = {
+    "cosine": "cosine similarity",
+    "hamming": "Hamming distance of codes, in which a bit is 1 where a representation is above 0",
+}
 
 
-def _protocol(protocol: Mapping[str, Any]) -> str:
+def _protocol(group: Group) -> str:
+    protocol = group.protocol
     cutoff = protocol["cutoff"]
     parts = (
-        f"{protocol['similarity']} similarity",
+        _SIMILARITIES.get(protocol["similarity"], f"{protocol['similarity']} similarity"),
+        _relevance(group),
         "full ranking (no cut-off)" if cutoff is None else f"cut-off at rank {cutoff} (MAP@{cutoff})",
         _worded(_DENOMINATORS, protocol["denominator"]),
-        _QUERIES[protocol["keep_query"]],
+        _gallery(group),
         _worded(_NORMALISATIONS, protocol["normalisation"]),
         _worded(_TIES, protocol["ties"]),
     )
-    return f"MAP under protocol {protocol['name']}, version {protocol['version']}: {'; '.join(parts)}."
+    text = "; ".join(part for part in parts if part)
+    numbers = "Numbers" if _is_by_pair(protocol) else "MAP"
+    return f"{numbers} under protocol {protocol['name']}, version {protocol['version']}: {text}."
+
+
+def _is_by_pair(protocol: Mapping[str, Any]) -> bool:
+    return protocol.get("relevance") == "pair"
+
+
+def _relevance(group: Group) -> str:
+    """Return what is relevant, where it is not simply an item of the same category."""
+    if _is_by_pair(group.protocol):
+        return "relevant is the pair itself, a picture and its own texts, with each distinct picture once"
+    return "relevant is what shares a category" if group.dataset.get("multi_label") else ""
+
+
+def _gallery(group: Group) -> str:
+    if _is_by_pair(group.protocol):
+        return ""
+    if "retrieval" in group.dataset["sizes"]:
+        return "the gallery is a retrieval set, in which no query stands"
+    return _QUERIES[group.protocol["keep_query"]]
+
+
+def _definitions(measures: Sequence[Measure], protocol: Mapping[str, Any]) -> str:
+    """Return what the numbers other than MAP are."""
+    rules = Protocol(protocol["name"], relevance=protocol.get("relevance", "category"))
+    texts = [measure.definition(rules) for measure in measures if measure != MAP]
+    return f"{'; '.join(texts)}." if texts else ""
+
+
+def _unseen(dataset: Mapping[str, Any]) -> str:
+    names = dataset.get("unseen_categories")
+    if not names:
+        return ""
+    others = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"Zero-shot: no training pair is of the test categories {', '.join(names[:MOST_NAMED])}{others}."
+
+
+def _left_out(settings: Sequence[Setting]) -> str:
+    """Return which methods cannot run on the dataset, and why."""
+    labels: dict[str, list[str]] = {}
+    for setting in settings:
+        if setting.left_out:
+            labels.setdefault(setting.left_out, []).append(setting.label)
+    parts = (f"{', '.join(dict.fromkeys(names))} ({reason})" for reason, names in labels.items())
+    return f"Left out: {'; '.join(parts)}." if labels else ""
 
 
 def _worded(words: Mapping[str, str], value: str) -> str:
@@ -104,6 +166,8 @@ def _counts(group: Group) -> str:
 
 def _per_task(numbers: Mapping[str, int]) -> str:
     """Return one number for all tasks where it is one, else one per kind, else one per task."""
+    if set(numbers) < set(TASKS):
+        return ", ".join(f"{numbers[task]} {task.replace('_to_', '→')}" for task in TASKS if task in numbers)
     kinds = [{numbers[task] for task in tasks} for tasks in AVERAGES.values()]
     if len(set.union(*kinds)) == 1:
         return f"{numbers[TASKS[0]]} per task"
@@ -113,25 +177,40 @@ def _per_task(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{numbers[task]} {headings[task]}" for task in TASKS)
 
 
-def _chance(group: Group) -> str:
-    counts = group.dataset.get("test_counts")
-    if not counts:
-        return ""
-    bimodal, allmodal = chance_map(counts, group.protocol)
-    return f"Chance (expected MAP of a random ranking): {bimodal:.3f} bi-modal, {allmodal:.3f} all-modal."
+def _chance(group: Group, measures: Sequence[Measure]) -> str:
+    """Return what a random ranking is expected to have; earlier records hold the sizes of categories only."""
+    known = next((record["chance"] for record in group.finished if record.get("chance")), None)
+    by_pair = _is_by_pair(group.protocol)
+    if known is None:
+        counts = group.dataset.get("test_counts")
+        if not counts or by_pair or group.dataset.get("multi_label"):
+            return ""
+        bimodal, allmodal = chance_map(counts, group.protocol)
+        known = {MAP.name: {"bimodal_average": bimodal, "allmodal_average": allmodal}}
+    parts = [_chance_of(measure, _by_task_of(measure, group, known), by_pair=by_pair) for measure in measures]
+    start = "Chance (a random ranking)"
+    if list(measures) == [MAP]:
+        start = "Chance (expected MAP of a random ranking)"
+    return f"{start}: {'; '.join(part for part in parts if part)}."
 
 
-def _chance_ap(relevant: int, gallery: int, first: bool, protocol: Mapping[str, Any]) -> float:
-    """Return E[AP]; ``first``: one relevant item surely stands at rank 1."""
-    above = np.full(relevant, int(first), dtype=np.int64)
-    tied = gallery - above
-    if first:
-        above[-1], tied[-1] = 0, 1
-    ranks = Ranks(above, tied, np.array([relevant], dtype=np.int64), gallery)
-    (precision,) = expected_average_precision(
-        ranks, cutoff=protocol["cutoff"], denominator=protocol["denominator"]
-    )
-    return float(precision)
+def _by_task_of(
+    measure: Measure, group: Group, known: Mapping[str, Mapping[str, float]]
+) -> Mapping[str, float]:
+    """Return the chance of a measure from whichever record holds it."""
+    held = (record["chance"] for record in group.finished if record.get("chance"))
+    return next((chances[measure.name] for chances in (known, *held) if measure.name in chances), {})
+
+
+def _chance_of(measure: Measure, by_task: Mapping[str, float], *, by_pair: bool) -> str:
+    words = {"bimodal_average": "bi-modal", "allmodal_average": "all-modal"}
+    if by_pair:
+        words = {"image_to_text": "image→text", "text_to_image": "text→image"}
+    elif measure != MAP:
+        words.pop("allmodal_average")
+    decimals = 1 if measure.lower_is_better else 3
+    values = ", ".join(f"{by_task[key]:.{decimals}f} {word}" for key, word in words.items() if key in by_task)
+    return values if measure == MAP or not values else f"{measure.heading} {values}"
 
 
 def _seeds(settings: Sequence[Setting]) -> str:

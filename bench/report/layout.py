@@ -6,17 +6,31 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
+from cmbench.errors import ReportError
+from cmbench.evaluation.measures import MAP, Measure, get_measure
+from cmbench.evaluation.protocol import PAIRS
 from cmbench.report.published import Published, PublishedMap
-from cmbench.report.records import Score, Setting, failures_text
+from cmbench.report.records import Group, Score, Setting, failures_text
+
+DECIMALS = 3
 
 
 @dataclass(frozen=True)
 class Column:
-    """A key of ``record["map"]``, its heading under the group's, and its heading on its own."""
+    """A number of a record: its key, its heading under the group's, and its heading on its own.
+
+    ``measure`` is what it holds; ``key`` is a key of ``record["map"]`` for MAP, and else begins with the
+    measure.
+    """
 
     key: str
     heading: str
     alone: str
+    measure: Measure = MAP
+
+    def printed(self, value: float) -> str:
+        """Return a number as the table prints it."""
+        return printed(value, decimals=1 if self.measure.lower_is_better else DECIMALS)
 
 
 @dataclass(frozen=True)
@@ -66,24 +80,72 @@ PUBLISHED_BIMODAL = ColumnGroup(PUBLISHED.heading, PUBLISHED.columns[:1])
 Mark = Literal["best", "second", ""]
 
 
-def printed(value: float) -> str:
-    """Return a MAP as tables print it, with three decimals.
+def column_groups(group: Group, measures: Iterable[str] | None = None) -> tuple[ColumnGroup, ...]:
+    """Return the columns of a table: those of the measures named, by default those its protocol reports.
+
+    Where the pair itself is relevant, the measures of a task stand together, else the tasks of a
+    measure. Raises ``ReportError`` for a measure that no record holds.
+    """
+    by_pair = group.protocol.get("relevance") == "pair"
+    by_default = PAIRS.measures if by_pair else (MAP.name,)
+    wanted = list(dict.fromkeys(map(get_measure, by_default if measures is None else measures)))
+    for measure in wanted:
+        if (
+            measure != MAP
+            and group.finished
+            and not any(_holds(record, measure) for record in group.finished)
+        ):
+            raise ReportError(
+                f"no record of {group.title} holds {measure.name}; measure it with 'cmbench run --measures "
+                f"{measure.name}'"
+            )
+    if by_pair:
+        return tuple(
+            ColumnGroup(column.heading, tuple(_column(column, measure) for measure in wanted))
+            for column in BIMODAL.columns[:2]
+        )
+    return tuple(chain.from_iterable(GROUPS if each == MAP else (_bimodal(each),) for each in wanted))
+
+
+def _holds(record: Mapping[str, Any], measure: Measure) -> bool:
+    return measure.name in record.get("measures", {})
+
+
+def _column(task: Column, measure: Measure) -> Column:
+    """Return the column of a measure under the heading of its task."""
+    key = task.key if measure == MAP else f"{measure.name}_{task.key}"
+    return Column(key, measure.heading, f"{task.heading} {measure.heading}", measure)
+
+
+def _bimodal(measure: Measure) -> ColumnGroup:
+    """Return the columns of a measure for the two bi-modal tasks and their average."""
+    columns = (
+        Column(f"{measure.name}_{task.key}", task.heading, f"{measure.heading} {task.alone}", measure)
+        for task in BIMODAL.columns
+    )
+    return ColumnGroup(measure.heading, tuple(columns))
+
+
+def printed(value: float, *, decimals: int = DECIMALS) -> str:
+    """Return a number as tables print it.
 
     >>> printed(0.4994)
     '0.499'
     """
-    return f"{value:.3f}"
+    return f"{value:.{decimals}f}"
 
 
-def marks(scores: Sequence[Score | None]) -> list[Mark]:
+def marks(scores: Sequence[Score | None], column: Column = BIMODAL.columns[0]) -> list[Mark]:
     """Return the mark of each score of a column.
 
-    All scores that print as the highest number are the best, and all that print as the next lower one the
-    second: what looks equal in the table is treated as equal. A missing score has no mark.
+    All scores that print as the best number are the best, and all that print as the next one the second: what
+    looks equal in the table is treated as equal. A missing score has no mark.
     """
-    shown = sorted({printed(score.mean) for score in scores if score is not None}, key=float, reverse=True)
+    texts = [None if score is None else column.printed(score.mean) for score in scores]
+    ascending = sorted({text for text in texts if text is not None}, key=float)
+    shown = ascending if column.measure.lower_is_better else ascending[::-1]
     by_text: dict[str, Mark] = dict(zip(shown, ("best", "second"), strict=False))
-    return ["" if score is None else by_text.get(printed(score.mean), "") for score in scores]
+    return ["" if text is None else by_text.get(text, "") for text in texts]
 
 
 @dataclass(frozen=True)
@@ -150,10 +212,12 @@ def shown_values(sections: Iterable[Section], published: ColumnGroup | None) -> 
 def subtitle(dataset: Mapping[str, Any]) -> str:
     """Return features, sizes and number of categories of a dataset, as one sentence."""
     sizes = dataset["sizes"]
+    retrieval = f", {sizes['retrieval']} pairs to retrieve" if "retrieval" in sizes else ""
+    several = " (a pair may have several)" if dataset.get("multi_label") and dataset["class_names"] else ""
     return (
         f"Images: {_feature(dataset, 'image')}; texts: {_feature(dataset, 'text')}; "
-        f"{sizes['train']}/{sizes['validation']}/{sizes['test']} training/validation/test pairs; "
-        f"{len(dataset['class_names'])} categories."
+        f"{sizes['train']}/{sizes['validation']}/{sizes['test']} training/validation/test pairs{retrieval}; "
+        f"{len(dataset['class_names'])} categories{several}."
     )
 
 
@@ -163,14 +227,18 @@ def _feature(dataset: Mapping[str, Any], side: str) -> str:
     return feature if re.search(rf"\b{dimension}\b", feature) else f"{dimension} {feature}"
 
 
-def rows_by_setting(settings: Sequence[Setting], published: Published) -> list[list[Row]]:
-    """Return the rows of each setting, one or two; the best numbers among all of them are marked."""
-    by_column = {column.key: marks([setting.score(column.key) for setting in settings]) for column in COLUMNS}
+def rows_by_setting(
+    settings: Sequence[Setting], published: Published, columns: Sequence[Column] = COLUMNS
+) -> list[list[Row]]:
+    """Return the rows of each setting, two at most; the best numbers among all of them are marked."""
+    by_column = {
+        column.key: marks([setting.score(column.key) for setting in settings], column) for column in columns
+    }
     rows = []
     for at, setting in enumerate(settings):
         row_marks = {key: marks_of_column[at] for key, marks_of_column in by_column.items()}
         in_paper = published_of(setting.method["paper_name"], published)
-        rows.append(_rows_of(setting, row_marks, in_paper))
+        rows.append(_rows_of(setting, row_marks, in_paper, columns))
     return rows
 
 
@@ -180,12 +248,15 @@ def published_of(name: str, published: Published) -> dict[str, PublishedMap]:
 
 
 def _rows_of(
-    setting: Setting, row_marks: Mapping[str, Mark], published: Mapping[str, PublishedMap]
+    setting: Setting,
+    row_marks: Mapping[str, Mark],
+    published: Mapping[str, PublishedMap],
+    columns: Sequence[Column],
 ) -> list[Row]:
     """Return a row for the finished seeds of a setting and one for the failed ones."""
     rows = []
     if setting.finished:
-        scores = {column.key: setting.score(column.key) for column in COLUMNS}
+        scores = {column.key: setting.score(column.key) for column in columns}
         rows.append(Row(setting.label, scores, row_marks, None, published))
     if setting.failed:
         rows.append(Row(setting.label, {}, {}, failures_text(setting), published))

@@ -57,6 +57,8 @@ def published_dataset(group: Group) -> str | None:
     """
     dataset, protocol = group.dataset, group.protocol
     name = _NAMES.get(_letters(dataset["name"]))
+    if not _is_of_paper(dataset, protocol):
+        return None
     if name is None or _sizes(dataset) != _SIZES[name] or not _is_shipped(dataset.get("split")):
         return None
     is_same = (
@@ -85,6 +87,12 @@ def _all_values() -> tuple[PublishedMap, ...]:
     text = files("cmbench.report").joinpath("published_map.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
     return tuple(PublishedMap(**{**row, "map": float(row["map"])}) for row in rows)  # type: ignore[arg-type]
+
+
+def _is_of_paper(dataset: Mapping[str, Any], protocol: Mapping[str, Any]) -> bool:
+    """Return whether relevance, similarity and gallery are those of the paper."""
+    by_category = protocol.get("relevance", "category") == "category"
+    return by_category and protocol["similarity"] == "cosine" and "retrieval" not in dataset["sizes"]
 
 
 def _is_feature(dataset: Mapping[str, Any], side: str, dimension: int, words: tuple[str, ...]) -> bool:

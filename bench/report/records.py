@@ -13,6 +13,9 @@ from cmbench.limits import duration_text
 
 Record: TypeAlias = Mapping[str, Any]
 Spread: TypeAlias = Literal["seeds", "queries"]
+LEFT_OUT = "left-out"
+"""The status of a cell whose method cannot run on the dataset."""
+
 PAPER_ORDER = (
     "CM-GANs",
     "CCL",
@@ -112,7 +115,7 @@ def select(
 
 @dataclass(frozen=True)
 class Score:
-    """A MAP over ``count`` seeds: its mean, and its deviation if there is one to show."""
+    """A measure over ``count`` seeds: its mean, and its deviation if there is one to show."""
 
     mean: float
     deviation: float | None
@@ -144,7 +147,13 @@ class Setting:
     @cached_property
     def failed(self) -> tuple[Record, ...]:
         """The records that hold a failure instead."""
-        return tuple(record for record in self.records if record["status"] != "ok")
+        return tuple(record for record in self.records if record["status"] not in ("ok", LEFT_OUT))
+
+    @property
+    def left_out(self) -> str:
+        """Why the method cannot run on the dataset; empty where it can."""
+        reasons = [record["error"]["message"] for record in self.records if record["status"] == LEFT_OUT]
+        return str(reasons[0]) if reasons else ""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -162,22 +171,36 @@ class Setting:
         return self.records[0]["seed"] is not None
 
     def score(self, column: str) -> Score | None:
-        """Return the MAP in that column over the finished seeds, None where there is none."""
-        values = [record["map"][column] for record in self.finished]
-        if not values or None in values:
+        """Return what is in that column over the finished seeds, None where there is none."""
+        found = [measured(record, column) for record in self.finished]
+        values = [value for value in found if value is not None]
+        if not values or len(values) < len(found):
             return None
         return Score(fmean(values), self._deviation(column, values), len(values))
 
     def _deviation(self, column: str, values: Sequence[float]) -> float | None:
         if self.spread == "seeds":
             return stdev(values) if len(values) > 1 else None
-        errors = [record.get("standard_error") for record in self.finished]
-        if not all(errors):
+        if not all(record.get("standard_error") for record in self.finished):
             raise ReportError(
                 f"{self.label}: a record has no standard errors; run it again with --force, or show the "
                 "spread over seeds"
             )
-        return fmean(error[column] for error in errors if error is not None)
+        errors = [
+            measured(record, column, maps="standard_error", others="measure_errors")
+            for record in self.finished
+        ]
+        known = [error for error in errors if error is not None]
+        return fmean(known) if len(known) == len(errors) else None
+
+
+def measured(record: Record, column: str, *, maps: str = "map", others: str = "measures") -> float | None:
+    """Return a number of a record by the key of its column: ``image_to_text``, or ``r@1_image_to_text``."""
+    by_task = record[maps] or {}
+    if column in by_task:
+        return by_task[column]  # type: ignore[no-any-return]
+    measure, _, task = column.partition("_")
+    return record.get(others, {}).get(measure, {}).get(task)  # type: ignore[no-any-return]
 
 
 def settings(records: Iterable[Record], *, spread: Spread = "seeds") -> list[Setting]:
@@ -210,6 +233,8 @@ def failure_text(record: Record) -> str:
             return _crash(record)
         case "out-of-memory":
             return "out of memory"
+        case "left-out":
+            return f"left out: {record['error']['message']}"
         case "failed":
             return _with_detail("failed: ", (record["error"] or {}).get("type"), "failed")
         case other:

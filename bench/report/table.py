@@ -15,13 +15,16 @@ from tabulate import tabulate
 from cmbench.errors import ReportError
 from cmbench.report.footer import footer
 from cmbench.report.layout import (
+    ALLMODAL,
+    BIMODAL,
     COLUMNS,
-    GROUPS,
     PUBLISHED,
+    Column,
     Mark,
     Row,
     Section,
     Table,
+    column_groups,
     printed,
     rows_by_setting,
     shown_values,
@@ -43,7 +46,13 @@ from cmbench.report.records import (
 Format: TypeAlias = Literal["markdown", "latex", "csv"]
 
 
-def render(records: Iterable[Record], *, format: Format = "markdown", spread: Spread = "seeds") -> str:
+def render(
+    records: Iterable[Record],
+    *,
+    format: Format = "markdown",
+    spread: Spread = "seeds",
+    measures: Sequence[str] | None = None,
+) -> str:
     """Return the tables of these records as text, one for each dataset fingerprint and protocol.
 
     In each column the best number is bold and the second underlined; numbers that print the same are
@@ -51,24 +60,34 @@ def render(records: Iterable[Record], *, format: Format = "markdown", spread: Sp
     ``spread="queries"`` ± the standard error over queries. Where cells failed, the row says how in place
     of numbers. CSV holds the numbers at full precision, without marks. Raises ``ReportError`` if there
     are no records, and for CSV, which is one table, if they belong to several; a frame from
-    ``cmbench.report.cells.records_frame`` holds any records.
+    ``cmbench.report.cells.records_frame`` holds any records. ``measures`` are the columns, by default those
+    that each protocol reports.
     """
     records = list(records)
     if format == "csv" or not records:
-        return csv_text(only_group(records), spread=spread)
-    return written([table(group.records, spread=spread) for group in groups(records)], format)
+        return csv_text(only_group(records), spread=spread, measures=measures)
+    tables = [table(group.records, spread=spread, measures=measures) for group in groups(records)]
+    return written(tables, format)
 
 
-def table(records: Iterable[Record], *, spread: Spread = "seeds") -> Table:
-    """Return the leaderboard of these records; several datasets or protocols raise ``ReportError``."""
+def table(
+    records: Iterable[Record], *, spread: Spread = "seeds", measures: Sequence[str] | None = None
+) -> Table:
+    """Return the leaderboard of these records; several datasets or protocols raise ``ReportError``.
+
+    ``measures`` are the columns, by default those that the protocol reports. Methods that cannot run on the
+    dataset have no row; the footer names them.
+    """
     group = only_group(records)
     measured = settings(group.records, spread=spread)
     published = published_maps(group)
-    rows = chain.from_iterable(rows_by_setting(measured, published or {}))
+    columns = column_groups(group, measures)
+    flat = [column for part in columns for column in part.columns]
+    rows = chain.from_iterable(rows_by_setting(measured, published or {}, flat))
     sections = (Section("", tuple(rows)),)
-    shown = None if published is None else PUBLISHED
-    lines = footer(group, measured, shown_values(sections, shown))
-    return Table(group.title, subtitle(group.dataset), GROUPS, shown, sections, lines)
+    shown = PUBLISHED if published is not None and ALLMODAL in columns else None
+    lines = footer(group, measured, shown_values(sections, shown), measures=[each.measure for each in flat])
+    return Table(group.title, subtitle(group.dataset), columns, shown, sections, lines)
 
 
 def written(tables: Iterable[Table], format: Format) -> str:
@@ -98,7 +117,7 @@ def latex(table: Table) -> str:
     return _template().render(table=table, groups=groups, sections=sections)
 
 
-def csv_text(group: Group, *, spread: Spread = "seeds") -> str:
+def csv_text(group: Group, *, spread: Spread = "seeds", measures: Sequence[str] | None = None) -> str:
     """Return the table of a group as CSV with a header row, settings in the order of tables.
 
     Each row names its dataset, fingerprint and protocol. ``status`` is ``ok`` or what failed; ``seeds``
@@ -107,7 +126,16 @@ def csv_text(group: Group, *, spread: Spread = "seeds") -> str:
     columns, with source and confidence, are there where dataset and features are the paper's.
     """
     published = published_maps(group)
-    return csv_of([csv_row(group, setting, published) for setting in settings(group.records, spread=spread)])
+    columns = _csv_columns(group, measures)
+    rows = settings(group.records, spread=spread)
+    return csv_of([csv_row(group, setting, published, columns) for setting in rows])
+
+
+def _csv_columns(group: Group, measures: Sequence[str] | None) -> list[Column]:
+    """Return MAP of all tasks evaluated, and the columns of the measures shown."""
+    maps = BIMODAL.columns if group.protocol.get("relevance") == "pair" else COLUMNS
+    shown = (column for columns in column_groups(group, measures) for column in columns.columns)
+    return list({column.key: column for column in (*maps, *shown)}.values())
 
 
 def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -119,7 +147,9 @@ def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def csv_row(group: Group, setting: Setting, published: Published | None) -> dict[str, Any]:
+def csv_row(
+    group: Group, setting: Setting, published: Published | None, columns: Sequence[Column] = COLUMNS
+) -> dict[str, Any]:
     """Return the row of a setting, by column; None where there is no number."""
     method = setting.method
     row = {
@@ -130,14 +160,20 @@ def csv_row(group: Group, setting: Setting, published: Published | None) -> dict
         "family": method["family"],
         "version": method["version"],
         "parameters": json.dumps(setting.parameters, sort_keys=True),
-        "status": failures_text(setting) if setting.failed else "ok",
+        "status": _status(setting),
         "seeds": len(setting.finished),
     }
-    for column in COLUMNS:
+    for column in columns:
         score = setting.score(column.key)
         row[column.key] = None if score is None else score.mean
         row[f"{column.key}_std"] = None if score is None else score.deviation
     return {**row, **_csv_published(method["paper_name"], published)}
+
+
+def _status(setting: Setting) -> str:
+    if setting.failed:
+        return failures_text(setting)
+    return f"left out: {setting.left_out}" if setting.left_out else "ok"
 
 
 def empty_row(group: Group, name: str, paper_name: str, published: Published | None) -> dict[str, Any]:
@@ -188,7 +224,7 @@ def _markdown_cells(row: Row, table: Table) -> list[str]:
 def _measured(row: Row, table: Table) -> list[str]:
     if row.failure:
         return [_failure(row.failure, at) for at in range(len(table.columns))]
-    return [_score(row.scores[column.key], row.marks[column.key]) for column in table.columns]
+    return [_score(column, row.scores[column.key], row.marks[column.key]) for column in table.columns]
 
 
 def _failure(text: str, at: int) -> str:
@@ -196,11 +232,11 @@ def _failure(text: str, at: int) -> str:
     return f"*{_escaped(text)}*" if at == 0 else ""
 
 
-def _score(score: Score | None, mark: Mark) -> str:
+def _score(column: Column, score: Score | None, mark: Mark) -> str:
     if score is None:
         return _MISSING
-    spread = "" if score.deviation is None else f" ± {printed(score.deviation)}"
-    return _MARKED[mark].format(printed(score.mean)) + spread
+    spread = "" if score.deviation is None else f" ± {column.printed(score.deviation)}"
+    return _MARKED[mark].format(column.printed(score.mean)) + spread
 
 
 def _published(row: Row, table: Table) -> list[str]:
@@ -268,14 +304,14 @@ def _latex_cells(row: Row, table: Table) -> list[str]:
 def _latex_measured(row: Row, table: Table) -> list[str]:
     if row.failure:
         return [rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\emph{{{escaped(row.failure)}}}}}"]
-    return [_latex_score(row.scores[column.key], row.marks[column.key]) for column in table.columns]
+    return [_latex_score(column, row.scores[column.key], row.marks[column.key]) for column in table.columns]
 
 
-def _latex_score(score: Score | None, mark: Mark) -> str:
+def _latex_score(column: Column, score: Score | None, mark: Mark) -> str:
     if score is None:
         return _LATEX_MISSING
-    spread = "" if score.deviation is None else rf"{{\tiny\,$\pm$\,{printed(score.deviation)}}}"
-    return _LATEX_MARKED[mark] % printed(score.mean) + spread
+    spread = "" if score.deviation is None else rf"{{\tiny\,$\pm$\,{column.printed(score.deviation)}}}"
+    return _LATEX_MARKED[mark] % column.printed(score.mean) + spread
 
 
 def _label(title: str) -> str:
