@@ -266,15 +266,6 @@ def method_rows(plugins: Iterable[Path | str] = ()) -> tuple[list[Row], list[str
     return rows, problems
 
 
-def readme_table() -> str:
-    """Return the built-in methods as a Markdown table."""
-    rows = [row for row in method_rows()[0] if row["origin"] == "built in"]
-    lines = [
-        f"| `{row['name']}` | {row['paper name']} | {row['labels']} | {row['citation']} |" for row in rows
-    ]
-    return "\n".join(["| name | method | uses labels | reference |", "|---|---|---|---|", *lines])
-
-
 def _row(entry: MethodEntry, method: type[Method]) -> Row:
     parameters = inspect.signature(method).parameters.values()
     return {
