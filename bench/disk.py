@@ -201,7 +201,9 @@ DAMAGE: tuple[type[Exception], ...] = (
 def damaged(what: object, error: Exception) -> str:
     """Return the message about a file or array that its reader could not read."""
     reason = str(error) or type(error).__name__
-    if "object" in reason.lower():  # NumPy's word for arrays that only unpickling could read
+    if (
+        "allow_pickle" in reason or "Python objects in dtype" in reason
+    ):  # NumPy's words for arrays that only unpickling could read
         return (
             f"{what} is an array of Python objects, which is not loaded because that could run code; "
             "save numbers as float32 or int64, texts as numpy.array(texts, dtype=str), ragged parts as "

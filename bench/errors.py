@@ -32,6 +32,10 @@ class CmbenchWarning(UserWarning):
     """Something a user should know of a result; on the command line, one line on standard error."""
 
 
+class DatasetWarning(CmbenchWarning):
+    """Something about a dataset that makes numbers on it questionable."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the known name that is most like a misspelt one, as a question for the error; else nothing.
 

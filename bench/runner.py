@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.registry import load_dataset
+from cmbench.datasets.soundness import refuse_unsound
 from cmbench.disk import sweep, workspace
-from cmbench.errors import CmbenchError, MethodError
+from cmbench.errors import CmbenchError, DatasetWarning, MethodError
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.local import LocalExecutor
 from cmbench.execution.progress import Progress, Silent
@@ -56,6 +57,7 @@ def run(
     deadline: str | float | None = DEFAULT_DEADLINE,
     memory: str | float | None = "auto",
     progress: Progress | None = None,
+    allow_repeated: bool = False,
 ) -> pd.DataFrame:
     """Fit and evaluate every method on every dataset; return a frame with one row per cell.
 
@@ -87,11 +89,18 @@ def run(
     memory : the most memory a cell may use, such as ``2GB``, or ``none``; ``auto`` is 80 % of what is free,
         divided by the jobs
     progress : what is told of every step of the run; by default nothing is shown
+    allow_repeated : run although pairs stand in two splits; the table then says so
 
     Raises
     ------
     CmbenchError
-        For unknown names, unreadable datasets or wrong parameters, before anything runs.
+        For unknown names, unreadable datasets, datasets on which numbers mean nothing (pairs in two splits,
+        validation pairs that cannot choose) or wrong parameters, before anything runs.
+
+    Warns
+    -----
+    DatasetWarning
+        For what makes numbers on a dataset questionable; see ``cmbench.datasets.soundness``.
     """
     from cmbench.report.cells import records_frame  # pandas: not wanted by --help
 
@@ -102,7 +111,7 @@ def run(
     given = _listed(datasets)
     rules = get_protocol(protocol)
     loaded = [
-        item if isinstance(item, Dataset) else load_dataset(item, unseen_categories=rules.unseen_categories)
+        sound_dataset(item, unseen_categories=rules.unseen_categories, allow_repeated=allow_repeated)
         for item in given
     ]
     cells = plan(loaded, chosen, seeds=seeds, protocol=rules, available=available, measures=measures)
@@ -148,6 +157,23 @@ def _execute(
 def _files(datasets: Sequence[str | Path | Dataset]) -> list[Path]:
     """Return the files and folders that datasets were given by."""
     return [Path(given).expanduser() for given in datasets if isinstance(given, Path | str)]
+
+
+def sound_dataset(
+    item: str | Path | Dataset, *, unseen_categories: bool = False, allow_repeated: bool = False
+) -> Dataset:
+    """Return a dataset whose numbers mean something, with a ``DatasetWarning`` for what is questionable.
+
+    Raises ``DatasetError`` where validation pairs cannot choose, or pairs stand in two splits and
+    ``allow_repeated`` does not let them pass. ``unseen_categories`` is for ``load_dataset``.
+    """
+    if not isinstance(item, Dataset):
+        item = load_dataset(item, unseen_categories=unseen_categories)
+    dataset = item
+    refuse_unsound(dataset.name, dataset.findings, allow_repeated=allow_repeated)
+    for finding in dataset.findings:
+        warnings.warn(f"dataset {dataset.name!r}: {finding.sentence}", DatasetWarning, stacklevel=3)
+    return dataset
 
 
 def _is_wanted(cell: Cell, record: Mapping[str, Any] | None, *, force: bool, retry_failed: bool) -> bool:

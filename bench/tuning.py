@@ -8,6 +8,7 @@ was killed, run again, finds its trials in the store and ends as if it had not b
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmbench.datasets.contract import Dataset
-from cmbench.errors import CmbenchError, MethodError
+from cmbench.errors import CmbenchError, DatasetWarning, MethodError
 from cmbench.methods.parameters import SearchRange
 from cmbench.methods.registry import Registry, registry
 from cmbench.runner import run
@@ -256,15 +257,18 @@ class _Trials:
 
     def run(self, settings: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Trial]:
         """Run one setting of each method; the score is the mean over seeds, None if any of them failed."""
-        frame = run(
-            self.dataset,
-            list(settings),
-            parameters=settings,
-            seeds=seeds,
-            store=self.store,
-            plugins=self.known,
-            **self.limits,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DatasetWarning)  # here the validation pairs are the test pairs
+            frame = run(
+                self.dataset,
+                list(settings),
+                parameters=settings,
+                seeds=seeds,
+                store=self.store,
+                plugins=self.known,
+                allow_repeated=True,
+                **self.limits,
+            )
         results = Store(self.store)
         records: dict[str, list[Mapping[str, Any]]] = {name: [] for name in settings}
         for record in (results.find(key) for key in frame["key"]):

@@ -1,9 +1,11 @@
 """What a dataset is: three splits of image-text pairs, class names and a card."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from cmbench.datasets.draft import Card, Draft, Parts, Split
 from cmbench.datasets.rules import broken_rules
+from cmbench.datasets.soundness import Finding, findings
 from cmbench.errors import DatasetError
 
 __all__ = ["Card", "Dataset", "Parts", "Split"]
@@ -16,6 +18,11 @@ class Dataset(Draft):
     The rules stand in ``cmbench.datasets.rules``: right types, equal lengths, finite features,
     labels within the classes, every validation and test class present in training, no id twice.
     """
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What makes numbers on this dataset questionable; every row is read once for it."""
+        return findings(self)
 
     def __post_init__(self) -> None:
         broken = [problem for _, problems in broken_rules(self) for problem in problems]

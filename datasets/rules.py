@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.draft import ARRAY_TYPES, blocks, file_key, split_arrays
+from cmbench.datasets.soundness import cut_while_sorted
 
 if TYPE_CHECKING:
     from cmbench.datasets.draft import Draft, Parts, Split
@@ -159,8 +160,10 @@ def _test_classes_are_trained(draft: Draft) -> Iterator[str]:
         if not len(unseen) or (draft.unseen_categories and name != "val"):
             continue
         remedy = "" if name == "val" else ", or ask for the protocol zeroshot, which is about such classes"
+        ranges = cut_while_sorted(draft)
+        cause = f" (the pairs seem to have been sorted by category before: {ranges})" if ranges else ""
         yield (
-            f"{name} has class(es) {_some(unseen.tolist())} that no training pair has; "
+            f"{name} has class(es) {_some(unseen.tolist())} that no training pair has{cause}; "
             f"move pairs of them into training or drop them{remedy}"
         )
 

@@ -24,7 +24,13 @@ NETWORKS = (*TRAINING, "cmbench.methods.networks")
 
 DIRECTIONS = {
     "cmbench.evaluation": ("cmbench.evaluation",),
-    "cmbench.datasets.formats": (*WHAT_A_DATASET_IS, "cmbench.datasets.rules", "cmbench.datasets.formats"),
+    "cmbench.datasets.formats": (
+        *WHAT_A_DATASET_IS,
+        "cmbench.datasets.rules",
+        "cmbench.datasets.soundness",
+        "cmbench.datasets.repetitions",
+        "cmbench.datasets.formats",
+    ),
     "cmbench.datasets": ("cmbench.datasets",),
     "cmbench.methods.views": VIEWS,
     "cmbench.methods.training": TRAINING,

@@ -13,15 +13,18 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cmbench.datasets.formats.files import CheckedRule
+    from cmbench.datasets.contract import Dataset
+    from cmbench.datasets.formats.files import CheckedRule, FileCheck
     from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
     from cmbench.datasets.registry import Description
+    from cmbench.datasets.soundness import Finding
 
-FORMATS = """A PATH is a .npz file, a MATLAB .mat file (any version), or a folder of .npy files, with the keys
-images_*, texts_* and labels_* for each of train, val and test, and where queries are looked for among other
+FORMATS = """A PATH is a .npz file, a MATLAB .mat file (any version), or a folder of .npy or .mat files,
+with the keys images_*, texts_* and labels_* for each of train, val and test, or others that are recognised
+(I_tr, train_img, XAll and the like; --key names the rest), and where queries are looked for among other
 pairs, of retrieval. ids_*, image_ids_* (the picture of each pair), class_names, first_label, name, source,
-licence, citation, image_feature, text_feature, recipe and sizes are optional. Labels are numbers, texts, or
-a matrix of 0 and 1 with a column for each category; without any, only the pair itself is relevant."""
+licence, citation, image_feature, text_feature, recipe, sizes and notes are optional. Labels are numbers,
+texts, or a matrix of 0 and 1 with a column for each category; without any, the pair itself is relevant."""
 
 
 @click.group()
@@ -61,20 +64,112 @@ def info(name_or_path: str) -> None:
         _print_classes(console, names, counts)
 
 
+def _keys(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    keys = {}
+    for text in texts:
+        meaning, equals, key = text.partition("=")
+        if not (meaning and equals and key):
+            raise click.BadParameter(f"{text!r} is not KEY=KEY_IN_FILE, such as images_train=I_tr")
+        keys[meaning] = key
+    return keys
+
+
+key_option = click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    callback=_keys,
+    metavar="KEY=KEY_IN_FILE",
+    help="What an array is called in the file, such as images_train=I_tr, where it is not recognised. "
+    "Repeatable.",
+)
+
+
 @datasets.command(epilog=FORMATS)
 @click.argument("path", type=click.Path(path_type=Path))
+@key_option
 @click.pass_context
-def check(context: click.Context, path: Path) -> None:
-    """Check the dataset in PATH against every rule; exit status 1 if one is broken."""
+def check(context: click.Context, path: Path, keys: dict[str, str]) -> None:
+    """Check the dataset in PATH; exit status 1 where a run would be refused.
+
+    Every rule is checked, and then whether numbers on it mean anything: pairs and images that stand in two
+    splits, whatever their ids, near-copies of images, and validation pairs that cannot choose.
+    """
     from cmbench.datasets.formats.files import check_file
 
-    result = check_file(path)
+    result = check_file(path, keys=keys)
     console = _console()
     _print_rules(console, result.rules)
+    _print_findings(console, result.findings)
+    _print_notes(console, result.notes)
     if result.unused:
         console.print(f"\nKeys without a meaning here: {', '.join(result.unused)}")
+    console.print(f"\n{_verdict(result)}")
     if not result.holds:
         context.exit(1)
+
+
+@datasets.command(epilog=FORMATS)
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE.npz",
+    help="The file to write; without .npz, a folder of .npy files.",
+)
+@key_option
+@click.option(
+    "--validation",
+    type=float,
+    metavar="SHARE",
+    help="Draw so much of each category of the training pairs for validation, 0.1 say.",
+)
+@click.option(
+    "--test",
+    type=float,
+    metavar="SHARE",
+    help="Draw so much of each category for test, where pairs are not divided at all.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the draw.")
+def convert(
+    path: Path, output: Path, keys: dict[str, str], validation: float | None, test: float | None, seed: int
+) -> None:
+    """Write the dataset in PATH in the form that cmbench uses, and print what was done.
+
+    Keys of published files are recognised (I_tr, train_img, XAll and the like), or named with --key.
+    Matrices with a column for each pair are transposed. The card of the new file says what was done.
+    """
+    from cmbench.datasets.formats.division import Shares
+    from cmbench.datasets.formats.files import load_file
+    from cmbench.datasets.soundness import findings
+
+    check_output(output)
+    dataset = load_file(path, keys=keys, shares=Shares(validation, test, seed))
+    write_dataset(output, dataset)
+    console = _console()
+    _print_notes(console, dataset.card.notes)
+    _print_findings(console, findings(dataset, thorough=True))
+
+
+def check_output(output: Path) -> None:
+    """Raise an error where there is a file of that name already, or none can be written."""
+    from cmbench.disk import check_writable
+
+    if output.exists():
+        raise click.UsageError(f"{output} exists already; name another file, or remove it")
+    check_writable(output.parent)
+
+
+def write_dataset(output: Path, dataset: Dataset) -> None:
+    """Write a dataset to a ``.npz`` file, or to a folder, and print its fingerprint."""
+    from cmbench.datasets.formats.numpy_files import save_folder, save_npz
+    from cmbench.disk import writing_to
+
+    with writing_to(output):
+        (save_npz if output.suffix == ".npz" else save_folder)(output, dataset)
+    click.echo(f"{output}: fingerprint {dataset.fingerprint}")
 
 
 @datasets.command()
@@ -191,6 +286,7 @@ def _card_lines(description: Description) -> dict[str, str]:
         "citation": card.citation,
         "fingerprint": description.fingerprint,
         "recipe": _recipe_lines(card.recipe),
+        "notes": "\n".join(card.notes),
     }
     return {key: value for key, value in lines.items() if value}
 
@@ -259,11 +355,43 @@ def _print_rules(console: Console, rules: tuple[CheckedRule, ...]) -> None:
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
-    for rule in rules:
-        verdict = Text("pass", "green") if rule.holds else Text("FAIL", "red")
-        if not rule.checked:
-            verdict = Text("-", "dim")
-        table.add_row(verdict, rule.rule if rule.checked else f"{rule.rule} (not checked)")
+    for rule in (rule for rule in rules if rule.checked):
+        table.add_row(Text("pass", "green") if rule.holds else Text("FAIL", "red"), rule.rule)
         for problem in rule.problems:
             table.add_row("", problem)
+    unchecked = sum(not rule.checked for rule in rules)
+    if unchecked:
+        table.add_row(Text("-", "dim"), f"{unchecked} more rules are checked when this is mended")
     console.print(table)
+
+
+def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """Print what makes numbers on a dataset questionable; what stops a run is marked as a broken rule is."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for finding in findings:
+        table.add_row(Text("FAIL", "red") if finding.stops else Text("warn", "yellow"), finding.sentence)
+    if findings:
+        console.print(table)
+
+
+def _print_notes(console: Console, notes: Sequence[str]) -> None:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for note in notes:
+        table.add_row("note", note)
+    if notes:
+        console.print(table)
+
+
+def _verdict(result: FileCheck) -> str:
+    if result.holds:
+        warnings = len(result.findings)
+        return f"Ready to run, with {warnings} warning(s)." if warnings else "Ready to run."
+    stopping = [finding for finding in result.findings if finding.stops]
+    if all(rule.holds for rule in result.rules) and all(finding.repeated for finding in stopping):
+        return "A run refuses this dataset, unless --allow-repeated is given; the table then says so."
+    return "A run refuses this dataset."

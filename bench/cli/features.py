@@ -13,12 +13,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from cmbench.cli.datasets import check_output, write_dataset
 from cmbench.cli.options import like_default, settings_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from cmbench.datasets.contract import Dataset
     from cmbench.datasets.features.image_training import FineTuning
     from cmbench.datasets.features.recipe import Recipe
     from cmbench.datasets.features.sides import Report
@@ -203,7 +203,7 @@ def extract(raw: str, output: Path, work: Path | None, threads: int | None, **op
     from cmbench.datasets.features.extraction import extract_features
     from cmbench.datasets.raw.registry import load_raw
 
-    _check_output(output)
+    check_output(output)
     if threads is not None:
         torch.set_num_threads(threads)
     recipe = recipe_of(options)
@@ -211,7 +211,7 @@ def extract(raw: str, output: Path, work: Path | None, threads: int | None, **op
     folder = work or output.with_name(f"{output.name}.work")
     with extraction_progress() as report:
         dataset = extract_features(pairs, recipe, folder, report, save_weights=options["save_weights"])
-    _write(output, dataset)
+    write_dataset(output, dataset)
     del dataset  # its rows are files in the folder
     if work is None:
         shutil.rmtree(folder)
@@ -234,25 +234,8 @@ def published(place: Path, splits: Path | None, output: Path) -> None:
     """Make a feature dataset of the SIFT and LDA features that come with Wikipedia's distribution."""
     from cmbench.datasets.raw.wikipedia import published_features
 
-    _check_output(output)
-    _write(output, published_features(place, splits))
-
-
-def _check_output(output: Path) -> None:
-    from cmbench.disk import check_writable
-
-    if output.exists():
-        raise click.UsageError(f"{output} exists already; name another file, or remove it")
-    check_writable(output.parent)
-
-
-def _write(output: Path, dataset: Dataset) -> None:
-    from cmbench.datasets.formats.numpy_files import save_folder, save_npz
-    from cmbench.disk import writing_to
-
-    with writing_to(output):
-        (save_npz if output.suffix == ".npz" else save_folder)(output, dataset)
-    click.echo(f"{output}: fingerprint {dataset.fingerprint}")
+    check_output(output)
+    write_dataset(output, published_features(place, splits))
 
 
 Settings = TypeVar("Settings", bound="DataclassInstance")

@@ -76,6 +76,11 @@ def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> d
 )
 @click.option("--force", is_flag=True, help="Run cells again that are in the store.")
 @click.option("--retry-failed", is_flag=True, help="Run those of them again that failed.")
+@click.option(
+    "--allow-repeated",
+    is_flag=True,
+    help="Run although pairs stand in two splits, which is refused otherwise; the table says so.",
+)
 @limit_options
 def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **options: Any) -> None:
     """Fit and evaluate methods on datasets, and print the table.

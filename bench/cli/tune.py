@@ -68,10 +68,9 @@ def tune(
     few settings are run again with other seeds, and the one with the best mean is written to the profile.
     A search that was interrupted goes on where it was.
     """
-    from cmbench.datasets.registry import load_dataset
     from cmbench.methods.registry import DEFAULT_METHODS, registry
     from cmbench.profiles import write_profile
-    from cmbench.runner import DEFAULT_DATASETS
+    from cmbench.runner import DEFAULT_DATASETS, sound_dataset
     from cmbench.tuning import Budget
     from cmbench.tuning import tune as search
 
@@ -81,7 +80,7 @@ def tune(
     budget = Budget(40 if trials is None and seconds is None else trials, seconds, tuple(seeds))
     tuned = [
         search(
-            load_dataset(name),
+            sound_dataset(name),
             methods or [*DEFAULT_METHODS, *available.plugin_names],
             budget=budget,
             store=store,

@@ -209,6 +209,8 @@ def _dataset(cell: Cell) -> dict[str, Any]:
         "source": card.source,
         "licence": card.licence,
         "split": split_in(card.recipe),
+        "notes": list(card.notes),
+        "warnings": [finding.sentence for finding in dataset.findings],
         "sizes": {
             "train": len(dataset.train),
             "validation": len(dataset.validation),

@@ -142,6 +142,8 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
             "dataset",
             f"{sizes['train']}/{sizes['validation']}/{sizes['test']} pairs, {dataset['fingerprint'][:16]}",
         ),
+        *(("warning", sentence) for sentence in dataset.get("warnings", ())),
+        *(("note", sentence) for sentence in dataset.get("notes", ())),
         ("images", f"{dataset['image_dimension']}-d, {dataset['image_feature']}"),
         ("texts", f"{dataset['text_dimension']}-d, {dataset['text_feature']}"),
         (

@@ -1,6 +1,6 @@
 """The lines under a table that say what its numbers are."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -36,6 +36,7 @@ def footer(
         _seeds(settings),
         _transductive(settings),
         _presets(settings),
+        *_questionable(group),
         *notes,
         *_sources(published),
         f"cmbench {version('cmbench')}; dataset fingerprint {group.dataset['fingerprint']}.",
@@ -233,6 +234,14 @@ def _seeds(settings: Sequence[Setting]) -> str:
 def _queries_spread(labels: Mapping[int, Sequence[str]]) -> str:
     seeds = f"; mean over {max(labels)} seed(s) of methods with randomness" if labels else ""
     return f"± standard error over the queries of the test set{seeds}."
+
+
+def _questionable(group: Group) -> Iterator[str]:
+    """Yield what was done to the files of the dataset, and what makes numbers on it questionable."""
+    for kind, word in (("notes", "Dataset"), ("warnings", "Warning")):
+        sentences = (sentence for record in group.records for sentence in record["dataset"].get(kind, ()))
+        for sentence in dict.fromkeys(sentences):
+            yield f"{word}: {sentence}."
 
 
 def _transductive(settings: Sequence[Setting]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.draft import ARRAY_TYPES, Card, Draft, Parts, Split, file_key, split_arrays
 from cmbench.datasets.formats.casting import float_matrix, int_vector, single_int, single_text, text_vector
+from cmbench.datasets.formats.division import Shares, drawn
 from cmbench.datasets.formats.labels import label_array, settled_labels
 from cmbench.errors import DatasetError
 
@@ -22,6 +23,10 @@ SPLIT_NAMES = ("train", "val", "test")
 RETRIEVAL = "retrieval"
 """The split, if there is one, in which test items look for what is relevant."""
 
+ALL_PAIRS = "all"
+"""Stands for a split in keys where the pairs are not divided yet."""
+
+FULL_NAMES = {"train": "training", "val": "validation", "test": "test"}
 REQUIRED = ("images", "texts", "labels")
 PARTS = ("image_parts", "text_parts")
 GROUPS = ("image_groups", "text_groups")
@@ -30,13 +35,13 @@ _CASTS: dict[str, Cast] = {"float32": float_matrix, "int64": int_vector, "str": 
 
 _SPLIT_CASTS: dict[str, Cast] = {
     file_key(key, name): _CASTS[kind]
-    for name in (*SPLIT_NAMES, RETRIEVAL)
+    for name in (*SPLIT_NAMES, RETRIEVAL, ALL_PAIRS)
     for key, (kind, _) in ARRAY_TYPES.items()
     if key not in GROUPS
 }
 CASTS: dict[str, Cast] = {
     **_SPLIT_CASTS,
-    **{file_key("labels", name): label_array for name in (*SPLIT_NAMES, RETRIEVAL)},
+    **{file_key("labels", name): label_array for name in (*SPLIT_NAMES, RETRIEVAL, ALL_PAIRS)},
     **dict.fromkeys(GROUPS, int_vector),
     "class_names": text_vector,
     "first_label": single_int,
@@ -51,17 +56,29 @@ MOST_LISTED = 40  # keys named in a message
 
 @dataclass(frozen=True, eq=False)
 class FeatureFile:
-    """What a reader found: all keys, the arrays under known keys, and why it left out others."""
+    """What a reader found in a file or folder.
+
+    Parameters
+    ----------
+    path : of the file or folder
+    keys : all keys in it
+    arrays : what could be read, by the key it has in a dataset (``images_train``)
+    problems : why other arrays could not be read
+    names : the key in the file of each array, by the key it has in a dataset
+    notes : how keys of other names were read
+    """
 
     path: Path
     keys: tuple[str, ...]
     arrays: Mapping[str, NDArray[Any]]
     problems: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def unused(self) -> tuple[str, ...]:
         """The keys that have no meaning in a feature file."""
-        return tuple(key for key in self.keys if key not in CASTS)
+        return tuple(key for key in self.keys if key not in self.names.values())
 
     @property
     def default_name(self) -> str:
@@ -70,28 +87,68 @@ class FeatureFile:
         return path.name if path.is_dir() else path.stem
 
 
-def draft_of(file: FeatureFile) -> tuple[Draft | None, list[str]]:
-    """Return the file's dataset before its rules are checked; or None, and everything in the way."""
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """The dataset that a file holds, before its rules are checked, and how it was read.
+
+    Parameters
+    ----------
+    draft : None where something is in the way
+    problems : everything that is in the way
+    notes : what was done to read it, for the card
+    """
+
+    draft: Draft | None
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def draft_of(file: FeatureFile, shares: Shares | None = None) -> Reading:
+    """Return the file's dataset; ``shares`` says what part of its pairs is drawn for validation and test."""
+    shares = shares or Shares()
     values, problems = _cast(file)
-    names = _names_of_splits(file)
-    problems += _missing(file, names)
+    names = _names_of_splits(file, shares)
+    problems += [*_missing(file, names), *_drawn_twice(file, shares)]
     labels, label_problems = _settled_labels(values, file, names)
     problems += label_problems
     if len(values.get("sizes", SPLIT_NAMES)) != len(SPLIT_NAMES):
         problems.append(f"sizes holds {len(values['sizes'])} numbers; it must hold train, val and test")
     if problems:
-        return None, problems
+        return Reading(None, tuple(problems), file.notes)
+    stored_notes = values.get("notes", ())
     values |= labels
-    train, validation, test, *retrieval = (_split(values, name) for name in names)
-    name = values.get("name") or file.default_name
-    class_names, card = tuple(values["class_names"]), _card(values)
-    return Draft(name, train, validation, test, class_names, card, next(iter(retrieval), None)), []
+    splits = {name: _split(values, name) for name in names}
+    drawn_notes = tuple(_drawn(splits, shares))
+    notes = (*stored_notes, *file.notes, *tuple(values.get("notes", ()))[len(stored_notes) :], *drawn_notes)
+    card = replace(_card(values), notes=notes)
+    if drawn_notes:  # which the source does not state
+        card = replace(card, sizes=None, fingerprint="")
+    name, class_names = values.get("name") or file.default_name, tuple(values["class_names"])
+    train, validation, test = (splits[split] for split in SPLIT_NAMES)
+    draft = Draft(name, train, validation, test, class_names, card, splits.get(RETRIEVAL))
+    return Reading(draft, (), notes[len(stored_notes) :])
+
+
+def _drawn(splits: dict[str, Split], shares: Shares) -> Iterator[str]:
+    """Put the pairs that are drawn into ``splits``, and yield a note on each draw."""
+    source = "train" if "train" in splits else ALL_PAIRS
+    pairs = splits.pop(source)
+    n_pairs = len(pairs)
+    for name, share in shares.by_split.items():
+        # of the pairs that are left, as many as the share is of all
+        pairs, splits[name] = drawn(pairs, share * n_pairs / len(pairs), seed=shares.seed)
+        yield (
+            f"{len(splits[name])} of {n_pairs} {'training pairs' if source == 'train' else 'pairs'} "
+            f"({share:g} of each category) were drawn for {FULL_NAMES[name]} with seed {shares.seed}, "
+            "because the file does not divide them"
+        )
+    splits["train"] = pairs
 
 
 def split_of(file: FeatureFile, name: str) -> Split:
     """Return one split of ``file`` without checking the rules of a dataset; the others may be absent."""
     values, problems = _cast(file)
-    problems += _missing(file, (name,))
+    problems += _missing_keys(file, (name,))
     if problems:
         raise DatasetError(f"{file.path}: " + "; ".join(problems))
     key = file_key("labels", name)
@@ -131,31 +188,74 @@ def _cast(file: FeatureFile) -> tuple[Values, list[str]]:
     return values, problems
 
 
-def _names_of_splits(file: FeatureFile) -> tuple[str, ...]:
-    with_retrieval = any(f"{key}_{RETRIEVAL}" in file.keys for key in REQUIRED)
-    return (*SPLIT_NAMES, RETRIEVAL) if with_retrieval else SPLIT_NAMES
+def _names_of_splits(file: FeatureFile, shares: Shares) -> tuple[str, ...]:
+    """Return the names of the splits that a file should have, those that are drawn left out."""
+    has_all = f"images_{ALL_PAIRS}" in file.names and "images_train" not in file.names
+    names = [ALL_PAIRS if has_all and name == "train" else name for name in SPLIT_NAMES]
+    names += [RETRIEVAL] if any(f"{key}_{RETRIEVAL}" in file.names for key in REQUIRED) else []
+    return tuple(name for name in names if name not in shares.by_split)
 
 
 def _is_unlabelled(file: FeatureFile) -> bool:
     """Return whether the pairs have no categories: no labels, and no key left that may hold them."""
-    return not file.unused and not any(key.startswith("labels_") for key in file.keys)
+    return not file.unused and not any(key.startswith("labels_") for key in file.names)
 
 
-def _missing(file: FeatureFile, names: tuple[str, ...]) -> Iterator[str]:
-    required = [key for key in REQUIRED if key != "labels" or not _is_unlabelled(file)]
-    wanted = [f"{key}_{name}" for name in names for key in required]
-    missing = [key for key in wanted if key not in file.keys]
-    if missing:
-        similar = [(near, key) for key in missing for near in get_close_matches(key, file.unused, 1)]
-        guess = "".join(f" (is {near} meant for {key}?)" for near, key in similar)
+def _missing(file: FeatureFile, names: Sequence[str]) -> Iterator[str]:
+    """Yield what a file lacks of the splits ``names``."""
+    absent = [name for name in names if not any(f"{key}_{name}" in file.names for key in REQUIRED)]
+    others = [f"{key}_{name}" for name in names if name not in absent for key in _required(file)]
+    if ALL_PAIRS in names and absent:
         yield (
-            f"missing: {', '.join(missing)}{guess}; keys found: {_listed(file.keys)}; "
-            "add images_*, texts_* and labels_* for each of train, val and test"
+            "the pairs are not divided into training, validation and test; 'cmbench datasets convert "
+            f"{file.path} -o NEW.npz --validation 0.1 --test 0.1' draws a division by category"
+        )
+    elif absent == ["val"] and all(key in file.names for key in others):
+        yield (
+            "there are no validation pairs (missing: images_val, texts_val, labels_val), by which methods "
+            f"choose their parameters; 'cmbench datasets convert {file.path} -o NEW.npz --validation 0.1' "
+            f"draws them from training by category. Keys found: {_listed(file.keys)}"
+        )
+    else:
+        absent = []
+    yield from _missing_keys(file, [name for name in names if name not in absent])
+
+
+def _required(file: FeatureFile) -> list[str]:
+    return [key for key in REQUIRED if key != "labels" or not _is_unlabelled(file)]
+
+
+def _missing_keys(file: FeatureFile, names: Sequence[str]) -> Iterator[str]:
+    wanted = [f"{key}_{name}" for name in names for key in _required(file)]
+    missing = [key for key in wanted if key not in file.names]
+    if missing:
+        guesses = [(near, key) for key in missing for near in _unused_like(key, file)]
+        guess = "".join(f" (is {near} meant for {key}?)" for near, key in guesses)
+        yield (
+            f"missing: {', '.join(missing)}{guess}; keys found: {_listed(file.keys)}; add images_*, texts_* "
+            "and labels_* for each of train, val and test, or say which key it is with --key "
+            f"{missing[0]}=KEY"
         )
     for parts in (f"{key}_{name}" for name in names for key in PARTS):
         pair = {parts, f"{parts}_offsets"}
-        for absent in sorted(pair - set(file.keys)) if pair & set(file.keys) else ():
+        for absent in sorted(pair - set(file.names)) if pair & set(file.names) else ():
             yield f"missing: {absent}; parts need both {parts} and {parts}_offsets"
+
+
+def _unused_like(key: str, file: FeatureFile) -> list[str]:
+    """Return the unused key that is most like ``key``, if there is one of the same split."""
+    split = key.rpartition("_")[2]
+    others = {other.lower(): other for other in file.unused if split in other.lower()}
+    return [others[near] for near in get_close_matches(key, others, 1)]
+
+
+def _drawn_twice(file: FeatureFile, shares: Shares) -> Iterator[str]:
+    for name in shares.by_split:
+        if f"images_{name}" in file.names:
+            full = FULL_NAMES[name]
+            yield f"there is a {full} split already (images_{name}); leave out --{full}"
+    if shares.test is not None and "images_train" in file.names and "images_test" not in file.names:
+        yield "there are training pairs and no test pairs; name those, since no training pair may be one"
 
 
 def _listed(keys: tuple[str, ...]) -> str:

@@ -1,20 +1,27 @@
-"""Anyone's feature files as datasets: ``.npz``, MATLAB ``.mat``, or a folder of ``.npy``."""
+"""Anyone's feature files as datasets: ``.npz``, MATLAB ``.mat``, or a folder of ``.npy`` or ``.mat``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.draft import Draft
-from cmbench.datasets.formats.feature_file import FeatureFile, draft_of
+from cmbench.datasets.formats.division import Shares
+from cmbench.datasets.formats.feature_file import FeatureFile, Reading, draft_of
 from cmbench.datasets.formats.matlab import read_mat
 from cmbench.datasets.formats.numpy_files import read_folder, read_npz
 from cmbench.datasets.rules import RULES, TYPES, broken_rules
+from cmbench.datasets.soundness import Finding, findings
 from cmbench.errors import DatasetError
 
-READERS: dict[str, Callable[[Path], FeatureFile]] = {".npz": read_npz, ".mat": read_mat}
+READERS: dict[str, Callable[[Path, Mapping[str, str] | None], FeatureFile]] = {
+    ".npz": read_npz,
+    ".mat": read_mat,
+}
+
+MAY_BREAK = ("no id appears twice", "every validation and test class is trained")
+"""Rules that need not hold for a look at the rows and the validation pairs."""
 
 READABLE = "every array can be read and cast"
 """The rule before those of the contract: nothing else can be checked while it is broken."""
@@ -36,47 +43,75 @@ class CheckedRule:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """The result of ``check_file``: every rule in order, and the keys that no dataset has a place for."""
+    """The result of ``check_file``.
+
+    Parameters
+    ----------
+    path : of the file or folder
+    rules : every rule, in order
+    unused : keys that no dataset has a place for
+    notes : what was done to read it
+    findings : of a dataset that keeps the rules, what makes its numbers questionable
+    """
 
     path: Path
     rules: tuple[CheckedRule, ...]
     unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def holds(self) -> bool:
-        """Whether every rule was checked and holds."""
-        return all(rule.holds for rule in self.rules)
+        """Whether every rule was checked and holds, and nothing stops a run."""
+        return all(rule.holds for rule in self.rules) and not any(finding.stops for finding in self.findings)
 
 
-def load_file(path: Path | str, *, unseen_categories: bool = False) -> Dataset:
-    """Return the dataset in a ``.npz`` or ``.mat`` file or a folder of ``.npy`` files.
+def load_file(
+    path: Path | str,
+    *,
+    unseen_categories: bool = False,
+    keys: Mapping[str, str] | None = None,
+    shares: Shares | None = None,
+) -> Dataset:
+    """Return the dataset in a ``.npz`` or ``.mat`` file or a folder of ``.npy`` or ``.mat`` files.
 
-    ``cmbench.datasets.formats.feature_file`` has the keys. ``DatasetError`` names the file and all that is
-    wrong with it. With ``unseen_categories``, test pairs may be of categories that no training pair has.
+    ``cmbench.datasets.formats.feature_file`` has the keys, and ``layouts`` what others are taken for.
+    ``DatasetError`` names the file and all that is wrong with it.
+
+    Parameters
+    ----------
+    path : of the file or folder
+    unseen_categories : whether test pairs may be of categories that no training pair has
+    keys : the key in the file of some arrays, by the key they have in a dataset: {"images_train": "I_tr"}
+    shares : what part of the pairs is drawn for validation and test, where the file has none
     """
     path = Path(path)
-    draft, problems = draft_of(read_file(path))
-    if draft is None:
-        raise DatasetError(f"{path}: " + "; ".join(problems))
-    draft = replace(draft, unseen_categories=unseen_categories)
+    reading = draft_of(read_file(path, keys), shares)
+    if reading.draft is None:
+        raise DatasetError(f"{path}: " + "; ".join(reading.problems))
+    draft = replace(reading.draft, unseen_categories=unseen_categories)
     try:
         return Dataset(*(getattr(draft, field.name) for field in fields(draft)))
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
 
 
-def check_file(path: Path | str) -> FileCheck:
+def check_file(path: Path | str, *, keys: Mapping[str, str] | None = None) -> FileCheck:
     """Return every rule with all that breaks it in the file; a broken file is a result, not an error."""
     path = Path(path)
     try:
-        file = read_file(path)
+        file = read_file(path, keys)
     except DatasetError as error:
-        return FileCheck(path, _verdicts(None, [str(error)]))
-    return FileCheck(path, _verdicts(*draft_of(file)), file.unused)
+        return FileCheck(path, _verdicts(Reading(None, (str(error),))))
+    reading = draft_of(file)
+    rules = _verdicts(reading)
+    if reading.draft is None or not all(rule.holds for rule in rules if rule.rule not in MAY_BREAK):
+        return FileCheck(path, rules, file.unused, reading.notes)
+    return FileCheck(path, rules, file.unused, reading.notes, findings(reading.draft, thorough=True))
 
 
-def read_file(path: Path) -> FeatureFile:
-    """Return the arrays under known keys in ``path``, whatever its format."""
+def read_file(path: Path, keys: Mapping[str, str] | None = None) -> FeatureFile:
+    """Return the arrays in ``path``, whatever its format; ``keys`` as in ``load_file``."""
     if not path.exists():
         raise DatasetError(f"{path} does not exist; name a .npz file, a .mat file or a folder of .npy files")
     if not path.is_dir() and path.suffix.lower() not in READERS:
@@ -84,14 +119,14 @@ def read_file(path: Path) -> FeatureFile:
             f"{path} is neither .npz nor .mat nor a folder of .npy files; save it as one of them"
         )
     try:
-        return read_folder(path) if path.is_dir() else READERS[path.suffix.lower()](path)
+        return read_folder(path, keys) if path.is_dir() else READERS[path.suffix.lower()](path, keys)
     except OSError as error:
         raise DatasetError(f"{path} cannot be opened ({error}); check its permissions") from error
 
 
-def _verdicts(draft: Draft | None, problems: list[str]) -> tuple[CheckedRule, ...]:
-    broken = {} if draft is None else dict(broken_rules(draft))
+def _verdicts(reading: Reading) -> tuple[CheckedRule, ...]:
+    broken = {} if reading.draft is None else dict(broken_rules(reading.draft))
     return (
-        CheckedRule(READABLE, tuple(problems)),
+        CheckedRule(READABLE, reading.problems),
         *(CheckedRule(rule, tuple(broken.get(rule, ())), rule in broken) for rule, _ in (TYPES, *RULES)),
     )

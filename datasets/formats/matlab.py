@@ -12,14 +12,16 @@ changed inside an uncompressed one can crash Python, so open only files from peo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.formats.feature_file import CASTS, FeatureFile
+from cmbench.datasets.formats.feature_file import FeatureFile
+from cmbench.datasets.formats.layouts import feature_file
 from cmbench.disk import DAMAGE, damaged
 from cmbench.errors import DatasetError
 
@@ -45,32 +47,48 @@ _NUMBERS = {
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-def read_mat(path: Path) -> FeatureFile:
-    """Read the known keys of a ``.mat`` file, of version 7.3 (which is HDF5) or before."""
+Read = Callable[[str], NDArray[Any]]
+
+
+def read_mat(path: Path, given: Mapping[str, str] | None = None) -> FeatureFile:
+    """Read the arrays of a ``.mat`` file of any version.
+
+    ``given`` has the variable of some arrays, by the key they have in a dataset.
+    """
+    names, read = open_mat(path)
+    return feature_file(path, names, read, given)
+
+
+def open_mat(path: Path) -> tuple[tuple[str, ...], Read]:
+    """Return the names of the variables in a ``.mat`` file, and what reads one of them."""
     with path.open("rb") as file:
         head = file.read(520)
     if head.startswith((b"MATLAB 7.3", _HDF5)) or head[512:] == _HDF5:
-        return read_mat_hdf5(path)
-    return _read_mat(path)
-
-
-def _read_mat(path: Path) -> FeatureFile:
-    from scipy.io.matlab import MatReadError, loadmat
-
-    unreadable: tuple[type[Exception], ...] = (*DAMAGE, MatReadError)
+        return _hdf5_names(path), partial(_hdf5_array, path)
     try:
-        variables = loadmat(path, variable_names=list(CASTS))
         names, objects = _contents(path)
-    except unreadable as error:
+    except _unreadable() as error:
         raise DatasetError(damaged(path, error)) from error
-    arrays: dict[str, NDArray[Any]] = {}
-    problems = [str(refused(key, matlab_class)) for key, matlab_class in objects.items() if key in CASTS]
-    for key in (key for key in variables if key in CASTS):
-        try:
-            arrays[key] = _plain_array(key, variables[key])
-        except DatasetError as error:
-            problems.append(str(error))
-    return FeatureFile(path, (*names, *objects), arrays, tuple(problems))
+    return (*names, *objects), partial(_array, path, objects)
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    from scipy.io.matlab import MatReadError
+
+    return (*DAMAGE, MatReadError)
+
+
+def _array(path: Path, objects: Mapping[str, str], key: str) -> NDArray[Any]:
+    """Return a variable of a file of a version before 7.3; ``objects`` has the classes of objects by name."""
+    from scipy.io.matlab import loadmat
+
+    if key in objects:
+        raise refused(key, objects[key])
+    try:
+        value = loadmat(path, variable_names=[key])[key]
+    except _unreadable() as error:
+        raise DatasetError(damaged(path, error)) from error
+    return _plain_array(key, value)
 
 
 def _contents(path: Path) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -116,23 +134,27 @@ def _cell_text(key: str, cell: Any) -> str:
     return str(cell.item()) if cell.size else ""
 
 
-def read_mat_hdf5(path: Path) -> FeatureFile:
-    """Read the known keys of a ``.mat`` file of version 7.3."""
+def _hdf5_names(path: Path) -> tuple[str, ...]:
     import h5py
 
-    arrays: dict[str, NDArray[Any]] = {}
-    problems = []
     try:
         with h5py.File(path, "r") as file:
-            names = tuple(key for key in file if not key.startswith("#"))
-            for key in (key for key in names if key in CASTS):
-                try:
-                    arrays[key] = _plain_hdf5_array(key, file[key])
-                except DatasetError as error:
-                    problems.append(str(error))
+            return tuple(key for key in file if not key.startswith("#"))
     except DAMAGE as error:
         raise DatasetError(damaged(path, error)) from error
-    return FeatureFile(path, names, arrays, tuple(problems))
+
+
+def _hdf5_array(path: Path, key: str) -> NDArray[Any]:
+    """Return a variable of a file of version 7.3, which is HDF5."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return _plain_hdf5_array(key, file[key])
+    except DatasetError:
+        raise
+    except DAMAGE as error:
+        raise DatasetError(f"{path}: {damaged(key, error)}") from error
 
 
 def _plain_hdf5_array(key: str, node: Any) -> NDArray[Any]:

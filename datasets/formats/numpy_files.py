@@ -1,17 +1,21 @@
-"""Datasets in a folder: an ``.npy`` file for each array, opened memory-mapped, and a ``card.json``.
+"""Datasets in an ``.npz`` file, or in a folder: a file for each array, and a ``card.json``.
 
-``images_train.npy``, ``labels_train.npy`` and so on, under the keys of ``feature_file``. Texts
-(``class_names`` and ids) may instead stand one to a line in a UTF-8 ``.txt`` file. The name, the card,
-``sizes`` and ``first_label`` stand in ``card.json``, one JSON object, which may be absent.
+A folder holds ``images_train.npy``, ``labels_train.npy`` and so on, under the keys of ``feature_file``.
+Texts (``class_names`` and ids) and labels may instead stand one to a line in a UTF-8 ``.txt`` file, and
+arrays in ``.mat`` files, one or several in each. The name, the card, ``sizes`` and ``first_label`` stand in
+``card.json``, one JSON object, which may be absent.
 
-Float32 features stay on disk until somebody looks at them. Labels, ids and all that is small are held in
-memory, and so are features of other types, which are cast.
+The ``.npy`` files are opened memory-mapped: float32 features stay on disk until somebody looks at them.
+Labels, ids and all that is small are held in memory, and so are features of other types, which are cast.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +33,22 @@ from cmbench.datasets.formats.feature_file import (
     dataset_arrays,
     split_of,
 )
+from cmbench.datasets.formats.layouts import feature_file
+from cmbench.datasets.formats.matlab import open_mat
 from cmbench.disk import DAMAGE, damaged, replacing, replacing_folder
 from cmbench.errors import DatasetError
 
 CARD = "card.json"
-CARD_KEYS = ("name", *CARD_TEXTS, "sizes", "first_label")
+CARD_KEYS = ("name", *CARD_TEXTS, "sizes", "first_label", "notes")
 
 
-def read_npz(path: Path) -> FeatureFile:
-    """Read the known keys of an ``.npz`` file; object arrays are refused, never unpickled."""
-    arrays: dict[str, NDArray[Any]] = {}
-    problems = []
+def read_npz(path: Path, given: Mapping[str, str] | None = None) -> FeatureFile:
+    """Read the arrays of an ``.npz`` file; those of Python objects are refused, never unpickled.
+
+    ``given`` has the key in the file of some arrays, by the key they have in a dataset.
+    """
     with opened_npz(path) as archive:
-        for key in (key for key in archive.files if key in CASTS):
-            try:
-                arrays[key] = archive[key]
-            except DAMAGE as error:
-                problems.append(damaged(key, error))
-        return FeatureFile(path, tuple(archive.files), arrays, tuple(problems))
+        return feature_file(path, archive.files, partial(read_array, archive), given)
 
 
 def opened_npz(path: Path) -> NpzFile:
@@ -59,6 +61,15 @@ def opened_npz(path: Path) -> NpzFile:
     except DAMAGE as error:
         raise DatasetError(damaged(path, error)) from error
     return archive
+
+
+def read_array(archive: NpzFile, key: str) -> NDArray[Any]:
+    """Return an array of an open ``.npz`` file; raises ``DatasetError`` where it is damaged or of objects."""
+    try:
+        array: NDArray[Any] = archive[key]
+    except DAMAGE as error:
+        raise DatasetError(damaged(key, error)) from error
+    return array
 
 
 def save_npz(path: Path | str, dataset: Draft) -> None:
@@ -74,22 +85,45 @@ def save_npz(path: Path | str, dataset: Draft) -> None:
         np.savez(beside, **arrays)
 
 
-def read_folder(folder: Path) -> FeatureFile:
-    """Open the known arrays in ``folder`` memory-mapped; none of them is read yet."""
+def read_folder(folder: Path, given: Mapping[str, str] | None = None) -> FeatureFile:
+    """Open the arrays in ``folder``; those of ``.npy`` are memory-mapped, and none of them is read yet.
+
+    ``given`` has the key in the folder of some arrays, by the key they have in a dataset.
+    """
     card = _read_card(folder / CARD)
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".npy", ".txt"))
-    arrays = {key: np.array(value) for key, value in card.items() if key in CARD_KEYS}
+    readers: dict[str, Callable[[], NDArray[Any]]] = {
+        key: partial(np.array, value) if key in CARD_KEYS else partial(_no_array, key)
+        for key, value in card.items()
+    }
     problems = []
-    for path in (path for path in files if path.stem in CASTS):
-        if path.stem in arrays:
-            problems.append(f"{path.stem} stands in two files, one of them {path.name}; keep one")
-            continue
-        try:
-            arrays[path.stem] = _open_array(path)
-        except DAMAGE as error:
-            problems.append(damaged(path.name, error))
-    keys = dict.fromkeys((*card, *(path.stem for path in files)))
-    return FeatureFile(folder, tuple(keys), arrays, tuple(problems))
+    for key, name, read in _arrays_in(folder):
+        if key in readers:
+            problems.append(f"{key} stands in two files, one of them {name}; keep one")
+        readers.setdefault(key, read)
+    file = feature_file(folder, list(readers), lambda key: readers[key](), given)
+    return replace(file, problems=(*problems, *file.problems))
+
+
+def _no_array(key: str) -> NDArray[Any]:
+    raise DatasetError(f"{key} stands in {CARD}, which holds no arrays; save it as {key}.npy")
+
+
+def _arrays_in(folder: Path) -> Iterator[tuple[str, str, Callable[[], NDArray[Any]]]]:
+    """Yield the key of each array in the files of a folder, the name of the file, and what reads it."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".npy", ".txt"):
+            yield path.stem, path.name, partial(_open_array, path)
+        elif path.suffix == ".mat":
+            names, read = open_mat(path)
+            for name in names:
+                yield _key_in_folder(path, name, names), path.name, partial(read, name)
+
+
+def _key_in_folder(path: Path, name: str, names: Collection[str]) -> str:
+    """Return the key of a variable in one of several ``.mat`` files: the file's name says what it lacks."""
+    if name in CASTS:
+        return name
+    return path.stem if len(names) == 1 else f"{path.stem}_{name}"
 
 
 def load_split(folder: Path | str, name: str) -> Split:
@@ -103,11 +137,7 @@ def load_split(folder: Path | str, name: str) -> Split:
 
 def load_array(folder: Path | str, key: str) -> NDArray[Any]:
     """Return one array from ``folder`` by its key (``images_test``), memory-mapped and as it stands."""
-    path = Path(folder) / f"{key}.npy"
-    try:
-        return _open_array(path)
-    except DAMAGE as error:
-        raise DatasetError(damaged(path, error)) from error
+    return _open_array(Path(folder) / f"{key}.npy")
 
 
 def save_split(folder: Path | str, name: str, split: Split, *, keys: Collection[str] | None = None) -> None:
@@ -155,10 +185,17 @@ def _fill(folder: Path, dataset: Draft) -> None:
 
 
 def _open_array(path: Path) -> NDArray[Any]:
-    if path.suffix == ".txt":
-        lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
-        return np.array(lines, dtype=np.str_)
-    return np.lib.format.open_memmap(path, mode="r")
+    try:
+        return _lines(path) if path.suffix == ".txt" else np.lib.format.open_memmap(path, mode="r")
+    except DAMAGE as error:
+        raise DatasetError(damaged(path, error)) from error
+
+
+def _lines(path: Path) -> NDArray[Any]:
+    """Return a text for each line of a UTF-8 file; whole numbers where each line of labels is one."""
+    lines = [line.rstrip("\r") for line in path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")]
+    numbers = path.stem.startswith("labels") and all(re.fullmatch(r"\s*[+-]?\d+\s*", line) for line in lines)
+    return np.array([int(line) for line in lines]) if numbers else np.array(lines, dtype=np.str_)
 
 
 def _save_array(path: Path, array: NDArray[Any]) -> None:

@@ -25,6 +25,8 @@ def made_dataset(name="toy", **changes):
         "source": "",
         "licence": "",
         "split": None,
+        "notes": [],
+        "warnings": [],
         "sizes": {"train": 80, "validation": 8, "test": 10},
         "image_dimension": 8,
         "text_dimension": 4,

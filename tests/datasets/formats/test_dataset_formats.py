@@ -189,7 +189,7 @@ def test_absurd_labels_without_class_names_are_refused_rather_than_named_one_by_
 
 
 def test_a_file_that_may_not_be_opened_is_named(tmp_path, monkeypatch):
-    def refuse(path):
+    def refuse(path, keys):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setitem(READERS, ".npz", refuse)
@@ -200,13 +200,13 @@ def test_a_file_that_may_not_be_opened_is_named(tmp_path, monkeypatch):
 
 def test_a_missing_key_is_named_with_the_file_the_keys_found_and_the_likely_typo(written, dataset):
     arrays = dict(dataset_arrays(dataset))
-    arrays["image_train"] = arrays.pop("images_train")
+    arrays["imagse_train"] = arrays.pop("images_train")
     path = written(arrays)
     with pytest.raises(DatasetError) as caught:
         load_file(path)
     message = str(caught.value)
     assert str(path) in message
-    assert "missing: images_train (is image_train meant for images_train?)" in message
+    assert "missing: images_train (is imagse_train meant for images_train?)" in message
     assert "labels_val" in message.partition("keys found:")[2]
     assert "add images_*" in message
 

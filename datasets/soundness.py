@@ -1,0 +1,261 @@
+"""Whether numbers on a dataset mean anything: rows in two splits, and validation pairs that cannot choose.
+
+A dataset may keep every rule of the contract and still make fools of those who trust its table. What is
+found here stops a run (``Finding.stops``) where the numbers would mean nothing, and otherwise stands as a
+warning on the terminal, in the record and under the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.draft import Draft, Split, category_counts
+from cmbench.datasets.repetitions import ALIKE, NearCopies, Place, Repeated, near_copies, repetitions
+from cmbench.errors import DatasetError
+
+FEW_PAIRS = 20
+"""With fewer validation pairs, the standard error of a MAP is larger than most differences of settings."""
+
+NAMED = 3  # pairs or categories named in a sentence
+FULL_NAMES = {"train": "training", "val": "validation", "test": "test", "retrieval": "retrieval"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a dataset that its users have to know.
+
+    Parameters
+    ----------
+    sentence : what it is, with numbers, names and the remedy
+    stops : whether numbers would mean nothing, so that a run is refused
+    repeated : whether it is refused for pairs that stand in two splits, which a user may allow
+    """
+
+    sentence: str
+    stops: bool = False
+    repeated: bool = False
+
+
+def findings(draft: Draft, *, thorough: bool = False) -> tuple[Finding, ...]:
+    """Return what is questionable about a dataset that keeps the rules, the worst first.
+
+    ``thorough`` looks for near-copies too, which takes a product of matrices; the rest reads every row once.
+    """
+    near = near_copies(draft) if thorough else ()
+    all_findings = [
+        *_repetitions(draft),
+        *_choosing(draft),
+        *(_near_copies(copies, draft) for copies in near),
+    ]
+    return tuple(sorted(all_findings, key=lambda finding: not finding.stops))
+
+
+def refuse_unsound(name: str, questionable: Sequence[Finding], *, allow_repeated: bool = False) -> None:
+    """Raise ``DatasetError`` for findings on the dataset ``name`` that stop a run.
+
+    ``allow_repeated`` lets pairs that stand in two splits pass.
+    """
+    stopping = [
+        finding for finding in questionable if finding.stops and not (finding.repeated and allow_repeated)
+    ]
+    if not stopping:
+        return
+    allowing = (
+        ". To see what the numbers would be, allow it (--allow-repeated, or run(..., allow_repeated=True)); "
+        "the table then says so"
+    )
+    sentences = "; ".join(finding.sentence for finding in stopping)
+    raise DatasetError(
+        f"dataset {name!r}: {sentences}{allowing if all(finding.repeated for finding in stopping) else ''}"
+    )
+
+
+def _repetitions(draft: Draft) -> Iterator[Finding]:
+    repeats = repetitions(draft)
+    for repeated in repeats.pairs:
+        yield Finding(_repeated_pairs(repeated, draft), stops=True, repeated=True)
+    for repeated in repeats.images:
+        yield Finding(_repeated_images(repeated, draft))
+    if repeats.two_labels:
+        (first, second), *others = repeats.two_labels
+        more = f" (and {len(others)} more)" if others else ""
+        yield Finding(
+            f"the same pair has two labels: {_named(first, draft)} and {_named(second, draft)}{more}; "
+            "correct the labels, or drop the pair"
+        )
+    for name, count in repeats.within.items():
+        yield Finding(f"{count} pairs of {name} stand in it more than once; keep each once")
+    yield from _images_with_several_texts(draft, repeats.distinct_images)
+
+
+def _repeated_pairs(repeated: Repeated, draft: Draft) -> str:
+    first, second = FULL_NAMES[repeated.first], FULL_NAMES[repeated.second]
+    if len(repeated.rows) == repeated.of == len(dict(draft.splits)[repeated.first]):
+        what = f"the {first} set is the {second} set, all {repeated.of} pairs of it"
+    else:
+        what = (
+            f"{len(repeated.rows)} of {repeated.of} {second} pairs stand in {first} too: "
+            f"{_both(repeated, draft)}"
+        )
+    return f"{what}; keep each pair in one split"
+
+
+def _repeated_images(repeated: Repeated, draft: Draft) -> str:
+    return (
+        f"the images of {len(repeated.rows)} of {repeated.of} {FULL_NAMES[repeated.second]} pairs stand in "
+        f"{FULL_NAMES[repeated.first]} too, with other texts: {_both(repeated, draft)}; keep all pairs of an "
+        "image in one split"
+    )
+
+
+def _images_with_several_texts(draft: Draft, distinct: dict[str, int]) -> Iterator[Finding]:
+    for name, split in draft.splits:
+        if 2 * distinct[name] <= len(split):  # captions, and no accident
+            yield Finding(
+                f"the {len(split)} {FULL_NAMES[name]} pairs have {distinct[name]} different images, so "
+                f"an image has {len(split) / distinct[name]:.3g} texts on average, and a gallery of images "
+                "holds each as often"
+            )
+
+
+def _both(repeated: Repeated, draft: Draft) -> str:
+    """Return the first few of the rows with their originals, by their ids."""
+    splits = dict(draft.splits)
+    ids = [
+        f"{splits[repeated.second].ids[row]} ({repeated.first}: {splits[repeated.first].ids[original]})"
+        for row, original in zip(repeated.rows, repeated.originals, strict=True)
+    ]
+    return _some(ids)
+
+
+def _named(place: Place, draft: Draft) -> str:
+    name, row = place
+    split = dict(draft.splits)[name]
+    label = split.labels[row]
+    held = [int(label)] if label.ndim == 0 else np.flatnonzero(label).tolist()
+    return f"{split.ids[row]} ({name}) {', '.join(draft.class_names[category] for category in held)!r}"
+
+
+def _near_copies(copies: NearCopies, draft: Draft) -> Finding:
+    first, second = FULL_NAMES[copies.first], FULL_NAMES[copies.second]
+    looked = "" if copies.compared == copies.of else f" ({copies.compared} of {copies.of} were compared)"
+    ids = dict(draft.splits)[copies.second].ids
+    pairs = f"; of {len(copies.pairs)} the text too" if copies.pairs else ""
+    return Finding(
+        f"{len(copies.images)} {second} images are near-copies (cosine above {ALIKE:g}) of {first} "
+        f"images{looked}: {_some([str(ids[row]) for row in copies.images])}{pairs}; look whether they are "
+        "the same pictures"
+    )
+
+
+def _choosing(draft: Draft) -> Iterator[Finding]:
+    """Yield what keeps the validation pairs from telling settings of a method apart."""
+    remedy = (
+        "methods choose parameters by the MAP of the validation pairs; draw others from training "
+        "('cmbench datasets convert'), or divide again"
+    )
+    validation = draft.validation
+    if len(validation) < 2:
+        yield Finding(
+            f"there is {len(validation)} validation pair, which every setting ranks first; {remedy}",
+            stops=True,
+        )
+        return
+    if _all_relevant(validation.targets):
+        yield Finding(
+            f"all {len(validation)} validation pairs are of one category ({_category(draft)}), so every "
+            f"setting has the MAP 1; {remedy}",
+            stops=True,
+        )
+        return
+    yield from _same_rows(validation)
+    yield from _little_to_choose(draft, remedy)
+    yield from _sorted_by_category(draft)
+
+
+def _all_relevant(labels: NDArray[np.integer]) -> bool:
+    """Return whether each item is relevant to each, so that no ranking is better than another."""
+    if labels.ndim == 1:
+        return len(np.unique(labels)) == 1
+    tags = labels.astype(np.int64)
+    return bool(((tags @ tags.T) > 0).all())
+
+
+def _category(draft: Draft) -> str:
+    validation = draft.validation
+    if not draft.class_names:
+        return "one picture"
+    if validation.is_multi_label:
+        return "each shares a label with each"
+    return repr(draft.class_names[int(validation.labels[0])])
+
+
+def _same_rows(validation: Split) -> Iterator[Finding]:
+    for modality, rows in (("image", validation.images), ("text", validation.texts)):
+        if (rows == rows[:1]).all():
+            yield Finding(
+                f"all validation pairs have the same {modality} features, so all candidates tie; look at how "
+                "the features were made",
+                stops=True,
+            )
+
+
+def _little_to_choose(draft: Draft, remedy: str) -> Iterator[Finding]:
+    validation = draft.validation
+    if len(validation) < FEW_PAIRS:
+        yield Finding(
+            f"there are {len(validation)} validation pairs, too few to tell settings apart but by luck; "
+            f"{remedy}"
+        )
+    categories = len(draft.class_names)
+    counts = np.array(category_counts(validation.labels, categories), dtype=np.int64)
+    trained = np.array(category_counts(draft.train.labels, categories), dtype=np.int64) > 0
+    scarce = [draft.class_names[label] for label in np.flatnonzero((counts < 2) & trained)]
+    if scarce:
+        yield Finding(
+            f"{len(scarce)} of {int(trained.sum())} categories have fewer than two validation pairs "
+            f"({_some(scarce)}), so settings are chosen by the others; {remedy}"
+        )
+
+
+def _sorted_by_category(draft: Draft) -> Iterator[Finding]:
+    """Yield that pairs sorted by category were cut into splits, which then have different categories."""
+    sorted_ranges = cut_while_sorted(draft)
+    if sorted_ranges:
+        yield Finding(
+            f"the pairs seem to have been sorted by category when they were divided ({sorted_ranges}); "
+            "shuffle them before, or draw by category"
+        )
+
+
+def cut_while_sorted(draft: Draft) -> str:
+    """Return the ranges of categories of the splits, if one file sorted by category was cut into them.
+
+    So it is where each split is sorted and the categories of any two overlap in one at most.
+    """
+    if draft.train.labels.ndim != 1:
+        return ""
+    labels = [split.labels for _, split in draft.splits[:3]]
+    if not all(len(part) and (np.diff(part) >= 0).all() for part in labels):
+        return ""
+    names = [name for name, _ in draft.splits[:3]]
+    ranges = sorted((int(part[0]), int(part[-1]), name) for part, name in zip(labels, names, strict=True))
+    several = any(last > first for first, last, _ in ranges)
+    apart = all(one[1] <= other[0] for one, other in pairwise(ranges))
+    if not (several and apart):
+        return ""
+    return "; ".join(f"{name}: {_range(first, last, draft.class_names)}" for first, last, name in ranges)
+
+
+def _range(first: int, last: int, names: Sequence[str]) -> str:
+    return names[first] if first == last else f"{names[first]} to {names[last]}"
+
+
+def _some(values: Sequence[str]) -> str:
+    shown = ", ".join(values[:NAMED])
+    return f"{shown} and {len(values) - NAMED} more" if len(values) > NAMED else shown

@@ -1,0 +1,129 @@
+"""Validation pairs that cannot choose are refused, and those that hardly can are named."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import cmbench
+from cmbench.cli.main import cli
+from cmbench.cli.show import show
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Draft, Split
+from cmbench.datasets.formats.numpy_files import save_npz
+from cmbench.datasets.rules import broken_rules
+from cmbench.datasets.soundness import findings, refuse_unsound
+from cmbench.errors import DatasetError, DatasetWarning
+
+QUICK = {"threads": 1, "memory": "none"}
+
+
+def a_split(name, labels, seed):
+    random, labels = np.random.default_rng(seed), np.asarray(labels)
+    centres = np.random.default_rng(9).standard_normal((5, 10))
+    return Split(
+        (centres[labels] + random.standard_normal((len(labels), 10))).astype(np.float32),
+        (centres[labels, :6] + random.standard_normal((len(labels), 6))).astype(np.float32),
+        labels.astype(np.int64),
+        np.array([f"{name}{row}" for row in range(len(labels))]),
+    )
+
+
+def a_dataset(labels=None, **others):
+    splits = {
+        "train": a_split("a", np.arange(60) % 4, 1),
+        "validation": a_split("b", np.arange(24) % 4 if labels is None else labels, 2),
+        "test": a_split("c", np.arange(20) % 4, 3),
+    }
+    return Dataset("toy", *{**splits, **others}.values(), ("art", "bio", "geo", "war"))
+
+
+def test_a_sound_dataset_has_no_findings():
+    assert findings(a_dataset(), thorough=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("labels", "part"),
+    [([2], "there is 1 validation pair"), ([2] * 5, "all 5 validation pairs are of one category ('geo')")],
+)
+def test_validation_pairs_that_cannot_choose_stop_a_run(labels, part, tmp_path):
+    dataset = a_dataset(labels)
+    assert part in findings(dataset)[0].sentence
+    with pytest.raises(DatasetError, match=r"dataset 'toy': .* validation pair"):
+        cmbench.run(dataset, "cca", store=tmp_path, allow_repeated=True, **QUICK)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("key", ["images", "texts"])
+def test_validation_rows_that_are_all_the_same_stop_a_run(key):
+    split = a_dataset().validation
+    same = replace(split, **{key: np.ones_like(getattr(split, key))})
+    with pytest.raises(DatasetError, match=f"have the same {key[:-1]} features, so all candidates tie"):
+        refuse_unsound("toy", findings(a_dataset(validation=same)))
+
+
+def test_categories_with_one_validation_pair_are_named():
+    (finding,) = findings(a_dataset([0] * 11 + [1] * 11 + [2]))
+    assert not finding.stops
+    assert "2 of 4 categories have fewer than two validation pairs (geo, war)" in finding.sentence
+
+
+def test_few_validation_pairs_are_warned_of():
+    (finding,) = findings(a_dataset(np.arange(8) % 4))
+    assert "there are 8 validation pairs, too few" in finding.sentence
+
+
+def test_a_file_sorted_by_category_that_was_cut_is_recognised_and_named():
+    labels = np.sort(np.arange(100) % 4)
+    splits = (a_split("a", labels[:60], 1), a_split("b", labels[60:80], 2), a_split("c", labels[80:], 3))
+    draft = Draft("toy", *splits, ("art", "bio", "geo", "war"))
+    text = "train: art to geo; val: geo to war; test: war"
+    assert any(text in finding.sentence for finding in findings(draft))
+    (problems,) = (list(found) for rule, found in broken_rules(draft) if "class is trained" in rule)
+    assert any("sorted by category" in problem for problem in problems)
+
+
+def test_splits_that_are_sorted_each_by_itself_are_no_such_thing():
+    sorted_splits = {
+        "train": a_split("a", np.sort(np.arange(60) % 4), 1),
+        "validation": a_split("b", np.sort(np.arange(24) % 4), 2),
+        "test": a_split("c", np.sort(np.arange(20) % 4), 3),
+    }
+    assert findings(a_dataset(**sorted_splits)) == ()
+
+
+@pytest.fixture
+def leaking():
+    test = a_dataset().test
+    train = a_dataset().train
+    joined = replace(
+        train,
+        images=np.concatenate([train.images, test.images]),
+        texts=np.concatenate([train.texts, test.texts]),
+        labels=np.concatenate([train.labels, test.labels]),
+        ids=np.array([f"a{row}" for row in range(80)]),
+    )
+    return a_dataset(train=joined)
+
+
+def test_a_run_refuses_repeated_pairs_unless_they_are_allowed_and_then_says_so(leaking, tmp_path):
+    with pytest.raises(DatasetError, match=r"20 of 20 test pairs stand in training too.*--allow-repeated"):
+        cmbench.run(leaking, "cfa", store=tmp_path, **QUICK)
+    with pytest.warns(DatasetWarning, match="20 of 20 test pairs"):
+        frame = cmbench.run(leaking, "cfa", store=tmp_path, allow_repeated=True, **QUICK)
+    assert frame["status"].tolist() == ["ok"]
+    (path,) = tmp_path.rglob("cfa-*.json")
+    assert "20 of 20 test pairs" in json.loads(path.read_text("utf-8"))["dataset"]["warnings"][0]
+    shown = CliRunner().invoke(show, ["cfa", "--store", str(tmp_path)])
+    assert "20 of 20 test pairs" in shown.output
+
+
+def test_the_terminal_and_the_table_say_what_is_questionable(tmp_path):
+    save_npz(tmp_path / "few.npz", a_dataset(np.arange(8) % 4))
+    arguments = ["run", "--dataset", tmp_path / "few.npz", "--methods", "cfa", "--store", tmp_path / "s"]
+    with pytest.warns(DatasetWarning, match="dataset 'toy': there are 8 validation pairs"):
+        result = CliRunner().invoke(cli, [*map(str, arguments), "--threads", "1", "--memory", "none"])
+    assert result.exit_code == 0
+    assert "- Warning: there are 8 validation pairs" in result.stdout
