@@ -85,14 +85,14 @@ def _groups(proc: Path) -> Iterator[tuple[Path, Version]]:
 
 def _mounts(lines: Iterable[str]) -> Mapping[str, list[tuple[str, Path]]]:
     """Return (the group at the mount's top, the mount's folder) by kind of file system."""
-    found: dict[str, list[tuple[str, Path]]] = {}
+    mounts: dict[str, list[tuple[str, Path]]] = {}
     for line in lines:
-        place, _, system = line.partition(" - ")
+        left, _, system = line.partition(" - ")
         kind, _, options = system.partition(" ")
-        root, mount = place.split(" ")[3:5]
+        root, mount = left.split(" ")[3:5]
         if kind == "cgroup2" or (kind == "cgroup" and "memory" in options.rpartition(" ")[2].split(",")):
-            found.setdefault(kind, []).append((root, Path(_unescaped(mount))))
-    return found
+            mounts.setdefault(kind, []).append((root, Path(_unescaped(mount))))
+    return mounts
 
 
 def _folders(path: str, root: str, mount: Path) -> list[Path]:
@@ -107,11 +107,11 @@ def _folders(path: str, root: str, mount: Path) -> list[Path]:
     folder = mount / below
     if not folder.is_dir():
         folder = mount
-    return [place for place in (folder, *folder.parents) if place.is_relative_to(mount)]
+    return [inner for inner in (folder, *folder.parents) if inner.is_relative_to(mount)]
 
 
 def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
 
 
 def _lines(path: Path) -> list[str]:

@@ -88,7 +88,7 @@ def default_memory(jobs: int) -> int:
     less; ``ulimit -v`` holds for each process, so 80 % of it is for each cell.
     """
     free = [psutil.virtual_memory().available, free_in_groups()]
-    shared = 0.8 * min(each for each in free if each is not None) / jobs
+    shared = 0.8 * min(amount for amount in free if amount is not None) / jobs
     of_process = address_space()
     return int(shared if of_process is None else min(shared, 0.8 * of_process))
 

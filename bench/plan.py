@@ -114,7 +114,9 @@ def plan(
     a method does not have, for values that it does not allow, and for those that cannot be stored.
     """
     available, listed = available or registry(), list(methods)
-    names = tuple(each.name for each in get_measures(protocol.measures if measures is None else measures))
+    names = tuple(
+        measure.name for measure in get_measures(protocol.measures if measures is None else measures)
+    )
     for dataset in datasets:
         check_protocol(dataset, protocol)
     cells = [

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def profile_text(name: str, tuned: Sequence[Tuned], budget: Budget) -> str:
-    """Return a profile as TOML: for every dataset and method what was chosen, and out of how many trials."""
+    """Return a profile as TOML: what was chosen for every dataset and method, and from how many trials."""
     import tomli_w  # of the extra as well
 
     return tomli_w.dumps(
@@ -26,11 +26,11 @@ def profile_text(name: str, tuned: Sequence[Tuned], budget: Budget) -> str:
                 {"trials": budget.trials, "seconds": budget.seconds, "seeds": budget.seeds}
             ),
             "datasets": {
-                found.dataset: {
-                    "fingerprint": found.fingerprint,
-                    "methods": {method: _entry(choice) for method, choice in found.choices.items()},
+                result.dataset: {
+                    "fingerprint": result.fingerprint,
+                    "methods": {method: _entry(choice) for method, choice in result.choices.items()},
                 }
-                for found in tuned
+                for result in tuned
             },
         }
     )

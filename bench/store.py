@@ -89,8 +89,8 @@ class Store:
     def records(self) -> list[dict[str, Any]]:
         """Return all records, by the names of dataset and method, then by key."""
         placed = {record["key"]: (self._path(record), record) for record in self._packed()}
-        own = ((path, read_record(path)) for path in self.paths())
-        placed |= {record["key"]: (path, record) for path, record in own}
+        in_files = ((path, read_record(path)) for path in self.paths())
+        placed |= {record["key"]: (path, record) for path, record in in_files}
         return [record for _, record in sorted(placed.values(), key=lambda pair: pair[0])]
 
     def paths(self) -> list[Path]:

@@ -114,10 +114,10 @@ class Search:
             return {}
         for _ in range(_ATTEMPTS if self._space else 0):
             parameters = self._suggested()
-            known = [trial for trial in self.trials if trial.parameters == parameters]
-            if not known:
+            earlier = [trial for trial in self.trials if trial.parameters == parameters]
+            if not earlier:
                 return parameters
-            self._tell(known[0].score)
+            self._tell(earlier[0].score)
         return None
 
     def add(self, trial: Trial) -> None:
@@ -208,12 +208,12 @@ def tune(
     MethodError
         If every trial of a method failed; the message names the store, whose records say why.
     """
-    known = plugins or registry()
+    available = plugins or registry()
     searches = {
-        name: Search(known[name].load(), seed=seed)
-        for name in dict.fromkeys(_suitable(known, name, dataset) for name in methods)
+        name: Search(available[name].load(), seed=seed)
+        for name in dict.fromkeys(_suitable(available, name, dataset) for name in methods)
     }
-    trials = _Trials(validation_only(dataset), store, known, limits)
+    trials = _Trials(validation_only(dataset), store, available, limits)
     while asked := _asked(searches, budget):
         for name, trial in trials.run(asked, budget.seeds[:1]).items():
             searches[name].add(trial)
@@ -222,8 +222,8 @@ def tune(
     return Tuned(dataset.name, dataset.fingerprint, choices)
 
 
-def _suitable(known: Registry, name: str, dataset: Dataset) -> str:
-    method = known[name].load()
+def _suitable(available: Registry, name: str, dataset: Dataset) -> str:
+    method = available[name].load()
     return method.without_parts if method.without_parts and not dataset.train.has_parts else name
 
 
@@ -252,7 +252,7 @@ class _Trials:
 
     dataset: Dataset
     store: str | Path
-    known: Registry
+    available: Registry
     limits: Mapping[str, Any]
 
     def run(self, settings: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Trial]:
@@ -265,7 +265,7 @@ class _Trials:
                 parameters=settings,
                 seeds=seeds,
                 store=self.store,
-                plugins=self.known,
+                plugins=self.available,
                 allow_repeated=True,
                 **self.limits,
             )
@@ -274,7 +274,7 @@ class _Trials:
         for record in (results.find(key) for key in frame["key"]):
             if record is not None:
                 records[record["method"]["name"]].append(record)
-        return {name: _trial(settings[name], found) for name, found in records.items()}
+        return {name: _trial(settings[name], of_method) for name, of_method in records.items()}
 
 
 def _trial(parameters: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Trial:

@@ -69,9 +69,9 @@ class Fence:
         """Yield the descriptor of the rules of a cell, to whom some of what is hidden is open."""
         descriptor = linux.new_ruleset(self.version)
         try:
-            own = [(str(path), linux.READ) for path in readable]
-            own += [(str(path), linux.ALL) for path in writable]
-            for path, rights in (*self.rules, *own):
+            of_cell = [(str(path), linux.READ) for path in readable]
+            of_cell += [(str(path), linux.ALL) for path in writable]
+            for path, rights in (*self.rules, *of_cell):
                 # What has vanished, or may not even be looked at, needs no rule: it stays closed.
                 with suppress(OSError):
                     linux.allow(descriptor, path, rights, self.version)
@@ -109,10 +109,10 @@ def _entries(folder: str) -> list[str]:
     """Return the paths in a folder but for links, whose targets have rules of their own."""
     try:
         with os.scandir(folder) as entries:
-            found = [entry.path for entry in entries if not entry.is_symlink()]
+            paths = [entry.path for entry in entries if not entry.is_symlink()]
     except OSError:  # nobody reads there anyway
         return []
-    return found if len(found) <= _MOST_ENTRIES else []
+    return paths if len(paths) <= _MOST_ENTRIES else []
 
 
 def _marked(paths: Iterable[Path], rights: int) -> dict[str, int]:
@@ -137,8 +137,8 @@ def _installation() -> list[Path]:
     import cmbench.methods
 
     packages = (path for package in (cmbench, cmbench.methods, cmbench.datasets) for path in package.__path__)
-    places = (sys.prefix, sys.base_prefix, *packages, *sys.path)
-    return [Path(place) for place in places if place and os.path.isdir(place)]
+    folders = (sys.prefix, sys.base_prefix, *packages, *sys.path)
+    return [Path(folder) for folder in folders if folder and os.path.isdir(folder)]
 
 
 def built_in_files() -> list[Path]:

@@ -211,10 +211,10 @@ def _descendants(ancestor: int) -> list[int]:
                 Path(f"/proc/{int(name)}/stat").read_text(errors="replace").rpartition(")")[2].split()[1]
             )
             children.setdefault(parent, []).append(int(name))
-    found = list(children.get(ancestor, ()))
-    for process in found:
-        found += children.get(process, ())
-    return found
+    descendants = list(children.get(ancestor, ()))
+    for process in descendants:
+        descendants += children.get(process, ())
+    return descendants
 
 
 def _start(settings: Settings, processes: str) -> NoReturn:

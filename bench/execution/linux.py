@@ -101,12 +101,12 @@ def new_ruleset(version: int) -> int:
 def allow(ruleset: int, path: str, rights: int, version: int) -> None:
     """Add ``rights`` for a file, or for a folder and all beneath it."""
     rights &= ~(TRUNCATE if version < 3 else 0) & ~(REFER if version < 2 else 0)
-    place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        rule = struct.pack("=Qi", rights, place)
+        rule = struct.pack("=Qi", rights, descriptor)
         _call("syscall", ctypes.c_long(_ADD_RULE), ruleset, _PATH_BENEATH, rule, 0)
     finally:
-        os.close(place)
+        os.close(descriptor)
 
 
 def restrict(ruleset: int) -> None:

@@ -132,9 +132,9 @@ class LocalExecutor:
 
     def _features_for(self, dataset: Dataset) -> HandedOut:
         """Return the features of a dataset; they are handed out again after a cell has damaged them."""
-        known = self._handed_out.get(dataset.fingerprint)
-        if known is not None and known.is_unchanged():
-            return known
+        earlier = self._handed_out.get(dataset.fingerprint)
+        if earlier is not None and earlier.is_unchanged():
+            return earlier
         folder = self._work / f"features-{dataset.fingerprint[:16]}-{next(self._numbers)}"
         folder.mkdir()
         self._handed_out[dataset.fingerprint] = hand_out(dataset, folder)

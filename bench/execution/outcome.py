@@ -251,12 +251,12 @@ def _plain(path: Path, most_bytes: int | None) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise LeftBehindError(f"the method left no readable {path.name} ({error.strerror})") from error
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             raise LeftBehindError(f"the method left {path.name} as something else than a plain file")
-        if most_bytes is not None and found.st_size > most_bytes:
+        if most_bytes is not None and status.st_size > most_bytes:
             raise LeftBehindError(
-                f"the method left {path.name} of {found.st_size} bytes; at most {most_bytes} are read"
+                f"the method left {path.name} of {status.st_size} bytes; at most {most_bytes} are read"
             )
         with open(descriptor, "rb", closefd=False) as file:
             yield file

@@ -57,7 +57,7 @@ def compare_methods(store: Store, records: Iterable[Record], first: str, second:
 def compare_stores(first: Store, second: Store) -> str:
     """Return how the methods that two stores have in common differ, a table for each dataset and protocol.
 
-    Settings are the same where all parameters and the version of the code are. ``ReportError`` where the
+    Settings are the same if all parameters and the version of the code are. Raises ``ReportError`` if the
     stores have nothing in common.
     """
     sections = []
@@ -87,13 +87,13 @@ def _side(store: Store, group: Group, name: str) -> Side | None:
         for record in group.finished
         if wanted in (record["method"]["name"].casefold(), record["method"]["paper_name"].casefold())
     ]
-    found = settings(chosen)
-    if len(found) > 1:
-        labels = ", ".join(setting.label for setting in found)
+    finished = settings(chosen)
+    if len(finished) > 1:
+        labels = ", ".join(setting.label for setting in finished)
         raise ReportError(
-            f"{group.title} has several settings of {name}: {labels}; compare stores of one each"
+            f"{group.title} has several settings of {name}: {labels}; compare stores that have one each"
         )
-    return Side(store, found[0]) if found else None
+    return Side(store, finished[0]) if finished else None
 
 
 def _common(before: Group, after: Group) -> Iterable[tuple[Setting, Setting]]:
@@ -126,20 +126,20 @@ def _named(setting: Setting) -> str:
 
 def _table(rows: Sequence[tuple[str, Floats, Floats]]) -> str:
     differences = [difference(first, second) for _, first, second in rows]
-    corrected = holm([found.p for found in differences])
+    corrected = holm([measured.p for measured in differences])
     lines = [
-        [name, f"{np.nanmean(first):.4f}", f"{np.nanmean(second):.4f}", *_cells(found, p)]
-        for (name, first, second), found, p in zip(rows, differences, corrected, strict=True)
+        [name, f"{np.nanmean(first):.4f}", f"{np.nanmean(second):.4f}", *_cells(measured, p)]
+        for (name, first, second), measured, p in zip(rows, differences, corrected, strict=True)
     ]
     alignment = ("left", *("right",) * (len(HEADINGS) - 1))
     return tabulate(lines, HEADINGS, tablefmt="pipe", disable_numparse=True, colalign=alignment)
 
 
-def _cells(found: Difference, corrected: float) -> list[str]:
+def _cells(measured: Difference, corrected: float) -> list[str]:
     return [
-        f"{found.mean:+.4f}",
-        f"{found.standard_error:.4f}",
-        f"{found.low:+.4f} to {found.high:+.4f}",
-        f"{found.p:.4f}",
+        f"{measured.mean:+.4f}",
+        f"{measured.standard_error:.4f}",
+        f"{measured.low:+.4f} to {measured.high:+.4f}",
+        f"{measured.p:.4f}",
         f"{corrected:.4f}{'*' if corrected <= LEVEL else ' '}",
     ]
