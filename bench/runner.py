@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cmbench.current import keep_source, note
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.registry import load_dataset
 from cmbench.datasets.soundness import refuse_unsound
@@ -17,7 +18,7 @@ from cmbench.errors import CmbenchError, DatasetWarning, MethodError
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.local import LocalExecutor
 from cmbench.execution.progress import Progress, Silent
-from cmbench.execution.record import left_out_record
+from cmbench.execution.record import card_fields, left_out_record
 from cmbench.limits import (
     DEFAULT_DEADLINE,
     Limits,
@@ -61,7 +62,8 @@ def run(
 ) -> pd.DataFrame:
     """Fit and evaluate every method on every dataset; return a frame with one row per cell.
 
-    A cell whose record, good or failed, is in the store is not run again. Each other cell runs in a
+    A cell whose record, good or failed, is in the store is not run again, unless the code of its method has
+    changed; a corrected card of the same arrays is taken over without that. Each other cell runs in a
     child process that gets training and validation pairs and the test features, never the test
     labels; whatever happens to it becomes its record.
 
@@ -116,6 +118,7 @@ def run(
     ]
     cells = plan(loaded, chosen, seeds=seeds, protocol=rules, available=available, measures=measures)
     results = Store(store)
+    _note(results.folder, cells)
     pending = [
         with_measures_of(cell, record)
         for cell in cells
@@ -132,6 +135,20 @@ def run(
     progress.planned(pending, len(cells) - len(pending), limits)
     _execute(pending, results, limits, jobs=jobs, progress=progress, hidden=_files(given))
     return records_frame(record for cell in cells if (record := results.find(cell.key)) is not None)
+
+
+def _note(folder: Path, cells: Sequence[Cell]) -> None:
+    """Keep what tables need to know of these cells beside their records: cards, and code versions.
+
+    The code of a plugin is kept too, unless it has been changed since: then its cells will fail.
+    """
+    for dataset in {cell.dataset.fingerprint: cell.dataset for cell in cells}.values():
+        same = (cell for cell in cells if cell.dataset.fingerprint == dataset.fingerprint)
+        code = {cell.method.name: cell.code_version for cell in same}
+        note(folder, dataset.fingerprint, card_fields(dataset), code)
+    for version, entry in {cell.code_version: cell.entry for cell in cells}.items():
+        if entry.origin != "built-in" and entry.code_version() == version:
+            keep_source(folder, version, entry.sources())
 
 
 def _execute(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmbench.current import with_card
 from cmbench.disk import DAMAGE, replacing, writing_to
 from cmbench.errors import StoreError
 
@@ -38,7 +39,7 @@ class Store:
     of the files' names. Copying one store's files into another therefore merges them.
 
     The arrays of a record are in ``cells/DATASET/METHOD-KEY.npz`` in either form; ``logs/`` holds what the
-    cells printed.
+    cells printed, ``current/`` and ``sources/`` what ``cmbench.current`` notes of datasets and plugins.
     """
 
     def __init__(self, folder: Path | str = DEFAULT_STORE) -> None:
@@ -79,19 +80,20 @@ class Store:
         return sorted(lines)
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """Return the record of a cell by its key, or None."""
+        """Return the record of a cell by its key, with the newest card of its dataset, or None."""
         paths = self._paths_of(key)
         if paths:
-            return read_record(paths[0])
+            return with_card(self.folder, read_record(paths[0]))
         records = [record for record in self._packed(containing=f'"{key}"') if record["key"] == key]
-        return records[-1] if records else None
+        return with_card(self.folder, records[-1]) if records else None
 
     def records(self) -> list[dict[str, Any]]:
-        """Return all records, by the names of dataset and method, then by key."""
+        """Return all records with the newest cards, by the names of dataset and method, then by key."""
         placed = {record["key"]: (self._path(record), record) for record in self._packed()}
         in_files = ((path, read_record(path)) for path in self.paths())
         placed |= {record["key"]: (path, record) for path, record in in_files}
-        return [record for _, record in sorted(placed.values(), key=lambda pair: pair[0])]
+        ordered = sorted(placed.values(), key=lambda pair: pair[0])
+        return [with_card(self.folder, record) for _, record in ordered]
 
     def paths(self) -> list[Path]:
         """Return the files of the records that have one of their own, sorted."""
@@ -99,7 +101,8 @@ class Store:
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """Return the per-query arrays of a record; raises ``StoreError`` when their file is gone."""
-        path = self._path(record).with_suffix(".npz")
+        by_key = self._paths_of(record["key"], ".npz")  # the dataset may have another name by now
+        path = by_key[0] if by_key else self._path(record).with_suffix(".npz")
         try:
             with np.load(path, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
@@ -108,6 +111,13 @@ class Store:
                 f"{path}: cannot be read ({error}); copy it from where the record came from, or run the cell "
                 "again with --force"
             ) from error
+
+    def remove(self, record: Record) -> None:
+        """Remove a record that has a file of its own, with its arrays and its log."""
+        with writing_to(self.folder, raising=StoreError):
+            self._remove(record["key"])
+            if record.get("log"):
+                (self.folder / record["log"]).unlink(missing_ok=True)
 
     def log_path(self, dataset: str, method: str, key: str) -> Path:
         """Return where the cell's output goes; its folder exists."""

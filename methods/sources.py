@@ -150,8 +150,18 @@ def _loaded_by(path: Path, content: bytes, home: Home) -> Iterator[Path]:
                 yield from _from(node, path, home)
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
                 yield from _called(name, node, path, home)
-            case ast.Attribute(value=ast.Name(id="sys"), attr="path"):
+            case _ if _changes_path(node):
                 yield from _whole(home)
+
+
+def _changes_path(node: ast.AST) -> bool:
+    """Return whether ``sys.path`` becomes another: a method of it is used, or something is assigned to it."""
+    match node:
+        case ast.Attribute(value=ast.Attribute(value=ast.Name(id="sys"), attr="path")):
+            return True
+        case ast.Assign(targets=[place]) | ast.AugAssign(target=place):
+            return ast.unparse(place).startswith("sys.path")
+    return False
 
 
 def _from(node: ast.ImportFrom, path: Path, home: Home) -> Iterator[Path]:

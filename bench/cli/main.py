@@ -24,6 +24,7 @@ VERBS = {
     "compare": "Say how two methods or two stores differ, and whether by more than chance.",
     "plot": "Draw figures from the results in a store.",
     "show": "Show everything that a store holds about a cell.",
+    "clean": "Remove failed cells, and those that newer code has been run for.",
     "methods": "List the methods, built in and from plugins.",
     "datasets": "List, describe and check datasets.",
     "features": "Make features of pictures and texts.",

@@ -103,6 +103,10 @@ plugin_option = click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."
 )
 
+all_versions_option = click.option(
+    "--all-versions", is_flag=True, help="Show the results of older code of methods too."
+)
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 _LIMITS = (
     click.option(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cmbench.cli.options import all_versions_option
 from cmbench.store import DEFAULT_STORE
 
 
@@ -22,13 +23,19 @@ def plot() -> None:
 @click.option("--dataset", help="Name, or start of a fingerprint. Needed where the store holds several.")
 @click.option("--methods", help="Names separated by commas. Default: all.")
 @click.option("--protocol", help="NAME or NAME:VERSION. Needed where the store holds several.")
+@all_versions_option
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     help="File ending in .pdf, .svg or .png. Default: categories-<dataset>.pdf",
 )
 def categories(
-    store: str, dataset: str | None, methods: str | None, protocol: str | None, output: Path | None
+    store: str,
+    dataset: str | None,
+    methods: str | None,
+    protocol: str | None,
+    all_versions: bool,
+    output: Path | None,
 ) -> None:
     """Draw the MAP of every category as bars, image→text and text→image."""
     from cmbench.report.categories import figure
@@ -37,7 +44,7 @@ def categories(
     from cmbench.report.records import only_group, select
 
     datasets = () if dataset is None else (dataset,)
-    chosen = select(stored_records(store), datasets=datasets, protocol=protocol)
+    chosen = select(stored_records(store, all_versions=all_versions), datasets=datasets, protocol=protocol)
     names = None if methods is None else [name.strip() for name in methods.split(",")]
     path = output or _default_output("categories", only_group(chosen).name)
     save(figure(chosen, methods=names), path)

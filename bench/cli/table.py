@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cmbench.cli.options import measures_option
+from cmbench.cli.options import all_versions_option, measures_option
 from cmbench.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What stands behind ±: the deviation over seeds, or the standard error over queries.",
 )
+@all_versions_option
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead.")
 def table(
     store: str,
@@ -53,12 +54,13 @@ def table(
     protocol: str | None,
     format: Format,
     spread: Spread,
+    all_versions: bool,
     output: Path | None,
 ) -> None:
     """Print the leaderboard of each dataset under each protocol.
 
     The best number of a column is bold, the second underlined; failed cells are spelled out. CSV holds
-    one table: choose it with --dataset and --protocol.
+    one table: choose it with --dataset and --protocol. Of each method, the newest code is shown.
     """
     from cmbench.output import output_file, printable
     from cmbench.report import ablation as ablations
@@ -69,7 +71,8 @@ def table(
     if ablation and methods is not None:
         raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
     names = [] if methods is None else [name.strip() for name in methods.split(",")]
-    chosen = select(stored_records(store), datasets=datasets, methods=names, protocol=protocol)
+    records = stored_records(store, all_versions=all_versions)
+    chosen = select(records, datasets=datasets, methods=names, protocol=protocol)
     if ablation and measures is not None:
         raise click.UsageError("the columns of --ablation are those of the paper; leave --measures out")
     if ablation:

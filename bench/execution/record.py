@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmbench.current import source_folder
 from cmbench.datasets.draft import category_counts
 from cmbench.execution.child_process import Ended
 from cmbench.execution.outcome import LONGEST_TEXT, shortened
@@ -140,6 +141,19 @@ def failure_of(ended: Ended, limits: Limits, log_tail: str) -> tuple[str, Failur
     return "crashed", _failure("Crash", _exit_text(ended.exit_status), ended, log_tail)
 
 
+def card_fields(dataset: Dataset) -> dict[str, Any]:
+    """Return what a record says of a dataset that its arrays do not determine."""
+    card = dataset.card
+    return {
+        "name": dataset.name,
+        "image_feature": card.image_feature,
+        "text_feature": card.text_feature,
+        "source": card.source,
+        "licence": card.licence,
+        "split": split_in(card.recipe),
+    }
+
+
 def split_in(recipe: str) -> Any:
     """Return what a recipe of features says of the split; None for nothing, or what no record can hold.
 
@@ -249,7 +263,15 @@ def _method(cell: Cell) -> dict[str, Any]:
         "parameters": dict(cell.parameters),
         "practical": list(method.practical),
         "preset": _preset(cell),
+        **_source(cell),
     }
+
+
+def _source(cell: Cell) -> dict[str, str]:
+    """Return where the store keeps the code of a plugin; nothing for a built-in method."""
+    if cell.entry.origin == "built-in":
+        return {}
+    return {"source": source_folder(Path(), cell.code_version).as_posix()}
 
 
 def _preset(cell: Cell) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from cmbench.current import code_of, newest_code
 from cmbench.errors import ReportError, StoreError
 from cmbench.limits import duration_text
 from cmbench.report.layout import COLUMNS
@@ -16,14 +17,17 @@ from cmbench.report.records import Record
 from cmbench.store import Store, matching
 
 
-def stored_records(folder: str | Path) -> list[Record]:
-    """Return the records of the store in ``folder``, in its order; none raise ``ReportError``."""
+def stored_records(folder: str | Path, *, all_versions: bool = False) -> list[Record]:
+    """Return the records of the store in ``folder``, in its order; none raise ``ReportError``.
+
+    They are those of the newest code of each method, unless ``all_versions``.
+    """
     records: list[Record] = [*Store(folder).records()]
     if not records:
         raise ReportError(
             f"no records in {folder}; run 'cmbench run' first, or name another folder with --store"
         )
-    return records
+    return records if all_versions else newest_code(Path(folder), records)
 
 
 def stored_cells(folder: str | Path, names: Sequence[str]) -> list[Record]:
@@ -133,6 +137,7 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("error", error and f"{error['type']}: {error['message']}"),
         *((task, f"{value:.4f}") for task, value in (record["map"] or {}).items()),
         *((name, f"{value:.4f}") for name, value in _measures(record).items()),
+        ("code", _code(record["method"])),
         ("preset", record["method"].get("preset")),
         ("parameters", _plain(record["method"]["parameters"])),
         ("fitted", _plain(record["fitted"])),
@@ -158,6 +163,11 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("source", git and f"commit {git['commit'][:12]}{' with local changes' if git['dirty'] else ''}"),
         ("finished", provenance["finished"]),
     ]
+
+
+def _code(method: Mapping[str, Any]) -> str:
+    source = method.get("source")
+    return f"version {code_of({'method': method})}{f', kept in {source}' if source else ''}"
 
 
 def _plain(values: Mapping[str, Any]) -> str:

@@ -246,6 +246,22 @@ def test_the_files_of_a_plugin_are_named_from_its_folder(folder):
     assert files["lib/helper.py"] == HELPER.format(1).encode()
 
 
+@pytest.mark.parametrize(
+    ("line", "whole"),
+    [
+        ("print(sys.path)", False),
+        ("sys.path.append('lib')", True),
+        ("sys.path += ['lib']", True),
+        ("sys.path[:0] = ['lib']", True),
+        ("sys.path = ['lib', *sys.path]", True),
+    ],
+)
+def test_where_the_path_is_changed_every_module_of_the_folder_counts(line, whole, folder):
+    folder.write(lib__IN__other="")
+    path = folder.plugin("import sys", line)
+    assert ("lib/other.py" in registry([path])["mine"].sources()) is whole
+
+
 def test_a_module_that_cannot_be_parsed_counts_too(folder):
     folder.write(helper="def broken(:\n")
     path = folder.plugin("value = 1", "import helper")

@@ -1,0 +1,111 @@
+"""What may go from a store: cells that failed, cells of replaced code, and code that no cell is left of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cmbench.current import code_of, newest_version
+from cmbench.disk import sweep
+from cmbench.plan import RANDOM_STATE
+from cmbench.store import Store, read_record
+
+FAILURES = ("crashed", "failed", "out-of-memory", "timeout")
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A record that may go, and why."""
+
+    record: Record
+    reason: str
+
+    def __str__(self) -> str:
+        record, seed = self.record, self.record["seed"]
+        name = f"{record['dataset']['name']}/{record['method']['name']}"
+        return f"{name}{'' if seed is None else f' seed {seed}'} ({record['key']}): {self.reason}"
+
+
+def removals(store: Store) -> list[Removal]:
+    """Return the records that may go, in the order of the store.
+
+    Failed cells, and cells that newer code of their method has finished with the same parameters, seed,
+    dataset and protocol. A cell that is running stays, and so do the lines of records files: those are
+    studies that are complete.
+    """
+    busy = running(store.folder)
+    own = [record for path in store.paths() if (record := read_record(path))["key"] not in busy]
+    newest = _newest_by_cell(store)
+    found = []
+    for record in own:
+        version = newest.get(_identity(record))
+        if record["status"] in FAILURES:
+            found.append(Removal(record, record["status"]))
+        elif version is not None and version != code_of(record):
+            found.append(Removal(record, f"code {code_of(record)} has been replaced by {version}"))
+    return found
+
+
+def running(folder: Path) -> set[str]:
+    """Return the keys of the cells that are running into the store of that folder."""
+    work = folder / ".work"
+    if not work.is_dir():
+        return set()
+    sweep(work)  # what a killed run left is not running
+    return {place.name for place in work.glob("run-*/*") if place.is_dir()}
+
+
+def remove(store: Store, removal: Removal) -> bool:
+    """Remove a record with its arrays and log, unless its cell is running or has been run meanwhile."""
+    key = removal.record["key"]
+    now = [read_record(path) for path in _own_files(store, key)]
+    if key in running(store.folder) or removal.record not in now:
+        return False
+    store.remove(removal.record)
+    return True
+
+
+def unused_sources(store: Store, removed: Sequence[Removal]) -> list[Path]:
+    """Return the folders of plugins' code that no record is left of when these are removed.
+
+    None while anything is running, which has no record yet.
+    """
+    if running(store.folder):
+        return []
+    gone = {removal.record["key"] for removal in removed}
+    left = {record["method"].get("source") for record in store.records() if record["key"] not in gone}
+    folders = (path for path in (store.folder / "sources").glob("*") if path.is_dir())
+    return sorted(path for path in folders if store.relative(path) not in left)
+
+
+def remove_source(folder: Path) -> None:
+    """Remove the code of a plugin."""
+    shutil.rmtree(folder)
+
+
+def _own_files(store: Store, key: str) -> list[Path]:
+    return [path for path in store.paths() if path.stem.endswith(f"-{key}")]
+
+
+def _newest_by_cell(store: Store) -> dict[str, str]:
+    """Return the newest code that has finished each cell, whatever code it is of."""
+    rivals: dict[str, list[Record]] = {}
+    for record in store.records():
+        if record["status"] == "ok":
+            rivals.setdefault(_identity(record), []).append(record)
+    return {identity: newest_version(store.folder, records) for identity, records in rivals.items()}
+
+
+def _identity(record: Record) -> str:
+    """Return what the records of a cell share under all versions of its method's code."""
+    method = record["method"]
+    left_out = {RANDOM_STATE, *method.get("practical", ())}
+    parameters = {name: value for name, value in method["parameters"].items() if name not in left_out}
+    content = [record["dataset"]["fingerprint"], method["name"], parameters, record["seed"]]
+    return json.dumps([*content, dict(record["protocol"])], sort_keys=True)

@@ -1,0 +1,170 @@
+"""What is current in a store: of each dataset the card, of each method the code, as the last run found them.
+
+A run writes both beside the records, before its first cell:
+
+* ``current/FINGERPRINT.json``: what the dataset's card said, and which code each method had. A card that
+  was corrected since, for the same arrays, therefore stands in tables without running anything again; and
+  code that was changed and changed back is known to be the newest, although its records are not.
+* ``sources/DIGEST/``: the files of a plugin's code, once for each version of it. ``DIGEST`` are the last
+  digits of the code version in its records.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from cmbench.disk import replacing, replacing_folder, writing_to
+from cmbench.errors import CmbenchWarning, StoreError
+
+Record = Mapping[str, Any]
+
+LARGEST_SOURCE = 5_000_000
+"""Bytes of a plugin's code that are kept; the largest files of more are left out, and named."""
+LEFT_OUT = "LEFT_OUT.txt"
+_SAYS_NOTHING = ("", "unknown", None, [])
+
+
+def note(folder: Path, fingerprint: str, card: Mapping[str, Any], code: Mapping[str, str]) -> None:
+    """Write down what a run knows of a dataset, where it is not what the store has noted.
+
+    ``card`` are the fields of a record's ``dataset`` that its arrays do not determine; ``code`` is the code
+    version of each method.
+    """
+    path = _path(folder, fingerprint)
+    if _updated(_read(path), card, code) == _read(path):
+        return
+    with writing_to(path, raising=StoreError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.parent / ".lock"):  # another run may be noting other methods
+            content = _updated(_read(path), card, code)
+            with replacing(path) as beside:
+                text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+                beside.write_text(f"{text}\n", encoding="utf-8", errors="backslashreplace")
+
+
+def _updated(known: Mapping[str, Any], card: Mapping[str, Any], code: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is known with the newer values; a field of a card that says nothing replaces none."""
+    said = {name: value for name, value in card.items() if value not in _SAYS_NOTHING}
+    return {"dataset": {**known.get("dataset", {}), **said}, "code": {**known.get("code", {}), **code}}
+
+
+def with_card(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record with the card that its dataset had in the last run."""
+    newest = _read(_path(folder, record["dataset"]["fingerprint"])).get("dataset", {})
+    return {**record, "dataset": {**record["dataset"], **newest}} if newest else record
+
+
+def newest_code(folder: Path, records: Sequence[Record]) -> list[Record]:
+    """Return the records of the newest code of each method, on each dataset under each protocol.
+
+    That is the code of the last run, or where the store does not say, that of the record finished last. A
+    ``CmbenchWarning`` says what is left out.
+    """
+    rivals: dict[str, list[Record]] = {}
+    for record in records:
+        rivals.setdefault(_rivalry(record), []).append(record)
+    newest = {rivalry: newest_version(folder, found) for rivalry, found in rivals.items()}
+    chosen = [record for record in records if code_of(record) == newest[_rivalry(record)]]
+    _tell_of_older([record for record in records if code_of(record) != newest[_rivalry(record)]])
+    return chosen
+
+
+def _tell_of_older(records: Sequence[Record]) -> None:
+    if records:
+        names = ", ".join(sorted({record["method"]["name"] for record in records}))
+        warnings.warn(
+            f"{len(records)} cell(s) of other code than the newest are left out ({names}); --all-versions "
+            "shows them, and 'cmbench clean' removes those that were run again",
+            CmbenchWarning,
+            stacklevel=4,
+        )
+
+
+def newest_version(folder: Path, rivals: Sequence[Record]) -> str:
+    """Return the newest code version of records of one method on one dataset."""
+    versions = {code_of(record) for record in rivals}
+    noted = _read(_path(folder, rivals[0]["dataset"]["fingerprint"])).get("code", {})
+    last = noted.get(rivals[0]["method"]["name"])
+    return str(last) if last in versions else code_of(max(rivals, key=_finished))
+
+
+def code_of(record: Record) -> str:
+    """Return the version of the method's code that a record is of."""
+    method = record["method"]
+    return str(method.get("code_version", method["version"]))
+
+
+def _finished(record: Record) -> str:
+    return str(record.get("provenance", {}).get("finished", ""))
+
+
+def _rivalry(record: Record) -> str:
+    dataset, method = record["dataset"]["fingerprint"], record["method"]["name"]
+    return json.dumps([dataset, method, dict(record["protocol"])], sort_keys=True)
+
+
+def source_folder(folder: Path, code_version: str) -> Path:
+    """Return where a store keeps the code of a plugin."""
+    return folder / "sources" / code_version.rpartition("-")[2]
+
+
+def keep_source(folder: Path, code_version: str, files: Mapping[str, bytes]) -> None:
+    """Keep the files of a plugin's code, once for each version; those beyond ``LARGEST_SOURCE`` are named."""
+    place = source_folder(folder, code_version)
+    if place.is_dir():
+        return
+    kept = _fitting(files)
+    with writing_to(place, raising=StoreError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with replacing_folder(place) as beside:
+            for name in kept:
+                path = beside / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(files[name])
+            _name_the_rest(beside, {name: len(files[name]) for name in files if name not in kept})
+
+
+def _fitting(files: Mapping[str, bytes]) -> list[str]:
+    kept, total = [], 0
+    for name in sorted(files, key=lambda name: len(files[name])):
+        total += len(files[name])
+        if total <= LARGEST_SOURCE:
+            kept.append(name)
+    return kept
+
+
+def _name_the_rest(folder: Path, sizes: Mapping[str, int]) -> None:
+    if not sizes:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f"{name} ({size} bytes)\n" for name, size in sizes.items()]
+    head = f"Not kept, because the code is larger than {LARGEST_SOURCE} bytes:\n"
+    (folder / LEFT_OUT).write_text("".join([head, *lines]), encoding="utf-8", errors="backslashreplace")
+    warnings.warn(
+        f"the code of a plugin is larger than {LARGEST_SOURCE / 1e6:.0f} MB, so that the store does not keep "
+        f"{', '.join(sizes)}; its key covers them all the same",
+        CmbenchWarning,
+        stacklevel=2,
+    )
+
+
+def _path(folder: Path, fingerprint: str) -> Path:
+    return folder / "current" / f"{fingerprint[:32]}.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); delete it, a run writes it again") from error
+    if not isinstance(content, dict):
+        raise StoreError(f"{path}: is not what a run writes; delete it, a run writes it again")
+    return content
