@@ -27,7 +27,7 @@ Record = Mapping[str, Any]
 LARGEST_SOURCE = 5_000_000
 """Bytes of a plugin's code that are kept; the largest files of more are left out, and named."""
 LEFT_OUT = "LEFT_OUT.txt"
-_SAYS_NOTHING = ("", "unknown", None, [])
+_SAYS_NOTHING = ("", "unknown", None)
 
 
 def note(folder: Path, fingerprint: str, card: Mapping[str, Any], code: Mapping[str, str]) -> None:

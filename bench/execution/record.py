@@ -151,6 +151,7 @@ def card_fields(dataset: Dataset) -> dict[str, Any]:
         "source": card.source,
         "licence": card.licence,
         "split": split_in(card.recipe),
+        "notes": list(card.notes),
     }
 
 
@@ -214,16 +215,10 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _dataset(cell: Cell) -> dict[str, Any]:
-    dataset, card = cell.dataset, cell.dataset.card
+    dataset = cell.dataset
     return {
-        "name": dataset.name,
+        **card_fields(dataset),
         "fingerprint": dataset.fingerprint,
-        "image_feature": card.image_feature,
-        "text_feature": card.text_feature,
-        "source": card.source,
-        "licence": card.licence,
-        "split": split_in(card.recipe),
-        "notes": list(card.notes),
         "warnings": [finding.sentence for finding in dataset.findings],
         "sizes": {
             "train": len(dataset.train),
