@@ -109,15 +109,15 @@ class DeepSM(TrainedMethod):
     dropout: Annotated[float, Number(0, 0.99), SearchSpace(0.0, 0.5)] = 0.5
     """Share of hidden units left out in training. One half, as is usual for few items."""
     optimizer: Annotated[str, Words("adam", "sgd")] = "adam"
-    """Adam, or stochastic gradient descent with momentum."""
+    """The optimiser: Adam, or stochastic gradient descent with momentum."""
     learning_rate: Annotated[
         float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace(1e-4, 1e-3)
     ] = "auto"
-    """Of the optimiser. ``"auto"`` is 0.001 for Adam and 0.01 for SGD, as is usual for CNNs."""
+    """Learning rate. ``"auto"`` is 0.001 for Adam and 0.01 for SGD, as is usual for CNNs."""
     weight_decay: Annotated[float | str, Number(0, words=("auto",)), SearchSpace(0.0, 1e-3)] = "auto"
-    """Of weights, but not of biases, in the gradient. ``"auto"`` is 0 for Adam and 0.0005 for SGD."""
+    """Weight decay in the gradient, not of biases. ``"auto"`` is 0 for Adam and 0.0005 for SGD."""
     momentum: Annotated[float, Number(0, 0.999)] = 0.9
-    """Of SGD; Adam ignores it."""
+    """Momentum of SGD; Adam ignores it."""
     stopping = "validation"
     """Which state of each network is kept: that of the highest accuracy on validation, and among equals
     of the lowest cross-entropy there; or with ``"none"`` the last one.

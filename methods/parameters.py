@@ -159,6 +159,10 @@ class SearchRange:
         """Yield the two ends."""
         return iter((self.low, self.high))
 
+    def __str__(self) -> str:
+        kind = "whole numbers" if self.whole else "numbers"
+        return f"{kind} from {self.low} to {self.high}" + ", evenly in their logarithm" * self.log
+
 
 @dataclass(frozen=True)
 class AnyFolder:
@@ -373,7 +377,7 @@ def _docstrings(owner: type) -> Mapping[str, str]:
     tree = ast.parse(f"if True:\n{source}" if source[0].isspace() else source)
     body = next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)).body
     return {
-        name: inspect.cleandoc(text)
+        name: inspect.cleandoc(text).strip()
         for statement, following in pairwise(body)
         for name in _assigned(statement)
         if (text := _text(following)) is not None

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from cmbench.errors import MethodError, did_you_mean
+from cmbench.methods.parameters import REQUIRED, parameters_of
 from cmbench.methods.plugins import broken, import_plugin, same_folder
 from cmbench.methods.sources import digest, home_of_file, home_of_module, sources
 
@@ -211,13 +212,15 @@ def preset_of(method: type[Method], name: str | None) -> Mapping[str, Any]:
 
 def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
     """Return an instance, or raise ``MethodError`` naming the parameters there are, or what is missing."""
-    known = inspect.signature(method).parameters
-    unknown = [name for name in parameters if name not in known]
+    described = parameters_of(method)
+    names = [parameter.name for parameter in described]
+    unknown = [name for name in parameters if name not in names]
     if unknown:
         raise MethodError(
-            f"method {method.name!r} has no parameter {unknown[0]!r}; it has {', '.join(known) or 'none'}"
+            f"method {method.name!r} has no parameter {unknown[0]!r}{did_you_mean(unknown[0], names)}; "
+            f"it has {', '.join(names) or 'none'}"
         )
-    required = [name for name, parameter in known.items() if parameter.default is parameter.empty]
+    required = [parameter.name for parameter in described if parameter.default is REQUIRED]
     missing = [name for name in required if name not in parameters]
     if missing:
         raise MethodError(
@@ -267,18 +270,17 @@ def method_rows(plugins: Iterable[Path | str] = ()) -> tuple[list[Row], list[str
 
 
 def _row(entry: MethodEntry, method: type[Method]) -> Row:
-    parameters = inspect.signature(method).parameters.values()
     return {
         "name": entry.name,
         "paper name": method.paper_name,
         "family": method.family,
         "labels": "yes" if method.uses_labels else "no",
         "origin": "built in" if entry.origin == "built-in" else entry.location,
-        "parameters": _listed({parameter.name: parameter.default for parameter in parameters}),
+        "parameters": _listed({parameter.name: parameter.default for parameter in parameters_of(method)}),
         "presets": "; ".join(f"{name}: {_listed(preset)}" for name, preset in method.presets.items()),
         "citation": method.citation,
     }
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return ", ".join(name if value is REQUIRED else f"{name}={value!r}" for name, value in values.items())

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from cmbench.datasets.formats.numpy_files import save_npz
+from cmbench.methods.registry import BUILT_IN, registry
+from cmbench.plan import cell_key, effective_parameters
 from cmbench.store import Store
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -47,6 +49,23 @@ def test_every_committed_table_is_rendered_again_byte_for_byte(produce, monkeypa
 def test_the_committed_records_are_all_there():
     counts = {path.parent.name: len(Store(path.parent).records()) for path in RESULTS.glob("*/README.md")}
     assert counts == {"traditional": 28, "deep": 80, "cmgans": 108, "features": 5}
+
+
+def test_every_committed_record_has_the_key_that_its_parameters_have_now():
+    methods = {name: entry.load() for name, entry in registry().entries.items()}
+    records = [record for path in RESULTS.glob("*/README.md") for record in Store(path.parent).records()]
+    assert {record["method"]["name"] for record in records} == {*BUILT_IN}
+    for record in records:
+        method = methods[record["method"]["name"]]
+        parameters = effective_parameters(method, record["method"]["parameters"], None)
+        key = cell_key(
+            fingerprint=record["dataset"]["fingerprint"],
+            method=method.name,
+            code_version=str(method.version),
+            parameters={name: value for name, value in parameters.items() if name not in method.practical},
+            protocol=record["protocol"],
+        )
+        assert (record["key"], record["method"]["parameters"]) == (key, parameters)
 
 
 def test_a_search_keeps_the_first_of_the_best_and_goes_on_from_there(produce, monkeypatch):

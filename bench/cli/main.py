@@ -25,7 +25,7 @@ VERBS = {
     "plot": "Draw figures from the results in a store.",
     "show": "Show everything that a store holds about a cell.",
     "clean": "Remove failed cells, and those that newer code has been run for.",
-    "methods": "List the methods, built in and from plugins.",
+    "methods": "List the methods, or describe one with all its parameters.",
     "datasets": "List, describe and check datasets.",
     "features": "Make features of pictures and texts.",
 }

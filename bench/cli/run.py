@@ -44,7 +44,7 @@ def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> d
     multiple=True,
     callback=_settings,
     metavar="METHOD.PARAMETER=VALUE",
-    help="A parameter of a method. Repeatable.",
+    help="A parameter of a method; 'cmbench methods METHOD' tells which there are. Repeatable.",
 )
 @click.option(
     "--preset",

@@ -144,16 +144,16 @@ class CCLCoarse(ClassCodedMethod):
     margin: Annotated[float, Number(0, open_ends=True), SearchSpace(1.0, 5.0)] = 1.0
     """Distance that an image and a text of two classes are to have at least; 1 as released."""
     optimizer: Annotated[str, Words("adam", "sgd")] = "adam"
-    """Of stage 2. ``"sgd"`` has momentum 0.9 and twice the rate for biases, as released but for the biases of
-    B, which have the single rate there.
+    """Optimiser of stage 2. ``"sgd"`` has momentum 0.9 and twice the rate for biases, as released but for the
+    biases of B, which have the single rate there.
     """
     learning_rate: Annotated[
         float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace(2e-4, 1e-3)
     ] = "auto"
-    """Of stage 2. ``"auto"`` is 0.001 for Adam, and 0.0001 for SGD as released."""
+    """Learning rate of stage 2. ``"auto"`` is 0.001 for Adam, and 0.0001 for SGD as released."""
     weight_decay: Annotated[float | str, Number(0, words=("auto",))] = "auto"
-    """Of weights in stage 2. ``"auto"`` is 0 for Adam, and 0.004 for SGD as released. Biases do not decay; in
-    the release they do.
+    """Weight decay in stage 2. ``"auto"`` is 0 for Adam, and 0.004 for SGD as released. Biases do not decay;
+    in the release they do.
     """
     batch_size = 80
     """Pairs in a batch of stage 2, cut to their number. The incomplete last batch of an epoch is left out."""

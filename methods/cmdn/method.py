@@ -147,15 +147,16 @@ class CMDN(ClassCodedMethod):
     label_weight: Annotated[float, Number(0), SearchSpace(1.0, 10.0)] = 1.0
     """Weight of the classification in the loss of each level; 1 as released."""
     optimizer: Annotated[str, Words("adam", "sgd")] = "adam"
-    """Of the bimodal autoencoders. ``"sgd"`` is as released: the rate falls as 1 / (1 + t / 10,000) and
-    momentum grows from 0.5 to 0.9.
+    """Optimiser of the bimodal autoencoders. ``"sgd"`` is as released: the rate falls as 1 / (1 + t / 10,000)
+    and momentum grows from 0.5 to 0.9.
     """
     learning_rate: Annotated[
         float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace(1e-3, 3e-3)
     ] = "auto"
-    """Of the bimodal autoencoders. ``"auto"`` is 0.003 for Adam, and 0.05 for SGD as released."""
+    """Learning rate of the bimodal autoencoders. ``"auto"`` is 0.003 for Adam, and 0.05 for SGD as released.
+    """
     weight_decay = 1e-4
-    """Of weights of the bimodal autoencoders, as released."""
+    """Weight decay of the bimodal autoencoders, as released."""
     batch_size = 231
     """Pairs in a batch of the bimodal autoencoders, as released, cut to their number. The incomplete last
     batch of an epoch is left out.
@@ -172,7 +173,7 @@ class CMDN(ClassCodedMethod):
     """Epochs to wait for a better state on validation before a bimodal autoencoder, or the classifier, ends.
     """
     preprocessing = "zscore"
-    """Of the features that RBMs learn from: as stored (``"none"``), standardised by training statistics
+    """Features that RBMs learn from: as stored (``"none"``), standardised by training statistics
     (``"zscore"``), which suits Gaussian RBMs, or scaled to unit norm row by row (``"rownorm"``). In each case
     columns that are constant in training become 0. The stacked autoencoder has features in [0, 1], column by
     column.

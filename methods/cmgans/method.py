@@ -126,13 +126,13 @@ class CMGANs(DeepMethod):
     information (see the module ``objective``), or with that of the anchor.
     """
     learning_rate: Annotated[float, Number(0, open_ends=True), SearchSpace(2e-4, 1e-3)] = 1e-3
-    """(A12) Of Adam, one for each network, as released."""
+    """(A12) Learning rate of Adam, of which each network has one, as released."""
     beta1: Annotated[float, Number(0, 1)] = 0.5
     """(A12) Decay of Adam's mean of gradients, by update."""
     beta2: Annotated[float, Number(0, 1)] = 0.999
     """(A12) Decay of Adam's mean of squared gradients, by update."""
     weight_decay: Annotated[float, Number(0), SearchSpace(0.0, 1e-3)] = 0.0
-    """(A12) Of weights, in the gradient."""
+    """(A12) Weight decay, in the gradient."""
     halve_every: Annotated[int, Count(1)] = 100
     """(A12) Epochs after which the learning rate is halved, each time; as released."""
     batch_size = 64
@@ -140,7 +140,7 @@ class CMGANs(DeepMethod):
     joint_optimizer: Annotated[bool, Words(True, False)] = False
     """(A12) Whether one Adam moves both generators, on the sum of their losses, instead of one for each."""
     update_order: Annotated[str, Words("discriminators-first", "generators-first")] = "discriminators-first"
-    """(A13) In each round."""
+    """(A13) Which networks are updated first in each round."""
     epochs = 200
     """(A14) Passes over the training pairs, at most."""
     stopping = "validation"
@@ -163,8 +163,8 @@ class CMGANs(DeepMethod):
     gradient_clip: Annotated[float | str, Number(0, open_ends=True, words=("off",))] = "off"
     """Largest norm of the gradient of an update; a longer one is cut to it."""
     precision: Annotated[str, Words("auto", "float32", "bfloat16")] = "auto"
-    """Of matrix products. ``"auto"`` is bfloat16 on a GPU, where all features stay if they fit, and float32
-    on a CPU.
+    """Precision of matrix products. ``"auto"`` is bfloat16 on a GPU, where all features stay if they fit, and
+    float32 on a CPU.
     """
 
     def _learn(self, train: Split, validation: Split, run: Run) -> None:

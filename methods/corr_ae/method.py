@@ -149,15 +149,17 @@ class CorrAE(PretrainedMethod):
     hidden: Annotated[int, Count(1)] = 1024
     """Hidden units of the lower RBM of each modality."""
     optimizer: Annotated[str, Words("adam", "sgd")] = "adam"
-    """Of stage 2. ``"sgd"`` is as released: the rate falls as 1 / (1 + t / 10,000) and momentum grows from
-    0.5 to 0.9.
+    """Optimiser of stage 2. ``"sgd"`` is as released: the rate falls as 1 / (1 + t / 10,000) and momentum
+    grows from 0.5 to 0.9.
     """
     learning_rate: Annotated[
         float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace(2e-4, 1e-3)
     ] = "auto"
-    """Of stage 2. ``"auto"`` is 0.001 for Adam; for SGD 0.05, and 0.01 for Corr-Cross-AE, as released."""
+    """Learning rate of stage 2. ``"auto"`` is 0.001 for Adam; for SGD 0.05, and 0.01 for Corr-Cross-AE, as
+    released.
+    """
     weight_decay = 1e-4
-    """Of weights in stage 2, as released."""
+    """Weight decay in stage 2, as released."""
     batch_size = 100
     """Pairs in a batch of stage 2, cut to their number. The incomplete last batch of an epoch is left out."""
     epochs = 60

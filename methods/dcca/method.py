@@ -129,7 +129,7 @@ class DCCA(TrainedMethod):
     hidden_width: Annotated[int, Count(1)] = 1024
     """Units of each hidden layer."""
     activation: Annotated[str, Words("sigmoid", "relu")] = "sigmoid"
-    """Of hidden layers. The logistic sigmoid is the usual stand-in for that of the paper."""
+    """Activation of hidden layers. The logistic sigmoid is the usual stand-in for that of the paper."""
     batch_size = 1000
     """m, cut to the number of pairs and raised to 4 o or 200, whichever is more: correlations within a small
     batch mean little. The incomplete last batch of an epoch is left out.

@@ -37,7 +37,7 @@ class DeepMethod(MappedMethod):
     """What to do about representations that are all alike."""
 
     learning_rate: Annotated[float | str, Number(0, open_ends=True)] = 1e-3
-    """Of the optimiser."""
+    """Learning rate of the optimiser."""
     weight_decay: Annotated[float | str, Number(0)] = 1e-4
     """Strength with which the optimiser draws weights, but not biases, towards 0: what it adds to the
     gradient, per unit of weight.

@@ -273,6 +273,16 @@ def test_methods_lists_those_built_in_and_of_plugins(command):
     assert "size=2, random_state=0" in command("methods", "--plugin", "first.py", "--parameters").out
 
 
+def test_methods_describes_one_with_all_its_parameters(command):
+    out = command("methods", "kcca").out
+    assert out.startswith("KCCA\n")
+    assert "maximise aᵀK_xK_yb" in out
+    assert "kappa = 0.5\n" in out
+    assert "Allowed: a number between 0 and 1, both excluded. Worth trying: 0.1, 0.5, 0.9.\n" in out
+    assert "size = 2\nrandom_state = 0\n" in command("methods", "first", "--plugin", "first.py").out
+    assert "did you mean 'kcca'?" in command("methods", "kccca", status=1).err
+
+
 def test_methods_tells_of_a_broken_plugin_after_the_list(command):
     printed = command("methods", "--plugin", "broken.py", status=1)
     assert "cca" in printed.out

@@ -23,8 +23,11 @@ from cmbench.methods.parameters import (
     constraints_of,
     parameters_of,
 )
-from cmbench.methods.registry import registry
+from cmbench.methods.registry import BUILT_IN, registry
 from cmbench.plan import effective_parameters
+
+STARTS = ("``", "(A", "gamma", "o, ", "r, ", "m, ", "τ")
+"""How the meaning of a parameter may begin besides a capital letter: with a symbol of the objective, say."""
 
 
 class Mapped(Method):
@@ -238,6 +241,22 @@ def test_a_value_that_is_not_allowed_is_refused_in_a_plan(kind, parameters, reme
     [(name, value)] = parameters.items()
     with pytest.raises(MethodError, match=f"{kind.name}: {name} is {value!r}; use {remedy}"):
         effective_parameters(kind, parameters, None)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_parameter_of_a_built_in_method_is_constrained_and_described(name):
+    method = registry()[name].load()
+    constraints = constraints_of(method)
+    described = parameters_of(method)
+    assert {*constraints} == {parameter.name for parameter in described} == {*method().get_params()}
+    for parameter in described:
+        assert parameter.meaning[0].isupper() or parameter.meaning.startswith(STARTS), parameter.name
+        assert parameter.meaning.endswith("."), parameter.name
+        assert parameter.type
+        assert parameter.constraint.accepts(parameter.default)
+        assert all(parameter.constraint.accepts(value) for value in parameter.tried)
+    for preset in method.presets.values():
+        assert all(constraints[parameter].accepts(value) for parameter, value in preset.items())
 
 
 PLUGIN = """

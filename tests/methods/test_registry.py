@@ -73,7 +73,11 @@ def test_parameters_reach_the_method_and_the_rest_keep_their_defaults():
         ("kcaa", {}, r"unknown method 'kcaa' \(did you mean 'k?cca'\?\); known methods: .*cfa.*--plugin"),
         ("CCA", {}, r"did you mean 'cca'"),
         ("", {}, r"unknown method ''; known methods"),
-        ("cca", {"components": 3}, r"method 'cca' has no parameter 'components'; it has n_components, ridge"),
+        (
+            "cca",
+            {"components": 3},
+            r"parameter 'components' \(did you mean 'n_components'\?\); it has ridge, ",
+        ),
     ],
 )
 def test_what_is_unknown_is_named_with_what_is_known(name, parameters, message):
