@@ -207,10 +207,21 @@ def prepare(name: str, place: str | None, splits: Path | None, to: Path | None, 
     console = _console()
     sizes = "{} train, {} val, {} test".format(*(len(pairs) for _, pairs in dataset.splits))
     lines = {"name": dataset.name, "place": str(prepared_place or ""), "pairs": sizes}
+    if dataset.shares_pictures:
+        lines["pictures"] = _pictures_line(dataset)
     lines["split"] = f"{dataset.split_origin}, SHA-256 {dataset.split_sha256}"
     _print_pairs(console, {**lines, **_raw_card_lines(dataset.card)})
     console.print()
     _print_classes(console, dataset.class_names, [_counts(dataset, pairs) for _, pairs in dataset.splits])
+
+
+def _pictures_line(dataset: RawDataset) -> str:
+    """Return how many pictures there are where several pairs share one, and what follows from it."""
+    counts = (len({pair.picture.name for pair in pairs}) for _, pairs in dataset.splits)
+    return (
+        "{} train, {} val, {} test; several pairs share one. ".format(*counts)
+        + "The protocol pairs counts pictures, the others count pairs"
+    )
 
 
 @datasets.command("raw")
@@ -222,7 +233,7 @@ def list_raw() -> None:
 
 
 def _counts(dataset: RawDataset, pairs: Sequence[RawPair]) -> list[int]:
-    counts = Counter(pair.label for pair in pairs)
+    counts = Counter(label for pair in pairs for label in pair.labels)
     return [counts[label] for label in range(len(dataset.class_names))]
 
 

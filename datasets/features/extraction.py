@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.draft import Card, Draft, Parts, Split
+from cmbench.datasets.draft import Card, Draft, Labels, Parts, Split
 from cmbench.datasets.features.fine_tuning import FineTuned
 from cmbench.datasets.features.image_features import is_mixed
 from cmbench.datasets.features.recipe import Recipe, recipe_text
@@ -21,11 +22,16 @@ from cmbench.datasets.features.sides import Report, Side, labels_of, load_vector
 from cmbench.datasets.features.text_features import TextExtractor
 from cmbench.datasets.features.weights import device_called, hash_of_file, write_weights
 from cmbench.datasets.features.word_cnn import check_settings
+from cmbench.datasets.formats.labels import tag_matrix
 from cmbench.datasets.raw.contract import RawDataset, RawPair
 from cmbench.disk import alone_in, check_writable, replacing, writing_to
 from cmbench.errors import DatasetError
 
 IMAGE, TEXT, CARD = "image.pth", "text.npz", "networks.json"
+
+FIRST_CATEGORY = (
+    "networks that learn from categories learnt the first category of each pair, as its source names them"
+)
 
 
 def extract_features(
@@ -62,7 +68,7 @@ def extract_features(
         images = picture_side(raw, recipe, work / "images", tell)
     texts = text_side(raw, recipe, vectors, tell)
     train, validation, test = (
-        _split(pairs, rows, images, texts)
+        _split(pairs, rows, images, texts, raw)
         for (_, pairs), rows in zip(raw.splits, _rows_of_splits(raw), strict=True)
     )
     card = Card(
@@ -73,6 +79,7 @@ def extract_features(
         text_feature=texts.description,
         sizes=(len(train), len(validation), len(test)),
         recipe=recipe_text(recipe, raw, {"image": images.details, "text": texts.details}),
+        notes=(FIRST_CATEGORY,) if raw.is_multi_label else (),
     )
     if save_weights is not None:
         with writing_to(save_weights):
@@ -113,17 +120,38 @@ def _rows_of_splits(raw: RawDataset) -> list[slice]:
     return [slice(*ends) for ends in pairwise(edges)]
 
 
-def _split(pairs: Sequence[RawPair], rows: slice, images: Side[Any], texts: Side[Any]) -> Split:
+def _split(
+    pairs: Sequence[RawPair], rows: slice, images: Side[Any], texts: Side[Any], raw: RawDataset
+) -> Split:
     return Split(
         images.made.rows[rows],
         texts.made.rows[rows],
-        labels_of(pairs),
+        _labels(pairs, raw),
         np.array([pair.id for pair in pairs], dtype=np.str_),
         image_parts=_parts(images.made.parts, rows),
         text_parts=_parts(texts.made.parts, rows),
         image_groups=images.groups,
         text_groups=texts.groups,
+        image_ids=_image_ids(pairs, raw),
     )
+
+
+def _image_ids(pairs: Sequence[RawPair], raw: RawDataset) -> NDArray[np.str_] | None:
+    """Return for each pair the id of the first pair that has its picture; None where none share one."""
+    if not raw.shares_pictures:
+        return None
+    first: dict[str, str] = {}
+    for _, others in raw.splits:
+        for pair in others:
+            first.setdefault(pair.picture.name, pair.id)
+    return np.array([first[pair.picture.name] for pair in pairs], dtype=np.str_)
+
+
+def _labels(pairs: Sequence[RawPair], raw: RawDataset) -> Labels:
+    """Return the category of each pair (n,), or where some have several a matrix (n, c) of 0 and 1."""
+    if not raw.is_multi_label:
+        return labels_of(pairs)
+    return tag_matrix([[raw.class_names[label] for label in pair.labels] for pair in pairs], raw.class_names)
 
 
 def _parts(parts: Parts | None, rows: slice) -> Parts | None:

@@ -20,13 +20,20 @@ class RawPair:
     id : str, unique over the dataset
     picture : Picture
     segments : the sentences of the text, in their order; at least one that says something
-    label : int, the category, from 0
+    label : int, the category, from 0; of several, the first that its source names
+    further : further categories, where the pair has several
     """
 
     id: str
     picture: Picture
     segments: tuple[str, ...]
     label: int
+    further: tuple[int, ...] = ()
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """All categories of the pair."""
+        return (self.label, *self.further)
 
     @property
     def text(self) -> str:
@@ -93,6 +100,17 @@ class RawDataset:
         return (("train", self.train), ("val", self.validation), ("test", self.test))
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether some pair has several categories."""
+        return any(pair.further for _, pairs in self.splits for pair in pairs)
+
+    @property
+    def shares_pictures(self) -> bool:
+        """Whether several pairs have one picture."""
+        names = [pair.picture.name for _, pairs in self.splits for pair in pairs]
+        return len(set(names)) < len(names)
+
+    @property
     def split_sha256(self) -> str:
         """SHA-256, hexadecimal, of the lines ``<id>,<train, val or test>``, sorted, each with a line feed."""
         lines = sorted(f"{pair.id},{split}\n" for split, pairs in self.splits for pair in pairs)
@@ -107,14 +125,15 @@ class RawDataset:
         for pair in pairs:
             if not pair.text.strip():
                 broken.append(f"the text of {pair.id!r} is empty; leave the pair out")
-            if not 0 <= pair.label < len(self.class_names):
+            if not all(0 <= label < len(self.class_names) for label in pair.labels):
                 categories = len(self.class_names)
                 broken.append(
-                    f"{pair.id!r} has the label {pair.label}, and there are {categories} categories"
+                    f"{pair.id!r} has the label {_shown(pair.labels)}, and there are {categories} categories"
                 )
         broken += [f"{split} has no pair; change the split" for split, pairs in self.splits if not pairs]
-        learnt = {pair.label for pair in self.train}
-        for label in sorted({pair.label for pair in (*self.validation, *self.test)} - learnt):
+        learnt = {label for pair in self.train for label in pair.labels}
+        asked = {label for pair in (*self.validation, *self.test) for label in pair.labels}
+        for label in sorted(asked - learnt):
             name = self.class_names[label] if 0 <= label < len(self.class_names) else label
             broken.append(f"the category {name!r} has no training pair; change the split")
         return broken
@@ -147,3 +166,7 @@ class RawDataset:
                         "the copy is not complete"
                     )
         return broken
+
+
+def _shown(labels: Sequence[int]) -> str:
+    return ", ".join(map(str, labels))

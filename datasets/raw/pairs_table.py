@@ -1,9 +1,10 @@
 """Anybody's own pairs: a CSV or Parquet file with a line for each, or a folder for each category.
 
 The table has the columns ``image`` (a path relative to the table), ``text`` or ``text_file`` (the path of
-a UTF-8 file), and ``category``; and, if wanted, ``id`` (otherwise the path of the image) and ``split``
-(train, val or test). Other columns are left alone. CSV is UTF-8 with commas and a header; Parquet needs
-pyarrow. A folder with one table at its top stands for the table.
+a UTF-8 file), and ``category`` (of several, ``sky;sea``); and, if wanted, ``id`` (otherwise the path of the
+image, with ``#0``, ``#1`` and so on where it has several texts) and ``split`` (train, val or test). Other
+columns are left alone. CSV is UTF-8 with commas and a header; Parquet needs pyarrow. A folder with one
+table at its top stands for the table.
 
 Otherwise the folder holds ``<category>/<name>.jpg`` (or .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff)
 beside ``<category>/<name>.txt``; the id of a pair is ``<category>/<name>``.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from cmbench.datasets.formats.feature_file import SPLIT_NAMES
+from cmbench.datasets.formats.labels import tags_of
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import (
     claim,
@@ -78,9 +81,9 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     problems = Problems(f"raw dataset {place}")
     rows = list(_folder_rows(place, problems) if place.is_dir() else _pairs(place, problems))
     problems.settle()
-    class_names = tuple(sorted({row.category for row in rows}))
+    class_names = tuple(sorted({name for row in rows for name in row.categories}))
     labels = {name: label for label, name in enumerate(class_names)}
-    pairs = [RawPair(row.id, row.picture, row.segments, labels[row.category]) for row in rows]
+    pairs = [RawPair(row.id, row.picture, row.segments, *_numbered(row.categories, labels)) for row in rows]
     if splits is not None:
         given = read_splits(splits)
         parts, origin = divided(pairs, given), given.origin
@@ -96,6 +99,12 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     _check_pictures(parts, problems)
     problems.settle()
     return RawDataset(_name(place), *parts, class_names, CARD.with_split_given(), origin)
+
+
+def _numbered(categories: Sequence[str], labels: Mapping[str, int]) -> tuple[int, tuple[int, ...]]:
+    """Return the label of the first category, and those of the others."""
+    first, *others = (labels[name] for name in categories)
+    return first, tuple(others)
 
 
 def _name(path: Path) -> str:
@@ -116,8 +125,8 @@ def _table_in(folder: Path, splits: Path | None) -> Path | None:
 
 
 def _drawn(rows: Sequence[_Row]) -> list[str]:
-    """Return train, val or test for each row, the same for all rows of one picture in one category."""
-    keys = [(row.category, os.path.realpath(row.picture.name)) for row in rows]
+    """Return train, val or test for each row, the same for all rows of one picture in one first category."""
+    keys = [(row.categories[0], os.path.realpath(row.picture.name)) for row in rows]
     pictures = list(dict.fromkeys(keys))
     words = drawn_splits([category for category, _ in pictures], seed=SEED)
     word_of = dict(zip(pictures, words, strict=True))
@@ -139,12 +148,12 @@ def _check_pictures(parts: Divided, problems: Problems) -> None:
 
 @dataclass(frozen=True)
 class _Row:
-    """A pair before its category has a number, and its split if the table says one."""
+    """A pair before its categories have numbers, and its split if the table says one."""
 
     id: str
     picture: Picture
     segments: tuple[str, ...]
-    category: str
+    categories: tuple[str, ...]
     split: str | None
 
 
@@ -153,19 +162,40 @@ def _folder_rows(folder: Path, problems: Problems) -> Iterator[_Row]:
         with problems.noted():
             segments = read_sentences(couple.text, couple.picture)
             id_ = f"{couple.category}/{couple.picture.stem}"
-            yield _Row(id_, PictureFile(couple.picture), segments, couple.category, None)
+            yield _Row(id_, PictureFile(couple.picture), segments, (couple.category,), None)
 
 
 def _pairs(table: Path, problems: Problems) -> Iterator[_Row]:
     taken: dict[str, str] = {}
-    for row in table_rows(table, problems):
+    rows = list(table_rows(table, problems))
+    for row, id_ in zip(rows, _ids(rows), strict=True):
         with problems.noted():
-            pair = _pair(row.cells, table.parent, row.place)
+            pair = _pair(row.cells, id_, table.parent, row.place)
             claim(pair.id, row.place, taken)
             yield pair
 
 
-def _pair(cells: Mapping[str, str], folder: Path, place: str) -> _Row:
+def _ids(rows: Sequence[TableRow]) -> list[str]:
+    """Return the id of each row: as given, else its picture, with a number where others show it too.
+
+    The numbers count the texts of a picture from 0: ``1.jpg#0``, ``1.jpg#1``. Rows that repeat a text as well
+    get the same number, and so are told.
+    """
+    pictures = [row.cells.get("image", "").strip() for row in rows]
+    shared = {name for name, count in Counter(pictures).items() if count > 1}
+    texts: dict[str, list[str]] = {}
+    ids = []
+    for row, picture in zip(rows, pictures, strict=True):
+        text = row.cells.get("text", row.cells.get("text_file", ""))
+        earlier = texts.setdefault(picture, [])
+        if text not in earlier:
+            earlier.append(text)
+        number = f"#{earlier.index(text)}" if picture in shared else ""
+        ids.append(row.cells.get("id", f"{picture}{number}").strip())
+    return ids
+
+
+def _pair(cells: Mapping[str, str], id_: str, folder: Path, place: str) -> _Row:
     for column in ("image", "category", "text_file", "id", "split"):
         if not cells.get(column, "given").strip():
             raise DatasetError(f"{place}: {column} is empty; fill it in, or leave the pair out")
@@ -176,9 +206,11 @@ def _pair(cells: Mapping[str, str], folder: Path, place: str) -> _Row:
         segments = sentences_of(cells["text"], place)
     else:
         segments = read_sentences(folder / cells["text_file"].strip(), place)
-    image = cells["image"].strip()
-    picture = picture_at(folder / image, place)
-    return _Row(cells.get("id", image).strip(), picture, segments, cells["category"].strip(), split)
+    categories = tags_of(cells["category"])
+    if not categories:
+        raise DatasetError(f"{place}: category is {cells['category']!r}, which names none; fill it in")
+    picture = picture_at(folder / cells["image"].strip(), place)
+    return _Row(id_, picture, segments, categories, split)
 
 
 @dataclass(frozen=True)

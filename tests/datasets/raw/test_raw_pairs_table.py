@@ -103,9 +103,10 @@ def test_texts_may_lie_in_files(tmp_path):
     [
         ({"image": "no.png"}, r"mine\.csv, line 4: the image .*no\.png is missing"),
         ({"image": " "}, r"line 4: image is empty; fill it in, or leave the pair out"),
-        ({"image": "d.png"}, r"line 6: the id 'd\.png' stands already in .*line 4"),
+        ({"image": "d.png", "text": ROWS[3][1]}, r"line 6: the id 'd\.png#0' stands already in .*line 4"),
         ({"text": " \n"}, r"line 4: the text is empty"),
         ({"category": ""}, r"line 4: category is empty"),
+        ({"category": " ; "}, r"line 4: category is ' ; ', which names none"),
         ({"split": "dev"}, r"line 4: unknown split 'dev'; write train, val, test"),
         ({"split": ""}, r"line 4: split is empty"),
     ],
@@ -117,10 +118,10 @@ def test_a_wrong_cell_is_named_with_its_line(tmp_path, values, message):
 
 
 def test_all_wrong_lines_are_told_at_once(tmp_path):
-    rows = [*changed(1, image="no.png"), ("a.png", "Again.", "cat", "val")]
+    rows = [*changed(1, image="no.png"), ("a.png", ROWS[0][1], "cat", "val")]
     message = refused(write_table(tmp_path, rows))
     assert "line 4: the image" in message
-    assert "line 7: the id 'a.png' stands already in" in message
+    assert "line 7: the id 'a.png#0' stands already in" in message
 
 
 def test_a_row_with_too_few_or_too_many_fields_is_refused(tmp_path):
@@ -189,6 +190,33 @@ def test_a_drawn_split_keeps_the_pairs_of_a_picture_together(tmp_path):
     for _, pairs in loaded.splits:
         assert set(Counter(pair.id.partition("-")[0] for pair in pairs).values()) == {3}
     assert [len(pairs) for _, pairs in loaded.splits] == [48, 6, 6]
+
+
+def test_texts_of_one_picture_are_numbered_where_they_have_no_ids(tmp_path):
+    rows = [(f"{at}.png", f"{at} {line}.", "cat", "train") for at in range(2) for line in range(3)]
+    for at in range(2):
+        (tmp_path / f"{at}.png").write_bytes(png())
+    loaded = pairs_table.load(write_table(tmp_path, [*rows, *ROWS[1:]]))
+    assert [pair.id for pair in loaded.train] == [
+        *(f"{at}.png#{line}" for at in range(2) for line in range(3)),
+        "b.png",
+    ]
+    assert loaded.shares_pictures
+    assert not pairs_table.load(write_table(tmp_path)).shares_pictures
+
+
+def test_a_cell_may_name_several_categories(tmp_path):
+    rows = [*changed(1, category="sky; dog;sky"), ("a.png", "More.", "cat;sky", "train")]
+    loaded = pairs_table.load(write_table(tmp_path, rows))
+    assert loaded.class_names == ("cat", "dog", "sky")
+    assert [pair.labels for pair in loaded.train] == [(0,), (2, 1), (0, 2)]
+    assert loaded.is_multi_label
+    assert not pairs_table.load(write_table(tmp_path)).is_multi_label
+
+
+def test_each_category_of_a_test_pair_must_be_in_training(tmp_path):
+    message = refused(write_table(tmp_path, changed(3, category="dog;owl")))
+    assert "the category 'owl' has no training pair" in message
 
 
 def test_a_picture_in_two_splits_is_refused(tmp_path):
