@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cmbench.datasets.features.pictures import Preprocessing
-from cmbench.datasets.features.weights import State, give_weights
+from cmbench.datasets.features.weights import State, give_weights, without, without_prefix
 from cmbench.datasets.raw.downloads import Download
 from cmbench.errors import DatasetError
 
@@ -89,11 +89,13 @@ def _vgg19_convolutions() -> Iterator[nn.Module]:
 
 def vgg19_of(weights: State, source: Path | str) -> VGG19:
     """Return the network that has ``weights`` themselves, no copy; errors name ``source``."""
-    bias = weights.get(f"{VGG19.LAST_LAYER}.bias")
+    with torch.device("meta"):
+        plain, prefix = without_prefix(weights, VGG19().state_dict())
+    bias = plain.get(f"{VGG19.LAST_LAYER}.bias")
     if bias is None:
         raise DatasetError(
-            f"{source}: {VGG19.LAST_LAYER}.bias is missing, so these are not weights of VGG19; get "
-            f"{IMAGENET_WEIGHTS.url}"
+            f"{source}: {VGG19.LAST_LAYER}.bias is missing{without(prefix)}, so these are not weights "
+            f"of VGG19; get {IMAGENET_WEIGHTS.url}"
         )
     with torch.device("meta"):
         network = VGG19(len(bias) if bias.ndim else 1000)
@@ -158,11 +160,13 @@ def _small_cnn_convolutions(channels: Sequence[int]) -> Iterator[nn.Module]:
 
 def small_cnn_of(weights: State, source: Path | str) -> SmallCNN:
     """Return the network that has ``weights`` themselves; errors name ``source``."""
-    last = weights.get(f"{SmallCNN.LAST_LAYER}.weight")
+    with torch.device("meta"):
+        plain, prefix = without_prefix(weights, SmallCNN(1).state_dict())
+    last = plain.get(f"{SmallCNN.LAST_LAYER}.weight")
     if last is None or last.ndim != 2:
         raise DatasetError(
-            f"{source}: {SmallCNN.LAST_LAYER}.weight is missing, so these are not weights of SmallCNN; train "
-            "one with fine_tune and save its weights"
+            f"{source}: {SmallCNN.LAST_LAYER}.weight is missing{without(prefix)}, so these are not weights "
+            "of SmallCNN; train one with fine_tune and save its weights"
         )
     with torch.device("meta"):
         network = SmallCNN(*last.shape)

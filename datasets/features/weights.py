@@ -6,7 +6,8 @@ A file of weights is a state dict: names of tensors, and the tensors. Files of P
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,9 @@ from cmbench.errors import DatasetError
 from cmbench.neural import read_state, write_state
 
 State: TypeAlias = Mapping[str, Tensor]
+STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
+"""Under which of these a checkpoint holds the state dict of its network."""
+
 
 NAMED = 3  # of the keys that are wrong, so many stand in the error
 BLOCK = 2**20  # bytes
@@ -51,7 +55,7 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise DatasetError(f"{path}: there is no such file of weights; check the path")
-    state = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
+    state = _inner_state(_safetensors(path) if path.suffix == ".safetensors" else _torch_file(path))
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DatasetError(
             f"{path}: holds no state dict but {_kind(state)}; save network.state_dict() alone with torch.save"
@@ -60,6 +64,54 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
         str(key): value.float() if value.is_floating_point() else value.detach()
         for key, value in state.items()
     }
+
+
+def _inner_state(content: Any) -> Any:
+    """Return the state dict of a checkpoint that holds one among numbers and settings, else the content."""
+    while isinstance(content, dict):
+        states = [content[key] for key in STATE_KEYS if _is_state(content.get(key))]
+        if len(states) != 1:
+            break
+        content = states[0]
+    return content
+
+
+def _is_state(value: Any) -> bool:
+    return (
+        isinstance(value, dict) and bool(value) and any(isinstance(item, Tensor) for item in value.values())
+    )
+
+
+def without_prefix(weights: State, expected: Collection[str]) -> tuple[State, str]:
+    """Return weights without the prefix before the names ``expected``, and the prefix or "".
+
+    Programs put such prefixes before the names of a network that they wrap: ``module.`` by ``DataParallel``,
+    ``_orig_mod.`` by ``torch.compile``, ``model.`` by Lightning, and any of them after others. Taken away is
+    the one by which most names become expected ones. Weights of other parts, without it, are left out.
+
+    >>> state, prefix = without_prefix({"module.a": torch.ones(1), "loss.b": torch.ones(1)}, ["a"])
+    >>> list(state), prefix
+    (['a'], 'module.')
+    """
+    fitting = Counter(
+        name[: len(name) - len(ending)] for name in weights for ending in _endings(name) if ending in expected
+    )
+    prefix = max(fitting, key=lambda prefix: (fitting[prefix], not prefix), default="")
+    if not prefix:
+        return weights, ""
+    return {
+        key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
+    }, prefix
+
+
+def _endings(name: str) -> list[str]:
+    """Return what is left of a name without its first parts.
+
+    >>> _endings("a.b.c")
+    ['a.b.c', 'b.c', 'c']
+    """
+    parts = name.split(".")
+    return [".".join(parts[start:]) for start in range(len(parts))]
 
 
 def _torch_file(path: Path) -> Any:
@@ -93,6 +145,7 @@ def give_weights(network: nn.Module, weights: State, source: Path | str) -> None
     Raises ``DatasetError`` naming ``source``, the key and the shapes where they do not fit.
     """
     expected = network.state_dict()
+    weights, prefix = without_prefix(weights, expected)
     problems = [f"{key} is missing" for key in expected if key not in weights]
     problems += [f"{key} is not one of its keys" for key in weights if key not in expected]
     problems += [
@@ -104,9 +157,15 @@ def give_weights(network: nn.Module, weights: State, source: Path | str) -> None
         more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise DatasetError(
             f"{source}: these are not weights of {type(network).__name__}: "
-            f"{'; '.join(problems[:NAMED])}{more}; give the file of a {type(network).__name__}"
+            f"{'; '.join(problems[:NAMED])}{more}{without(prefix)}; "
+            f"give the file of a {type(network).__name__}"
         )
     network.load_state_dict(weights, assign=True)
+
+
+def without(prefix: str) -> str:
+    """Return what an error says of a prefix that was taken away."""
+    return f" (after the prefix {prefix!r} of its names was taken away)" if prefix else ""
 
 
 def hash_of_weights(network: nn.Module) -> str:

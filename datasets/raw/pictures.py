@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from cmbench.disk import DAMAGE
 from cmbench.errors import DatasetError
@@ -21,6 +21,42 @@ Pixels = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 """Kinds of pictures that are read: not those that Pillow hands on to other programs, as PostScript."""
 UNREADABLE: tuple[type[Exception], ...] = (*DAMAGE, Image.DecompressionBombError)
+
+
+AGAIN = "get the file again, or leave the pair out"
+CONVERT = "convert it to JPEG or PNG, which all programs of this field read, or leave the pair out"
+REFUSED = f"the download was refused or the address is wrong; {AGAIN}"
+WEB_PAGE = f"a web page (HTML) and not a picture: {REFUSED}"
+HEIC = f"a HEIC picture, which is not read here; {CONVERT}"
+AVIF = f"an AVIF picture, which is not read here; {CONVERT}"
+VIDEO = f"a video and not a picture; {CONVERT}"
+BRANDS = {
+    **dict.fromkeys(("avif", "avis"), AVIF),
+    **dict.fromkeys(("heic", "heix", "hevc", "hevx", "heim", "heis", "mif1", "msf1"), HEIC),
+    **dict.fromkeys(("isom", "iso2", "mp41", "mp42", "avc1", "qt  ", "M4V "), VIDEO),
+}
+"""Kinds of files in the container of MPEG-4, by their brands."""
+
+OTHER_KINDS = {
+    b"<!doctype html": WEB_PAGE,
+    b"<html": WEB_PAGE,
+    b"<head": WEB_PAGE,
+    b"<svg": f"an SVG drawing, which is not read here; {CONVERT}",
+    b"<?xml": f"XML or an SVG drawing, which is not read here; {CONVERT}",
+    b"<": WEB_PAGE,
+    b"%PDF": f"a PDF document and not a picture; {CONVERT}",
+    b"%!PS": f"a PostScript drawing, which is not read here; {CONVERT}",
+    b"8BPS": f"a Photoshop file, which is not read here; {CONVERT}",
+    b"PK": f"a ZIP archive and not a picture; unpack it. {AGAIN}",
+    b"\x1f\x8b": f"compressed by gzip; unpack it. {AGAIN}",
+    b"Rar!": f"a RAR archive and not a picture; unpack it. {AGAIN}",
+    b"7z\xbc\xaf": f"a 7z archive and not a picture; unpack it. {AGAIN}",
+    b"\xff\x0a": f"a JPEG XL picture, which is not read here; {CONVERT}",
+    b"\x00\x00\x00\x0cJXL ": f"a JPEG XL picture, which is not read here; {CONVERT}",
+    b"\x1aE\xdf\xa3": VIDEO,
+    b"version https://git-lfs": "a pointer of Git LFS and not the picture; fetch that with 'git lfs pull'",
+}
+"""What files turn out to be that are called pictures, by their first bytes."""
 
 
 class Picture(Protocol):
@@ -128,8 +164,34 @@ def decoded(encoded: bytes, name: str) -> Pixels:
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             return np.asarray(_opaque(_in_eight_bits(image)).convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise DatasetError(f"{name}: no picture can be read; it is {_kind(encoded)}") from error
     except UNREADABLE as error:
         raise DatasetError(_unread(name, str(error))) from error
+
+
+def _kind(encoded: bytes) -> str:
+    """Return what bytes are that are no picture, with the remedy."""
+    start = encoded[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not encoded:
+        return f"empty; {AGAIN}"
+    if encoded[4:8] == b"ftyp":  # the container of MP4, HEIC and AVIF; the brand follows
+        brand = encoded[8:12].decode("latin-1")
+        return BRANDS.get(brand, f"a video or picture of the kind {brand!r}; {CONVERT}")
+    for mark, kind in OTHER_KINDS.items():
+        if start.lower().startswith(mark.lower()):
+            return kind
+    if start.startswith((b"{", b"[")) and _is_text(encoded[:512]):
+        return f"JSON and not a picture: {REFUSED}"
+    if not any(encoded):
+        return f"nothing but zeros; {AGAIN}"
+    if _is_text(encoded[:512]):
+        return f"text ({encoded[:30].decode('utf-8', 'replace')!r}) and not a picture: {REFUSED}"
+    return f"of no kind that is known here (it begins with {encoded[:8].hex(' ')}); {AGAIN}"
+
+
+def _is_text(part: bytes) -> bool:
+    return all(byte >= 32 or byte in b"\t\r\n" for byte in part)
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -165,4 +227,4 @@ def _identity(path: Path, name: str) -> str:
 
 
 def _unread(name: str, reason: str) -> str:
-    return f"{name}: no picture can be read ({reason}); get the file again, or leave the pair out"
+    return f"{name}: no picture can be read ({reason}); {AGAIN}"

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from cmbench.datasets.features.weights import give_weights, hash_of_weights, read_weights, write_weights
+from cmbench.datasets.features.own_networks import random_small_cnn, small_cnn_of
+from cmbench.datasets.features.weights import (
+    give_weights,
+    hash_of_weights,
+    read_weights,
+    without_prefix,
+    write_weights,
+)
 from cmbench.errors import DatasetError
 
 
@@ -99,3 +106,28 @@ def test_the_hash_is_of_names_shapes_and_numbers():
         other.bias[1] += 1e-3
     assert hash_of_weights(other) != before
     assert hash_of_weights(nn.Sequential(network)) != before
+
+
+PREFIXES = ("module.", "_orig_mod.", "model.", "module._orig_mod.", "state.net.")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_prefix_of_a_wrapper_is_taken_away(tmp_path, prefix):
+    state = random_small_cnn(0, 5).state_dict()
+    wrapped = {f"{prefix}{key}": value for key, value in state.items()} | {"loss.weight": torch.ones(2)}
+    torch.save({"epoch": 3, "state_dict": wrapped}, tmp_path / "a.pth")
+    network = small_cnn_of(read_weights(tmp_path / "a.pth"), "a.pth")
+    assert hash_of_weights(network) == hash_of_weights(random_small_cnn(0, 5))
+
+
+def test_names_without_a_prefix_stay_as_they_are():
+    state = random_small_cnn(0, 5).state_dict()
+    assert without_prefix(state, state) == (state, "")
+    assert without_prefix({"other": torch.ones(1)}, state)[1] == ""
+
+
+def test_what_is_missing_after_a_prefix_was_taken_away_is_named_with_it():
+    state = {f"module.{key}": value for key, value in random_small_cnn(0, 5).state_dict().items()}
+    del state["module.hidden.bias"]
+    with pytest.raises(DatasetError, match=r"hidden\.bias is missing \(after the prefix 'module\.'"):
+        small_cnn_of(state, "a.pth")

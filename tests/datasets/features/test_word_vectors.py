@@ -1,8 +1,14 @@
 """Word vectors from files of every format, and what is said of damaged ones."""
 
+import bz2
+import codecs
 import gzip
 import hashlib
+import io
+import lzma
 import struct
+import unicodedata
+import zipfile
 
 import numpy as np
 import pytest
@@ -27,8 +33,32 @@ def binary(feed):
     return b"3 3\n" + b"".join(entries)
 
 
+def zipped(**files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
 CONTENTS = {
     "glove.txt": GLOVE,
+    "glove.txt.bz2": bz2.compress(GLOVE),
+    "glove.txt.xz": lzma.compress(GLOVE),
+    "glove.zip": zipped(vectors=GLOVE),
+    "tabs.txt": GLOVE.replace(b" ", b"\t"),
+    "a tab and spaces.txt": b"\n".join(line.replace(b" ", b"\t", 1) for line in GLOVE.split(b"\n")),
+    "mark.txt": b"\xef\xbb\xbf" + GLOVE,
+    "mark before a header.txt": b"\xef\xbb\xbf" + WORD2VEC,
+    "utf16.txt": GLOVE.decode().encode("utf-16"),
+    "utf16 big.txt.gz": gzip.compress(codecs.BOM_UTF16_BE + WORD2VEC.decode().encode("utf-16-be")),
+    "text.bin": WORD2VEC,
+    "text without a header.bin": GLOVE,
+    "binary.txt": binary(b"\n"),
+    "binary.bin.bz2": bz2.compress(binary(b"")),
+    "binary.zip": zipped(vectors=binary(b"\n")),
+    "not packed.txt.gz": GLOVE,
+    "decomposed.txt": unicodedata.normalize("NFD", GLOVE.decode()).encode(),
     "glove.txt.gz": gzip.compress(GLOVE),
     "windows.txt": GLOVE.replace(b"\n", b"\r\n"),
     "word2vec.vec": WORD2VEC,
@@ -89,6 +119,18 @@ def test_words_may_hold_spaces_and_any_blank_of_unicode(tmp_path):
     np.testing.assert_array_equal(vectors.values, [[1, 2], [3, 4], [5, 6], [7, 8]])
 
 
+def test_a_word_that_nobody_wanted_need_not_be_utf8(tmp_path):
+    content = b"3 1\n" + b"".join(word + b" " + struct.pack("<f", 1) for word in (b"caf\xe9", b"a", b"b"))
+    for name, text in (("a.bin", content), ("a.txt", b"caf\xe9 1\na 1\nb 1\n")):
+        assert load_word_vectors(written(tmp_path, name, text), {"a", "b", "caf\u00e9"}).words == ("a", "b")
+
+
+def test_where_a_header_declares_the_dimension_a_word_may_end_in_a_number(tmp_path):
+    vectors = load_word_vectors(written(tmp_path, "a.txt", b"2 2\nno 5 1 2\n1 000 3 4\n"))
+    assert vectors.words == ("no 5", "1 000")
+    np.testing.assert_array_equal(vectors.values, [[1, 2], [3, 4]])
+
+
 def test_the_first_vector_of_a_word_counts(tmp_path):
     vectors = load_word_vectors(written(tmp_path, "glove.txt", b"a 1 2\nb 3 4\na 5 6\n"))
     assert vectors.words == ("a", "b")
@@ -126,7 +168,6 @@ DAMAGED = {
     "cut inside a vector": ("a.bin", binary(b"\n")[:-9], "cut off at word 3 of 3"),
     "cut inside a word": ("a.bin", binary(b"\n")[:22], "cut off at word 2 of 3"),
     "too long": ("a.bin", binary(b"\n") + b"more", "goes on after the 3 words"),
-    "text named .bin": ("a.bin", GLOVE, "starts with b'boat"),
     "no words at all": ("a.bin", b"9 3\n" + bytes(9000), "word 1 of 9 has no end"),
     "binary word not UTF-8": ("a.bin", b"1 1\n\xff " + bytes(4), "word 1 of 1: the word .* is not UTF-8"),
     "binary NaN": (
@@ -135,9 +176,16 @@ DAMAGED = {
         "word 1 of 1: the vector of 'a' holds nan",
     ),
     "gzip cut off": ("a.txt.gz", gzip.compress(GLOVE)[:-12], "cannot be read"),
-    "not gzip": ("a.txt.gz", GLOVE, "cannot be read"),
     "gzip damaged": ("a.txt.gz", gzip.compress(GLOVE)[:12] + bytes(40), "cannot be read"),
     "zip": ("glove.6B.zip", b"PK", "unpack it"),
+    "zip of several": ("a.zip", zipped(a=GLOVE, b=GLOVE), r"archive of 2 files \(a, b\); unpack it"),
+    "a web page": ("a.txt", b"<!DOCTYPE html><html>", "is a web page"),
+    "a pickle": ("a.model", b"\x80\x04\x95", "Python pickle"),
+    "zstd": ("a.txt.zst", b"\x28\xb5\x2f\xfd123", "zstd; unpack it"),
+    "a tar": ("a.tar.gz", gzip.compress(bytes(257) + b"ustar" + bytes(250)), "TAR archive; unpack it"),
+    "commas": ("a.csv", b"a,1,2\nb,1,2\n", "separated by commas, write spaces"),
+    "bzip2 cut off": ("a.bz2", bz2.compress(GLOVE)[:-12], "cannot be read"),
+    "xz cut off": ("a.xz", lzma.compress(GLOVE)[:-12], "cannot be read"),
     "not npz": ("a.npz", GLOVE, "is not an .npz archive"),
 }
 

@@ -121,7 +121,7 @@ def test_pixels_of_32_bits_are_refused(values):
 
 def test_postscript_is_not_handed_on_to_another_program():
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
-    with pytest.raises(DatasetError, match=r"a\.jpg: no picture can be read \(cannot identify"):
+    with pytest.raises(DatasetError, match=r"a\.jpg: no picture can be read; it is a PostScript"):
         decoded(postscript, "a.jpg")
 
 
@@ -248,3 +248,43 @@ def test_an_array_has_the_identity_of_its_pixels():
     assert PictureArray("a", RGB).identity == PictureArray("b", RGB.copy()).identity
     assert PictureArray("a", RGB).identity != PictureArray("a", RGB[::-1]).identity
     assert PictureArray("a", RGB).identity != PictureArray("a", RGB.reshape(3, 2, 3)).identity
+
+
+def container(brand):
+    return b"\x00\x00\x00\x1cftyp" + brand + bytes(40)
+
+
+KINDS = {
+    "AVIF": (container(b"avif"), "is an AVIF picture, which is not read here; convert it"),
+    "HEIC": (container(b"heic"), "is a HEIC picture, which is not read here; convert it"),
+    "HEIF of Samsung": (container(b"mif1"), "is a HEIC picture"),
+    "MP4": (container(b"isom"), "is a video and not a picture"),
+    "another brand": (container(b"abcd"), "of the kind 'abcd'"),
+    "HTML": (b"\n<!DOCTYPE html><html>404</html>", r"is a web page \(HTML\) and not a picture: the download"),
+    "HTML in capitals": (b"<HTML><HEAD>", "is a web page"),
+    "XML": (b"<?xml version='1.0'?><svg/>", "is XML or an SVG drawing"),
+    "SVG": (b"<svg xmlns=''/>", "is an SVG drawing"),
+    "PDF": (b"%PDF-1.7\n", "is a PDF document"),
+    "JSON": (b'{"error": "not found"}', "is JSON and not a picture"),
+    "text": (b"Not Found", "is text .'Not Found'. and not a picture"),
+    "ZIP": (b"PK\x03\x04" + bytes(30), "is a ZIP archive"),
+    "gzip": (b"\x1f\x8b\x08" + bytes(9), "is compressed by gzip"),
+    "Git LFS": (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
+    "nothing": (b"", "is empty; get the file again"),
+    "zeros": (bytes(100), "is nothing but zeros"),
+    "JPEG XL": (b"\xff\x0a" + bytes(20), "is a JPEG XL picture"),
+    "bytes": (b"\x01\x02\x03\x04\xff\xfe", "of no kind that is known here .it begins with 01 02 03 04"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_called_a_picture_and_is_none_is_called_what_it_is(kind):
+    content, message = KINDS[kind]
+    with pytest.raises(DatasetError, match=rf"^photo\.jpg: no picture can be read; it .*{message}"):
+        decoded(content, "photo.jpg")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "PNG", "BMP"])
+def test_pictures_of_other_kinds_are_read_whatever_they_are_called(kind, tmp_path):
+    Image.new("RGB", (4, 3), "red").save(tmp_path / "a.jpg", format=kind)
+    assert decoded((tmp_path / "a.jpg").read_bytes(), "a.jpg").shape == (3, 4, 3)
