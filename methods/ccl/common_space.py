@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from cmbench.methods.training.loop import Run, Training, Watched
 from cmbench.methods.training.pairs import PairCodes, PairFitting
 from cmbench.methods.views.inputs import MODALITIES
 from cmbench.methods.views.scaling import Scaling
+
+if TYPE_CHECKING:
+    from cmbench.methods.ccl.method import CCLCoarse
 
 
 class CommonNetwork(nn.Module):
@@ -100,59 +103,33 @@ DECAYS = {"adam": 0.0, "sgd": 0.004}
 """What ``"auto"`` stands for, by optimiser; for SGD it is what the released program has."""
 
 
-@dataclass(frozen=True)
-class CommonTraining:
-    """How the common space is trained; see ``CCLCoarse`` for the meaning and the defaults."""
-
-    width: int = 1024
-    embedding: int = 1024
-    w_inter: float = 1.0
-    w_intra: float = 1.0
-    margin: float = 1.0
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float | str = "auto"
-    weight_decay: float | str = "auto"
-    batch_size: int = 80
-    epochs: int = 200
-    stopping: Literal["validation", "none"] = "validation"
-    eval_epochs: int = 2
-    patience: int = 10
-    post: Literal["none", "zscore_train"] = "zscore_train"
-
-    @property
-    def objective(self) -> CorrelationObjective:
-        """What is minimised."""
-        return CorrelationObjective(self.w_inter, self.w_intra, self.margin)
-
-
 class CommonFitting(PairFitting):
     """Two networks and the codes they learn from, whose labels are class numbers, ready to be trained.
 
     ``scalings`` standardise the codes of each modality.
     """
 
-    settings: CommonTraining
-
     def __init__(
         self,
-        settings: CommonTraining,
+        method: CCLCoarse,
         train: PairCodes,
         validation: PairCodes,
         scalings: Mapping[Modality, Scaling],
         run: Run,
     ) -> None:
-        self.settings, self.run, self.scalings = settings, run, scalings
+        self.settings, self.run, self.scalings = method, run, scalings
+        self.objective = CorrelationObjective(method.w_inter, method.w_intra, method.margin)
         self.train, self.validation = train, validation
         self.rows = {name: DeviceRows(train.views[name], scalings[name], run.device) for name in MODALITIES}
         self.classes = torch.from_numpy(train.labels).to(run.device)
-        n_classes = int(train.labels.max()) + 1
+        sizes = method.width, method.embedding, int(train.labels.max()) + 1
         self.networks = {
-            name: self._network(name, rows.width, n_classes).to(run.device)
+            name: CommonNetwork(rows.width, *sizes, run.stream(f"common {name}")).to(run.device)
             for name, rows in self.rows.items()
         }
-        self.batches = run.order(len(train.labels), settings.batch_size, "common pairs")
-        decay = settings.weight_decay
-        decay = DECAYS[settings.optimizer] if isinstance(decay, str) else decay
+        self.batches = run.order(len(train.labels), method.batch_size, "common pairs")
+        decay = method.weight_decay
+        decay = DECAYS[method.optimizer] if isinstance(decay, str) else decay
         self.optimizer = self.optimizer_of([*self.networks.values()], decay, RATES)
 
     def trained(self) -> Training[Index]:
@@ -163,7 +140,7 @@ class CommonFitting(PairFitting):
     def update(self, index: Index, norms: bool) -> Watched:
         """Descend the loss of the pairs of that index."""
         codes = {name: self.rows[name].rows(index) for name in MODALITIES}
-        return self.descend(*self.settings.objective(self.networks, codes, picked(self.classes, index)))
+        return self.descend(*self.objective(self.networks, codes, picked(self.classes, index)))
 
     def code_maps(self) -> dict[Modality, NetworkMap]:
         """Return the maps from class codes to f, as the networks are now."""
@@ -171,11 +148,6 @@ class CommonFitting(PairFitting):
             name: NetworkMap(network, f"{name}s", self.scalings[name])
             for name, network in self.networks.items()
         }
-
-    def _network(self, name: Modality, width: int, n_classes: int) -> CommonNetwork:
-        settings = self.settings
-        random = self.run.stream(f"common {name}")
-        return CommonNetwork(width, settings.width, settings.embedding, n_classes, random)
 
     def released_sgd(self, groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
         """Return SGD of constant rate, with which biases learn twice as fast as weights."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from cmbench.datasets.draft import Modality, Parts, Split
 from cmbench.errors import MethodError
 from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining
-from cmbench.methods.networks.pretraining import Pretraining, train_stack
+from cmbench.methods.networks.pretraining import train_stack
 from cmbench.methods.training.device import DeviceRows, NetworkMap
 from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
 from cmbench.methods.views.inputs import MODALITIES
 from cmbench.methods.views.maps import Chain, RowMap
 from cmbench.methods.views.scaling import Scaling
+
+if TYPE_CHECKING:
+    from cmbench.methods.ccl.method import CCLCoarse
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,47 +110,35 @@ class Grain:
     of_items: Callable[[NetworkMap], RowMap]
 
 
-@dataclass(frozen=True)
-class GrainTraining:
-    """How the codes of one grain are learned; see ``CCLCoarse`` for the meaning and the defaults."""
-
-    hidden: Mapping[Modality, int]
-    pretraining: Pretraining
-    alpha: float
-    correlation_epochs: int
-    correlation_batch: int
-
-
 def learn_grain(
-    grain: Grain, items: Mapping[Modality, Any], settings: GrainTraining, run: Run
+    grain: Grain, items: Mapping[Modality, Any], method: CCLCoarse, run: Run
 ) -> tuple[dict[Modality, Chain], Trainings]:
     """Learn codes of pairs, n ``items`` of each modality, from their wholes or from their parts.
 
     RBMs, or an autoencoder, on wholes or on all parts as rows of their own, give each item a code; a
     correspondence autoencoder (``corr``) then draws the codes of a pair together.
     """
+    hidden: dict[Modality, int] = {"image": method.hidden_image, "text": method.hidden_text}
     trainings: Trainings = []
     first: dict[Modality, RowMap] = {}
     for name in MODALITIES:
         rows = DeviceRows(grain.rows[name], grain.scalings[name], run.device)
-        stack = train_stack(rows, settings.hidden[name], settings.pretraining, name, run)
+        stack = train_stack(rows, hidden[name], method, name, run)
         trainings += stack.trainings
         first[name] = grain.of_items(NetworkMap(stack.network, f"{name}s", grain.scalings[name]))
     codes = {name: first[name](items[name]) for name in MODALITIES}
-    fitting = _correlation(codes, settings, run)
+    fitting = _correlation(codes, method, run)
     trainings.append(fitting.trained())
     correlated = fitting.code_maps()
     return {name: Chain(first[name], correlated[name]) for name in MODALITIES}, trainings
 
 
 def _correlation(
-    codes: Mapping[Modality, NDArray[np.float32]], settings: GrainTraining, run: Run
+    codes: Mapping[Modality, NDArray[np.float32]], method: CCLCoarse, run: Run
 ) -> CorrespondenceFitting:
-    n, batch = len(codes["image"]), settings.correlation_batch
-    training = CorrespondenceTraining(
-        settings.pretraining.code, batch_size=batch, stopping="none", post="none"
-    )
-    longest = training.epochs_of(settings.pretraining.rbm_steps, n)
-    training = replace(training, epochs=min(settings.correlation_epochs, longest))
+    n, batch = len(codes["image"]), method.correlation_batch
+    training = CorrespondenceTraining(method.code, batch_size=batch, stopping="none", post="none")
+    longest = training.epochs_of(method.rbm_steps, n)
+    training = replace(training, epochs=min(method.correlation_epochs, longest))
     pairs = PairCodes(codes, np.zeros(n, np.int64))
-    return CorrespondenceFitting("corr", settings.alpha, training, pairs, pairs, run)
+    return CorrespondenceFitting("corr", method.alpha, training, pairs, pairs, run)

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Modality, Parts, Split
 from cmbench.errors import MethodError
-from cmbench.methods.ccl.common_space import CommonFitting, CommonTraining
+from cmbench.methods.ccl.common_space import CommonFitting
 from cmbench.methods.ccl.grains import (
     Grain,
-    GrainTraining,
     Items,
     PartMeans,
     completed,
@@ -25,7 +24,6 @@ from cmbench.methods.ccl.grains import (
 )
 from cmbench.methods.contract import Representations
 from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
-from cmbench.methods.networks.pretraining import Pretraining
 from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.loop import Run, Trainings
@@ -175,11 +173,11 @@ class CCLCoarse(ClassCodedMethod):
         # Stage 1: codes of each grain, and class codes of all grains together
         grains, trainings = self._learned_grains(train, run)
         seen, unseen = self._items(train), self._items(validation)
-        settings, class_codes = self._class_training(self.joint), {}
+        class_codes = {}
         for name in MODALITIES:
             codes = grains[name](seen[name]), grains[name](unseen[name])
             widths = {str(number): self.code for number in range(len(grains[name].steps))}
-            class_codes[name] = learn_class_codes(codes, widths, numbers, settings, name, run)
+            class_codes[name] = learn_class_codes(codes, widths, numbers, self, self.joint, name, run)
             trainings += class_codes[name].trainings
         # Stage 2: the common space
         fitting = self._common(class_codes, numbers, run)
@@ -196,7 +194,7 @@ class CCLCoarse(ClassCodedMethod):
         trainings: Trainings = []
         for grain_name, grain in self._grains(train).items():
             part = run.part(grain_name)
-            codes, more = learn_grain(grain, self._items(train), self._grain_training(), part)
+            codes, more = learn_grain(grain, self._items(train), self, part)
             maps.append(codes)
             trainings += more
         return {name: SideBySide(*(grain[name] for grain in maps)) for name in MODALITIES}, trainings
@@ -210,15 +208,6 @@ class CCLCoarse(ClassCodedMethod):
         scalings = learned_scalings(train, self.preprocessing)
         return {"coarse": Grain(train.views, scalings, of_items=lambda codes: codes)}
 
-    def _grain_training(self) -> GrainTraining:
-        return GrainTraining(
-            {"image": self.hidden_image, "text": self.hidden_text},
-            Pretraining(**self._values(Pretraining)),
-            self.alpha,
-            self.correlation_epochs,
-            self.correlation_batch,
-        )
-
     def _common(
         self, class_codes: Mapping[Modality, ClassCodes], numbers: tuple[Labels, Labels], run: Run
     ) -> CommonFitting:
@@ -226,8 +215,7 @@ class CCLCoarse(ClassCodedMethod):
         unseen = PairCodes({name: codes.validation for name, codes in class_codes.items()}, numbers[1])
         with collapse("class codes of images or texts"):
             scalings = {name: Scaling.fit(seen.views[name], f"{name}s") for name in MODALITIES}
-        settings = CommonTraining(**self._values(CommonTraining))
-        return CommonFitting(settings, seen, unseen, scalings, run)
+        return CommonFitting(self, seen, unseen, scalings, run)
 
 
 class CCL(CCLCoarse):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from cmbench.methods.training.pairs import PairCodes, PairFitting
 from cmbench.methods.views.inputs import MODALITIES, Labels
 from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import Scaling
+
+if TYPE_CHECKING:
+    from cmbench.methods.cmdn.method import CMDN
 
 
 class BimodalAutoencoder(nn.Module):
@@ -138,32 +141,13 @@ def bimodal_loss(
 RATES = {"adam": 3e-3, "sgd": 0.05}
 
 
-@dataclass(frozen=True)
-class BimodalTraining:
-    """How each autoencoder of a stack is trained; see ``CMDN`` for the meaning and the defaults.
+def code_size(first_level: int, number: int) -> int:
+    """Return the size of the code of a level, counted from 1; each is half of the one before.
 
-    ``learning_rate="auto"`` is 0.003 for Adam, and 0.05 for SGD as in the released program.
+    >>> [code_size(512, number) for number in (1, 2, 3, 4)]
+    [512, 256, 128, 64]
     """
-
-    first_level: int = 512
-    label_weight: float = 1.0
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float | str = "auto"
-    weight_decay: float = 1e-4
-    batch_size: int = 231
-    epochs: int = 200
-    stopping: Literal["validation", "none"] = "validation"
-    eval_epochs: int = 2
-    patience: int = 10
-    post: Literal["none", "zscore_train"] = "zscore_train"
-
-    def code(self, number: int) -> int:
-        """Return the size of the code of a level, counted from 1; each is half of the one before.
-
-        >>> [BimodalTraining().code(number) for number in (1, 2, 3, 4)]
-        [512, 256, 128, 64]
-        """
-        return max(1, self.first_level >> (number - 1))
+    return max(1, first_level >> (number - 1))
 
 
 class BimodalFitting(PairFitting):
@@ -172,25 +156,24 @@ class BimodalFitting(PairFitting):
     ``number`` of the level counts from 1. Codes are in [0, 1], and labels are class numbers.
     """
 
-    settings: BimodalTraining
-
     def __init__(
         self,
         number: int,
-        settings: BimodalTraining,
+        method: CMDN,
         train: PairCodes,
         validation: PairCodes,
         run: Run,
     ) -> None:
-        self.number, self.settings, self.run = number, settings, run.part(f"level{number}")
+        self.number, self.settings, self.run = number, method, run.part(f"level{number}")
+        self.label_weight = method.label_weight
         self.train, self.validation = train, validation
         self.pairs = TripledPairs(train.views, train.labels, run.device)
         widths = {name: train.views[name].shape[1] for name in MODALITIES}
-        n_classes = int(train.labels.max()) + 1
-        self.network = BimodalAutoencoder(widths, settings.code(number), n_classes, self.run.stream)
+        sizes = code_size(method.first_level, number), int(train.labels.max()) + 1
+        self.network = BimodalAutoencoder(widths, *sizes, self.run.stream)
         self.network.to(run.device)
-        self.batches = self.run.order(len(self.pairs), settings.batch_size, "rows")
-        self.optimizer = self.optimizer_of([self.network], settings.weight_decay, RATES)
+        self.batches = self.run.order(len(self.pairs), method.batch_size, "rows")
+        self.optimizer = self.optimizer_of([self.network], float(method.weight_decay), RATES)
 
     def trained(self) -> Training[Index]:
         """Train as a stage of the run, to the state that is best on validation."""
@@ -200,7 +183,7 @@ class BimodalFitting(PairFitting):
     def update(self, index: Index, norms: bool) -> Watched:
         """Descend the loss of those of the tripled rows."""
         batch = self.pairs.batch(index)
-        return self.descend(*bimodal_loss(self.network, batch, self.settings.label_weight))
+        return self.descend(*bimodal_loss(self.network, batch, self.label_weight))
 
     def code_maps(self) -> dict[Modality, NetworkMap]:
         """Return the maps from codes of the level below to those of single sides, as the network is now."""
@@ -244,12 +227,12 @@ class Level:
 
 
 def train_levels(
-    n_levels: int, settings: BimodalTraining, train: PairCodes, validation: PairCodes, run: Run
+    n_levels: int, method: CMDN, train: PairCodes, validation: PairCodes, run: Run
 ) -> list[Level]:
     """Train so many levels, from the lowest, each on the codes that the kept state of the one below gives."""
     levels: list[Level] = []
     for number in range(1, n_levels + 1):
-        levels.append(Level.of(BimodalFitting(number, settings, train, validation, run)))
+        levels.append(Level.of(BimodalFitting(number, method, train, validation, run)))
         train, validation = levels[-1].codes(train), levels[-1].codes(validation)
     return levels
 

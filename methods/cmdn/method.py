@@ -7,21 +7,15 @@ from typing import Annotated, Any, ClassVar
 
 from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
-from cmbench.methods.cmdn.bimodal import BimodalTraining, Level, stacked, train_levels
-from cmbench.methods.cmdn.separate_codes import (
-    InterTraining,
-    IntraTraining,
-    StackedTraining,
-    learn_separate_codes,
-)
+from cmbench.methods.cmdn.bimodal import Level, stacked, train_levels
+from cmbench.methods.cmdn.separate_codes import learn_separate_codes
 from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
-from cmbench.methods.networks.pretraining import Pretraining
 from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
 from cmbench.methods.views.inputs import MODALITIES, Labels, class_numbers
-from cmbench.methods.views.maps import Chain, SideBySide
+from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import UnitScaling, learned_scalings
 
 DEEPEST = 4  # levels
@@ -183,14 +177,14 @@ class CMDN(ClassCodedMethod):
         n_levels = self._n_levels()
         numbers = class_numbers(train, validation, self.name)
         # Stage 1: two codes of each modality, side by side
-        separate, trainings = self._separate_codes(train, run)
+        scalings = learned_scalings(train, self.preprocessing)
+        separate, trainings = learn_separate_codes(train.views, scalings, self, run)
         # Stage 2: class codes, p of images and q of texts
         class_codes: dict[Modality, ClassCodes] = {}
         for name in MODALITIES:
             codes = separate[name](train.views[name]), separate[name](validation.views[name])
             widths = {"intra": self.sae_code, "inter": self.joint}
-            settings = self._class_training(self.fusion)
-            class_codes[name] = learn_class_codes(codes, widths, numbers, settings, name, run)
+            class_codes[name] = learn_class_codes(codes, widths, numbers, self, self.fusion, name, run)
             trainings += class_codes[name].trainings
         with collapse("class codes of images or texts"):
             units = {
@@ -215,15 +209,6 @@ class CMDN(ClassCodedMethod):
             )
         return DEEPEST
 
-    def _separate_codes(self, train: Split, run: Run) -> tuple[dict[Modality, SideBySide], Trainings]:
-        pretraining = Pretraining(**self._values(Pretraining))
-        budget = pretraining.budget
-        intra = IntraTraining(self.sae_hidden, self.sae_code, StackedTraining(budget, self.sae_rate))
-        hidden: dict[Modality, int] = {"image": self.hidden_image, "text": self.hidden_text}
-        inter = InterTraining(hidden, pretraining, self.joint, self._joint_training())
-        scalings = learned_scalings(train, self.preprocessing)
-        return learn_separate_codes(train.views, scalings, intra, inter, run)
-
     def _levels(
         self,
         n_levels: int,
@@ -234,9 +219,8 @@ class CMDN(ClassCodedMethod):
     ) -> list[Level]:
         seen = {name: units[name].encode(codes.train) for name, codes in class_codes.items()}
         unseen = {name: units[name].encode(codes.validation) for name, codes in class_codes.items()}
-        settings = BimodalTraining(**self._values(BimodalTraining))
         pairs = PairCodes(seen, numbers[0]), PairCodes(unseen, numbers[1])
-        return train_levels(n_levels, settings, *pairs, run)
+        return train_levels(n_levels, self, *pairs, run)
 
     def _keep(self, levels: Sequence[Level], best: Level, before: Trainings) -> None:
         self.depth_, self.code_deviation_ = best.number, best.code_deviation

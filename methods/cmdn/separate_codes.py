@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,16 +12,21 @@ from torch import Tensor, nn
 
 from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.layers import half_square, linear
-from cmbench.methods.networks.pretraining import Pretraining, train_stack
+from cmbench.methods.networks.pretraining import train_stack
 from cmbench.methods.networks.rbm import GroupCode, JointRBM
-from cmbench.methods.networks.unsupervised import RBMTraining, train_autoencoder, train_rbm
-from cmbench.methods.training.batches import Budget, RowDraw
+from cmbench.methods.networks.unsupervised import train_autoencoder, train_rbm
+from cmbench.methods.training.batches import RowDraw
 from cmbench.methods.training.descent import decayed
 from cmbench.methods.training.device import DeviceRows, NetworkMap
 from cmbench.methods.training.loop import Run, Training, Trainings
 from cmbench.methods.views.inputs import MODALITIES
 from cmbench.methods.views.maps import Chain, SideBySide
 from cmbench.methods.views.scaling import Scaling, UnitScaling
+
+if TYPE_CHECKING:
+    from cmbench.methods.cmdn.method import CMDN
+
+SHALLOW_DECAY, DEEP_DECAY = 1e-3, 1e-4  # of the weights, in the first and the second pass, as released
 
 
 class StackedAutoencoder(nn.Module):
@@ -59,25 +63,8 @@ class StackedAutoencoder(nn.Module):
         return nn.Sequential(*list(self.encoder)[:2], *list(self.decoder)[2:])
 
 
-@dataclass(frozen=True)
-class StackedTraining:
-    """How a stacked autoencoder is trained, by Adam.
-
-    Parameters
-    ----------
-    budget : of each of its two passes
-    learning_rate : float
-    shallow_decay, deep_decay : of the weights, in the first and in the second pass, as released with CMDN
-    """
-
-    budget: Budget = field(default_factory=Budget)
-    learning_rate: float = 3e-4
-    shallow_decay: float = 1e-3
-    deep_decay: float = 1e-4
-
-
 def train_stacked_autoencoder(
-    network: StackedAutoencoder, rows: DeviceRows, settings: StackedTraining, view: str, run: Run
+    network: StackedAutoencoder, rows: DeviceRows, method: CMDN, view: str, run: Run
 ) -> list[Training[RowDraw]]:
     """Train ``network`` on ``rows`` (n, width) in [0, 1], in place: the outer half first, then the whole.
 
@@ -86,54 +73,28 @@ def train_stacked_autoencoder(
     """
     network.to(rows.device)
     return [
-        _train_pass(network.shallow(), rows, settings, settings.shallow_decay, f"sae1_{view}", run),
-        _train_pass(network, rows, settings, settings.deep_decay, f"sae2_{view}", run),
+        _train_pass(network.shallow(), rows, method, SHALLOW_DECAY, f"sae1_{view}", run),
+        _train_pass(network, rows, method, DEEP_DECAY, f"sae2_{view}", run),
     ]
 
 
 def _train_pass(
-    network: nn.Module, rows: DeviceRows, settings: StackedTraining, decay: float, stage: str, run: Run
+    network: nn.Module, rows: DeviceRows, method: CMDN, decay: float, stage: str, run: Run
 ) -> Training[RowDraw]:
-    optimizer = torch.optim.Adam(decayed([network], decay), lr=settings.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(decayed([network], decay), lr=method.sae_rate, fused=True)
 
     def loss(given: Tensor, _: torch.Generator) -> Tensor:
         return half_square(network(given), given)
 
-    return train_autoencoder(network, rows, loss, "sae_rate", optimizer, settings.budget, stage, run)
+    return train_autoencoder(network, rows, loss, "sae_rate", optimizer, method.rbm_budget, stage, run)
 
 
 Views: TypeAlias = Mapping[Modality, NDArray[Any]]
 """Features of both modalities; row i of each is of pair i."""
 
 
-@dataclass(frozen=True)
-class IntraTraining:
-    """How codes of a modality by itself are learned: layers beside the code, code, training."""
-
-    hidden: int
-    code: int
-    training: StackedTraining
-
-
-@dataclass(frozen=True)
-class InterTraining:
-    """How codes in view of the other modality are learned.
-
-    Parameters
-    ----------
-    hidden : of the lower RBM of each modality
-    pretraining : of both RBMs of each modality
-    joint, joint_training : hidden units of the joint RBM, and how it is trained
-    """
-
-    hidden: Mapping[Modality, int]
-    pretraining: Pretraining
-    joint: int
-    joint_training: RBMTraining
-
-
 def learn_intra_codes(
-    features: NDArray[Any], settings: IntraTraining, name: Modality, run: Run
+    features: NDArray[Any], method: CMDN, name: Modality, run: Run
 ) -> tuple[Chain, Trainings]:
     """Learn codes of ``features`` (n, d) of one modality by a stacked autoencoder.
 
@@ -142,41 +103,42 @@ def learn_intra_codes(
     """
     scaling = UnitScaling.of_columns(features, f"{name}s")
     rows = DeviceRows(features, scaling, run.device)
-    network = StackedAutoencoder(rows.width, settings.hidden, settings.code, run.stream(f"sae_{name}"))
-    trainings = train_stacked_autoencoder(network, rows, settings.training, name, run)
+    network = StackedAutoencoder(rows.width, method.sae_hidden, method.sae_code, run.stream(f"sae_{name}"))
+    trainings = train_stacked_autoencoder(network, rows, method, name, run)
     codes = NetworkMap(network.encoder, f"{name}s", scaling)
     unit = UnitScaling.of_all(codes(features), f"codes of the stacked autoencoder of {name}s")
     return Chain(codes, unit.encode), [*trainings]
 
 
 def learn_inter_codes(
-    views: Views, scalings: Mapping[Modality, Scaling], settings: InterTraining, run: Run
+    views: Views, scalings: Mapping[Modality, Scaling], method: CMDN, run: Run
 ) -> tuple[dict[Modality, NetworkMap], Trainings]:
     """Learn codes of pairs by a multimodal deep belief network.
 
     RBMs, or an autoencoder, give a code of each modality, and a joint RBM stands above both. The code of
     an item is the mean field of the hidden units of that one, where the other modality is not known.
     """
+    hidden: dict[Modality, int] = {"image": method.hidden_image, "text": method.hidden_text}
     trainings: Trainings = []
     below: dict[Modality, NetworkMap] = {}
     for name in MODALITIES:
         rows = DeviceRows(views[name], scalings[name], run.device)
-        stack = train_stack(rows, settings.hidden[name], settings.pretraining, name, run)
+        stack = train_stack(rows, hidden[name], method, name, run)
         trainings += stack.trainings
         below[name] = NetworkMap(stack.network, f"{name}s", scalings[name])
-    joint, training = _joint_rbm(below, views, settings, run)
+    joint, training = _joint_rbm(below, views, method, run)
     above = {name: _with_code(below[name], GroupCode(joint, name)) for name in MODALITIES}
     return above, [*trainings, training]
 
 
 def _joint_rbm(
-    below: Mapping[Modality, NetworkMap], views: Views, settings: InterTraining, run: Run
+    below: Mapping[Modality, NetworkMap], views: Views, method: CMDN, run: Run
 ) -> tuple[JointRBM, Training[Any]]:
     codes = [below[name](views[name]) for name in MODALITIES]
     widths = {str(name): rows.shape[1] for name, rows in zip(MODALITIES, codes, strict=True)}
-    joint = JointRBM(widths, settings.joint, run.stream("joint"))
+    joint = JointRBM(widths, method.joint, run.stream("joint"))
     rows = DeviceRows(np.hstack(codes), None, run.device)
-    return joint, train_rbm(joint, rows, settings.joint_training, "joint", run)
+    return joint, train_rbm(joint, rows, method.joint_training(), "joint", run)
 
 
 def _with_code(below: NetworkMap, code: GroupCode) -> NetworkMap:
@@ -186,8 +148,7 @@ def _with_code(below: NetworkMap, code: GroupCode) -> NetworkMap:
 def learn_separate_codes(
     views: Views,
     scalings: Mapping[Modality, Scaling],
-    intra: IntraTraining,
-    inter: InterTraining,
+    method: CMDN,
     run: Run,
 ) -> tuple[dict[Modality, SideBySide], Trainings]:
     """Learn both codes of each modality, of which maps give ``intra`` beside ``inter``, all in [0, 1].
@@ -197,8 +158,8 @@ def learn_separate_codes(
     trainings: Trainings = []
     intra_codes: dict[Modality, Chain] = {}
     for name in MODALITIES:
-        intra_codes[name], more = learn_intra_codes(views[name], intra, name, run)
+        intra_codes[name], more = learn_intra_codes(views[name], method, name, run)
         trainings += more
-    inter_codes, more = learn_inter_codes(views, scalings, inter, run)
+    inter_codes, more = learn_inter_codes(views, scalings, method, run)
     maps = {name: SideBySide(intra_codes[name], inter_codes[name]) for name in MODALITIES}
     return maps, trainings + more

@@ -12,7 +12,7 @@ from torch import nn
 from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
 from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining, Variant
-from cmbench.methods.networks.pretraining import PretrainedMethod, Pretraining, Stack, train_stack
+from cmbench.methods.networks.pretraining import PretrainedMethod, Stack, train_stack
 from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.device import DeviceRows, NetworkMap
@@ -211,10 +211,9 @@ class CorrAE(PretrainedMethod):
         return alphas
 
     def _stacks(self, train: Split, scalings: Scalings, run: Run) -> dict[Modality, Stack]:
-        pretraining = Pretraining(**self._values(Pretraining))
         return {
             name: train_stack(
-                DeviceRows(train.views[name], scalings[name], run.device), self.hidden, pretraining, name, run
+                DeviceRows(train.views[name], scalings[name], run.device), self.hidden, self, name, run
             )
             for name in MODALITIES
         }

@@ -7,43 +7,29 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from cmbench.datasets.draft import Modality
-from cmbench.methods.networks.perceptron import ClassifierFitting, LabelledView, Shape, ViewNetwork
+from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.networks.pretraining import PretrainedMethod, hidden_layer
 from cmbench.methods.networks.rbm import JointRBM
 from cmbench.methods.networks.unsupervised import RBMTraining, train_rbm
 from cmbench.methods.parameters import Count, Number
-from cmbench.methods.training.batches import Budget
-from cmbench.methods.training.curves import collapse
-from cmbench.methods.training.descent import Descent
-from cmbench.methods.training.device import DeviceRows, NetworkMap, unscaled
-from cmbench.methods.training.loop import Run, Training
+from cmbench.methods.training.batches import Index
+from cmbench.methods.training.curves import collapse, gradient_norm
+from cmbench.methods.training.descent import decayed
+from cmbench.methods.training.device import DeviceRows, NetworkMap, picked, unscaled
+from cmbench.methods.training.loop import Finding, Run, Training, Watched
 from cmbench.methods.views.inputs import Labels
 from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import Scaling
 
 LAYERS = 3
-WEIGHT_DECAY = 1e-4  # of the weights of the classifier
+RATE, WEIGHT_DECAY = 1e-3, 1e-4  # of the classifier
 Codes: TypeAlias = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class ClassTraining:
-    """How class codes are learned.
-
-    Parameters
-    ----------
-    joint, width : hidden units of the joint RBM, and of each layer of the classifier
-    joint_training, descent : how the two are trained
-    """
-
-    joint: int
-    width: int
-    joint_training: RBMTraining
-    descent: Descent
 
 
 class ClassCodedMethod(PretrainedMethod):
@@ -66,19 +52,9 @@ class ClassCodedMethod(PretrainedMethod):
     class_batch: Annotated[int, Count(2)] = 100
     """Training items in a batch of the classifier."""
 
-    def _joint_training(self) -> RBMTraining:
-        budget = Budget(self.rbm_epochs, self.rbm_steps, self.rbm_batch_size)
-        return RBMTraining(self.joint_rate, budget=budget, cd_steps=self.cd_steps)
-
-    def _class_training(self, joint: int) -> ClassTraining:
-        descent = Descent(
-            weight_decay=WEIGHT_DECAY,
-            batch_size=self.class_batch,
-            epochs=self.class_epochs,
-            stopping=self.stopping,
-            patience=self.patience,
-        )
-        return ClassTraining(joint, self.width, self._joint_training(), descent)
+    def joint_training(self) -> RBMTraining:
+        """Return the training of an RBM above groups of codes."""
+        return RBMTraining(self.joint_rate, budget=self.rbm_budget, cd_steps=self.cd_steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +75,8 @@ def learn_class_codes(
     codes: tuple[Codes, Codes],
     widths: Mapping[str, int],
     classes: tuple[Labels, Labels],
-    settings: ClassTraining,
+    method: ClassCodedMethod,
+    joint_units: int,
     name: Modality,
     run: Run,
 ) -> ClassCodes:
@@ -113,32 +90,107 @@ def learn_class_codes(
     codes : in (0, 1), of training and of validation items (n, sum of widths), group beside group
     widths : of the groups by name, in their order
     classes : of training and of validation items, numbered from 0
+    joint_units : hidden units of the joint RBM
     """
-    first, layer = _joint_layer(codes[0], widths, settings, name, run)
-    joint = NetworkMap(layer, f"{name}s", unscaled(codes[0].shape[1]))
+    # The joint RBM, whose hidden units are the joint code of an item
+    rbm = JointRBM(widths, joint_units, run.stream(f"joint_{name}"))
+    rows = DeviceRows(codes[0], None, run.device)
+    first = train_rbm(rbm, rows, method.joint_training(), f"joint_{name}", run)
+    joint = NetworkMap(hidden_layer(rbm), f"{name}s", unscaled(codes[0].shape[1]))
     inner = joint(codes[0]), joint(codes[1])
     with collapse(f"joint codes of {name}s"):
         scaling = Scaling.fit(inner[0], f"{name}s")
     seen, unseen = (
         LabelledView(name, rows, scaling, numbers) for rows, numbers in zip(inner, classes, strict=True)
     )
-    shape = Shape(LAYERS, settings.width, int(classes[0].max()) + 1, "relu")
-    fitting = ClassifierFitting(seen, unseen, shape, settings.descent, run)
+    # The classifier of standardised joint codes, and its last hidden layer
+    fitting = ClassifierFitting(method, seen, unseen, run)
     second = fitting.trained(f"classes_{name}")
     outer = NetworkMap(last_hidden_layer(fitting.network), f"{name}s", scaling)
     return ClassCodes(Chain(joint, outer), outer(inner[0]), outer(inner[1]), [first, second])
-
-
-def _joint_layer(
-    codes: Codes, widths: Mapping[str, int], settings: ClassTraining, name: Modality, run: Run
-) -> tuple[Training[Any], nn.Sequential]:
-    stage, rows = f"joint_{name}", DeviceRows(codes, None, run.device)
-    joint = JointRBM(widths, settings.joint, run.stream(stage))
-    training = train_rbm(joint, rows, settings.joint_training, stage, run)
-    return training, hidden_layer(joint)
 
 
 def last_hidden_layer(network: ViewNetwork) -> nn.Sequential:
     """Return the network without its last full connection, the same weights."""
     hidden = list(network.layers)[:-1]
     return nn.Sequential(*(module for layer in hidden for module in (layer, nn.ReLU())))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledView:
+    """One view of some items: features (n, d), their scaling, and the numbers (n,) of their classes."""
+
+    modality: Modality
+    features: NDArray[Any]
+    scaling: Scaling
+    classes: Labels
+
+
+class ClassifierFitting:
+    """A network of one view, ready to be trained.
+
+    It minimises the mean cross-entropy of the softmax of its outputs, and keeps the state of the
+    highest accuracy on validation; of equals that of the lower cross-entropy there. Every random
+    number comes from the run through a stream of its own purpose and modality.
+    """
+
+    def __init__(
+        self,
+        method: ClassCodedMethod,
+        train: LabelledView,
+        validation: LabelledView,
+        run: Run,
+    ) -> None:
+        self.method, self.train, self.validation = method, train, validation
+        self.run, self._modality = run, train.modality
+        self._features = DeviceRows(train.features, train.scaling, run.device)
+        self._classes = torch.from_numpy(train.classes).to(run.device)
+        self.batches = run.order(len(train.classes), method.class_batch, train.modality)
+        random = run.stream(f"{train.modality} network")
+        shape = Shape(LAYERS, method.width, int(train.classes.max()) + 1, "relu")
+        self.network = ViewNetwork(train.features.shape[1], shape, random).to(run.device)
+        self.optimizer = torch.optim.Adam(decayed([self.network], WEIGHT_DECAY), lr=RATE, fused=True)
+
+    def trained(self, stage: str) -> Training[Index]:
+        """Train the network as the stage of that name."""
+        method, rounds = self.method, self.batches.rounds
+        return self.run.train(
+            stage,
+            self.train_round,
+            modules={self._modality: self.network},
+            optimizers={self._modality: self.optimizer},
+            items=self.batches.epoch,
+            rounds=rounds,
+            epochs=method.class_epochs,
+            patience=method.patience,
+            score=self.look if method.stopping == "validation" else None,
+        )
+
+    def train_round(self, index: Index, norms: bool) -> Watched:
+        """Move the network towards a lower cross-entropy of the rows of that index."""
+        classes = picked(self._classes, index)
+        logits = self.network(self._features.rows(index))
+        loss = cross_entropy(logits, classes)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        accuracy = (logits.argmax(dim=1) == classes).float().mean()
+        watched = [(f"{self._modality}_loss", loss.detach()), (f"{self._modality}_accuracy", accuracy)]
+        if norms:
+            watched.append((f"{self._modality}_gradient", gradient_norm([*self.network.parameters()])))
+        self.optimizer.step()
+        return watched
+
+    def look(self) -> Finding:
+        """Return accuracy and cross-entropy on validation, the first of which decides."""
+        logits = torch.from_numpy(self.map()(self.validation.features))
+        classes = torch.from_numpy(self.validation.classes)
+        accuracy = float((logits.argmax(dim=1) == classes).double().mean())
+        loss = float(cross_entropy(logits, classes))
+        measured = {"validation_accuracy": accuracy, "validation_loss": loss}
+        return Finding(
+            (accuracy, -loss), {f"{self._modality}_{name}": value for name, value in measured.items()}
+        )
+
+    def map(self) -> NetworkMap:
+        """Return the map of features to logits by the network as it is now."""
+        return NetworkMap(self.network, f"{self._modality}s", self.train.scaling, torch.float64)

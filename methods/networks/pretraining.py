@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -25,132 +25,11 @@ from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.device import DeviceRows, NetworkMap
 from cmbench.methods.training.loop import Run, Training
 
-
-class DenoisingAutoencoder(nn.Module):
-    """Two logistic layers down to a code, and two layers back, the last of them linear.
-
-    P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, Extracting and composing robust features with
-    denoising autoencoders, ICML 2008. There layers are trained one at a time; here both at once.
-
-    Parameters
-    ----------
-    width, hidden, code : int, sizes of the input, of the layers beside the code, and of the code
-    random : of the initial weights
-    """
-
-    def __init__(self, width: int, hidden: int, code: int, random: torch.Generator) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(
-            linear(width, hidden, random), nn.Sigmoid(), linear(hidden, code, random), nn.Sigmoid()
-        )
-        self.decoder = nn.Sequential(
-            linear(code, hidden, random), nn.Sigmoid(), linear(hidden, width, random)
-        )
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """Return the reconstruction (n, width) of rows (n, width)."""
-        reconstruction: Tensor = self.decoder(self.encoder(rows))
-        return reconstruction
-
-
-def denoising_loss(network: nn.Module, rows: Tensor, kept: Tensor) -> Tensor:
-    """Return ½‖network(rows * kept) - rows‖², summed over units, mean over rows.
-
-    ``kept`` (n, d) is 1 for a value that goes in, and 0 for one that is masked.
-    """
-    return half_square(network(rows * kept), rows)
-
-
-@dataclass(frozen=True)
-class DenoisingTraining:
-    """How a denoising autoencoder is trained, by Adam.
-
-    Parameters
-    ----------
-    corruption : float, the share of values that are masked
-    budget : Budget
-    learning_rate : float
-    """
-
-    corruption: float = 0.2
-    budget: Budget = field(default_factory=Budget)
-    learning_rate: float = 1e-3
-
-
-def train_denoising_autoencoder(
-    network: DenoisingAutoencoder, rows: DeviceRows, settings: DenoisingTraining, stage: str, run: Run
-) -> Training[RowDraw]:
-    """Train ``network`` on ``rows`` (n, width), in place, and judge it as an RBM is judged."""
-    network.to(rows.device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
-
-    def loss(visible: Tensor, random: torch.Generator) -> Tensor:
-        kept = torch.rand(visible.shape, generator=random) >= settings.corruption
-        return denoising_loss(network, visible, kept.to(visible))
-
-    training = train_autoencoder(network, rows, loss, "dae_rate", optimizer, settings.budget, stage, run)
-    with torch.no_grad():
-        codes = network.encoder(rows.sample(ROWS_OF_A_JUDGEMENT))
-    check_activations(codes, f"{run.method}: {run.prefix}{stage}")
-    return training
-
-
 GAUSSIAN_SPARSITY = Sparsity(target=0.2, cost=0.1)  # as in the released Corr-AE and CCL programs
 BINARY_SPARSITY = Sparsity(target=0.1, cost=0.01)
 
 STABLE_RATE = 4.0  # times hidden units; from 10 on, Gaussian RBMs diverged on standardised CNN features
 HIGHEST_RATE = 0.01  # from which narrow ones did not gain on validation
-
-
-@dataclass(frozen=True)
-class Pretraining:
-    """How codes are learned; ``CorrAE`` says where the defaults come from.
-
-    Parameters
-    ----------
-    pretrain : "rbm" or "dae"
-    code : int, size of the code
-    gaussian_rate, binary_rate : learning rates of the lower RBM, a number or "auto", and of the upper one
-    rbm_l2 : float, weight decay of the RBMs
-    rbm_epochs, rbm_steps : int, at most so many for each RBM, or for the autoencoder
-    rbm_batch_size, cd_steps : int
-    corruption, dae_rate : float, the share of values that the denoising autoencoder does not see, and its
-        learning rate
-    """
-
-    pretrain: Literal["rbm", "dae"] = "rbm"
-    code: int = 1024
-    gaussian_rate: float | str = "auto"
-    binary_rate: float = 0.05
-    rbm_l2: float = 1e-3
-    rbm_epochs: int = 40
-    rbm_steps: int = 3000
-    rbm_batch_size: int = 128
-    cd_steps: int = 1
-    corruption: float = 0.2
-    dae_rate: float = 1e-3
-
-    @property
-    def budget(self) -> Budget:
-        """That of each RBM."""
-        return Budget(self.rbm_epochs, self.rbm_steps, self.rbm_batch_size)
-
-    def gaussian(self, hidden: int) -> RBMTraining:
-        """Return the training of a lower RBM with so many hidden units, whose visible units are real."""
-        rate = self.gaussian_rate
-        if isinstance(rate, str):
-            rate = min(HIGHEST_RATE, STABLE_RATE / hidden)
-        return RBMTraining(rate, self.rbm_l2, GAUSSIAN_SPARSITY, self.budget, self.cd_steps)
-
-    @property
-    def binary(self) -> RBMTraining:
-        """The training of the upper RBM, whose visible units are probabilities."""
-        return RBMTraining(self.binary_rate, self.rbm_l2, BINARY_SPARSITY, self.budget, self.cd_steps)
-
-    @property
-    def denoising(self) -> DenoisingTraining:
-        """The training of the denoising autoencoder."""
-        return DenoisingTraining(self.corruption, self.budget, self.dae_rate)
 
 
 class PretrainedMethod(DeepMethod):
@@ -192,6 +71,75 @@ class PretrainedMethod(DeepMethod):
     each case columns that are constant in training become 0.
     """
 
+    @property
+    def rbm_budget(self) -> Budget:
+        """How long each RBM, or autoencoder, is trained."""
+        return Budget(self.rbm_epochs, self.rbm_steps, self.rbm_batch_size)
+
+    def gaussian_training(self, hidden: int) -> RBMTraining:
+        """Return the training of a lower RBM of so many hidden units, whose visible units are real."""
+        rate = self.gaussian_rate
+        if isinstance(rate, str):
+            rate = min(HIGHEST_RATE, STABLE_RATE / hidden)
+        return RBMTraining(rate, self.rbm_l2, GAUSSIAN_SPARSITY, self.rbm_budget, self.cd_steps)
+
+    def binary_training(self) -> RBMTraining:
+        """Return the training of an upper RBM, whose visible units are probabilities."""
+        return RBMTraining(self.binary_rate, self.rbm_l2, BINARY_SPARSITY, self.rbm_budget, self.cd_steps)
+
+
+class DenoisingAutoencoder(nn.Module):
+    """Two logistic layers down to a code, and two layers back, the last of them linear.
+
+    P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, Extracting and composing robust features with
+    denoising autoencoders, ICML 2008. There layers are trained one at a time; here both at once.
+
+    Parameters
+    ----------
+    width, hidden, code : int, sizes of the input, of the layers beside the code, and of the code
+    random : of the initial weights
+    """
+
+    def __init__(self, width: int, hidden: int, code: int, random: torch.Generator) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            linear(width, hidden, random), nn.Sigmoid(), linear(hidden, code, random), nn.Sigmoid()
+        )
+        self.decoder = nn.Sequential(
+            linear(code, hidden, random), nn.Sigmoid(), linear(hidden, width, random)
+        )
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the reconstruction (n, width) of rows (n, width)."""
+        reconstruction: Tensor = self.decoder(self.encoder(rows))
+        return reconstruction
+
+
+def denoising_loss(network: nn.Module, rows: Tensor, kept: Tensor) -> Tensor:
+    """Return ½‖network(rows * kept) - rows‖², summed over units, mean over rows.
+
+    ``kept`` (n, d) is 1 for a value that goes in, and 0 for one that is masked.
+    """
+    return half_square(network(rows * kept), rows)
+
+
+def train_denoising_autoencoder(
+    network: DenoisingAutoencoder, rows: DeviceRows, method: PretrainedMethod, stage: str, run: Run
+) -> Training[RowDraw]:
+    """Train ``network`` on ``rows`` (n, width), in place, and judge it as an RBM is judged."""
+    network.to(rows.device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=method.dae_rate, fused=True)
+
+    def loss(visible: Tensor, random: torch.Generator) -> Tensor:
+        kept = torch.rand(visible.shape, generator=random) >= method.corruption
+        return denoising_loss(network, visible, kept.to(visible))
+
+    training = train_autoencoder(network, rows, loss, "dae_rate", optimizer, method.rbm_budget, stage, run)
+    with torch.no_grad():
+        codes = network.encoder(rows.sample(ROWS_OF_A_JUDGEMENT))
+    check_activations(codes, f"{run.method}: {run.prefix}{stage}")
+    return training
+
 
 @dataclass(frozen=True, eq=False)
 class Stack:
@@ -201,7 +149,7 @@ class Stack:
     trainings: tuple[Training[RowDraw], ...]
 
 
-def train_stack(rows: DeviceRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
+def train_stack(rows: DeviceRows, hidden: int, method: PretrainedMethod, view: str, run: Run) -> Stack:
     """Learn codes of ``rows`` (n, d), which may be parts of items as well, without labels.
 
     With ``pretrain="rbm"`` a Gaussian RBM is trained on the rows, then a binary one on the probabilities
@@ -211,24 +159,24 @@ def train_stack(rows: DeviceRows, hidden: int, pretraining: Pretraining, view: s
 
     ``view`` names the rows in files, errors, curves and streams of random numbers.
     """
-    train = _denoising_codes if pretraining.pretrain == "dae" else _stacked_rbms
-    return train(rows, hidden, pretraining, view, run)
+    train = _denoising_codes if method.pretrain == "dae" else _stacked_rbms
+    return train(rows, hidden, method, view, run)
 
 
-def _stacked_rbms(rows: DeviceRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
+def _stacked_rbms(rows: DeviceRows, hidden: int, method: PretrainedMethod, view: str, run: Run) -> Stack:
     lower = RBM(rows.width, hidden, "gaussian", run.stream(f"rbm1_{view}"))
-    first = train_rbm(lower, rows, pretraining.gaussian(hidden), f"rbm1_{view}", run)
+    first = train_rbm(lower, rows, method.gaussian_training(hidden), f"rbm1_{view}", run)
     layer = hidden_layer(lower)
     above = DeviceRows(NetworkMap(layer, view, rows.scaling)(rows.features), None, rows.device)
-    upper = RBM(hidden, pretraining.code, "binary", run.stream(f"rbm2_{view}"))
-    second = train_rbm(upper, above, pretraining.binary, f"rbm2_{view}", run)
+    upper = RBM(hidden, method.code, "binary", run.stream(f"rbm2_{view}"))
+    second = train_rbm(upper, above, method.binary_training(), f"rbm2_{view}", run)
     return Stack(nn.Sequential(*layer, *hidden_layer(upper)), (first, second))
 
 
-def _denoising_codes(rows: DeviceRows, hidden: int, pretraining: Pretraining, view: str, run: Run) -> Stack:
+def _denoising_codes(rows: DeviceRows, hidden: int, method: PretrainedMethod, view: str, run: Run) -> Stack:
     stage = f"dae_{view}"
-    network = DenoisingAutoencoder(rows.width, hidden, pretraining.code, run.stream(stage))
-    training = train_denoising_autoencoder(network, rows, pretraining.denoising, stage, run)
+    network = DenoisingAutoencoder(rows.width, hidden, method.code, run.stream(stage))
+    training = train_denoising_autoencoder(network, rows, method, stage, run)
     return Stack(network.encoder, (training,))
 
 

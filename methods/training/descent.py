@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,31 +16,6 @@ def decayed(networks: Sequence[nn.Module], weight_decay: float) -> list[dict[str
     weights = [values for values in parameters if values.ndim > 1]
     biases = [values for values in parameters if values.ndim == 1]
     return [{"params": weights, "weight_decay": weight_decay}, {"params": biases, "weight_decay": 0.0}]
-
-
-@dataclass(frozen=True)
-class Descent:
-    """How a classifier is trained.
-
-    Parameters
-    ----------
-    optimizer : ``"adam"`` or ``"sgd"``
-    learning_rate, momentum : the momentum is that of ``"sgd"``
-    weight_decay : of weights, not of biases, in the gradient
-    batch_size, epochs : int
-    stopping : ``"validation"`` or ``"none"``
-    eval_epochs, patience : int, epochs from look to look, and without a better one
-    """
-
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    batch_size: int = 64
-    epochs: int = 100
-    stopping: str = "validation"
-    eval_epochs: int = 1
-    patience: int = 20
 
 
 HALF_LIFE = 10_000  # steps after which the learning rate is half of what it was at first

@@ -141,7 +141,7 @@ def test_each_stage_learns_from_what_the_one_before_gives(toy, monkeypatch):
     with torch.no_grad():
         expected = torch.hstack([net(torch.from_numpy(x)) for net, x in zip(below, scaled, strict=True)])
     torch.testing.assert_close(rows.rows(np.arange(80)), expected, atol=1e-5, rtol=1e-4)
-    for ((codes, widths, _, _, name, _), result), split in zip(classes, views.items(), strict=True):
+    for ((codes, widths, *_, name, _), result), split in zip(classes, views.items(), strict=True):
         assert (name, dict(widths)) == (split[0], {"intra": 5, "inter": 11})
         np.testing.assert_allclose(codes[0], maps[name].steps[0](split[1]), atol=1e-6)
         assert codes[0].min() >= 0

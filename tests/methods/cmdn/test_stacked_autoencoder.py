@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit
+from sklearn.base import clone
 
 from cmbench.errors import MethodError
-from cmbench.methods.cmdn.separate_codes import StackedAutoencoder, StackedTraining, train_stacked_autoencoder
-from cmbench.methods.training.batches import Budget
+from cmbench.methods.cmdn import separate_codes
+from cmbench.methods.cmdn.method import CMDN
+from cmbench.methods.cmdn.separate_codes import StackedAutoencoder, train_stacked_autoencoder
 from cmbench.methods.training.curves import DivergenceError
 from cmbench.methods.training.device import DeviceRows
 from cmbench.methods.training.loop import Run, Training, in_sequence
 from cmbench.methods.views.scaling import UnitScaling
 
 CPU = torch.device("cpu")
-SMALL = StackedTraining(Budget(20, 3000, 16), 0.02)
+SMALL = CMDN(rbm_epochs=20, rbm_steps=3000, rbm_batch_size=16, sae_rate=0.02)
 
 
 def features(n=64, width=6, seed=0):
@@ -113,14 +115,14 @@ def test_the_outer_half_is_trained_first_and_the_whole_goes_on_from_there(monkey
 
 def test_weights_decay_as_released_and_biases_do_not(monkeypatch):
     seen = watched_passes(monkeypatch)
-    trained(StackedTraining(SMALL.budget, 0.02))
+    trained(SMALL)
     decays = [[group["weight_decay"] for group in optimizer.param_groups] for *_, optimizer, _ in seen]
     assert decays == [[1e-3, 0.0], [1e-4, 0.0]]
     assert all(group["lr"] == 0.02 for *_, optimizer, _ in seen for group in optimizer.param_groups)
 
 
 def test_the_loss_is_the_square_of_the_error_summed_over_units(monkeypatch):
-    settings = StackedTraining(Budget(1, 3000, 64), 1e-12)
+    settings = CMDN(rbm_epochs=1, rbm_steps=3000, rbm_batch_size=64, sae_rate=1e-12)
     monkeypatch.setattr("cmbench.methods.networks.unsupervised.check_reconstruction", lambda *_, **__: None)
     made, trainings = trained(settings)
     rows = unit_rows().rows(np.arange(64)).numpy()
@@ -136,7 +138,7 @@ def test_rows_are_reconstructed_better_than_by_their_mean_after_either_pass():
     values = features()
     low, high = values.min(axis=0), values.max(axis=0)
     rows = (values - low) / (high - low)
-    made, _ = trained(StackedTraining(Budget(60, 3000, 16), 0.01))
+    made, _ = trained(CMDN(rbm_epochs=60, rbm_steps=3000, rbm_batch_size=16, sae_rate=0.01))
     with torch.no_grad():
         found = made(torch.from_numpy(rows)).numpy()
     of_mean = np.mean((rows - rows.mean(axis=0)) ** 2)
@@ -144,24 +146,26 @@ def test_rows_are_reconstructed_better_than_by_their_mean_after_either_pass():
 
 
 @pytest.mark.parametrize(
-    ("settings", "stage"),
+    ("rate", "decays", "stage"),
     [
-        (StackedTraining(SMALL.budget, 1e-9), "sae1_image"),
-        (StackedTraining(SMALL.budget, 0.02, shallow_decay=1e3), "sae1_image"),
-        (StackedTraining(SMALL.budget, 0.02, deep_decay=1e3), "sae2_image"),
+        (1e-9, {}, "sae1_image"),
+        (0.02, {"SHALLOW_DECAY": 1e3}, "sae1_image"),
+        (0.02, {"DEEP_DECAY": 1e3}, "sae2_image"),
     ],
 )
-def test_a_pass_that_learns_nothing_is_an_error(settings, stage):
+def test_a_pass_that_learns_nothing_is_an_error(monkeypatch, rate, decays, stage):
     skewed = features() ** 4
+    for name, value in decays.items():
+        monkeypatch.setattr(separate_codes, name, value)
     with pytest.raises(MethodError, match=rf"toy: {stage} reconstructs .* and their mean alone has"):
-        trained(settings, unit_rows(skewed))
+        trained(clone(SMALL).set_params(sae_rate=rate), unit_rows(skewed))
 
 
 def test_weights_that_overflow_are_an_error():
     with pytest.raises(
         DivergenceError, match="toy: sae1_image_loss became nan at step 2; lower learning_rate"
     ):
-        trained(StackedTraining(SMALL.budget, 1e38))
+        trained(clone(SMALL).set_params(sae_rate=1e38))
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from cmbench.methods.ccl.method import CCLCoarse
+from cmbench.methods.corr_ae.method import CorrAE
 from cmbench.methods.networks import class_codes
 from cmbench.methods.networks.class_codes import learn_class_codes
-from cmbench.methods.networks.pretraining import Pretraining
 from cmbench.methods.training.loop import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
@@ -28,9 +28,9 @@ def learnt(monkeypatch):
     random = np.random.default_rng(0)
     codes = tuple(random.uniform(size=(n, 7)).astype(np.float32) for n in (60, 30))
     numbers = tuple(np.arange(len(each)) % 3 for each in codes)
-    settings = CCLCoarse(**SMALL)._class_training(SMALL["joint"])
+    method = CCLCoarse(**SMALL)
     run = Run("toy", 0)
-    found = learn_class_codes(codes, WIDTHS, numbers, settings, "image", run)
+    found = learn_class_codes(codes, WIDTHS, numbers, method, method.joint, "image", run)
     return codes, found, made[0]
 
 
@@ -65,6 +65,6 @@ def test_weights_of_the_classifier_decay_by_a_tenth_of_what_is_released(learnt):
 
 
 def test_hidden_units_of_rbms_are_drawn_to_the_released_sparsity():
-    lower, upper = Pretraining().gaussian(1024).sparsity, Pretraining().binary.sparsity
+    lower, upper = CorrAE().gaussian_training(1024).sparsity, CorrAE().binary_training().sparsity
     assert (lower.target, lower.cost, lower.damping) == (0.2, 0.1, 0.9)
     assert (upper.target, upper.cost, upper.damping) == (0.1, 0.01, 0.9)

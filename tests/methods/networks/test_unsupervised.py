@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from cmbench.errors import MethodError
+from cmbench.methods.corr_ae.method import CorrAE
 from cmbench.methods.networks.pretraining import (
     DenoisingAutoencoder,
-    Pretraining,
     denoising_loss,
     hidden_layer,
     train_stack,
@@ -24,8 +24,8 @@ from cmbench.methods.views.inputs import MethodWarning
 from cmbench.methods.views.scaling import Scaling
 
 CPU = torch.device("cpu")
-SMALL = Pretraining(code=5, rbm_epochs=6, rbm_batch_size=16)
-PRETRAININGS = (SMALL, Pretraining("dae", code=5, rbm_epochs=20, rbm_batch_size=16, dae_rate=0.02))
+SMALL = CorrAE(code=5, rbm_epochs=6, rbm_batch_size=16)
+PRETRAININGS = (SMALL, CorrAE(pretrain="dae", code=5, rbm_epochs=20, rbm_batch_size=16, dae_rate=0.02))
 
 
 def features(n=64, width=6, seed=0):
@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_codes_and_another_seed_others(pretraining)
     "change", [{"gaussian_rate": 0.001}, {"binary_rate": 0.5}, {"rbm_l2": 0.1}, {"cd_steps": 2}]
 )
 def test_every_setting_of_the_rbms_has_an_effect(change):
-    other = Pretraining(code=5, rbm_epochs=6, rbm_batch_size=16, **change)
+    other = CorrAE(code=5, rbm_epochs=6, rbm_batch_size=16, **change)
     assert not np.allclose(codes(stack()), codes(stack(other)), rtol=1e-4)
 
 
@@ -243,7 +243,7 @@ def test_features_that_are_not_standardised_are_refused():
 
 def test_the_judgement_is_of_training_rows_and_of_the_trained_rbm():
     with pytest.raises(MethodError, match="toy: rbm1_image reconstructs"):
-        stack(Pretraining(code=5, gaussian_rate=1e-9, rbm_epochs=1), rows=wide_rows())
+        stack(CorrAE(code=5, gaussian_rate=1e-9, rbm_epochs=1), rows=wide_rows())
 
 
 def wide_rows():
@@ -271,8 +271,8 @@ def test_the_denoising_loss_is_the_formula():
 def test_a_denoising_autoencoder_sees_only_part_of_its_input():
     settings = {"code": 5, "rbm_epochs": 20, "rbm_batch_size": 16, "dae_rate": 0.02}
     with pytest.raises(MethodError, match="dae_image reconstructs"):
-        stack(Pretraining("dae", **settings, corruption=1.0))
-    stack(Pretraining("dae", **settings, corruption=0.0))
+        stack(CorrAE(pretrain="dae", **settings, corruption=1.0))
+    stack(CorrAE(pretrain="dae", **settings, corruption=0.0))
 
 
 def test_an_rbm_that_has_hardly_learnt_is_told_from_one_that_has():
@@ -289,8 +289,8 @@ def test_an_rbm_that_has_hardly_learnt_is_told_from_one_that_has():
 
 @pytest.mark.parametrize(("hidden", "rate"), [(64, 0.01), (400, 0.01), (1024, 4 / 1024), (2048, 4 / 2048)])
 def test_the_rate_of_wide_rbms_falls_with_their_hidden_units(hidden, rate):
-    assert Pretraining().gaussian(hidden).learning_rate == pytest.approx(rate)
-    assert Pretraining(gaussian_rate=0.5).gaussian(hidden).learning_rate == 0.5
+    assert CorrAE().gaussian_training(hidden).learning_rate == pytest.approx(rate)
+    assert CorrAE(gaussian_rate=0.5).gaussian_training(hidden).learning_rate == 0.5
 
 
 @pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
@@ -298,6 +298,6 @@ def test_a_wide_rbm_is_stable_at_the_automatic_rate_and_not_at_that_of_a_narrow_
     rows = DeviceRows(np.random.default_rng(0).standard_normal((256, 300)).astype(np.float32), None, CPU)
     wide = {"hidden": 2048, "view": "image", "run": run()}
     brief = {"code": 4, "rbm_epochs": 12, "rbm_batch_size": 128}
-    train_stack(rows, pretraining=Pretraining(**brief), **wide)
+    train_stack(rows, method=CorrAE(**brief), **wide)
     with pytest.raises(DivergenceError, match="rbm1_image"):
-        train_stack(rows, pretraining=Pretraining(**brief, gaussian_rate=0.02), **wide)
+        train_stack(rows, method=CorrAE(**brief, gaussian_rate=0.02), **wide)
