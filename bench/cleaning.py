@@ -12,7 +12,7 @@ from typing import Any
 from cmbench.current import code_of, newest_version
 from cmbench.disk import sweep
 from cmbench.plan import RANDOM_STATE
-from cmbench.store import Store, read_record
+from cmbench.store import Store
 
 FAILURES = ("crashed", "failed", "out-of-memory", "timeout")
 
@@ -40,7 +40,8 @@ def removals(store: Store) -> list[Removal]:
     studies that are complete.
     """
     busy = running(store.folder)
-    own = [record for path in store.paths() if (record := read_record(path))["key"] not in busy]
+    own = [record for record in map(store.own, store.paths()) if isinstance(record, dict)]
+    own = [record for record in own if record["key"] not in busy]
     newest = _newest_by_cell(store)
     found = []
     for record in own:
@@ -64,7 +65,7 @@ def running(folder: Path) -> set[str]:
 def remove(store: Store, removal: Removal) -> bool:
     """Remove a record with its arrays and log, unless its cell is running or has been run meanwhile."""
     key = removal.record["key"]
-    now = [read_record(path) for path in _own_files(store, key)]
+    now = [store.own(path) for path in _own_files(store, key)]
     if key in running(store.folder) or removal.record not in now:
         return False
     store.remove(removal.record)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,20 @@ def _updated(known: Mapping[str, Any], card: Mapping[str, Any], code: Mapping[st
 
 def with_card(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     """Return the record with the card that its dataset had in the last run."""
-    newest = _read(_path(folder, record["dataset"]["fingerprint"])).get("dataset", {})
-    return {**record, "dataset": {**record["dataset"], **newest}} if newest else record
+    return with_cards(folder, [record])[0]
+
+
+def with_cards(folder: Path, records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records, each with the card that its dataset had in the last run."""
+    cards: dict[str, dict[str, Any]] = {}
+    found = []
+    for record in records:
+        fingerprint = record["dataset"]["fingerprint"]
+        if fingerprint not in cards:
+            cards[fingerprint] = _read(_path(folder, fingerprint)).get("dataset", {})
+        newest = cards[fingerprint]
+        found.append({**record, "dataset": {**record["dataset"], **newest}} if newest else record)
+    return found
 
 
 def newest_code(folder: Path, records: Sequence[Record]) -> list[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -70,6 +71,27 @@ def writing_to(path: Path, *, raising: type[CmbenchError] = DatasetError) -> Ite
             f"{error.filename or path}: cannot be written or read ({error.strerror or error}); see that "
             "there is room and permission, or choose another place"
         ) from error
+
+
+def is_full(folder: Path) -> bool:
+    """Return whether the disk of ``folder``, or one's share of it, has no room for another megabyte."""
+    try:
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(2**20))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return tells_of_full_disk(error)
+    return False
+
+
+def tells_of_full_disk(error: BaseException | None) -> bool:
+    """Return whether an error, or what it came from, says that there is no room on a disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def check_writable(folder: Path) -> None:

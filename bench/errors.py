@@ -1,7 +1,8 @@
 """Every error cmbench raises on purpose; catch ``CmbenchError`` to catch them all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 
 class CmbenchError(Exception):
@@ -24,6 +25,14 @@ class StoreError(CmbenchError):
     """A record in a results store is unreadable or contradicts another."""
 
 
+class IncompleteRunError(StoreError):
+    """Some planned cells have no record that can be read; ``records`` holds those of the others."""
+
+    def __init__(self, message: str, records: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(message)
+        self.records = records
+
+
 class ReportError(CmbenchError, ValueError):
     """A table or figure cannot be made from the records at hand."""
 
@@ -34,6 +43,10 @@ class CmbenchWarning(UserWarning):
 
 class DatasetWarning(CmbenchWarning):
     """Something about a dataset that makes numbers on it questionable."""
+
+
+class DamagedRecordWarning(CmbenchWarning):
+    """A record that cannot be read, and is left out of what is made from the others."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from cmbench.datasets.contract import Dataset
 from cmbench.datasets.registry import load_dataset
 from cmbench.datasets.soundness import refuse_unsound
 from cmbench.disk import sweep, workspace
-from cmbench.errors import CmbenchError, DatasetWarning, MethodError
+from cmbench.errors import CmbenchError, DatasetWarning, IncompleteRunError, MethodError
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.local import LocalExecutor
 from cmbench.execution.progress import Progress, Silent
@@ -29,7 +29,7 @@ from cmbench.limits import (
 )
 from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, preset_of, registry
 from cmbench.plan import LEFT_OUT, RANDOM_STATE, Cell, plan
-from cmbench.store import DEFAULT_STORE, Store
+from cmbench.store import DEFAULT_STORE, Problem, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,6 +98,8 @@ def run(
     CmbenchError
         For unknown names, unreadable datasets, datasets on which numbers mean nothing (pairs in two splits,
         validation pairs that cannot choose) or wrong parameters, before anything runs.
+    IncompleteRunError
+        At the end, where a planned cell has a record that cannot be read. The others are in the store.
 
     Warns
     -----
@@ -106,6 +108,50 @@ def run(
     """
     from cmbench.report.cells import records_frame  # pandas: not wanted by --help
 
+    return records_frame(
+        finished(
+            datasets,
+            methods,
+            seeds=seeds,
+            store=store,
+            protocol=protocol,
+            measures=measures,
+            parameters=parameters,
+            presets=presets,
+            plugins=plugins,
+            force=force,
+            retry_failed=retry_failed,
+            jobs=jobs,
+            threads=threads,
+            deadline=deadline,
+            memory=memory,
+            progress=progress,
+            allow_repeated=allow_repeated,
+        )
+    )
+
+
+def finished(
+    datasets: Sequence[str | Path | Dataset] | str | Path | Dataset = DEFAULT_DATASETS,
+    methods: Sequence[str | Method] | str | Method | None = None,
+    *,
+    seeds: Sequence[int] = (0,),
+    store: str | Path = DEFAULT_STORE,
+    protocol: str | Protocol = "paper",
+    measures: Sequence[str] | None = None,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    presets: Mapping[str, str] | None = None,
+    plugins: Sequence[str | Path] | Registry = (),
+    force: bool = False,
+    retry_failed: bool = False,
+    jobs: int | None = None,
+    threads: int | None = None,
+    deadline: str | float | None = DEFAULT_DEADLINE,
+    memory: str | float | None = "auto",
+    progress: Progress | None = None,
+    allow_repeated: bool = False,
+) -> list[dict[str, Any]]:
+    """Do what ``run`` does, and return a summary of the record of each cell, as ``Store.summaries`` does."""
     if jobs is not None and jobs < 1:
         raise CmbenchError(f"jobs is {jobs}; use 1 or more")
     available = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
@@ -117,12 +163,16 @@ def run(
         for item in given
     ]
     cells = plan(loaded, chosen, seeds=seeds, protocol=rules, available=available, measures=measures)
-    results = Store(store)
+    results = Store(Path(store).absolute())  # a method may change the current folder
     _note(results.folder, cells)
+    before = results.read_summaries()
+    unreadable = _unreadable(cells, before.problems)
+    earlier = before.by_key
     pending = [
-        with_measures_of(cell, record)
+        with_measures_of(cell, earlier.get(cell.key))
         for cell in cells
-        if _is_wanted(cell, record := results.find(cell.key), force=force, retry_failed=retry_failed)
+        if (force or cell.key not in unreadable)
+        and _is_wanted(cell, earlier.get(cell.key), force=force, retry_failed=retry_failed)
     ]
     left_out = [cell for cell in pending if cell.left_out]
     pending = [cell for cell in pending if not cell.left_out]
@@ -133,8 +183,33 @@ def run(
     for cell in left_out:
         results.put(left_out_record(cell, limits=limits))
     progress.planned(pending, len(cells) - len(pending), limits)
-    _execute(pending, results, limits, jobs=jobs, progress=progress, hidden=_files(given))
-    return records_frame(record for cell in cells if (record := results.find(cell.key)) is not None)
+    _execute(pending, results, limits, earlier, jobs=jobs, progress=progress, hidden=_files(given))
+    return _complete(cells, results)
+
+
+def _unreadable(cells: Sequence[Cell], problems: Sequence[Problem]) -> set[str]:
+    """Return the keys of cells whose files are there and cannot be read; these are not run over them."""
+    names = [problem.path.stem for problem in problems if problem.line is None]
+    ends = {name.rpartition("-")[2] for name in names}
+    return {cell.key for cell in cells if cell.key in ends}
+
+
+def _complete(cells: Sequence[Cell], store: Store) -> list[dict[str, Any]]:
+    """Return the records of all cells; ``IncompleteRunError`` where one has none."""
+    found = store.read_summaries()
+    by_key = found.by_key
+    records = [by_key[cell.key] for cell in cells if cell.key in by_key]
+    missing = [cell for cell in cells if cell.key not in by_key]
+    if missing:
+        keys = _unreadable(missing, found.problems)
+        reasons = [str(each) for each in found.problems if each.path.stem.rpartition("-")[2] in keys]
+        labels = ", ".join(cell.label for cell in missing)
+        raise IncompleteRunError(
+            f"{len(missing)} of {len(cells)} cells have no record that can be read: {labels}. "
+            + ("; ".join(reasons) or f"they are gone from {store.folder}; run the same command again"),
+            records,
+        )
+    return records
 
 
 def _note(folder: Path, cells: Sequence[Cell]) -> None:
@@ -155,6 +230,7 @@ def _execute(
     pending: Sequence[Cell],
     store: Store,
     limits: Limits,
+    earlier: Mapping[str, Mapping[str, Any]],
     *,
     jobs: int,
     progress: Progress,
@@ -166,7 +242,9 @@ def _execute(
         return
     try:
         with workspace(folder) as work:
-            LocalExecutor(store, limits, jobs=jobs, progress=progress, work=work, hidden=hidden).run(pending)
+            LocalExecutor(
+                store, limits, jobs=jobs, progress=progress, work=work, earlier=earlier, hidden=hidden
+            ).run(pending)
     finally:
         progress.closed()
 

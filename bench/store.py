@@ -3,24 +3,61 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+import stat
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.current import with_card
+from cmbench.current import with_card, with_cards
 from cmbench.disk import DAMAGE, replacing, writing_to
-from cmbench.errors import StoreError
+from cmbench.errors import DamagedRecordWarning, StoreError
+from cmbench.index import Index, read_index, stamp_of, summary_of, write_index
+from cmbench.schema import REMEDY, SCHEMA, parsed
 
-SCHEMA = 1
+__all__ = ["DEFAULT_STORE", "SCHEMA", "Contents", "Problem", "Store", "matching", "read_record"]
+
 DEFAULT_STORE = "results/runs"
 _NAME_LENGTH = 50  # characters; file systems allow 255 bytes, and a character may take four
+_MOVES = 20  # files may be renamed as often while they are read
+_WORTH_AN_INDEX = 100  # files; fewer are read anew faster than anybody notices
 
-Record = Mapping[str, Any]
-Arrays = Mapping[str, NDArray[Any]]
+Record: TypeAlias = Mapping[str, Any]
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file, or a line of it from 1, that is no record, and what is wrong with it."""
+
+    path: Path
+    reason: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.path}" if self.line is None else f"{self.path}, line {self.line}"
+        return f"{where}: not a readable record ({self.reason}); {REMEDY}"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The records that can be read, by the names of dataset and method and then by key, and the others."""
+
+    records: list[dict[str, Any]]
+    problems: list[Problem]
+
+    @property
+    def by_key(self) -> dict[str, dict[str, Any]]:
+        """The records by the keys of their cells."""
+        return {record["key"]: record for record in self.records}
 
 
 class Store:
@@ -35,39 +72,55 @@ class Store:
       control shows which records are new, two people's additions merge line by line, and ``grep METHOD``
       finds what it looks for. Git compresses what it stores anyway.
 
-    Where a cell has both, its own file counts; of several lines about one cell, the last does, in the order
-    of the files' names. Copying one store's files into another therefore merges them.
+    Where a cell has both, its own file counts; of several files or lines about one cell, the one that
+    finished last does, and among equals the last in the order of the files' names. Copying one store's
+    files into another therefore merges them.
 
-    The arrays of a record are in ``cells/DATASET/METHOD-KEY.npz`` in either form; ``logs/`` holds what the
-    cells printed, ``current/`` and ``sources/`` what ``cmbench.current`` notes of datasets and plugins.
+    The arrays of a record are in ``cells/DATASET/METHOD-KEY.RESULT.npz`` in either form, where RESULT is a
+    digest of what the record says of its result: so a record never finds the arrays of another run of its
+    cell. In stores of earlier versions RESULT is missing. ``logs/`` holds what the cells printed,
+    ``current/`` and ``sources/`` what ``cmbench.current`` notes of datasets and plugins.
+
+    Everything is right to read while others write: a file is replaced whole, and no record is removed
+    before its successor is in place. What cannot be read is left out with a ``DamagedRecordWarning``.
     """
 
     def __init__(self, folder: Path | str = DEFAULT_STORE) -> None:
         self.folder = Path(folder)
+        self._index: Index | None = None
 
     def put(self, record: Record, arrays: Arrays | None = None) -> Path:
         """Write a record and its arrays to files of their own, in place of the cell's earlier ones.
 
-        Both are on the disk before an earlier record is removed, and the record takes its place last, so
-        that a record that is found has its arrays beside it, wherever a kill falls. A line about the cell in
-        a records file stays as it is, and counts again only if the record's own file is deleted.
+        The arrays are on the disk before the record, under a name that no earlier record of the cell looks
+        for, and what was there before is removed last. At every moment, and wherever a kill falls, the cell
+        has a record, the earlier or the new one, and that record has its arrays. A line about the cell in a
+        records file stays as it is, and counts again only if the record's own file is deleted.
         Raises ``StoreError`` when the folder cannot be written to.
         """
-        path = self._path(record)
+        path, key = self._path(record), record["key"]
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-        with writing_to(path, raising=StoreError), replacing(path) as beside:
-            _write_text(beside, text + "\n")
-            self._put_arrays(record, arrays)
+        with writing_to(path, raising=StoreError):
+            earlier = {*self._paths_of(key), *self._arrays_of(key)} - {path}
+            with replacing(path) as beside:
+                _write_text(beside, text + "\n")
+                if arrays is not None:
+                    earlier -= {self._put_arrays(record, arrays)}
+            for superseded in earlier:
+                superseded.unlink(missing_ok=True)
         return path
 
     def pack(self) -> list[Path]:
         """Move all records into one records file for each dataset, and return these files.
 
         For a study that is complete: no run may be writing to the store meanwhile. Arrays stay where they
-        are.
+        are. Raises ``StoreError`` where a record cannot be read.
         """
+        contents = self.read()
+        for problem in contents.problems:
+            raise StoreError(str(problem))
         lines: dict[Path, list[str]] = {}
-        for record in self.records():
+        for record in contents.records:
             line = json.dumps(record, sort_keys=True, allow_nan=False, ensure_ascii=False)
             path = self.folder / f"{_file_name(record['dataset']['name'])}.jsonl"
             lines.setdefault(path, []).append(line + "\n")
@@ -80,77 +133,187 @@ class Store:
         return sorted(lines)
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """Return the record of a cell by its key, with the newest card of its dataset, or None."""
-        paths = self._paths_of(key)
-        if paths:
-            return with_card(self.folder, read_record(paths[0]))
-        records = [record for record in self._packed(containing=f'"{key}"') if record["key"] == key]
-        return with_card(self.folder, records[-1]) if records else None
+        """Return the record of a cell by its key, with the newest card of its dataset, or None.
+
+        Raises ``StoreError`` when there is a file about the cell and it cannot be read.
+        """
+        record = self.find_own(key)
+        record = record or _latest([each for each in self._packed(f'"{key}"') if _may_be(each, key)])
+        return record and with_card(self.folder, record)
+
+    def find_own(self, key: str) -> dict[str, Any] | None:
+        """Return the record of a cell from a file of its own, as it stands there, or None."""
+        return _latest(_all_read(self.own, lambda: self._paths_of(key)))
 
     def records(self) -> list[dict[str, Any]]:
-        """Return all records with the newest cards, by the names of dataset and method, then by key."""
-        placed = {record["key"]: (self._path(record), record) for record in self._packed()}
-        in_files = ((path, read_record(path)) for path in self.paths())
-        placed |= {record["key"]: (path, record) for path, record in in_files}
-        ordered = sorted(placed.values(), key=lambda pair: pair[0])
-        return [with_card(self.folder, record) for _, record in ordered]
+        """Return all records with the newest cards, by the names of dataset and method, then by key.
+
+        For each that cannot be read there is a ``DamagedRecordWarning`` that names it.
+        """
+        return warned(self.read())
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """Return what ``records`` does without the fields ``cmbench.index.BULKY``, and quickly."""
+        return warned(self.read_summaries())
+
+    def read(self) -> Contents:
+        """Return all records, and what cannot be read."""
+        return self._contents(self.own)
+
+    def read_summaries(self) -> Contents:
+        """Return all records without their ``BULKY`` fields, and what cannot be read.
+
+        Files that are known from an earlier call, by this process or another, are not opened again.
+        """
+        place = self.folder / ".work" / "index.json"
+        known = self._index if self._index is not None else read_index(place)
+        present = Index()
+        anew = 0
+
+        def summary(path: Path) -> dict[str, Any] | Problem | None:
+            try:
+                stamp = stamp_of(path.stat())
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                return Problem(path, error.strerror or str(error))
+            name = self.relative(path)
+            record = known.record(name, stamp)
+            if record is None:
+                nonlocal anew
+                anew += 1
+                read = self.own(path)
+                if not isinstance(read, dict):
+                    return read
+                record = summary_of(read)
+            present.add(name, stamp, record)
+            return record
+
+        contents = self._contents(summary)
+        self._index = present
+        if anew > max(_WORTH_AN_INDEX, len(known.entries) // 10):
+            write_index(place, present)
+        return contents
 
     def paths(self) -> list[Path]:
         """Return the files of the records that have one of their own, sorted."""
-        return sorted(path for path in self._cells().glob("*/*.json") if not path.name.startswith("."))
+        return [self._cells() / name for name in self._names()]
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """Return the per-query arrays of a record; raises ``StoreError`` when their file is gone."""
-        by_key = self._paths_of(record["key"], ".npz")  # the dataset may have another name by now
-        path = by_key[0] if by_key else self._path(record).with_suffix(".npz")
+        own = self.arrays_path(record)
+        found = [path for path in self._arrays_of(record["key"]) if path.name.endswith(own.name[-13:])]
+        earlier = [path for path in self._arrays_of(record["key"]) if path.name.count(".") == 1]
+        path = next(iter((*found, *earlier)), own)  # the dataset may have another name by now
         try:
+            if record["status"] != "ok":
+                raise FileNotFoundError("the cell failed, so it has none")
             with np.load(path, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
         except DAMAGE as error:
             raise StoreError(
-                f"{path}: cannot be read ({error}); copy it from where the record came from, or run the cell "
+                f"{own}: cannot be read ({error}); copy it from where the record came from, or run the cell "
                 "again with --force"
             ) from error
 
     def remove(self, record: Record) -> None:
         """Remove a record that has a file of its own, with its arrays and its log."""
         with writing_to(self.folder, raising=StoreError):
-            self._remove(record["key"])
+            for path in (*self._paths_of(record["key"]), *self._arrays_of(record["key"])):
+                path.unlink(missing_ok=True)
             if record.get("log"):
                 (self.folder / record["log"]).unlink(missing_ok=True)
+
+    def arrays_path(self, record: Record) -> Path:
+        """Return the file of the record's arrays, whether or not there is one."""
+        return self._path(record).with_suffix(f".{result_digest(record)}.npz")
 
     def log_path(self, dataset: str, method: str, key: str) -> Path:
         """Return where the cell's output goes; its folder exists."""
         path = self.folder / "logs" / _file_name(dataset) / f"{_file_name(method)}-{key}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing_to(path, raising=StoreError):
+            path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def relative(self, path: Path) -> str:
         """Return a path within the store as records keep it, so that stores can be moved and merged."""
         return path.relative_to(self.folder).as_posix()
 
-    def _put_arrays(self, record: Record, arrays: Arrays | None) -> None:
-        if arrays is None:
-            self._remove(record["key"])
-            return
-        with replacing(self._path(record).with_suffix(".npz")) as beside:
-            with beside.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
-            self._remove(record["key"])
+    def set_aside(self) -> list[tuple[Path, Path]]:
+        """Move what cannot be read to ``damaged/``, and return from where to where.
 
-    def _remove(self, key: str) -> None:
-        """Remove the cell's own record first and then its arrays, also those of a dataset's earlier name."""
-        for path in (*self._paths_of(key), *self._paths_of(key, ".npz")):
-            path.unlink(missing_ok=True)
+        Of a records file the lines that can be read stay where they are.
+        """
+        moved = []
+        lines: dict[Path, set[int]] = {}
+        for problem in self.read().problems:
+            if problem.line is None:
+                aside = self._aside(problem.path)
+                problem.path.rename(aside)
+                moved.append((problem.path, aside))
+            else:
+                lines.setdefault(problem.path, set()).add(problem.line)
+        return [*moved, *((path, self._set_lines_aside(path, numbers)) for path, numbers in lines.items())]
 
-    def _packed(self, containing: str = "") -> Iterator[dict[str, Any]]:
+    def _set_lines_aside(self, path: Path, numbers: set[int]) -> Path:
+        content = path.read_bytes().split(b"\n")
+        aside = self._aside(path)
+        aside.write_bytes(b"\n".join(content[number - 1] for number in sorted(numbers)) + b"\n")
+        with writing_to(path, raising=StoreError), replacing(path) as beside:
+            beside.write_bytes(b"\n".join(line for at, line in enumerate(content, 1) if at not in numbers))
+        return aside
+
+    def _aside(self, path: Path) -> Path:
+        """Return a new place for a damaged file, in a folder that exists."""
+        place = self.folder / "damaged" / path.relative_to(self.folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        taken = len(list(place.parent.glob(f"{place.name}*")))
+        return place.with_name(f"{place.name}.{taken + 1}") if taken else place
+
+    def _put_arrays(self, record: Record, arrays: Arrays) -> Path:
+        path = self.arrays_path(record)
+        with replacing(path) as beside, beside.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        return path
+
+    def _contents(self, own: Callable[[Path], dict[str, Any] | Problem | None]) -> Contents:
+        """Return what is in the store, records of their own as ``own`` reads them."""
+        read = _all_read(own, self.paths)
+        packed = list(self._packed())  # after the names of the others: ``pack`` writes these first
+        placed: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+        for rank, each in (*((0, each) for each in packed), *((1, each) for each in read)):
+            if isinstance(each, dict):
+                counted = placed.get(each["key"])
+                if counted is None or (rank, _finished(each)) >= counted[0]:
+                    placed[each["key"]] = (rank, _finished(each)), each
+        records = with_cards(self.folder, [record for _, record in placed.values()])
+        return Contents(
+            sorted(records, key=_order), [each for each in (*read, *packed) if isinstance(each, Problem)]
+        )
+
+    def own(self, path: Path) -> dict[str, Any] | Problem | None:
+        """Return the record in a file of its own, what is wrong with it, or None: it is there no more."""
+        try:
+            record = _read(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            return Problem(path, str(error))
+        if not path.stem.endswith(f"-{record['key']}"):
+            return Problem(path, f"its name does not end in its key {record['key']}, as if it were a copy")
+        return record
+
+    def _packed(self, containing: str = "") -> Iterator[dict[str, Any] | Problem]:
         """Yield the records in records files whose lines have this text, in the order of files and lines."""
         for path in self._records_files():
-            for number, line in enumerate(
-                _text_of(path).split("\n"), 1
-            ):  # other ends of lines may be in texts
+            try:
+                text = path.read_text(encoding="utf-8", errors="surrogateescape")
+            except OSError as error:
+                yield Problem(path, error.strerror or str(error))
+                continue
+            for number, line in enumerate(text.split("\n"), 1):  # other ends of lines may be in texts
                 if line and containing in line:
-                    yield _parsed(line, f"{path}, line {number}")
+                    yield _of_line(line, path, number)
 
     def _records_files(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*.jsonl") if not path.name.startswith("."))
@@ -158,8 +321,21 @@ class Store:
     def _cells(self) -> Path:
         return self.folder / "cells"
 
-    def _paths_of(self, key: str, suffix: str = ".json") -> list[Path]:
-        return sorted(self._cells().glob(f"*/*-{key}{suffix}"))
+    def _names(self) -> list[str]:
+        """Return the names ``DATASET/FILE.json`` of records.
+
+        A record of a dataset that was renamed moves from one folder to another. Who looks into these two in
+        the wrong order misses it; who looks into all of them twice does not.
+        """
+        found = {*_listed(self._cells(), ".json"), *_listed(self._cells(), ".json")}
+        return sorted(found, key=lambda name: name.split("/"))
+
+    def _paths_of(self, key: str) -> list[Path]:
+        return [self._cells() / name for name in self._names() if name.endswith(f"-{key}.json")]
+
+    def _arrays_of(self, key: str) -> list[Path]:
+        pattern = re.compile(rf".*-{re.escape(key)}(\.[0-9a-f]+)?\.npz")
+        return [self._cells() / name for name in _listed(self._cells(), ".npz") if pattern.fullmatch(name)]
 
     def _path(self, record: Record) -> Path:
         stem = f"{_file_name(record['method']['name'])}-{record['key']}"
@@ -168,7 +344,23 @@ class Store:
 
 def read_record(path: Path) -> dict[str, Any]:
     """Return the record in a file of its own; raises ``StoreError`` if it is damaged or of another schema."""
-    return _parsed(_text_of(path), str(path))
+    try:
+        return _read(path)
+    except (OSError, ValueError) as error:
+        raise StoreError(str(Problem(path, str(error)))) from error
+
+
+def result_digest(record: Record) -> str:
+    """Return what tells a result from that of another run of the cell: of its numbers, durations and end."""
+    said = [record.get(name) for name in ("status", "map", "standard_error", "durations")]
+    return sha256(json.dumps([*said, _finished(record)], sort_keys=True).encode()).hexdigest()[:8]
+
+
+def warned(contents: Contents) -> list[dict[str, Any]]:
+    """Return the records, after a warning for each thing that cannot be read."""
+    for problem in contents.problems:
+        warnings.warn(str(problem), DamagedRecordWarning, stacklevel=4)
+    return contents.records
 
 
 def matching(records: list[dict[str, Any]], text: str) -> Iterator[dict[str, Any]]:
@@ -176,29 +368,71 @@ def matching(records: list[dict[str, Any]], text: str) -> Iterator[dict[str, Any
 
     Names come first because some, ``cca`` for one, are the first digits of a key as well.
     """
-    named = [record for record in records if text in _names(record)]
+    named = [record for record in records if text in _method_names(record)]
     yield from named or (record for record in records if record["key"].startswith(text))
 
 
-_REMEDY = "restore it from a copy, or delete it to run the cell again"
+def _read(path: Path) -> dict[str, Any]:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no plain file")
+    return parsed(path.read_text(encoding="utf-8"))
 
 
-def _text_of(path: Path) -> str:
+def _of_line(line: str, path: Path, number: int) -> dict[str, Any] | Problem:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: not a readable record ({error}); {_REMEDY}") from error
-
-
-def _parsed(text: str, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(text)
+        line.encode()
+        return parsed(line)
     except ValueError as error:
-        raise StoreError(f"{where}: not a readable record ({error}); {_REMEDY}") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        schema = record.get("schema") if isinstance(record, dict) else None
-        raise StoreError(f"{where}: has schema {schema!r}, this cmbench reads {SCHEMA}; {_REMEDY}")
-    return record
+        return Problem(path, str(error), number)
+
+
+def _all_read(
+    own: Callable[[Path], dict[str, Any] | Problem | None], paths: Callable[[], list[Path]]
+) -> list[dict[str, Any] | Problem]:
+    """Return what is in the files; where one is there no more by then, look again where it went."""
+    for _ in range(_MOVES):
+        read = [own(path) for path in paths()]
+        if None not in read:
+            break
+    return [each for each in read if each is not None]
+
+
+def _latest(read: list[dict[str, Any] | Problem]) -> dict[str, Any] | None:
+    records = [each for each in read if isinstance(each, dict)]
+    for problem in read if not records else ():
+        raise StoreError(str(problem))
+    return sorted(records, key=_finished)[-1] if records else None
+
+
+def _may_be(each: dict[str, Any] | Problem, key: str) -> bool:
+    return isinstance(each, Problem) or each["key"] == key
+
+
+def _finished(record: Record) -> str:
+    finished = (record.get("provenance") or {}).get("finished")
+    return finished if isinstance(finished, str) else ""
+
+
+def _order(record: Record) -> tuple[str, str]:
+    return _file_name(record["dataset"]["name"]), f"{_file_name(record['method']['name'])}-{record['key']}"
+
+
+def _listed(folder: Path, suffix: str) -> list[str]:
+    """Return the names ``FOLDER/FILE`` two levels down that end so; none that are hidden."""
+    found = []
+    for inner in _entries(folder):
+        if not inner.name.startswith(".") and inner.is_dir():
+            names = (entry.name for entry in _entries(Path(inner.path)))
+            found += [f"{inner.name}/{name}" for name in names if name.endswith(suffix) and name[0] != "."]
+    return found
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -206,11 +440,12 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def _names(record: Record) -> tuple[str, str]:
+def _method_names(record: Record) -> tuple[str, str]:
     dataset, method = record["dataset"]["name"], record["method"]["name"]
     return method, f"{dataset}/{method}"
 
 
+@lru_cache(maxsize=1000)
 def _file_name(name: str) -> str:
     """Return what may stand in a file name: no separators, not hidden, short enough in any script."""
     return re.sub(r"[^\w.-]+", "_", name).lstrip(".")[:_NAME_LENGTH] or "_"

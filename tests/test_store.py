@@ -1,14 +1,19 @@
 """The store: pairs of files that appear together or not at all, merge by copying, and say what is wrong."""
 
+import itertools
 import json
+import os
+import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from killed_writers import Killed, kill_at
 from made_records import made_record
 
-from cmbench.errors import StoreError
+from cmbench.errors import DamagedRecordWarning, StoreError
 from cmbench.store import SCHEMA, Store, matching, read_record
 
 AP = np.array([0.25, 0.5, 1.0])
@@ -24,11 +29,13 @@ def store(tmp_path):
 
 
 def files_of(store):
-    return sorted(path.name for path in store.folder.rglob("*") if path.is_file())
+    """Return the names of all files, with RESULT for the digest in those of arrays."""
+    names = (path.name for path in store.folder.rglob("*") if path.is_file())
+    return sorted(re.sub(r"\.[0-9a-f]{8}\.npz$", ".RESULT.npz", name) for name in names)
 
 
 def test_what_was_put_is_found_with_its_arrays(store):
-    record = a_record(map={"image_to_text": 0.5})
+    record = a_record(mark={"image_to_text": 0.5})
     path = store.put(record, {"ap": AP})
     assert read_record(path) == store.find("00aa") == record
     assert store.records() == [record]
@@ -44,10 +51,9 @@ def test_a_store_that_is_not_there_is_empty_and_reading_does_not_make_it(store):
 
 @pytest.mark.parametrize("new_arrays", [{"ap": AP * 0.5}, None])
 @pytest.mark.parametrize("step", range(1, 9))
-def test_a_writer_killed_at_any_step_leaves_no_record_or_a_matching_pair(
-    step, new_arrays, store, monkeypatch
-):
-    old, new = a_record(map=1), a_record(map=2, status="ok" if new_arrays else "failed")
+def test_a_writer_killed_at_any_step_leaves_the_earlier_or_the_new_pair(step, new_arrays, store, monkeypatch):
+    old = a_record(durations={"total": 1.0})
+    new = a_record(durations={"total": 2.0}, status="ok" if new_arrays else "failed")
     store.put(old, {"ap": AP})
     with monkeypatch.context() as patch:
         passed = kill_at(step, patch)
@@ -58,16 +64,15 @@ def test_a_writer_killed_at_any_step_leaves_no_record_or_a_matching_pair(
         else:
             assert len(passed) < step, "the kill came, but nothing was raised"
     found = store.find("00aa")
-    assert store.records() == ([] if found is None else [found])
+    assert store.records() == [found]
     if found == old:
         np.testing.assert_array_equal(store.arrays(found)["ap"], AP)
     elif found == new and new_arrays:
         np.testing.assert_array_equal(store.arrays(found)["ap"], AP * 0.5)
-    elif found == new:
+    else:
+        assert found == new
         with pytest.raises(StoreError):
             store.arrays(found)
-    else:
-        assert found is None
     store.put(new, new_arrays)
     assert store.records() == [new]
 
@@ -76,26 +81,70 @@ def test_the_kills_of_the_test_before_fall_on_every_step(store, monkeypatch):
     store.put(a_record(), {"ap": AP})
     with monkeypatch.context() as patch:
         passed = kill_at(10**6, patch)
-        store.put(a_record(map=2), {"ap": AP})
-    assert 4 <= len(passed) < 8
+        store.put(a_record(durations={"total": 2.0}), {"ap": AP})
+    assert 3 <= len(passed) < 8
+
+
+def test_a_reader_finds_the_record_at_every_moment_while_it_is_replaced(store):
+    """With the dataset's name changing too: the record then moves from one folder to another."""
+    store.put(a_record(), {"ap": AP})
+    done, problems, looked = threading.Event(), [], itertools.count()
+
+    def look():
+        while not done.is_set():
+            next(looked)
+            found, (listed,) = store.find("00aa"), store.records()
+            if found is None or len(Store(store.folder).read_summaries().records) != 1:
+                problems.append((found, listed))
+
+    with ThreadPoolExecutor(2) as readers:
+        looking = [readers.submit(look) for _ in range(2)]
+        try:
+            for number in range(150):
+                store.put(a_record(dataset=("wiki", "toy")[number % 2], mark=number), {"ap": AP})
+        finally:
+            done.set()
+        for reader in looking:
+            reader.result()
+    assert problems == []
+    assert next(looked) > 50
+
+
+def test_the_arrays_of_another_run_of_the_cell_are_never_taken_for_the_record_s_own(store):
+    old, new = (a_record(durations={"total": seconds}) for seconds in (1.0, 2.0))
+    store.put(old, {"ap": AP})
+    store.put(new, {"ap": AP * 0.5})
+    np.testing.assert_array_equal(store.arrays(new)["ap"], AP * 0.5)
+    with pytest.raises(StoreError, match="cannot be read"):
+        store.arrays(old)
+
+
+def test_arrays_of_a_store_of_an_earlier_version_are_found(store):
+    record = a_record()
+    path = store.put(record, {"ap": AP})
+    store.arrays_path(record).rename(path.with_suffix(".npz"))
+    np.testing.assert_array_equal(store.arrays(record)["ap"], AP)
+    store.put(record, {"ap": AP * 0.5})
+    np.testing.assert_array_equal(store.arrays(record)["ap"], AP * 0.5)
+    assert files_of(store) == ["cca-00aa.RESULT.npz", "cca-00aa.json"]
 
 
 def test_a_record_that_cannot_be_written_leaves_the_earlier_one_in_place(store):
-    old = a_record(map=1)
+    old = a_record(mark=1)
     store.put(old, {"ap": AP})
     with pytest.raises(ValueError, match="JSON"):
-        store.put(a_record(map=float("nan")), {"ap": AP * 0})
+        store.put(a_record(mark=float("nan")), {"ap": AP * 0})
     with pytest.raises(ValueError, match="allow_pickle"):
-        store.put(a_record(map=2), {"ap": np.array([object()])})
+        store.put(a_record(mark=2), {"ap": np.array([object()])})
     assert store.records() == [old]
     np.testing.assert_array_equal(store.arrays(old)["ap"], AP)
-    assert files_of(store) == ["cca-00aa.json", "cca-00aa.npz"]
+    assert files_of(store) == ["cca-00aa.RESULT.npz", "cca-00aa.json"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_nan_and_infinity_are_never_written(store, value):
     with pytest.raises(ValueError, match="JSON"):
-        store.put(a_record(map={"image_to_text": value}))
+        store.put(a_record(mark={"image_to_text": value}))
     assert files_of(store) == []
 
 
@@ -109,7 +158,7 @@ def test_a_cell_has_one_record_also_when_its_dataset_got_another_name(store):
     store.put(a_record(dataset="wiki"), {"ap": AP})
     store.put(a_record(dataset="wikipedia"), {"ap": AP})
     assert [record["dataset"]["name"] for record in store.records()] == ["wikipedia"]
-    assert files_of(store) == ["cca-00aa.json", "cca-00aa.npz"]
+    assert files_of(store) == ["cca-00aa.RESULT.npz", "cca-00aa.json"]
 
 
 def test_two_keys_of_one_method_stand_side_by_side(store):
@@ -119,14 +168,14 @@ def test_two_keys_of_one_method_stand_side_by_side(store):
 
 
 def test_records_are_text_that_version_control_can_compare(store):
-    path = store.put(a_record(map={"b": 1, "a": {"d": 2, "c": 3}}, zebra="Größe →"))
+    path = store.put(a_record(mark={"b": 1, "a": {"d": 2, "c": 3}}, zebra="Größe →"))
     text = path.read_text(encoding="utf-8")
     assert "Größe →" in text
     assert text.endswith("}\n")
     assert len(text.splitlines()) > 10
     pairs = json.loads(text, object_pairs_hook=lambda items: [key for key, _ in items])
     assert pairs == sorted(pairs)
-    store.put(dict(reversed(a_record(map={"a": {"c": 3, "d": 2}, "b": 1}, zebra="Größe →").items())))
+    store.put(dict(reversed(a_record(mark={"a": {"c": 3, "d": 2}, "b": 1}, zebra="Größe →").items())))
     assert path.read_text(encoding="utf-8") == text
 
 
@@ -139,26 +188,115 @@ def test_text_that_is_no_unicode_is_kept_and_the_file_is_valid_json(store):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b'{"schema": 1, "key": "00', b"\xff\xfe\x00", b"[]", b"null", b'{"schema": 99}', b"{}"],
+    [
+        b"",
+        b"{",
+        b'{"schema": 1, "key": "00',
+        b"\xff\xfe\x00",
+        b"[]",
+        b"null",
+        b'{"schema": 99}',
+        b"{}",
+        b'{"a": ' * 100_000,
+        b"NaN",
+    ],
+    ids=range(10),
 )
 def test_a_damaged_record_is_named_with_the_remedy(store, content):
     path = store.put(a_record())
+    store.put(a_record("00ab"))
     path.write_bytes(content)
-    for read in (store.records, lambda: store.find("00aa"), lambda: read_record(path)):
-        with pytest.raises(StoreError, match=r"cca-00aa\.json: .*(restore|delete)"):
+    for read in (lambda: store.find("00aa"), lambda: read_record(path)):
+        with pytest.raises(StoreError, match=r"cca-00aa\.json: .*cmbench clean"):
             read()
+    for listed in (store.records, store.summaries):
+        with pytest.warns(DamagedRecordWarning, match=r"cca-00aa\.json: .*cmbench clean"):
+            assert [record["key"] for record in listed()] == ["00ab"]
+
+
+def changed(*names, to):
+    """Return a record in which the field of that name, or within a field, is something else."""
+    record = a_record()
+    held = record
+    for name in names[:-1]:
+        held = held[name]
+    held[names[-1]] = to
+    return record
+
+
+WRONG = [
+    (("map",), None, "map is null though the cell is ok"),
+    (("map", "image_to_text"), None, "map is .* it must be an object of numbers from 0 to 1"),
+    (("map", "image_to_text"), 1.5, "map is"),
+    (("map",), [0.5], "map is"),
+    (("status",), "done", "status is 'done'; it must be one of ok, failed"),
+    (("dataset",), "toy", "dataset is 'toy'; it must be an object"),
+    (("dataset", "fingerprint"), 7, "dataset.fingerprint is 7; it must be a text"),
+    (("method", "parameters"), [], "method.parameters is"),
+    (("seed",), "0", "seed is '0'; it must be a whole number or null"),
+    (("seed",), True, "seed is True"),
+    (("durations",), {"total": "long"}, "durations is"),
+    (("key",), "00ac", "its name does not end in its key 00ac"),
+]
+
+
+@pytest.mark.parametrize(("names", "to", "reason"), WRONG)
+def test_a_record_of_wrong_content_is_named_with_what_is_wrong(store, names, to, reason):
+    path = store.put(a_record())
+    path.write_text(json.dumps(changed(*names, to=to)))
+    with pytest.warns(DamagedRecordWarning, match=rf"cca-00aa\.json: .*{reason}"):
+        assert store.records() == []
+    with pytest.raises(StoreError, match=reason):
+        store.find("00aa")
+
+
+@pytest.mark.parametrize("name", ["status", "map", "method", "protocol", "error"])
+def test_a_record_without_a_field_is_named_with_the_field(store, name):
+    path = store.put(a_record())
+    record = a_record()
+    del record[name]
+    path.write_text(json.dumps(record))
+    with pytest.warns(DamagedRecordWarning, match=f"{name} is missing"):
+        assert store.records() == []
+
+
+def test_a_copy_of_a_record_beside_it_is_left_out_and_named(store):
+    path = store.put(a_record())
+    shutil.copy(path, path.with_name("cca-00aa_bak.json"))
+    with pytest.warns(DamagedRecordWarning, match=r"cca-00aa_bak\.json: .*as if it were a copy"):
+        assert store.records() == [a_record()]
+
+
+def test_a_fifo_among_the_records_is_named_and_not_waited_for(store):
+    path = store.put(a_record())
+    os.mkfifo(path.with_name("cca-00ab.json"))
+    with pytest.warns(DamagedRecordWarning, match=r"cca-00ab\.json: .*no plain file"):
+        assert store.records() == [a_record()]
+
+
+def test_what_cannot_be_read_is_moved_aside_and_nothing_else(store):
+    bad, good = store.put(a_record()), store.put(a_record("00ab"))
+    for content in ("{", "[]"):
+        bad.write_text(content)
+        ((source, aside),) = store.set_aside()
+        assert source == bad
+        assert aside.read_text() == content
+    assert store.read().problems == []
+    assert store.paths() == [good]
+    assert len(list((store.folder / "damaged").rglob("*.json*"))) == 2
 
 
 def test_a_record_of_another_schema_says_which(store):
     path = store.put({**a_record(), "schema": 7})
-    with pytest.raises(StoreError, match=f"has schema 7, this cmbench reads {SCHEMA}"):
+    with pytest.raises(StoreError, match=f"has schema 7, and this cmbench reads {SCHEMA}"):
         read_record(path)
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "half", "text", "pickle"])
 def test_damaged_arrays_are_named_with_the_remedy(store, damage, tmp_path):
     record = a_record()
-    arrays = store.put(record, {"ap": np.arange(1000.0)}).with_suffix(".npz")
+    store.put(record, {"ap": np.arange(1000.0)})
+    arrays = store.arrays_path(record)
     whole = arrays.read_bytes()
     np.save(tmp_path / "pickle.npy", np.array([{}], dtype=object), allow_pickle=True)
     contents = {
@@ -170,20 +308,20 @@ def test_damaged_arrays_are_named_with_the_remedy(store, damage, tmp_path):
     arrays.unlink()
     if damage in contents:
         arrays.write_bytes(contents[damage])
-    with pytest.raises(StoreError, match=r"cca-00aa\.npz: cannot be read .*--force"):
+    with pytest.raises(StoreError, match=r"cca-00aa\.\w+\.npz: cannot be read .*--force"):
         store.arrays(record)
 
 
 def test_copying_the_files_of_two_stores_together_merges_them(tmp_path):
     one, other = Store(tmp_path / "one"), Store(tmp_path / "other")
-    one.put(a_record("01", map=1), {"ap": AP})
-    one.put(a_record("02", dataset="scenes", map=2), {"ap": AP * 2})
-    other.put(a_record("03", map=3), {"ap": AP * 3})
-    other.put(a_record("01", map=1), {"ap": AP})
+    one.put(a_record("01", mark=1), {"ap": AP})
+    one.put(a_record("02", dataset="scenes", mark=2), {"ap": AP * 2})
+    other.put(a_record("03", mark=3), {"ap": AP * 3})
+    other.put(a_record("01", mark=1), {"ap": AP})
     shutil.copytree(other.folder, one.folder, dirs_exist_ok=True)
-    assert [record["map"] for record in one.records()] == [2, 1, 3]
+    assert [record["mark"] for record in one.records()] == [2, 1, 3]
     for record in one.records():
-        np.testing.assert_array_equal(one.arrays(record)["ap"], AP * record["map"])
+        np.testing.assert_array_equal(one.arrays(record)["ap"], AP * record["mark"])
 
 
 def test_the_order_of_records_does_not_depend_on_when_they_were_put(tmp_path):
@@ -234,9 +372,9 @@ def test_odd_names_stay_within_the_store_and_keep_their_spelling(store, name):
 
 
 def test_names_that_give_one_file_name_do_not_overwrite_each_other(store):
-    store.put(a_record("01", dataset="a/b", map=1))
-    store.put(a_record("02", dataset="a b", map=2))
-    assert [record["map"] for record in store.records()] == [1, 2]
+    store.put(a_record("01", dataset="a/b", mark=1))
+    store.put(a_record("02", dataset="a b", mark=2))
+    assert [record["mark"] for record in store.records()] == [1, 2]
 
 
 def test_a_half_written_file_is_not_a_record(store):

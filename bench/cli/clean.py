@@ -16,16 +16,19 @@ from cmbench.store import DEFAULT_STORE
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask; only a terminal is asked.")
 def clean(store: str, dry_run: bool, yes: bool) -> None:
-    """Remove failed cells, and those that newer code has been run for.
+    """Remove failed cells, and those that newer code has been run for; move aside what cannot be read.
 
     Replaced is a cell that newer code of its method has finished with the same parameters, seed, dataset and
-    protocol. Cells that are running are left alone. What is removed is listed.
+    protocol. Cells that are running are left alone. What is removed is listed. Files that are no readable
+    records are moved to the folder 'damaged' of the store.
     """
     from cmbench.cleaning import removals, remove, remove_source, unused_sources
     from cmbench.output import printable
     from cmbench.store import Store
 
     results = Store(store)
+    for source, aside in () if dry_run else results.set_aside():
+        click.echo(printable(f"{source}: moved to {aside}, because it cannot be read"))
     found = removals(results)
     sources = unused_sources(results, found)
     for removal in found:

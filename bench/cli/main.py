@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from errno import EIO, ENOSPC, EPIPE
 from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from cmbench import __version__
 from cmbench.cli.terminal import lead_nowhere, prepare
-from cmbench.errors import CmbenchError
+from cmbench.errors import CmbenchError, DamagedRecordWarning
 from cmbench.output import printable
 
 # What --help says of each verb without importing it.
@@ -61,8 +62,12 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line. Errors meant for people are one message and exit status 1."""
+    """Run the command line. Errors meant for people are one message and exit status 1.
+
+    So are records that cannot be read; what is printed is then made from the others.
+    """
     prepare()
+    left_out = _tell_of_damage()
     try:
         for number in _INTERRUPTING:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: let it outlive its terminal
@@ -76,6 +81,8 @@ def main() -> NoReturn:
         status = 1
     except OSError as error:
         status = _output_lost(error)
+    except SystemExit as ended:  # a verb's own status
+        status = ended.code
     except click.ClickException as error:
         error.show()
         status = error.exit_code
@@ -85,7 +92,24 @@ def main() -> NoReturn:
             err=True,
         )
         status = INTERRUPTED
-    sys.exit(status if isinstance(status, int) else 0)
+    status = status if isinstance(status, int) else 0
+    sys.exit(1 if left_out and status == 0 else status)
+
+
+def _tell_of_damage() -> list[str]:
+    """Return a list that gets the message of each record that is left out; the message is printed, too."""
+    told: list[str] = []
+    show = warnings.showwarning
+
+    def showing(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if not issubclass(category, DamagedRecordWarning):
+            show(message, category, *place, **options)
+        elif str(message) not in told:
+            told.append(str(message))
+            click.echo(printable(f"cmbench: left out: {message}"), err=True)
+
+    warnings.showwarning = showing
+    return told
 
 
 def _output_lost(error: OSError) -> int:

@@ -91,31 +91,36 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
     """
     from rich.console import Console
 
+    from cmbench.errors import IncompleteRunError
     from cmbench.execution.progress import progress_for
     from cmbench.methods.registry import registry
     from cmbench.output import printable
     from cmbench.report.records import LEFT_OUT
     from cmbench.report.table import render
-    from cmbench.runner import DEFAULT_DATASETS
-    from cmbench.runner import run as run_cells
-    from cmbench.store import Store
+    from cmbench.runner import DEFAULT_DATASETS, finished
 
     available = registry(plugins)
     for problem in available.problems:
         click.echo(printable(f"cmbench: {problem}"), err=True)
     progress = progress_for(Console(stderr=True))
-    frame = run_cells(
-        list(datasets or DEFAULT_DATASETS), plugins=available, store=store, progress=progress, **options
-    )
-    results = Store(store)
-    records = [record for key in frame["key"] if (record := results.find(key)) is not None]
+    incomplete: IncompleteRunError | None = None
+    records: Sequence[Mapping[str, Any]]
+    try:
+        records = finished(
+            list(datasets or DEFAULT_DATASETS), plugins=available, store=store, progress=progress, **options
+        )
+    except IncompleteRunError as error:
+        incomplete, records = error, error.records
     click.echo(err=True)  # on a terminal, a line between progress and table
-    click.echo(printable(render(records, measures=options["measures"])), nl=False)
-    _tell_left_out(records)
-    failed = int((~frame["status"].isin(("ok", LEFT_OUT))).sum())
+    if records:
+        click.echo(printable(render(records, measures=options["measures"])), nl=False)
+        _tell_left_out(records)
+    if incomplete is not None:
+        raise incomplete
+    failed = sum(record["status"] not in ("ok", LEFT_OUT) for record in records)
     if failed:
         click.echo(
-            f"cmbench: {failed} of {len(frame)} cells failed; "
+            f"cmbench: {failed} of {len(records)} cells failed; "
             "'cmbench show METHOD' tells why, --retry-failed runs them again",
             err=True,
         )

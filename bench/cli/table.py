@@ -65,13 +65,13 @@ def table(
     from cmbench.output import output_file, printable
     from cmbench.report import ablation as ablations
     from cmbench.report import table as leaderboards
-    from cmbench.report.cells import stored_records
+    from cmbench.report.cells import stored_summaries
     from cmbench.report.records import select
 
     if ablation and methods is not None:
         raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
     names = [] if methods is None else [name.strip() for name in methods.split(",")]
-    records = stored_records(store, all_versions=all_versions)
+    records = stored_summaries(store, all_versions=all_versions)
     chosen = select(records, datasets=datasets, methods=names, protocol=protocol)
     if ablation and measures is not None:
         raise click.UsageError("the columns of --ablation are those of the paper; leave --measures out")

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.formats.numpy_files import load_array, load_split
-from cmbench.disk import replacing
+from cmbench.disk import replacing, tells_of_full_disk
 from cmbench.errors import MethodError
-from cmbench.execution.job import CURVES, MODALITIES, OUTCOME, Job, handed_out_parts
+from cmbench.execution.job import CURVES, DISK_FULL, MODALITIES, OUTCOME, Job, handed_out_parts
 from cmbench.execution.memory import peak_bytes_of_this_process
 from cmbench.execution.outcome import LONGEST_TEXT_LEFT, MOST_COLUMNS, shortened
 from cmbench.methods.contract import Unlabelled
@@ -147,6 +147,8 @@ def accelerator() -> dict[str, Any] | None:
 
 
 def _failure_status(error: BaseException) -> str:
+    if tells_of_full_disk(error):
+        return DISK_FULL
     names = {type(error).__name__, *(base.__name__ for base in type(error).__mro__)}
     return "out-of-memory" if names & {"MemoryError", "OutOfMemoryError"} else "failed"
 

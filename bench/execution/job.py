@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Parts, file_key, fingerprint, split_arrays
-from cmbench.datasets.formats.numpy_files import load_array, save_split
+from cmbench.datasets.formats.numpy_files import load_array, save_blocks, save_split
 from cmbench.errors import DatasetError
 from cmbench.methods.registry import MethodEntry
 
 JOB, OUTCOME, CURVES = "job.json", "outcome.json", "curves.npz"
+DISK_FULL = "disk-full"
+"""The status of a child that found no room on a disk; not the method's failure, and no record's status."""
 MODALITIES = ("images", "texts")
 PARTS = {"images": "image_parts", "texts": "text_parts"}
 
@@ -141,15 +143,20 @@ def _state(folder: Path) -> tuple[tuple[Any, ...], ...]:
 
 def _save_shuffled_rows(sources: Sequence[NDArray[Any]], order: NDArray[np.intp], path: Path) -> None:
     """Write the rows of all sources, one after the other, in that order."""
-    shape = (len(order), sources[0].shape[1])
-    shuffled = np.lib.format.open_memmap(path, mode="w+", dtype=sources[0].dtype, shape=shape)
-    for start in range(0, len(order), 4096):
-        chosen, first = order[start : start + 4096], 0
-        for rows in sources:
-            own = (chosen >= first) & (chosen < first + len(rows))
-            shuffled[start : start + 4096][own] = rows[chosen[own] - first]
-            first += len(rows)
-    shuffled.flush()
+    shape, dtype = (len(order), sources[0].shape[1]), sources[0].dtype
+    blocks = (_rows(sources, order[start : start + 4096]) for start in range(0, len(order), 4096))
+    save_blocks(path, blocks, dtype=dtype, shape=shape)
+
+
+def _rows(sources: Sequence[NDArray[Any]], chosen: NDArray[np.intp]) -> NDArray[Any]:
+    """Return the chosen rows of all sources, as if these were one array."""
+    block = np.empty((len(chosen), sources[0].shape[1]), sources[0].dtype)
+    first = 0
+    for rows in sources:
+        own = (chosen >= first) & (chosen < first + len(rows))
+        block[own] = rows[chosen[own] - first]
+        first += len(rows)
+    return block
 
 
 def _joined(parts: Sequence[Parts]) -> Parts:
@@ -163,11 +170,9 @@ def _joined(parts: Sequence[Parts]) -> Parts:
 def _save_shuffled(parts: Parts, order: NDArray[np.intp], folder: Path, key: str) -> None:
     offsets = np.concatenate([[0], np.diff(parts.offsets)[order].cumsum()]).astype(np.int64)
     np.save(folder / f"{file_key(f'{key}_offsets', 'test')}.npy", offsets, allow_pickle=False)
-    path, shape = folder / f"{file_key(key, 'test')}.npy", parts.values.shape
-    shuffled = np.lib.format.open_memmap(path, mode="w+", dtype=parts.values.dtype, shape=shape)
-    for row, item in enumerate(order):
-        shuffled[offsets[row] : offsets[row + 1]] = parts[int(item)]
-    shuffled.flush()
+    blocks = (parts[int(item)] for item in order)
+    values = parts.values
+    save_blocks(folder / f"{file_key(key, 'test')}.npy", blocks, dtype=values.dtype, shape=values.shape)
 
 
 def handed_out_parts(folder: Path, modality: str) -> Parts | None:

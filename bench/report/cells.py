@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from cmbench.current import code_of, newest_code
 from cmbench.errors import ReportError, StoreError
@@ -16,18 +14,29 @@ from cmbench.report.layout import COLUMNS
 from cmbench.report.records import Record
 from cmbench.store import Store, matching
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def stored_records(folder: str | Path, *, all_versions: bool = False) -> list[Record]:
     """Return the records of the store in ``folder``, in its order; none raise ``ReportError``.
 
     They are those of the newest code of each method, unless ``all_versions``.
     """
-    records: list[Record] = [*Store(folder).records()]
+    return _of_newest_code(folder, Store(folder).records(), all_versions)
+
+
+def stored_summaries(folder: str | Path, *, all_versions: bool = False) -> list[Record]:
+    """Return what ``stored_records`` does without what only figures need, quickly for a large store."""
+    return _of_newest_code(folder, Store(folder).summaries(), all_versions)
+
+
+def _of_newest_code(folder: str | Path, records: Sequence[Record], all_versions: bool) -> list[Record]:
     if not records:
         raise ReportError(
             f"no records in {folder}; run 'cmbench run' first, or name another folder with --store"
         )
-    return records if all_versions else newest_code(Path(folder), records)
+    return list(records) if all_versions else newest_code(Path(folder), records)
 
 
 def stored_cells(folder: str | Path, names: Sequence[str]) -> list[Record]:
@@ -75,6 +84,8 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     ``transform_seconds``, ``evaluate_seconds``, ``total_seconds``, ``peak_memory_bytes``, ``error`` (type and
     message) and ``key``.
     """
+    import pandas as pd  # takes longer to import than a table to make
+
     listed = list(records)
     measures = list(dict.fromkeys(name for record in listed for name in _measures(record)))
     columns = [*_FIELDS, *_MAPS, *measures, *_SECONDS, "peak_memory_bytes", "error", "key"]

@@ -53,7 +53,7 @@ class Group:
         """Every field of the protocol."""
         return self.records[0]["protocol"]  # type: ignore[no-any-return]
 
-    @property
+    @cached_property
     def finished(self) -> tuple[Record, ...]:
         """The records that hold numbers."""
         return tuple(record for record in self.records if record["status"] == "ok")

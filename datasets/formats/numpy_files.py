@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -202,6 +202,20 @@ def _save_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array, which may be mapped from the very file that it replaces."""
     with replacing(path, durable=False) as beside:
         np.save(beside, array, allow_pickle=False)
+
+
+def save_blocks(
+    path: Path, blocks: Iterable[NDArray[Any]], *, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> None:
+    """Write an array to ``path`` from blocks of its rows, in their order.
+
+    Not through a memory map, in which a full disk is a signal that ends the process; here it is an error.
+    """
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype=dtype).data)
 
 
 def _read_card(path: Path) -> dict[str, Any]:

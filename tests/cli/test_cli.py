@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,7 +126,34 @@ def test_a_damaged_record_of_another_cell_does_not_hide_the_table(place, command
     other = tmp_path / "cells" / "other" / "cca-00aa.json"
     other.parent.mkdir(parents=True)
     other.write_text("{")
-    assert "first two" in command(*fit(store=tmp_path)).out
+    printed = command(*fit(store=tmp_path))
+    assert "first two" in printed.out
+    assert "cca-00aa.json" not in printed.err
+
+
+@pytest.mark.parametrize("verb", [("table",), ("show", "cca"), ("plot", "categories")])
+def test_a_damaged_record_is_named_and_left_out_and_gives_status_1(place, command, tmp_path, verb):
+    shutil.copytree(place.stored, tmp_path / "store")
+    damaged = tmp_path / "store" / "cells" / "toy" / "cfa-00aa.json"
+    damaged.write_text("{")
+    options = ("--output", tmp_path / "figure.pdf") if verb[0] == "plot" else ()
+    printed = command(*verb, "--store", tmp_path / "store", *options, status=1)
+    assert f"cmbench: left out: {damaged}: not a readable record" in printed.err
+    assert "cmbench clean" in printed.err
+    assert "CCA" in printed.out or (tmp_path / "figure.pdf").exists()
+
+
+def test_a_damaged_record_of_a_planned_cell_is_not_run_over_and_gives_status_1(place, command, tmp_path):
+    shutil.copytree(place.stored, tmp_path / "store")
+    (damaged,) = (tmp_path / "store" / "cells" / "toy").glob("cfa-*.json")
+    damaged.write_text("{")
+    again = [*place.command[:6], tmp_path / "store", *place.command[7:]]
+    printed = command(*again, status=1)
+    assert "1 of 2 cells have no record that can be read: toy cfa" in printed.err
+    assert str(damaged) in printed.err
+    assert "| CCA" in printed.out
+    assert damaged.read_text() == "{"
+    assert "| CFA" in command(*again, "--force").out
 
 
 def test_settings_and_seeds_reach_the_records(command, tmp_path):

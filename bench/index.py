@@ -1,0 +1,127 @@
+"""What a store remembers of the records that it has read, so that reading ten thousand of them stays quick.
+
+The index is made from the files and is never more true than they: what it says of a file counts only while
+the file has the size, the times and the number that it had when it was read. It can be deleted at any time,
+and it holds nothing that the files do not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from cmbench.disk import DAMAGE, replacing
+
+VERSION = 1
+BULKY = ("category_map", "fitted", "provenance")
+"""Fields of a record that only a figure or ``cmbench show`` needs.
+
+A summary of a record has none of them, but for the time of its end, which stands in ``provenance``.
+"""
+SETTLED_NS = 2_000_000_000
+"""A file that changed less than two seconds before it was read may change again without another time."""
+
+Stamp: TypeAlias = tuple[int, int, int, int]
+"""Size, time of the content, time of the file's own data, and number of a file."""
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Return what tells a file from what it was before."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+@dataclass(frozen=True)
+class Index:
+    """The records of files, as summaries, by the paths of the files within the store."""
+
+    entries: dict[str, tuple[Stamp, dict[str, Any]]] = field(default_factory=dict)
+
+    def record(self, name: str, stamp: Stamp) -> dict[str, Any] | None:
+        """Return the record of a file, or None where the file is not known in its present state."""
+        known = self.entries.get(name)
+        return known[1] if known is not None and known[0] == stamp else None
+
+    def add(self, name: str, stamp: Stamp, record: Mapping[str, Any]) -> None:
+        """Remember a record that was just read, unless its file changed only a moment ago."""
+        if time.time_ns() - max(stamp[1], stamp[2]) > SETTLED_NS:
+            self.entries[name] = stamp, summary_of(record)
+
+
+def summary_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record without what is ``BULKY``."""
+    finished = (record.get("provenance") or {}).get("finished")
+    summary = {name: value for name, value in record.items() if name not in BULKY}
+    return {**summary, "provenance": {"finished": finished}}
+
+
+def read_index(path: Path) -> Index:
+    """Return the index in a file; an empty one where there is none, or none that can be read."""
+    try:
+        content = json.loads(path.read_bytes())
+        return _unpacked(content) if content["version"] == VERSION else Index()
+    except DAMAGE:  # it is made again from the files
+        return Index()
+
+
+def write_index(path: Path, index: Index) -> None:
+    """Write the index; where the place cannot be written to there will be none, and reading takes longer."""
+    with suppress(OSError), replacing(path, durable=False) as beside:
+        beside.write_text(json.dumps(_packed(index), separators=(",", ":")), encoding="ascii")
+
+
+def _packed(index: Index) -> dict[str, Any]:
+    """Return the index as JSON values in which each value of a field stands once.
+
+    A record becomes a row of numbers: first that of its fields' names, then one for each field's value.
+    Fields of fields count as fields, because the parameters of a method differ where its citation does not.
+    """
+    places: dict[Any, int] = {}
+    values: list[Any] = []
+
+    def place(value: Any) -> int:
+        same = json.dumps(value) if isinstance(value, list | dict) else (type(value), value)
+        if same not in places:
+            places[same] = len(values)
+            values.append(value)
+        return places[same]
+
+    rows = {}
+    for name, (stamp, record) in index.entries.items():
+        flat = _flat(record)
+        rows[name] = [*stamp, place(list(flat)), *map(place, flat.values())]
+    return {"version": VERSION, "values": values, "rows": rows}
+
+
+def _unpacked(content: Mapping[str, Any]) -> Index:
+    values = content["values"]
+    entries = {}
+    for name, row in content["rows"].items():
+        stamp, fields = tuple(row[:4]), values[row[4]]
+        entries[name] = stamp, _nested(fields, [values[number] for number in row[5:]])
+    return Index(entries)
+
+
+def _flat(record: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    flat: dict[tuple[str, ...], Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict) and value:
+            flat |= {(name, inner): held for inner, held in value.items()}
+        else:
+            flat[(name,)] = value
+    return flat
+
+
+def _nested(fields: list[list[str]], values: list[Any]) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    for names, value in zip(fields, values, strict=True):
+        if len(names) == 1:
+            record[names[0]] = value
+        else:
+            record.setdefault(names[0], {})[names[1]] = value
+    return record
