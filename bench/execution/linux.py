@@ -10,17 +10,16 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import cache
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
 
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 24, 36, 38
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 
-_CAPSET = {"x86_64": 126, "aarch64": 91, "riscv64": 91, "ppc64le": 184, "s390x": 185}
 _CAPABILITY_VERSION = 0x20080522
-_LAST_CAPABILITY = 40
 
 # The same numbers on every processor: system calls since Linux 5.3 share them.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -63,15 +62,14 @@ def gain_no_privileges() -> None:
 
 
 def keep_capabilities(kept: Collection[int]) -> None:
-    """Give up every capability of a privileged process but the ``kept``, for good."""
-    for capability in range(_LAST_CAPABILITY + 1):
-        if capability not in kept:
-            _prctl(_PR_CAPBSET_DROP, capability)
-    number = _CAPSET[os.uname().machine]
+    """Give up every capability of a privileged process but the ``kept``.
+
+    It is for good once no program can have more rights, as ``gain_no_privileges`` has it.
+    """
     mask = _capabilities() & sum(1 << capability for capability in kept)
     low, high = mask & 0xFFFFFFFF, mask >> 32
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
-    _call("syscall", ctypes.c_long(number), header, struct.pack("=6I", low, low, 0, high, high, 0))
+    _call("capset", header, struct.pack("=6I", low, low, 0, high, high, 0))
 
 
 def has_capabilities() -> bool:
@@ -120,10 +118,15 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _call(name: str, *arguments: object) -> int:
-    function = getattr(ctypes.CDLL(None, use_errno=True), name)
-    function.restype = ctypes.c_long
-    result = int(function(*arguments))
+    result = int(_function(name)(*arguments))
     if result == -1:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
     return result
+
+
+@cache
+def _function(name: str) -> Callable[..., int]:
+    function: Callable[..., int] = getattr(ctypes.CDLL(None, use_errno=True), name)
+    function.restype = ctypes.c_long  # type: ignore[attr-defined]
+    return function

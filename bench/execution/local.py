@@ -199,9 +199,9 @@ class LocalExecutor:
         return Job(features.folder, cell.entry, cell.code_version, parameters, import_path)
 
     def _features_for(self, dataset: Dataset) -> HandedOut:
-        """Return the features of a dataset; they are handed out again after a cell has damaged them."""
+        """Return the features of a dataset; without a fence, again after a cell has damaged them."""
         earlier = self._handed_out.get(dataset.fingerprint)
-        if earlier is not None and earlier.is_unchanged():
+        if earlier is not None and (self._fence is not None or earlier.is_unchanged()):
             return earlier
         folder = self._work / f"features-{dataset.fingerprint[:16]}-{next(self._numbers)}"
         folder.mkdir()
@@ -226,7 +226,7 @@ def _outcome(
     if ended.ending != "exited":
         return _without_result(ended, limits, log)
     try:
-        if not features.is_unchanged():
+        if ended.fence["files"] is None and not features.is_unchanged():
             raise SharedFeaturesError(
                 "the features that all cells of the dataset read were written to while this one ran, by its "
                 "method or by another's; run it again with --retry-failed, without the method that does so"
