@@ -17,7 +17,9 @@ from cmbench.methods.views.maps import Candidate, ComponentMethod, LinearMap, Ma
 from cmbench.methods.views.scaling import ScaledView, scaled_view
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-UNINFORMATIVE = 1 - 1e-3  # when even the weakest training correlation is this high, all mean nothing
+UNINFORMATIVE = (
+    1 - 1e-3
+)  # where even the weakest training correlation is this high, none of them means anything
 
 
 class CCA(ComponentMethod):

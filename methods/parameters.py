@@ -257,7 +257,7 @@ def add_constructor(method: type[Method]) -> None:
     if _has_constructor_by_hand(method):
         return
     declared, documentation = inspect.get_annotations(method), method.__doc__
-    inherited = {field.name: field for base in method.__bases__ for field in _fields(base)}
+    inherited = {field.name: field for base in reversed(method.__bases__) for field in _fields(base)}
     for name, value in vars(method).get("fixed", {}).items():
         setattr(method, name, value)
     method.__annotations__ = {
@@ -349,9 +349,9 @@ def _resolved(annotation: Any, owner: type, parameter: str) -> Any:
     One without constraint stays a text where it names what only a type checker imports.
     """
     holder = SimpleNamespace(__annotations__={"it": annotation})
-    module = vars(sys.modules[owner.__module__])
+    names = getattr(sys.modules.get(owner.__module__), "__dict__", {})
     try:
-        return get_type_hints(holder, module, dict(vars(owner)), include_extras=True)["it"]
+        return get_type_hints(holder, names, dict(vars(owner)), include_extras=True)["it"]
     except (NameError, AttributeError, TypeError, SyntaxError) as error:
         if "Annotated" not in str(annotation):
             return str(annotation)

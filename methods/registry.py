@@ -77,21 +77,21 @@ class MethodEntry:
 
     def load(self) -> type[Method]:
         """Import and return the class; any error in a plugin's code becomes a ``MethodError``."""
-        place, _, class_name = self.location.rpartition(":")
-        module = import_plugin(Path(place)) if self.origin == "file" else _import_package(self)
-        found: Any = getattr(module, class_name, None)
-        if not _is_method(found):
+        module_or_file, _, class_name = self.location.rpartition(":")
+        module = import_plugin(Path(module_or_file)) if self.origin == "file" else _import_package(self)
+        method: Any = getattr(module, class_name, None)
+        if not _is_method(method):
             raise MethodError(
                 f"method {self.name!r}: {self.location} is not a class derived from "
                 "cmbench.methods.contract.Method"
             )
-        method: type[Method] = found
         if method.name != self.name:
             raise MethodError(
                 f"method {self.name!r}: {self.location} calls itself {method.name!r}; its entry point and "
                 "its attribute 'name' must agree"
             )
-        return method
+        loaded: type[Method] = method
+        return loaded
 
     def code_version(self) -> str:
         """Return what changes when the method's results may: its ``version``, and the code of a plugin.
@@ -155,13 +155,13 @@ def registry(plugins: Iterable[Path | str] = ()) -> Registry:
     entries = {name: MethodEntry(name, "built-in", location) for name, location in BUILT_IN.items()}
     problems: list[str] = []
     points = entry_points(group=GROUP)
-    found = [MethodEntry(point.name, "package", point.value.partition("[")[0].strip()) for point in points]
+    added = [MethodEntry(point.name, "package", point.value.partition("[")[0].strip()) for point in points]
     for path in plugins:
         try:
-            found += file_entries(Path(path))
+            added += file_entries(Path(path))
         except MethodError as error:
             problems.append(str(error))
-    for entry in dict.fromkeys(found):  # a file may be given twice
+    for entry in dict.fromkeys(added):  # a file may be given twice
         if entry.name in entries:
             taken = entries[entry.name]
             problems.append(
@@ -173,17 +173,20 @@ def registry(plugins: Iterable[Path | str] = ()) -> Registry:
 
 
 def file_entries(path: Path) -> list[MethodEntry]:
-    """Return the methods a plugin file defines; it is imported to find them."""
+    """Return the methods that a plugin file defines; it is imported to find them."""
     path = path.expanduser().resolve()
     module = import_plugin(path)
-    own = (item for item in vars(module).items() if getattr(item[1], "__module__", "") == module.__name__)
-    classes = {value: variable for variable, value in own if _is_method(value)}
+    classes = {
+        value: variable
+        for variable, value in vars(module).items()
+        if _is_method(value) and value.__module__ == module.__name__  # not one that it imports
+    }
     if not classes:
         raise MethodError(
             f"plugin {path}: defines no method; derive a class from cmbench.methods.contract.Method "
             "with fit, transform_images and transform_texts"
         )
-    return [MethodEntry(found.name, "file", f"{path}:{variable}") for found, variable in classes.items()]
+    return [MethodEntry(method.name, "file", f"{path}:{variable}") for method, variable in classes.items()]
 
 
 def load_method(name: str, *, preset: str | None = None, **parameters: Any) -> Method:
@@ -258,10 +261,10 @@ Row = dict[str, str]
 
 def method_rows(plugins: Iterable[Path | str] = ()) -> tuple[list[Row], list[str]]:
     """Return a row for each method that can be imported, and a sentence for each that cannot."""
-    known = registry(plugins)
+    methods = registry(plugins)
     rows: list[Row] = []
-    problems = list(known.problems)
-    for entry in known.entries.values():
+    problems = list(methods.problems)
+    for entry in methods.entries.values():
         try:
             rows.append(_row(entry, entry.load()))
         except MethodError as error:

@@ -29,10 +29,10 @@ def _describe(name: str, plugins: tuple[str, ...]) -> None:
     from cmbench.methods.description import description_of
     from cmbench.methods.registry import registry
 
-    known = registry(plugins)
-    _report(known.problems)
-    click.echo(description_of(known[name].load()))
-    if known.problems:
+    entries = registry(plugins)
+    _report(entries.problems)
+    click.echo(description_of(entries[name].load()))
+    if entries.problems:
         raise SystemExit(1)
 
 

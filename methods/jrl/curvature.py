@@ -30,11 +30,11 @@ def nearest_neighbours(points: Points, n_neighbours: int) -> NDArray[np.intp]:
     that repeated points are neighbours of each other. k is cut to n - 1.
     """
     k = min(n_neighbours, len(points) - 1)
-    found = [
+    blocks = [
         np.argpartition(_without_self(distances, rows), k - 1, axis=1)[:, :k].copy()
         for rows, distances in squared_distance_blocks(points, points)
     ]
-    return np.concatenate(found)
+    return np.concatenate(blocks)
 
 
 def squared_distance_blocks(rows: Points, others: Points) -> Iterator[tuple[slice, Points]]:
@@ -140,8 +140,9 @@ class SampleCurvature:
     def solve(self, stiffness: Matrix, target: Matrix) -> Matrix:
         if not stiffness.any():
             return FeatureCurvature(self.rows.T @ self.middle @ self.rows).solve(stiffness, target)
-        eased = target / stiffness[:, None]
-        softened = self.rows / stiffness
+        # With S = diag(stiffness): (S + X̃ᵀMX̃)⁻¹B = S⁻¹B - S⁻¹X̃ᵀ (I + M X̃S⁻¹X̃ᵀ)⁻¹ M X̃S⁻¹B  (Woodbury).
+        eased = target / stiffness[:, None]  # S⁻¹B
+        softened = self.rows / stiffness  # X̃S⁻¹
         system = self.middle @ (softened @ self.rows.T)
         system[np.diag_indices_from(system)] += 1.0
         correction = linalg.solve(system, self.middle @ (self.rows @ eased), overwrite_a=True)
@@ -149,7 +150,7 @@ class SampleCurvature:
 
 
 class ViewProducts(Protocol):
-    """What one view contributes to any H, computed once."""
+    """The products of one view from which H follows for any weights of the terms; computed once."""
 
     def curvature(self, weight: float, sigma: float) -> Curvature:
         """Return H for these factors."""

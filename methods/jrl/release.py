@@ -47,10 +47,10 @@ class LabelHistogramMap:
     """A row becomes the histogram of the labels of its nearest anchors, made a unit vector.
 
     An anchor at distance t from the projected row weighs 1 / (1 + exp(t)); the weights of a row
-    add up to 1. The length that the histogram h (c,) lacks of 1 goes into one of two more columns,
-    another for each view: so the cosine of an image and a text is the inner product of their
-    histograms, which is what the authors rank by. Two rows of one view share the added column, and
-    their cosine is not.
+    add up to 1. A histogram h (c,) is shorter than 1. What is missing goes into an added column, one
+    for images and another for texts: so the cosine of an image and a text is the inner product of
+    their histograms, by which the authors rank. Two rows of one view share the added column, and
+    their cosine is not that inner product.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class LabelHistogramMap:
     anchors : float64 (m, c)
     anchor_classes : int (m,), from 0
     n_neighbours : anchors that count
-    added_column : 0 or 1, which of the two more columns is this view's
+    added_column : which of the two added columns this view uses, 0 or 1
     """
 
     projection: RowMap

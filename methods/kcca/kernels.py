@@ -1,4 +1,4 @@
-"""Kernels between rows of features, and the median rule for the width of the Gaussian one."""
+"""Kernels between rows of features, their incomplete Cholesky factors, and the maps that follow from them."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def median_sigma(view: ScaledView, name: str, *, random_state: int) -> float:
 
 Pivots: TypeAlias = NDArray[np.intp]
 SMALLEST_PIVOT = 1e-12  # relative to the largest diagonal entry: beyond it the residue is rounding
-CANDIDATES = 128  # columns looked after together: one matrix product instead of many matrix-vector ones
+CANDIDATES = 128  # columns computed together: one matrix product instead of many matrix-vector ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +120,7 @@ def incomplete_cholesky(
     >>> result.pivots.tolist(), bool(np.allclose(result.factor @ result.factor.T, kernel))
     ([0, 1], True)
     """
+    # The residual is the diagonal of K - R Rᵀ, for the columns of R made so far.
     n_rows, trace, largest = len(diagonal), diagonal.sum(), diagonal.max()
     residual = diagonal.astype(np.float64)
     factor = np.zeros((n_rows, min(rank, n_rows)), order="F")
@@ -129,11 +130,12 @@ def incomplete_cholesky(
         pivot = int(residual.argmax())
         if residual[pivot] <= SMALLEST_PIVOT * largest or residual.sum() <= tolerance * trace:
             break
+        # A column of K - R Rᵀ over the root of its diagonal entry is the next column of R.
         column = candidates.take(pivot, residual, factor[:, : len(pivots)])
         column /= np.sqrt(residual[pivot])
         column[pivots] = 0.0  # exactly: the residual of a pivot row is zero
         residual -= column**2
-        np.maximum(residual, 0.0, out=residual)
+        np.maximum(residual, 0.0, out=residual)  # rounding may leave an entry just below zero
         residual[pivot] = 0.0
         factor[:, len(pivots)] = column
         pivots.append(pivot)

@@ -145,11 +145,11 @@ class KCCA(ComponentMethod):
         solution = problem.solve(penalty, penalty)
         return solution if self.normalise == "constraint" else _unit_norm(solution, images, texts)
 
-    def _record(self, prefix: str, view: _KernelView) -> None:
-        setattr(self, f"{prefix}_rank_", len(view.factor.pivots))
-        setattr(self, f"{prefix}_residual_", view.factor.residual_share)
+    def _record(self, modality: str, view: _KernelView) -> None:
+        setattr(self, f"{modality}_rank_", len(view.factor.pivots))
+        setattr(self, f"{modality}_residual_", view.factor.residual_share)
         if isinstance(view.kernel, GaussianKernel):
-            setattr(self, f"{prefix}_sigma_", view.kernel.sigma)
+            setattr(self, f"{modality}_sigma_", view.kernel.sigma)
 
 
 @dataclass(frozen=True, eq=False)

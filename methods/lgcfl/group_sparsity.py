@@ -84,7 +84,7 @@ SAFETY = 1.001  # the largest eigenvalue is approached from below
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """½⟨W, HW⟩ - ⟨B, W⟩ + constant, with H known by its product with a matrix.
+    """½⟨W, HW⟩ - ⟨B, W⟩ + constant, with H given by its product with a matrix.
 
     Parameters
     ----------
@@ -139,25 +139,27 @@ def minimise(
     """Return the minimiser (d, c) and J at the start and after each iteration; J never rises.
 
     A proximal step that would raise J is not taken, and the momentum starts anew from the best
-    point. Stops when J fell by less than ``tolerance`` times its
-    value over ten iterations. One product with H an iteration: those of the extrapolated points
-    are combinations of earlier ones.
+    point. Stops when J has fallen by less than ``tolerance`` times its value over ten iterations.
+    An iteration takes one product with H: those of the extrapolated points are combinations of
+    earlier ones.
     """
     best, best_product = start, smooth.product(start)
     point, point_product, momentum = best, best_product, 1.0
     history = [smooth.value(best, best_product) + penalty.value(best)]
     for _ in range(max_iterations):
+        # The proximal step: down the gradient HW - B of the quadratic, then what the penalty makes of it.
         step = point - (point_product - smooth.linear) / steepness
         tried = penalty.groups.shrunk(step, penalty.amounts / steepness)
         tried_product = smooth.product(tried)
         value = smooth.value(tried, tried_product) + penalty.value(tried)
-        if value > history[-1]:
+        if value > history[-1]:  # the restart of O'Donoghue and Candès
             if point is best:
                 break  # a plain proximal step cannot raise J but for rounding
             history.append(history[-1])
             point, point_product, momentum = best, best_product, 1.0
             continue
         history.append(value)
+        # Nesterov's momentum, Beck and Teboulle's t: the next step starts ahead of the new best point.
         before, momentum = momentum, (1 + math.sqrt(1 + 4 * momentum**2)) / 2
         ahead = (before - 1) / momentum
         point = tried + ahead * (tried - best)

@@ -70,8 +70,9 @@ def coupled(images: LabelRegression, texts: LabelRegression, weight: float) -> Q
     differences = (np.sqrt(weight * importance)[:, None] * means).astype(linear.dtype)
 
     def product(weights: Matrix) -> Matrix:
-        own = [images.quadratic.product(weights[:n_images]), texts.quadratic.product(weights[n_images:])]
-        return np.vstack(own) + differences.T @ (differences @ weights)
+        image_product = images.quadratic.product(weights[:n_images])
+        text_product = texts.quadratic.product(weights[n_images:])
+        return np.vstack([image_product, text_product]) + differences.T @ (differences @ weights)
 
     return Quadratic(product, linear, images.quadratic.constant + texts.quadratic.constant)
 
@@ -120,7 +121,7 @@ class GroupSparseSolution:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """What can be solved alone: one view, or both when they are coupled."""
+    """A problem that can be solved by itself: one view, or both of them when they are coupled."""
 
     smooth: Quadratic
     groups: Groups
@@ -136,7 +137,11 @@ def solutions(
     max_iterations: int,
     tolerance: float,
 ) -> Iterator[GroupSparseSolution]:
-    """Yield the solution for each rho (relative to the least that makes a view zero), each from the last."""
+    """Yield the solution for each rho, from which the solver starts for the next.
+
+    A rho is relative to the smallest value that makes the weights of a view zero. Views that are not coupled
+    (``beta`` 0) are solved one by one.
+    """
     parts = _parts(images, texts, beta)
     steepness = [part.smooth.steepness() for part in parts]
     current = [np.zeros_like(part.smooth.linear) for part in parts]

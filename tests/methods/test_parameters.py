@@ -185,6 +185,17 @@ def test_a_constructor_by_hand_of_a_subclass_of_fields_keeps_what_they_allow():
         check_parameters(Own(0))
 
 
+def test_of_two_bases_the_first_decides():
+    class Both(Changed, Fields):
+        seeds = None
+
+    class Mixed(ByHand, Fields):
+        pass
+
+    assert Both().get_params() == {"size": 6, "share": 0.5, "seeds": None}
+    assert Mixed(4).get_params() == {"size": 4, "mode": "plain"}
+
+
 def test_a_dataclass_may_be_mixed_in():
     @dataclass
     class Sized:
