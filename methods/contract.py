@@ -96,6 +96,9 @@ class Method(BaseEstimator, ABC):
     which an interrupted ``fit`` leaves its state, and finds it when the cell runs again.
     """
 
+    nonconforming: ClassVar[Mapping[str, str]] = {}
+    """Why it cannot keep a check of ``cmbench.methods.conformance``, by the name of the check."""
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if "name" not in cls.__dict__:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self
 
@@ -78,6 +79,9 @@ class KCCA(ComponentMethod):
         "application to learning methods, Neural Computation 16, 2004"
     )
     uses_labels: ClassVar[bool] = False
+    nonconforming: ClassVar[Mapping[str, str]] = {
+        "seeds_differ": "the seed draws the rows of the median rule, and of few rows all are taken"
+    }
     version: ClassVar[int] = 1
 
     kappa: Annotated[float, Number(0, 1, open_ends=True), SearchSpace(0.1, 0.5, 0.9)] = 0.5

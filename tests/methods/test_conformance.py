@@ -1,0 +1,293 @@
+"""Every built-in method keeps what methods have to keep, and methods broken on purpose are found out."""
+
+import inspect
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from cmbench.methods.conformance import (
+    CHECKS,
+    NonconformityError,
+    Skipped,
+    check,
+    finding_of,
+    parametrize_with_checks,
+)
+from cmbench.methods.contract import Method
+from cmbench.methods.easy_pairs import Subject
+from cmbench.methods.registry import registry
+
+ALIKE = {"threads": 1, "device": "cpu"}
+BATCHES = {"rbm_batch_size": 16, "class_batch": 16, "correlation_batch": 16, "batch_size": 16}
+CODES = {"hidden_image": 12, "hidden_text": 12, "code": 10, "joint": 12, "width": 8, "embedding": 8}
+CMDN = {"first_level": 16, "sae_hidden": 12, "sae_code": 8, "sae_rate": 0.02, "fusion": 8, "depth": 2}
+EPOCHS = {"rbm_epochs": 8, "class_epochs": 10, "correlation_epochs": 2, "epochs": 8}
+GAN = {"embedding": 16, "hidden": 32, "discriminator_width": 16, "generator_steps": 1, "learning_rate": 0.01}
+PAIRED = {"hidden": 16, "code": 8, "embedding": 8, "rbm_epochs": 15, "epochs": 25, "trial_steps": 10}
+SMALL = {
+    "ccl": {**CODES, **EPOCHS},
+    "cmdn": {**CODES, **CMDN, **EPOCHS},
+    "cmgans": {**GAN, "epochs": 30},
+    "corr": PAIRED,
+    "dcca": {"n_components": 4, "hidden_width": 16, "epochs": 20, "batch_size": 80},
+    "deep": {"hidden_width": 16, "epochs": 20},
+}
+"""Networks that train in a second, by the first part of a method's name."""
+
+
+def small(method):
+    """Return those of the settings above that are parameters of the method."""
+    chosen = {**ALIKE, **BATCHES, **SMALL.get(method.name.partition("-")[0], {})}
+    return {name: value for name, value in chosen.items() if name in inspect.signature(method).parameters}
+
+
+BUILT_IN = [entry.load() for entry in registry().entries.values()]
+
+
+VARIANTS = {"ccl", "corr-ae", "corr-ae-corr", "corr-ae-cross", "rcca"} | {
+    method.name for method in BUILT_IN if method.name.startswith("cmgans-")
+}
+"""Methods that share nearly all of their code with another one of the list; slow."""
+SETTINGS = {method: small(method) for method in BUILT_IN}
+
+
+@parametrize_with_checks([method for method in BUILT_IN if method.name not in VARIANTS], SETTINGS)
+def test_a_built_in_method_conforms(subject, check):
+    conforms(subject, check)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([method for method in BUILT_IN if method.name in VARIANTS], SETTINGS)
+def test_a_variant_of_a_built_in_method_conforms(subject, check):
+    conforms(subject, check)
+
+
+def conforms(subject, check):
+    try:
+        check(subject)
+    except Skipped as reason:
+        pytest.skip(str(reason))
+
+
+class Sound(Method):
+    """Ridge regression on the categories, with a little noise from the seed."""
+
+    def __init__(self, ridge=1.0, random_state=0):
+        self.ridge = ridge
+        self.random_state = random_state
+
+    def fit(self, train, validation):
+        if not (np.isfinite(train.images).all() and np.isfinite(train.texts).all()):
+            raise ValueError("NaN in the features; repair them")
+        if len(train.images) != len(train.texts):
+            raise ValueError("images and texts are not paired; row i of each must be pair i")
+        if len(np.unique(train.labels)) < 2:
+            raise ValueError("one category alone; give two")
+        noise = np.random.default_rng(self.random_state).normal(size=(len(train), 1))
+        goal = np.eye(train.labels.max() + 1)[train.labels] + 1e-3 * noise
+        self.image_, self.text_ = (self._solved(rows, goal) for rows in (train.images, train.texts))
+        return self
+
+    def _solved(self, rows, goal):
+        return np.linalg.solve(rows.T @ rows + self.ridge * np.eye(rows.shape[1]), rows.T @ goal)
+
+    def transform_images(self, images):
+        return images @ self.image_
+
+    def transform_texts(self, texts):
+        return texts @ self.text_
+
+
+class ForgetsItsSeed(Sound):
+    def fit(self, train, validation):
+        super().fit(train, validation)
+        self.image_ = self.image_ + 1e-3 * np.random.default_rng().normal(size=self.image_.shape)
+        return self
+
+
+class IgnoresItsSeed(Sound):
+    def fit(self, train, validation):
+        seed, self.random_state = self.random_state, 0
+        super().fit(train, validation)
+        self.random_state = seed
+        return self
+
+
+class DrawsGlobally(Sound):
+    def fit(self, train, validation):
+        np.random.seed(self.random_state)  # noqa: NPY002
+        super().fit(train, validation)
+        self.image_ = self.image_ + 1e-3 * np.random.normal(size=self.image_.shape)  # noqa: NPY002
+        return self
+
+
+class DrawsGloballyInTorch(Sound):
+    def fit(self, train, validation):
+        torch.manual_seed(self.random_state)
+        return super().fit(train, validation)
+
+
+class CentresOnTestRows(Sound):
+    def transform_images(self, images):
+        return super().transform_images(images - images.mean(axis=0))
+
+
+class ChangesItsArgument(Sound):
+    def __init__(self, ridge=1.0, random_state=0):
+        super().__init__(ridge, random_state)
+        self.ridge = max(ridge, 10.0)
+
+
+class ChangesWhatItIsGiven(Sound):
+    def __init__(self, ridge=1.0, random_state=0):
+        super().__init__(2 * ridge if ridge == 3.0 else ridge, random_state)
+
+
+class Constant(Sound):
+    def transform_texts(self, texts):
+        return np.ones((len(texts), 4))
+
+
+class Zero(Sound):
+    def transform_images(self, images):
+        return 0.0 * super().transform_images(images)
+
+
+class NotANumber(Sound):
+    def transform_images(self, images):
+        with np.errstate(invalid="ignore"):
+            return np.log(super().transform_images(images))
+
+
+class TwoSpaces(Sound):
+    def transform_texts(self, texts):
+        return super().transform_texts(texts)[:, :2]
+
+
+class MixesPartners(Sound):
+    def fit(self, train, validation):
+        super().fit(train, validation)
+        self.text_ = np.random.default_rng(0).normal(size=self.text_.shape)
+        return self
+
+
+class WritesIntoItsInput(Sound):
+    def fit(self, train, validation):
+        train.images[:] -= train.images.mean(axis=0)
+        return super().fit(train, validation)
+
+
+class UsesLabelsInSecret(Sound):
+    uses_labels = False
+
+
+class SaysItUsesLabels(Sound):
+    def fit(self, train, validation):
+        super().fit(train, validation)
+        self.image_, self.text_ = np.linalg.svd(train.images.T @ train.texts, full_matrices=False)[::2]
+        self.text_ = self.text_.T * (1 + 1e-3 * self.random_state)
+        return self
+
+
+class LearnsFromNaN(Sound):
+    def _solved(self, rows, goal):
+        return super()._solved(np.nan_to_num(rows), goal)
+
+    def fit(self, train, validation):
+        return super().fit(replace(train, images=np.nan_to_num(train.images)), validation)
+
+
+class CannotBePickled(Sound):
+    def fit(self, train, validation):
+        super().fit(train, validation)
+        self.activation_ = lambda rows: rows
+        return self
+
+
+class FailsWithFewRows(Sound):
+    def fit(self, train, validation):
+        if len(train) < train.images.shape[1]:
+            raise np.linalg.LinAlgError("Singular matrix")
+        return super().fit(train, validation)
+
+
+class KeepsHalfACheckpoint(Sound):
+    """Keeps the weights but not the state of the random numbers."""
+
+    practical = ("checkpoint",)
+
+    def __init__(self, ridge=1.0, random_state=0, checkpoint=None):
+        super().__init__(ridge, random_state)
+        self.checkpoint = checkpoint
+
+    def fit(self, train, validation):
+        super().fit(train, validation)
+        path = Path(self.checkpoint, "step.npy") if self.checkpoint else None
+        first = int(np.load(path)) + 1 if path and path.exists() else 0
+        random = np.random.default_rng(self.random_state)
+        for step in range(first, 5):
+            self.image_ = self.image_ + 1e-3 * self._noise(random)
+            if path:
+                np.save(path.with_name(".new.npy"), step)
+                path.with_name(".new.npy").replace(path)
+        return self
+
+    def _noise(self, random):
+        return random.normal(size=self.image_.shape)
+
+
+BROKEN = {
+    ForgetsItsSeed: ("repeats_itself", "same seed"),
+    IgnoresItsSeed: ("seeds_differ", "random_state changes nothing"),
+    DrawsGlobally: ("leaves_global_numbers_alone", "numpy.random"),
+    DrawsGloballyInTorch: ("leaves_global_numbers_alone", "torch"),
+    CentresOnTestRows: ("maps_row_by_row", "statistics of the training pairs"),
+    ChangesItsArgument: ("stores_its_parameters", "'ridge' from 1.0 to 10.0"),
+    Constant: ("gives_usable_representations", "same row for every item"),
+    Zero: ("gives_usable_representations", "same row for every item"),
+    NotANumber: ("gives_usable_representations", "NaN or infinity"),
+    TwoSpaces: ("gives_usable_representations", "4 dimensions and texts 2"),
+    MixesPartners: ("beats_chance", "easy pairs"),
+    WritesIntoItsInput: ("leaves_its_input_alone", "images"),
+    UsesLabelsInSecret: ("says_whether_it_uses_labels", "uses_labels = True"),
+    SaysItUsesLabels: ("says_whether_it_uses_labels", "uses_labels = False"),
+    LearnsFromNaN: ("refuses_what_it_cannot_learn_from", "NaN in the images are accepted"),
+    CannotBePickled: ("survives_pickling", "lambda"),
+    FailsWithFewRows: ("learns_from_few_rows", "LinAlgError"),
+    KeepsHalfACheckpoint: ("goes_on_from_its_checkpoint", "random generators"),
+}
+
+
+def test_a_sound_method_passes():
+    found = {finding.check: (finding.status, finding.message) for finding in check(Sound)}
+    assert len(found) == len(CHECKS)
+    assert not {name: finding for name, finding in found.items() if finding[0] not in ("passed", "skipped")}
+
+
+@pytest.mark.parametrize("method", BROKEN, ids=lambda method: method.__name__)
+def test_a_broken_method_is_found_out_for_the_right_reason(method):
+    name, message = BROKEN[method]
+    failing = next(each for each in CHECKS if each.__name__ == name)
+    finding = finding_of(failing, Subject(method))
+    assert finding.status == "failed"
+    assert message in finding.message
+
+
+def test_a_parameter_that_is_changed_when_given_is_named():
+    failing = next(each for each in CHECKS if each.__name__ == "stores_its_parameters")
+    with pytest.raises(NonconformityError, match=r"'ridge' from 3\.0 to 6\.0"):
+        failing(Subject(ChangesWhatItIsGiven, {"ridge": 3.0}))
+
+
+def test_an_expected_failure_carries_its_reason():
+    class Excused(Constant):
+        nonconforming: ClassVar = {"gives_usable_representations": "a control that knows nothing"}
+
+    found = {finding.check: finding for finding in check(Excused)}
+    assert found["gives_usable_representations"].status == "expected"
+    assert found["gives_usable_representations"].message == "a control that knows nothing"
+    assert found["beats_chance"].status == "failed"
