@@ -13,12 +13,12 @@ from cmbench.methods.conformance import (
     CHECKS,
     NonconformityError,
     Skipped,
+    Subject,
     check,
     finding_of,
     parametrize_with_checks,
 )
 from cmbench.methods.contract import Method
-from cmbench.methods.easy_pairs import Subject
 from cmbench.methods.registry import registry
 
 ALIKE = {"threads": 1, "device": "cpu"}

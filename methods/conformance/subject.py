@@ -1,4 +1,4 @@
-"""Pairs that any method should learn, and a method that is tried on them."""
+"""Pairs that any method should learn, a method that is tried on them, and the errors of checks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Parts, Split
+from cmbench.errors import MethodError
 from cmbench.methods.contract import Method, Unlabelled
 
+MARGIN = 0.1  # of MAP: by which it must pass chance on the easy pairs, and may differ on a GPU
+RTOL, ATOL = 1e-3, 1e-4  # what rounding in float32 may change, magnified where outputs are standardised
 CLASSES, IMAGE_WIDTH, TEXT_WIDTH = 4, 12, 8
 
 
@@ -106,3 +109,11 @@ class Subject:
     def example(self) -> Method:
         """The method fitted on the easy pairs; made once for all checks."""
         return self.fitted(*easy_pairs()[:2])
+
+
+class NonconformityError(MethodError):
+    """A method does not keep what every method has to keep."""
+
+
+class Skipped(Exception):
+    """A check does not apply to the method; the text says why."""
