@@ -13,7 +13,7 @@ from tabulate import tabulate
 from cmbench.errors import ReportError
 from cmbench.evaluation.protocol import AVERAGES
 from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
-from cmbench.report.layout import COLUMNS
+from cmbench.report.layout import BIMODAL, COLUMNS, Column
 from cmbench.report.records import Group, Record, Setting, groups, settings
 from cmbench.store import Store
 
@@ -107,16 +107,30 @@ def _common(before: Group, after: Group) -> Iterable[tuple[Setting, Setting]]:
 
 def _section(title: str, first: Side, second: Side) -> str:
     names = f"first: {_named(first.setting)}, second: {_named(second.setting)}"
-    columns = [(column.alone, first.ap(column.key), second.ap(column.key)) for column in COLUMNS]
+    columns = [
+        (column.alone, first.ap(column.key), second.ap(column.key)) for column in _columns(first.setting)
+    ]
     return f"**{title}**; {names}\n\n{_table(columns)}"
 
 
+def _columns(setting: Setting) -> Sequence[Column]:
+    """Return what can be compared query by query.
+
+    Where the pair itself is relevant, pictures ask in one task and texts in the other, so that an average
+    of the tasks is not one of queries.
+    """
+    by_pair = setting.finished[0]["protocol"].get("relevance") == "pair"
+    return BIMODAL.columns[:2] if by_pair else COLUMNS
+
+
 def _store_section(title: str, first: Store, second: Store, pairs: Sequence[tuple[Setting, Setting]]) -> str:
+    columns = _columns(pairs[0][0])
+    column = columns[0] if len(columns) < len(COLUMNS) else BIMODAL.columns[-1]
     rows = [
-        (setting.label, Side(first, setting).ap("bimodal_average"), Side(second, other).ap("bimodal_average"))
+        (setting.label, Side(first, setting).ap(column.key), Side(second, other).ap(column.key))
         for setting, other in pairs
     ]
-    return f"**{title}**; bi-modal average, first: {first.folder}, second: {second.folder}\n\n{_table(rows)}"
+    return f"**{title}**; {column.alone}, first: {first.folder}, second: {second.folder}\n\n{_table(rows)}"
 
 
 def _named(setting: Setting) -> str:

@@ -4,10 +4,13 @@ from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmbench.errors import EvaluationError
+from cmbench.evaluation import arrays, codes, ranking
+from cmbench.evaluation.average_precision import expected_average_precision
 from cmbench.evaluation.evaluator import average_precision, bimodal_map, evaluate
 from cmbench.evaluation.protocol import Protocol
 from cmbench.evaluation.tasks import Retrieval
@@ -170,6 +173,26 @@ def test_parameters_are_chosen_by_the_same_relevance():
 def test_a_matrix_that_says_no_tags_raises(labels, message):
     with pytest.raises(EvaluationError, match=message):
         evaluate(np.eye(3), np.eye(3), labels)
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_the_torch_operations_of_a_gpu_give_the_same_ranks(monkeypatch, coded):
+    random = np.random.default_rng(14)
+    rows = random.standard_normal((2, 60, 7))
+    rows[1][20:30] = rows[1][0]
+    tags = tags_of(15, 60, 6)
+    sides = [ranking.Side(torch.tensor(each), tags) for each in rows]
+    for module in (ranking, codes):
+        monkeypatch.setattr(module, "arrays_of", lambda rows: arrays.TorchArrays(rows.device))
+    monkeypatch.setattr(arrays.TorchArrays, "product_pairs", 60 * 8)
+    found = np.full(60, np.nan)
+    sides = [codes.as_codes(side) for side in sides] if coded else sides
+    for queries, values in ranking.map_ranks(*sides, expected_average_precision, own=np.arange(60)):
+        found[queries] = values
+    monkeypatch.undo()
+    protocol = "hamming" if coded else "paper"
+    expected = average_precision(*rows, tags, tags, own=np.arange(60), protocol=protocol)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_labels_of_two_kinds_cannot_be_compared():

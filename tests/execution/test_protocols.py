@@ -16,6 +16,7 @@ from cmbench.evaluation.protocol import PAPER, get_protocol
 from cmbench.execution.job import hand_out
 from cmbench.methods.registry import load_method, registry
 from cmbench.plan import plan
+from cmbench.report.comparison import compare_methods
 from cmbench.report.table import render
 from cmbench.runner import run
 from cmbench.store import Store
@@ -88,6 +89,9 @@ def test_pairs_are_looked_for_among_distinct_pictures_and_the_table_says_so(toy,
     assert "r@1_image_to_text" in csv.splitlines()[0]
     latex = render(Store(tmp_path).records(), format="latex")
     assert r"\multicolumn{4}{c}{image$\to$text}" in latex
+    compared = compare_methods(Store(tmp_path), Store(tmp_path).records(), "cca", "cca")
+    assert "image→text" in compared
+    assert "average" not in compared.partition("\n")[2].partition("Differences")[0]
 
 
 def test_methods_of_one_category_are_left_out_of_several_and_the_reason_is_told(toy, tmp_path):
@@ -183,7 +187,7 @@ def _of(split, categories):
     ("change", "protocol", "message"),
     [
         (unlabelled, "paper", "has no categories.*'pairs'"),
-        (lambda toy: replace(toy, retrieval=toy.test), "pairs", "has a retrieval set"),
+        (lambda toy: replace(toy, retrieval=toy.train), "pairs", "has a retrieval set"),
         (lambda toy: toy, "zeroshot", "every test category .* use protocol 'paper'"),
         (
             lambda toy: replace(
@@ -197,9 +201,6 @@ def _of(split, categories):
 def test_a_protocol_that_does_not_fit_the_dataset_is_refused_before_anything_runs(
     toy, tmp_path, change, protocol, message
 ):
-    if protocol == "pairs":
-        retrieval = replace(toy.test, ids=np.array([f"r{row}" for row in range(48)]))
-        change = lambda toy: replace(toy, retrieval=retrieval)  # noqa: E731 - the id of a test pair is taken
     with pytest.raises(DatasetError, match=message):
         run(change(toy), "cca", protocol=protocol, store=tmp_path)
 

@@ -177,7 +177,7 @@ def test_pairs_without_labels_have_no_categories_and_their_pictures_are_what_cou
 
 def test_labels_under_another_name_are_not_taken_for_none(tmp_path):
     with pytest.raises(DatasetError, match="missing: labels_train"):
-        load_file(file_with(tmp_path / "toy.npz", None, y_train=np.arange(12) % 3))
+        load_file(file_with(tmp_path / "toy.npz", None, answers_train=np.arange(12) % 3))
 
 
 @pytest.mark.parametrize(
