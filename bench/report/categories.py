@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil, radians, sin
 from textwrap import fill
 from typing import Any
+from unicodedata import east_asian_width
 
 import matplotlib as mpl
 import numpy as np
@@ -115,9 +116,18 @@ def geometry(bars: int, groups: Sequence[str], legend: Sequence[str]) -> Geometr
     width = max(_NARROWEST, per_row * step + _MARGIN)
     legend_lines = _legend_lines(legend, width)
     columns = ceil(len(legend) / legend_lines)
-    labels = max(map(len, groups)) * _CHARACTER * sin(radians(LABEL_ANGLE)) + 0.1
+    labels = max(map(text_width, groups)) * _CHARACTER * sin(radians(LABEL_ANGLE)) + 0.1
     height = 2 * rows * (_PLOT_HEIGHT + labels) + 2 * _LINE + (legend_lines + 1) * _LINE
     return Geometry(width, height, rows, per_row, columns)
+
+
+def text_width(text: str) -> int:
+    """Return how many Latin characters are as wide as the text; a Chinese one counts twice.
+
+    >>> text_width("art"), text_width("\u52a8\u7269")
+    (3, 4)
+    """
+    return sum(2 if east_asian_width(character) in "FW" else 1 for character in text)
 
 
 def shortened(name: str) -> str:
@@ -131,7 +141,7 @@ def shortened(name: str) -> str:
 
 def _legend_lines(legend: Sequence[str], width: float) -> int:
     """Return the lines of a legend whose columns are as wide as its longest entry, with its colour key."""
-    entry = max(map(len, legend)) * _CHARACTER + 0.6
+    entry = max(map(text_width, legend)) * _CHARACTER + 0.6
     return ceil(len(legend) / max(1, int(width / entry)))
 
 

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from cmbench.errors import ReportError
 from cmbench.output import output_file
+from cmbench.report.fonts import FIRST, fit_fonts, quiet
 
 FONT_POINTS = 8.0
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": FIRST,
     "font.size": FONT_POINTS,
     "axes.linewidth": 0.6,
     "hatch.linewidth": 0.5,
@@ -28,9 +29,14 @@ _UNDATED: Mapping[str, Mapping[str, Any]] = {  # metadata without the time, so t
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as PDF, SVG or PNG, by the suffix of ``path``; equal figures give equal bytes."""
+    """Write the figure as PDF, SVG or PNG, by the suffix of ``path``; equal figures give equal bytes.
+
+    Names in scripts that the usual font lacks are drawn in others that are installed; see ``fit_fonts``.
+    """
     metadata = _UNDATED.get(path.suffix.lower())
     if metadata is None:
         raise ReportError(f"cannot write a figure as {path.name!r}; end its name in {', '.join(_UNDATED)}")
     with output_file(path) as beside, mpl.rc_context(STYLE):
-        figure.savefig(beside, dpi=200, metadata=dict(metadata))
+        mpl.rcParams.update(fit_fonts(figure))
+        with quiet():
+            figure.savefig(beside, dpi=200, metadata=dict(metadata))

@@ -8,6 +8,7 @@ from functools import cache
 from io import StringIO
 from itertools import chain
 from typing import Any, Literal, TypeAlias
+from unicodedata import normalize
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from tabulate import tabulate
@@ -42,6 +43,7 @@ from cmbench.report.records import (
     only_group,
     settings,
 )
+from cmbench.report.scripts import needs_of, turned
 
 Format: TypeAlias = Literal["markdown", "latex", "csv"]
 
@@ -108,13 +110,17 @@ def markdown(table: Table) -> str:
 def latex(table: Table) -> str:
     """Return a ``table*`` environment, no wider than a line; it needs the packages booktabs and graphicx.
 
-    Text outside ASCII passes through as UTF-8, which LaTeX reads by itself since 2018.
+    Text outside ASCII passes through as UTF-8, which LaTeX reads by itself since 2018. A comment names the
+    engine and packages for scripts other than Latin.
     """
     groups = [*table.groups, *([table.published] if table.published else ())]
     sections = [
         (section.heading, [_latex_cells(row, table) for row in section.rows]) for section in table.sections
     ]
-    return _template().render(table=table, groups=groups, sections=sections)
+    text = _template().render(table=table, groups=groups, sections=sections)
+    comment = "".join(f"% {line}\n" for line in needs_of(text))
+    plain = "\\providecommand{\\RLE}[1]{#1} % without bidi\n" if "\\RLE{" in text else ""
+    return comment + plain + text
 
 
 def csv_text(group: Group, *, spread: Spread = "seeds", measures: Sequence[str] | None = None) -> str:
@@ -197,8 +203,9 @@ def escaped(text: str) -> str:
     >>> print(escaped("cmbench run --methods cca"))
     cmbench run -{}-methods cca
     """
-    shown = "".join(_SPECIAL.get(character, character) for character in text)
-    return re.sub("-(?=-)", "-{}", shown)  # two hyphens in a row would become a dash
+    composed = normalize("NFC", text)  # LaTeX reads an accented letter, not the accent alone
+    shown = "".join(_SPECIAL.get(character, character) for character in composed)
+    return turned(re.sub("-(?=-)", "-{}", shown))  # two hyphens in a row would become a dash
 
 
 _MISSING = "\u2013"  # an en dash
