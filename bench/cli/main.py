@@ -27,6 +27,7 @@ VERBS = {
     "show": "Show everything that a store holds about a cell.",
     "clean": "Remove failed cells, and those that newer code has been run for.",
     "methods": "List the methods, or describe one with all its parameters.",
+    "check": "Check that a method keeps what every method has to keep.",
     "datasets": "List, describe and check datasets.",
     "features": "Make features of pictures and texts.",
 }

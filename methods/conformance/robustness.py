@@ -133,23 +133,26 @@ def survives_pickling(subject: Subject) -> None:
 
 
 _UNPICKLE = """
-import importlib.util, pickle, sys
+import importlib.util, pathlib, pickle, sys
+pickled, out, name, file = sys.argv[1:5]
 sys.path += [entry for entry in sys.argv[5:] if entry not in sys.path]
 import numpy as np
-try:
-    importlib.import_module(sys.argv[3])
-except ImportError:  # a plugin, which is a file and not a module on the path
-    for end, letter in enumerate(sys.argv[3]):
-        if letter == ".":
-            sys.modules.setdefault(sys.argv[3][:end], type(sys)(sys.argv[3][:end]))
-    spec = importlib.util.spec_from_file_location(*sys.argv[3:5])
-    sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[spec.name])
 from cmbench.methods.conformance.subject import mapped
-with open(sys.argv[1], "rb") as file:
-    method, test = pickle.load(file)
+from cmbench.methods.plugins import PREFIX, import_plugin
+try:
+    importlib.import_module(name)
+except ImportError:  # of a file that is no module on the path
+    if name.startswith(PREFIX):
+        import_plugin(pathlib.Path(file))
+    else:
+        for end in [place for place, letter in enumerate(name) if letter == "."]:
+            sys.modules.setdefault(name[:end], type(sys)(name[:end]))
+        spec = importlib.util.spec_from_file_location(name, file)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+method, test = pickle.loads(pathlib.Path(pickled).read_bytes())
 images, texts = mapped(method, test)
-np.savez(sys.argv[2], images=images, texts=texts)
+np.savez(out, images=images, texts=texts)
 """
 
 

@@ -1,0 +1,60 @@
+"""``cmbench check``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cmbench.cli.options import settings_of
+
+if TYPE_CHECKING:
+    from cmbench.methods.contract import Method
+
+MARKS = {"passed": "ok", "failed": "FAILED", "expected": "expected", "skipped": "-"}
+
+
+def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
+    settings = settings_of([f"method.{text}" for text in texts], "PARAMETER=VALUE, such as epochs=3")
+    return settings.get("method", {})
+
+
+@click.command()
+@click.argument("method")
+@click.option(
+    "--set",
+    "parameters",
+    multiple=True,
+    callback=_parameters,
+    metavar="PARAMETER=VALUE",
+    help="A parameter in place of its default, such as epochs=3 for a quick check. Repeatable.",
+)
+def check(method: str, parameters: dict[str, Any]) -> None:
+    """Check that a method keeps what every method has to keep.
+
+    METHOD is the name of a method, or a Python file, all of whose methods are checked. Each is fitted some
+    ten times on 80 easy pairs: seeds, global random numbers, rows alone and in a batch, bad input, pickling,
+    checkpoints and more. The exit status is 1 if a check failed.
+    """
+    from cmbench.methods.conformance import check as findings_of
+
+    failed = False
+    for kind in _methods(method):
+        click.echo(f"{kind.name}:")
+        for finding in findings_of(kind, parameters):
+            told = finding.check.replace("_", " ")
+            click.echo(
+                f"  {MARKS[finding.status]:<9}{told}{': ' if finding.message else ''}{finding.message}"
+            )
+            failed |= finding.status == "failed"
+    sys.exit(1 if failed else 0)
+
+
+def _methods(method: str) -> list[type[Method]]:
+    from cmbench.methods.registry import file_entries, registry
+
+    if method.endswith(".py") or Path(method).is_file():
+        return [entry.load() for entry in file_entries(Path(method))]
+    return [registry()[method].load()]

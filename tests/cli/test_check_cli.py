@@ -1,0 +1,61 @@
+"""``cmbench check`` on a sound plugin with a helper of its own, and on a broken one."""
+
+from click.testing import CliRunner
+
+from cmbench.cli.main import cli
+
+SOUND = """
+import numpy as np
+
+from cmbench.methods.contract import Method
+from cmbench.methods.views.inputs import check_training_pairs, checked_classes
+from solving import solved
+
+
+class Ridge(Method):
+    def __init__(self, ridge=1.0):
+        self.ridge = ridge
+
+    def fit(self, train, validation):
+        check_training_pairs(train)
+        goal = (train.labels[:, None] == checked_classes(train.labels, len(train))).astype(float)
+        self.image_, self.text_ = (solved(rows, goal, self.ridge) for rows in (train.images, train.texts))
+        return self
+
+    def transform_images(self, images):
+        return images @ self.image_
+
+    def transform_texts(self, texts):
+        return texts @ self.text_
+"""
+SOLVING = """
+import numpy as np
+
+
+def solved(rows, goal, ridge):
+    return np.linalg.solve(rows.T @ rows + ridge * np.eye(rows.shape[1]), rows.T @ goal)
+"""
+
+
+def checked(tmp_path, text, *arguments):
+    (tmp_path / "ridge.py").write_text(text)
+    (tmp_path / "solving.py").write_text(SOLVING)
+    return CliRunner().invoke(cli, ["check", str(tmp_path / "ridge.py"), *arguments])
+
+
+def test_a_sound_plugin_passes_every_check(tmp_path):
+    result = checked(tmp_path, SOUND, "--set", "ridge=2.0")
+    assert result.exit_code == 0, result.output
+    assert "ok       survives pickling" in result.output
+    assert "FAILED" not in result.output
+
+
+def test_a_broken_plugin_is_told_what_to_mend(tmp_path):
+    result = checked(tmp_path, SOUND.replace("return images @", "return (images - images.mean(axis=0)) @"))
+    assert result.exit_code == 1
+    assert "FAILED   maps row by row: transform_images gives an item another" in result.output
+
+
+def test_a_built_in_method_is_checked_by_name():
+    result = CliRunner().invoke(cli, ["check", "rcca"])
+    assert result.exit_code == 0, result.output
