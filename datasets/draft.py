@@ -279,6 +279,10 @@ def blocks(array: NDArray[Scalar]) -> Iterator[NDArray[Scalar]]:
     [2048, 2048, 904]
     """
     row_bytes = array.itemsize * prod(array.shape[1:])
-    step = max(1, BLOCK_BYTES // max(1, row_bytes))
-    for start in range(0, len(array), step):
-        yield array[start : start + step]
+    height = max(1, BLOCK_BYTES // max(1, row_bytes))
+    return (array[rows] for rows in row_slices(len(array), height))
+
+
+def row_slices(n_rows: int, height: int) -> Iterator[slice]:
+    """Yield slices of at most ``height`` rows that cover ``n_rows``."""
+    return (slice(start, start + height) for start in range(0, n_rows, height))

@@ -32,7 +32,7 @@ class Architecture:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Wanted:
     """Which of the optional networks are wanted; those that are not are never built."""
 
     intra: bool = True
@@ -109,7 +109,7 @@ class Networks:
 
 
 def build_networks(
-    widths: dict[Modality, int], n_classes: int, architecture: Architecture, parts: Parts, *, seed: int
+    widths: dict[Modality, int], n_classes: int, architecture: Architecture, wanted: Wanted, *, seed: int
 ) -> Networks:
     """Return freshly initialised networks in float32, for inputs of ``widths``.
 
@@ -119,19 +119,21 @@ def build_networks(
     ``shared_norm="all"`` shares its running statistics too. ``"init_only"`` copies initial values.
     """
     generators = {
-        name: _generator(name, widths[name], n_classes, architecture, parts, seed) for name in MODALITIES
+        name: _generator(name, widths[name], n_classes, architecture, wanted, seed) for name in MODALITIES
     }
     if architecture.tie == "tied":
         _tie(generators["image"].second, generators["text"].second, architecture.shared_norm)
     if architecture.head == "shared":
         generators["text"].head = generators["image"].head
     intra = {
-        name: linear(width, 1, stream(seed, f"intra {name}")) for name, width in widths.items() if parts.intra
+        name: linear(width, 1, stream(seed, f"intra {name}"))
+        for name, width in widths.items()
+        if wanted.intra
     }
     inter = {
         name: InterDiscriminator(width, architecture, stream(seed, f"inter {name}"))
         for name, width in widths.items()
-        if parts.inter
+        if wanted.inter
     }
     return Networks(generators, dict(intra), dict(inter))
 
@@ -150,7 +152,7 @@ def activation(architecture: Architecture) -> nn.Module:
 
 
 def _generator(
-    name: Modality, width: int, n_classes: int, architecture: Architecture, parts: Parts, seed: int
+    name: Modality, width: int, n_classes: int, architecture: Architecture, wanted: Wanted, seed: int
 ) -> Generator:
     e, hidden = architecture.embedding, architecture.hidden
     first, decoder = stream(seed, f"first {name}"), stream(seed, f"decoder {name}")
@@ -159,8 +161,8 @@ def _generator(
     return Generator(
         Block(linear(width, hidden, first), architecture, first),
         Block(linear(hidden, e, second), architecture, second),
-        _decoder(width, architecture, decoder) if parts.decoder else None,
-        linear(e, n_classes, head) if parts.head else None,
+        _decoder(width, architecture, decoder) if wanted.decoder else None,
+        linear(e, n_classes, head) if wanted.head else None,
     )
 
 

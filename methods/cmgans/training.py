@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
-from cmbench.methods.cmgans.networks import Architecture, Generator, Networks, Parts, build_networks
+from cmbench.methods.cmgans.networks import Architecture, Generator, Networks, Wanted, build_networks
 from cmbench.methods.cmgans.objective import AdversarialLosses, Batch, Objective, Outcome, Views, classify
 from cmbench.methods.training.batches import Draw, Index, PairSampler
 from cmbench.methods.training.curves import gradient_norm
@@ -191,7 +191,7 @@ class Settings:
 
     name: str
     architecture: Architecture
-    parts: Parts
+    wanted: Wanted
     objective: Objective
     optimisation: Optimisation
     schedule: Schedule
@@ -212,7 +212,7 @@ class Settings:
         losses = AdversarialLosses(values["generator_loss"], values["loss_scale"], values["fake_weight"])
         groups = {
             "architecture": _selected(Architecture, values),
-            "parts": Parts(
+            "wanted": Wanted(
                 intra=values["w_intra"] > 0,
                 inter=values["w_inter"] > 0,
                 head=values["w_semantic"] > 0,
@@ -324,7 +324,7 @@ class Fitting(PairMapping):
             {"image": train.images.shape[1], "text": train.texts.shape[1]},
             int(self.classes.max()) + 1,
             self.settings.architecture,
-            self.settings.parts,
+            self.settings.wanted,
             seed=self.settings.random_state,
         )
         for _, module in networks.modules():

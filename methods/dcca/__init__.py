@@ -1,1 +1,5 @@
 """DCCA: deep canonical correlation analysis."""
+
+from cmbench.methods.dcca.method import DCCA
+
+__all__ = ["DCCA"]

@@ -1,1 +1,5 @@
 """KCCA: kernel canonical correlation analysis."""
+
+from cmbench.methods.kcca.method import KCCA
+
+__all__ = ["KCCA"]

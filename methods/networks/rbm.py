@@ -1,4 +1,4 @@
-"""Restricted Boltzmann machines: conditionals, free energy, and contrastive divergence."""
+"""Restricted Boltzmann machines: conditional distributions, and contrastive divergence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from cmbench.errors import MethodError
 from cmbench.methods.networks.layers import separated
@@ -59,7 +58,7 @@ class RBM(nn.Module):
 
     def forward(self, visible: Tensor) -> Tensor:
         """Return p(h = 1 | v), (n, hidden), for v (n, visible)."""
-        return self._hidden_input(visible).sigmoid()
+        return torch.addmm(self.hidden_bias, visible, self.weight).sigmoid()
 
     def visible_mean(self, hidden: Tensor) -> Tensor:
         """Return the mean of v given h, (n, visible), for h (n, hidden)."""
@@ -69,16 +68,6 @@ class RBM(nn.Module):
     def reconstruction(self, visible: Tensor) -> Tensor:
         """Return the mean of v given the probabilities of h given v, (n, visible)."""
         return self.visible_mean(self(visible))
-
-    def free_energy(self, visible: Tensor) -> Tensor:
-        """Return F(v) = -log Σ_h exp(-E(v, h)), (n,); p(v) is proportional to exp(-F(v))."""
-        hidden = softplus(self._hidden_input(visible)).sum(dim=1)
-        if self.units == "binary":
-            return -visible @ self.visible_bias - hidden
-        return 0.5 * (visible - self.visible_bias).square().sum(dim=1) - hidden
-
-    def _hidden_input(self, visible: Tensor) -> Tensor:
-        return torch.addmm(self.hidden_bias, visible, self.weight)
 
 
 @dataclass(frozen=True, eq=False)

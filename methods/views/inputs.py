@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Modality, Split
+from cmbench.datasets.draft import Modality, Split, row_slices
 from cmbench.errors import MethodError
 
 # Values looked at together, so that memory-mapped features are never loaded whole. At 8 MiB in
@@ -20,11 +20,6 @@ BLOCK_VALUES = 1 << 20
 def row_blocks(features: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Yield the rows of ``features`` (n, d) in blocks of at most ``BLOCK_VALUES`` values."""
     return (features[rows] for rows in row_slices(len(features), block_height(features.shape[1])))
-
-
-def row_slices(n_rows: int, height: int) -> Iterator[slice]:
-    """Yield slices of at most ``height`` rows that cover ``n_rows``."""
-    return (slice(start, start + height) for start in range(0, n_rows, height))
 
 
 def block_height(width: int) -> int:

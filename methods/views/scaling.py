@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
-from cmbench.datasets.draft import Modality, Split
+from cmbench.datasets.draft import Modality, Split, row_slices
 from cmbench.errors import MethodError
-from cmbench.methods.views.inputs import Matrix, block_height, row_blocks, row_slices
+from cmbench.methods.views.inputs import Matrix, block_height, row_blocks
 
 Mode: TypeAlias = Literal["none", "center", "zscore"]
 MODES: tuple[Mode, ...] = ("none", "center", "zscore")

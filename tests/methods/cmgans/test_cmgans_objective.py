@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cmbench.methods.cmgans.networks import Architecture, Parts, build_networks
+from cmbench.methods.cmgans.networks import Architecture, Wanted, build_networks
 from cmbench.methods.cmgans.objective import AdversarialLosses, Batch, Objective
 
 WIDTHS = {"image": 5, "text": 4}
@@ -15,8 +15,8 @@ SMALL = Architecture(embedding=6, hidden=7, discriminator_width=3)
 N_CLASSES = 3
 
 
-def networks(architecture=SMALL, parts=Parts(), widths=WIDTHS, n_classes=N_CLASSES):  # noqa: B008
-    built = build_networks(widths, n_classes, architecture, parts, seed=0)
+def networks(architecture=SMALL, wanted=Wanted(), widths=WIDTHS, n_classes=N_CLASSES):  # noqa: B008
+    built = build_networks(widths, n_classes, architecture, wanted, seed=0)
     for _, module in built.modules():
         module.double()
     return built

@@ -25,7 +25,7 @@ BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 def updates(method=CMGANs, **parameters):
     settings = method(**SIZES, **parameters).settings()
-    networks = build_networks(WIDTHS, 3, settings.architecture, settings.parts, seed=settings.random_state)
+    networks = build_networks(WIDTHS, 3, settings.architecture, settings.wanted, seed=settings.random_state)
     return Updates(networks, settings.objective, settings.optimisation)
 
 
@@ -186,7 +186,9 @@ def test_layers_equal_at_the_start_only_part_with_the_first_update_and_untied_on
 
 def test_with_full_sizes_the_networks_are_as_large_as_published():
     settings = CMGANs().settings()
-    networks = build_networks({"image": 4096, "text": 300}, 20, settings.architecture, settings.parts, seed=0)
+    networks = build_networks(
+        {"image": 4096, "text": 300}, 20, settings.architecture, settings.wanted, seed=0
+    )
     sizes = {name: sum(each.numel() for each in module.parameters()) for name, module in networks.modules()}
     assert sizes["G_image"] == pytest.approx(10.5e6, rel=0.02)
     assert sizes["D_inter_image"] == (1024 + 4096) * 512 + 512 + 2 * 512 + 512 + 1

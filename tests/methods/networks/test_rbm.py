@@ -108,17 +108,15 @@ def test_the_mean_of_a_real_unit_is_that_of_its_density_by_quadrature():
         assert found == pytest.approx(moment / mass, abs=1e-7)
 
 
-def test_differences_of_free_energy_are_log_ratios_of_the_enumerated_probabilities():
-    made = rbm()
-    log_weights = logsumexp(joint_log_weights(made), axis=1)
-    free = made.free_energy(torch.tensor(np.array(states(4)))).detach().numpy()
-    np.testing.assert_allclose(free - free[0], log_weights[0] - log_weights, atol=1e-10)
-
-
-def test_the_free_energy_of_real_rows_sums_over_all_hidden_states():
-    made, visible = rbm("gaussian"), visible_rows("gaussian")
-    expected = [-logsumexp([-energy(made, row.numpy(), h) for h in states(3)]) for row in visible]
-    np.testing.assert_allclose(made.free_energy(visible).detach().numpy(), expected, atol=1e-10)
+def free_energy(made, visible):
+    """F(v) = -log of the sum over all h of exp(-E(v, h)), of rows, summed state by state."""
+    hidden = torch.tensor(np.array(states(3)))
+    if made.units == "gaussian":
+        own = 0.5 * (visible - made.visible_bias).square().sum(dim=1)
+    else:
+        own = -visible @ made.visible_bias
+    energies = own[:, None] - visible @ made.weight @ hidden.T - hidden @ made.hidden_bias
+    return -torch.logsumexp(-energies, dim=1)
 
 
 def log_likelihood(made, visible):
@@ -182,7 +180,7 @@ def test_gradients_are_those_of_the_free_energy_at_both_ends_of_the_chain(units)
     uniforms = torch.rand(1, 5, 3, generator=generator(4), dtype=torch.float64)
     with torch.no_grad():
         end = made.visible_mean((uniforms[0] < made(visible)).double())
-    (made.free_energy(visible).mean() - made.free_energy(end).mean()).backward()
+    (free_energy(made, visible).mean() - free_energy(made, end).mean()).backward()
     expected = {name: values.grad.clone() for name, values in made.named_parameters()}
     updates = RBMUpdates(made, rows(visible), RBMTraining(), steps=10)
     updates.set_gradients(contrastive_divergence(made, visible, uniforms))
