@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ def _first_non_finite_row(features: NDArray[Any]) -> int | None:
 
 
 def _class_names_are_distinct(draft: Draft) -> Iterator[str]:
-    names = draft.class_names
+    names = tuple(_composed(name) for name in draft.class_names)
     for index, name in enumerate(names):
         if not name.strip():
             yield f"class {index} has no name; results by class need one"
@@ -172,16 +173,21 @@ def _ids_are_unique(draft: Draft) -> Iterator[str]:
     owner: dict[str, str] = {}
     repeated: dict[str, str] = {}
     for name, split in draft.splits:
-        for identifier in split.ids.tolist():
+        for identifier in map(_composed, split.ids.tolist()):
             if owner.setdefault(identifier, name) != name and _must_differ(owner[identifier], name):
                 repeated.setdefault(identifier, f"in {owner[identifier]} and again in {name}")
-        unique, counts = np.unique(split.ids, return_counts=True)
+        unique, counts = np.unique([_composed(name) for name in split.ids.tolist()], return_counts=True)
         for identifier in unique[counts > 1].tolist():
             repeated.setdefault(identifier, f"twice in {name}")
     if repeated:
         identifier, where = next(iter(repeated.items()))
         others = f" (and {len(repeated) - 1} more ids are repeated)" if len(repeated) > 1 else ""
         yield f"id {identifier!r} is {where}{others}; keep each pair once, in one split"
+
+
+def _composed(name: str) -> str:
+    """Return a name in one form of Unicode, so that equal ones are equal however they were typed."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _must_differ(one: str, other: str) -> bool:

@@ -246,6 +246,7 @@ def _raw_card_lines(card: RawCard) -> dict[str, str]:
         "terms": card.terms,
         "citation": card.citation,
         "how to get it": card.obtaining,
+        "notes": "\n".join(card.notes),
     }
     return {key: value for key, value in lines.items() if value}
 

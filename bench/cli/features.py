@@ -190,7 +190,19 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     metavar="FOLDER",
     help="A new folder for the networks that have learnt: image.pth, text.npz and what they are.",
 )
-def extract(raw: str, output: Path, work: Path | None, threads: int | None, **options: Any) -> None:
+@click.option(
+    "--skip-unreadable",
+    is_flag=True,
+    help="Leave out pairs whose pictures cannot be read; the card says which. Else they are an error.",
+)
+def extract(
+    raw: str,
+    output: Path,
+    work: Path | None,
+    threads: int | None,
+    skip_unreadable: bool,
+    **options: Any,
+) -> None:
     """Make a feature dataset of the pictures and texts of RAW, one of 'datasets raw'.
 
     Pictures go through a backbone, texts through a word CNN (Kim 2014) that learns the categories of the
@@ -201,6 +213,8 @@ def extract(raw: str, output: Path, work: Path | None, threads: int | None, **op
     import torch
 
     from cmbench.datasets.features.extraction import extract_features
+    from cmbench.datasets.features.sides import load_vectors
+    from cmbench.datasets.raw.preparation import checked_pictures, without_unreadable
     from cmbench.datasets.raw.registry import load_raw
 
     check_output(output)
@@ -208,6 +222,8 @@ def extract(raw: str, output: Path, work: Path | None, threads: int | None, **op
         torch.set_num_threads(threads)
     recipe = recipe_of(options)
     pairs = load_raw(raw, options["place"], options["splits"])
+    load_vectors(pairs, recipe.text)  # wrong ones are told before any picture is read
+    pairs = without_unreadable(pairs) if skip_unreadable else checked_pictures(pairs)
     folder = work or output.with_name(f"{output.name}.work")
     with extraction_progress() as report:
         dataset = extract_features(pairs, recipe, folder, report, save_weights=options["save_weights"])

@@ -79,7 +79,7 @@ def extract_features(
         text_feature=texts.description,
         sizes=(len(train), len(validation), len(test)),
         recipe=recipe_text(recipe, raw, {"image": images.details, "text": texts.details}),
-        notes=(FIRST_CATEGORY,) if raw.is_multi_label else (),
+        notes=(*raw.card.notes, *((FIRST_CATEGORY,) if raw.is_multi_label else ())),
     )
     if save_weights is not None:
         with writing_to(save_weights):

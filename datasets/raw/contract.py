@@ -56,6 +56,7 @@ class RawCard:
     categories : number of categories, if known; verified
     class_sizes : where known, pairs of each category by the name of the split, or of two, as ``val and
         test``; verified
+    notes : what was done to the files of the source, and what is strange about them; a sentence each
     """
 
     source: str = "unknown"
@@ -66,6 +67,7 @@ class RawCard:
     sizes: tuple[int, int, int] | None = None
     categories: int | None = None
     class_sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def with_split_given(self) -> RawCard:
         """Return the card without what holds for its own split only."""

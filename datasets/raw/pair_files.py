@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,15 +76,44 @@ def picture_at(path: Path, place: object) -> PictureFile:
 def existing(path: Path, kind: str, place: object) -> Path:
     """Return the path of a file that is there; ``DatasetError`` says which ``kind`` of file is missing."""
     if not os.path.isfile(path):  # Path.is_file raises where the name is too long for one
+        for form in ("NFC", "NFD"):  # é is one character in one, and an e with an accent in the other
+            other = Path(unicodedata.normalize(form, str(path)))
+            if os.path.isfile(other):
+                return other
+        alike = _spelt_alike(path)
+        if alike is not None:
+            return alike
         remedy = "get the file again, or leave the pair out"
         remedy += "; write / in paths, not \\" if "\\" in str(path) and os.sep == "/" else ""
         raise DatasetError(f"{place}: the {kind} {path} is missing; {remedy}")
     return path
 
 
+def _spelt_alike(path: Path) -> Path | None:
+    """Return the file whose path is the same once each of its parts is composed (NFC)."""
+    reached = Path(path.anchor)
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if not os.path.lexists(reached / part):
+            entries = os.listdir(reached) if os.path.isdir(reached) else []
+            part = next((entry for entry in entries if composed(entry) == composed(part)), "")
+            if not part:
+                return None
+        reached = reached / part
+    return reached if os.path.isfile(reached) else None
+
+
+def composed(text: str) -> str:
+    """Return a text in which each accented letter is one character (NFC), however it was typed or stored.
+
+    >>> len(composed("cafe\u0301"))
+    4
+    """
+    return unicodedata.normalize("NFC", text)
+
+
 def read_names(path: Path, remedy: str = AGAIN) -> tuple[str, ...]:
     """Return the category names in a file, one to a line, each once; ``remedy`` is for a missing file."""
-    names = tuple(line.strip() for line in read_text(path, remedy).splitlines() if line.strip())
+    names = tuple(composed(line.strip()) for line in read_text(path, remedy).splitlines() if line.strip())
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DatasetError(f"{path}: the category {twice[0]!r} stands twice; keep one")
@@ -169,8 +199,9 @@ def _files(
                 _note_deeper(path, endings, problems)
             elif path.suffix.lower() in endings:
                 with problems.noted():
-                    claim(f"{folder.name}/{path.stem}", str(path), taken)
-                    paths[folder.name, path.stem] = path
+                    key = composed(folder.name), composed(path.stem)
+                    claim("/".join(key), str(path), taken)
+                    paths[key] = path
     return paths
 
 

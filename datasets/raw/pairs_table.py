@@ -19,9 +19,12 @@ from __future__ import annotations
 import csv
 import io
 import os
+import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,6 +35,7 @@ from cmbench.datasets.formats.labels import tags_of
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import (
     claim,
+    composed,
     couples_in,
     picture_at,
     read_sentences,
@@ -41,13 +45,20 @@ from cmbench.datasets.raw.pair_files import (
 from cmbench.datasets.raw.pictures import Picture, PictureFile
 from cmbench.datasets.raw.problems import Problems
 from cmbench.datasets.raw.splits import Divided, divided, drawn_splits, read_splits, sorted_out
-from cmbench.errors import DatasetError
+from cmbench.errors import DatasetError, DatasetWarning
 
 NAME = "pairs_table"
 SEED = 0
 ENDINGS = (".csv", ".parquet")
 COLUMNS = ("image", "text", "text_file", "category", "id", "split")
 """The columns that are looked at; others are left alone."""
+
+OTHER_NAMES = {
+    "image": ("img", "picture", "photo", "file", "filename", "imagepath", "imagefile", "path", "bild"),
+    "text": ("caption", "captions", "sentence", "description", "title", "comment", "raw", "texts"),
+    "category": ("label", "labels", "class", "classes", "tag", "tags", "topic", "categories", "kategorie"),
+}
+"""What the columns that have to be there are often called."""
 
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
@@ -98,7 +109,34 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
             )
     _check_pictures(parts, problems)
     problems.settle()
-    return RawDataset(_name(place), *parts, class_names, CARD.with_split_given(), origin)
+    card = replace(CARD.with_split_given(), notes=tuple(_alike(class_names)))
+    for note in card.notes:
+        warnings.warn(f"{place}: {note}", DatasetWarning, stacklevel=2)
+    return RawDataset(_name(place), *parts, class_names, card, origin)
+
+
+def _alike(class_names: Sequence[str]) -> Iterator[str]:
+    """Yield which categories are written so much alike that they may be one."""
+    spellings: dict[str, list[str]] = {}
+    for name in class_names:
+        spelling = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        spellings.setdefault(spelling, []).append(name)
+    for names in spellings.values():
+        if len(names) > 1:
+            yield (
+                f"the categories {', '.join(map(repr, names))} differ in capitals or spaces alone and count "
+                "as different ones; write them in one way if they are the same"
+            )
+
+
+def plain_name(name: str) -> str:
+    """Return a name without capitals, accents, spaces and signs, to see what is written alike.
+
+    >>> plain_name("Image Path"), plain_name("catégorie"), plain_name("İMAGE")
+    ('imagepath', 'categorie', 'image')
+    """
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
+    return "".join(letter for letter in letters if letter.isalnum()) or name
 
 
 def _numbered(categories: Sequence[str], labels: Mapping[str, int]) -> tuple[int, tuple[int, ...]]:
@@ -133,7 +171,7 @@ def _drawn(rows: Sequence[_Row]) -> list[str]:
     return [word_of[key] for key in keys]
 
 
-def _check_pictures(parts: Divided, problems: Problems) -> None:
+def _check_pictures(parts: Divided[RawPair], problems: Problems) -> None:
     """Note each picture that stands in two splits: what is learnt from it would be tested on it."""
     seen: dict[str, tuple[str, str]] = {}
     for split, pairs in zip(SPLIT_NAMES, parts, strict=True):
@@ -161,7 +199,7 @@ def _folder_rows(folder: Path, problems: Problems) -> Iterator[_Row]:
     for couple in couples_in(folder, folder, problems=problems):
         with problems.noted():
             segments = read_sentences(couple.text, couple.picture)
-            id_ = f"{couple.category}/{couple.picture.stem}"
+            id_ = composed(f"{couple.category}/{couple.picture.stem}")
             yield _Row(id_, PictureFile(couple.picture), segments, (couple.category,), None)
 
 
@@ -191,7 +229,7 @@ def _ids(rows: Sequence[TableRow]) -> list[str]:
         if text not in earlier:
             earlier.append(text)
         number = f"#{earlier.index(text)}" if picture in shared else ""
-        ids.append(row.cells.get("id", f"{picture}{number}").strip())
+        ids.append(composed(row.cells.get("id", f"{picture}{number}").strip()))
     return ids
 
 
@@ -206,7 +244,7 @@ def _pair(cells: Mapping[str, str], id_: str, folder: Path, place: str) -> _Row:
         segments = sentences_of(cells["text"], place)
     else:
         segments = read_sentences(folder / cells["text_file"].strip(), place)
-    categories = tags_of(cells["category"])
+    categories = tags_of(composed(cells["category"]))
     if not categories:
         raise DatasetError(f"{place}: category is {cells['category']!r}, which names none; fill it in")
     picture = picture_at(folder / cells["image"].strip(), place)
@@ -243,6 +281,7 @@ def _csv_rows(path: Path, problems: Problems) -> Iterator[TableRow]:
     try:
         columns = [name.strip() for name in next(reader, [])]
         _check_separator(columns, path)
+        columns = _known_columns(columns)
         _check_columns(columns, path)
         first = reader.line_num + 1  # of the row: a quoted text may have several
         for values in reader:
@@ -276,10 +315,11 @@ def _parquet_columns(path: Path) -> dict[str, list[Any]]:
     pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     try:
         with parquet.ParquetFile(path) as file:
-            names, ranges = file.schema_arrow.names, _ranges(file.schema_arrow.pandas_metadata)
-            _check_columns([*names, *ranges], path)
-            table = file.read([name for name in names if name in COLUMNS])
-            return {name: table[name].to_pylist() for name in table.column_names} | ranges
+            stored, ranges = file.schema_arrow.names, _ranges(file.schema_arrow.pandas_metadata)
+            names = dict(zip(stored, _known_columns(stored), strict=True))
+            _check_columns([*names.values(), *ranges], path)
+            table = file.read([name for name, known in names.items() if known in COLUMNS])
+            return {names[name]: table[name].to_pylist() for name in table.column_names} | ranges
     except (OSError, pyarrow.ArrowException) as error:
         raise DatasetError(f"{path} cannot be read ({error}); write it again") from error
 
@@ -305,6 +345,20 @@ def _cell(value: object, column: str, place: str) -> str:
     )
 
 
+def _known_columns(columns: Sequence[str]) -> list[str]:
+    """Return columns with those of ``COLUMNS`` written as there, whatever their capitals and spaces."""
+    plain = {plain_name(column): column for column in COLUMNS}
+    return [name if name in COLUMNS else plain.get(plain_name(name), name) for name in columns]
+
+
+def _meant(column: str, columns: Sequence[str]) -> str:
+    """Return a question after the column that is called otherwise."""
+    likely = [name for name in columns if plain_name(name) in OTHER_NAMES[column]]
+    near = get_close_matches(column, [plain_name(name) for name in columns], 1)
+    likely += [name for name in columns if plain_name(name) in near]
+    return f" (is {likely[0]!r} meant? Call it {column!r})" if likely else ""
+
+
 def _check_separator(columns: Sequence[str], path: Path) -> None:
     for mark, marks in SEPARATORS.items():
         if len(columns) == 1 and mark in columns[0]:
@@ -315,9 +369,13 @@ def _check_columns(columns: Sequence[str], path: Path) -> None:
     names = ", ".join(name for name in columns if name) or "none"
     missing = [name for name in ("image", "category") if name not in columns]
     if missing:
-        raise DatasetError(f"{path} has no column {missing[0]!r}; its columns are {names}; add it")
+        raise DatasetError(
+            f"{path} has no column {missing[0]!r}{_meant(missing[0], columns)}; its columns are {names}; "
+            "add it"
+        )
     if ("text" in columns) == ("text_file" in columns):
-        raise DatasetError(f"{path} must have one of the columns text and text_file; its are {names}")
+        meant = "" if "text" in columns else _meant("text", columns)
+        raise DatasetError(f"{path} must have one of the columns text and text_file{meant}; its are {names}")
     twice = [name for name in COLUMNS if columns.count(name) > 1]
     if twice:
         raise DatasetError(f"{path} has the column {twice[0]!r} twice; keep one")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from cmbench.datasets.raw.archives import SUFFIXES, unpack
-from cmbench.datasets.raw.contract import RawDataset
+from cmbench.datasets.raw.contract import RawDataset, RawPair
 from cmbench.datasets.raw.downloads import Download
-from cmbench.datasets.raw.problems import Problems
+from cmbench.datasets.raw.problems import MOST_TOLD, Problems
 from cmbench.datasets.raw.registry import load_raw
 from cmbench.errors import DatasetError
 
@@ -34,6 +35,33 @@ def checked_pictures(dataset: RawDataset) -> RawDataset:
                 pair.picture.read()
     problems.settle()
     return dataset
+
+
+def without_unreadable(dataset: RawDataset) -> RawDataset:
+    """Return ``dataset`` without the pairs whose pictures cannot be read; the card says which and why.
+
+    Raises ``DatasetError`` where what is left breaks a rule, such as a category without a training pair.
+    """
+    reasons: dict[str, str] = {}
+    parts = []
+    for _, pairs in dataset.splits:
+        parts.append([pair for pair in pairs if _is_readable(pair, reasons)])
+    if not reasons:
+        return dataset
+    shown = list(reasons)[:MOST_TOLD]
+    more = f" and {len(reasons) - len(shown)} more" if len(reasons) > len(shown) else ""
+    note = f"{len(reasons)} pairs were left out, whose pictures cannot be read: {', '.join(shown)}{more}"
+    card = replace(dataset.card, sizes=None, class_sizes={}, notes=(*dataset.card.notes, note))
+    train, validation, test = parts
+    return replace(dataset, train=train, validation=validation, test=test, card=card)
+
+
+def _is_readable(pair: RawPair, reasons: dict[str, str]) -> bool:
+    try:
+        pair.picture.read()
+    except DatasetError as error:
+        reasons[pair.id] = str(error)
+    return pair.id not in reasons
 
 
 def place_of(source: str, to: Path | None = None, sha256: str | None = None) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from cmbench.datasets.raw.contract import RawPair
 from cmbench.errors import DatasetError
@@ -40,8 +41,17 @@ class Problems:
         raise DatasetError(f"{self.what}: " + "; ".join(told))
 
 
+class Labelled(Protocol):
+    """Something of a category, such as a pair."""
+
+    @property
+    def label(self) -> int:
+        """The category, from 0."""
+        ...
+
+
 def check_counts(
-    pairs: Sequence[RawPair],
+    pairs: Sequence[Labelled],
     class_names: Sequence[str],
     published: Sequence[int],
     *,

@@ -21,16 +21,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 from cmbench.datasets.formats.feature_file import SPLIT_NAMES
-from cmbench.datasets.raw.contract import RawDataset, RawPair
-from cmbench.datasets.raw.pair_files import Line, read_text
+from cmbench.datasets.raw.contract import RawDataset
+from cmbench.datasets.raw.pair_files import Line, composed, read_text
 from cmbench.datasets.raw.problems import Problems
 from cmbench.errors import DatasetError
 
-Divided = tuple[list[RawPair], list[RawPair], list[RawPair]]
+
+class Named(Protocol):
+    """Something with an id, such as a pair."""
+
+    @property
+    def id(self) -> str:
+        """A name that nothing else has."""
+        ...
+
+
+Item = TypeVar("Item", bound=Named)
+Divided: TypeAlias = tuple[list[Item], list[Item], list[Item]]
 
 KEYS = ("id", "position")
 SHARE = 10  # one pair in ten is for validation, one for test
@@ -79,6 +91,7 @@ def read_splits(path: Path) -> Splits:
     for line in lines:
         with problems.noted():
             name, word = _entry(line, key)
+            name = composed(name)
             if name in words:
                 raise DatasetError(
                     f"{line.place}: the {key} {name!r} stands already in {places[name]}; keep one"
@@ -88,12 +101,12 @@ def read_splits(path: Path) -> Splits:
     return Splits(path, key, words, places)
 
 
-def divided(pairs: Sequence[RawPair], splits: Splits) -> Divided:
+def divided(pairs: Sequence[Item], splits: Splits) -> Divided[Item]:
     """Return the pairs for training, validation and test, each in the order of ``pairs``.
 
     Raises ``DatasetError``, naming file and line, for an id that no pair has and a pair without a line.
     """
-    names = [pair.id if splits.key == "id" else str(at) for at, pair in enumerate(pairs)]
+    names = [composed(pair.id) if splits.key == "id" else str(at) for at, pair in enumerate(pairs)]
     problems = Problems(f"split file {splits.path}")
     ids = set(names)
     for name in (name for name in splits.words if name not in ids):
@@ -107,7 +120,7 @@ def divided(pairs: Sequence[RawPair], splits: Splits) -> Divided:
     return sorted_out(pairs, [splits.words[name] for name in names])
 
 
-def sorted_out(pairs: Sequence[RawPair], words: Sequence[str]) -> Divided:
+def sorted_out(pairs: Sequence[Item], words: Sequence[str]) -> Divided[Item]:
     """Return the pairs for training, validation and test; ``words`` has train, val or test for each."""
     train, validation, test = (
         [pair for pair, word in zip(pairs, words, strict=True) if word == name] for name in SPLIT_NAMES

@@ -19,6 +19,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -32,6 +33,7 @@ from cmbench.datasets.raw.pair_files import (
     PICTURE_ENDINGS,
     Line,
     claim,
+    composed,
     existing,
     picture_at,
     read_list,
@@ -40,8 +42,8 @@ from cmbench.datasets.raw.pair_files import (
     sentences_of,
 )
 from cmbench.datasets.raw.pictures import PictureFile
-from cmbench.datasets.raw.problems import Problems, check_categories, check_counts
-from cmbench.datasets.raw.splits import Divided, Splits, divided, read_splits, shipped_splits
+from cmbench.datasets.raw.problems import Labelled, Problems, check_categories, check_counts
+from cmbench.datasets.raw.splits import Divided, Item, Splits, divided, read_splits, shipped_splits
 from cmbench.disk import DAMAGE, damaged
 from cmbench.errors import DatasetError
 
@@ -98,14 +100,21 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     class_names = _class_names(folder / "categories.list", problems)
     problems.settle()
     pairs = _listed_pairs(folder, class_names, problems)
-    for part, list_name in LISTS.items():
-        published = CARD.class_sizes[part]
-        check_counts(pairs[part], class_names, published, place=folder / list_name, problems=problems)
-    problems.settle()
+    _check_counts(pairs, folder, class_names, problems)
     cut = read_splits(splits or shipped_splits(NAME))
     parts = _divided(pairs["train"], pairs[TEST_LIST], cut)
     card = CARD if splits is None else CARD.with_split_given()
     return RawDataset(NAME, *parts, class_names, card, cut.origin)
+
+
+def _check_counts(
+    pairs: Mapping[str, Sequence[Labelled]], folder: Path, class_names: tuple[str, ...], problems: Problems
+) -> None:
+    """Raise ``DatasetError`` unless both lists have the published number of pairs of each category."""
+    for part, list_name in LISTS.items():
+        published = CARD.class_sizes[part]
+        check_counts(pairs[part], class_names, published, place=folder / list_name, problems=problems)
+    problems.settle()
 
 
 def _class_names(path: Path, problems: Problems) -> tuple[str, ...]:
@@ -129,7 +138,7 @@ def _listed_pairs(folder: Path, class_names: tuple[str, ...], problems: Problems
     return pairs
 
 
-def _divided(train: list[RawPair], test: list[RawPair], splits: Splits) -> Divided:
+def _divided(train: list[Item], test: list[Item], splits: Splits) -> Divided[Item]:
     if splits.key == "id":
         return divided([*train, *test], splits)
     moved, *rest = divided(test, splits)
@@ -141,12 +150,12 @@ def _pictures(folder: Path) -> dict[str, list[Path]]:
     paths: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*/*")):
         if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith("."):
-            paths.setdefault(path.stem, []).append(path)
+            paths.setdefault(composed(path.stem), []).append(path)
     return paths
 
 
 def _picture(image_id: str, pictures: Mapping[str, list[Path]], folder: Path, place: str) -> PictureFile:
-    path, *others = pictures.get(image_id, [folder / "images" / "*" / f"{image_id}.jpg"])
+    path, *others = pictures.get(composed(image_id), [folder / "images" / "*" / f"{image_id}.jpg"])
     if others:
         raise DatasetError(f"{place}: the image {image_id!r} is {path} and {others[0]}; remove one")
     return picture_at(path, place)
@@ -204,23 +213,53 @@ def _texts(source: str, path: Path) -> list[str]:
 def published_features(folder: Path, splits: Path | None = None) -> Dataset:
     """Return the features in the distribution that ``folder`` holds, divided as ``load`` does.
 
-    Raises ``DatasetError`` as ``load`` does, and where the file is damaged or has not a row for
-    each line of the lists.
+    Pictures and texts need not be there: the lists, the names of the categories and ``raw_features.mat`` are
+    enough. Raises ``DatasetError`` as ``load`` does, and where the file is damaged or has not a row for each
+    line of the lists.
     """
-    raw = load(folder, splits)
-    ids = [f"{text}|{image}" for place in LIST_OF_PART.values() for text, image, _ in _lines(folder / place)]
-    row_of = {id_: row for row, id_ in enumerate(ids)}
+    problems = Problems(f"raw dataset {NAME!r}")
+    class_names = _class_names(folder / "categories.list", problems)
+    problems.settle()
+    entries = _entries(folder, class_names, problems)
+    _check_counts(entries, folder, class_names, problems)
+    row_of = {entry.id: row for row, entry in enumerate([*entries["train"], *entries[TEST_LIST]])}
     images, texts = (_rows(folder, side) for side in FEATURES)
-    train, validation, test = (_split(pairs, row_of, images, texts) for _, pairs in raw.splits)
+    cut = read_splits(splits or shipped_splits(NAME))
+    parts = _divided(entries["train"], entries[TEST_LIST], cut)
+    train, validation, test = (_split(part, row_of, images, texts) for part in parts)
     card = Card(
-        source=f"{raw.card.source} ({FEATURE_FILE})",
-        licence=raw.card.terms,
-        citation=raw.card.citation,
+        source=f"{CARD.source} ({FEATURE_FILE})",
+        licence=CARD.terms,
+        citation=CARD.citation,
         image_feature=FEATURES["I"],
         text_feature=FEATURES["T"],
         sizes=(len(train), len(validation), len(test)),
     )
-    return Dataset(raw.name, train, validation, test, raw.class_names, card)
+    return Dataset(NAME, train, validation, test, class_names, card)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What a line of a list says: the id of a pair and its category."""
+
+    id: str
+    label: int
+
+
+def _entries(folder: Path, class_names: tuple[str, ...], problems: Problems) -> dict[str, list[_Entry]]:
+    """Return what the lines of both lists say, by list; files of pictures and texts are not looked for."""
+    taken: dict[str, str] = {}
+    entries: dict[str, list[_Entry]] = {part: [] for part in LISTS}
+    for part, list_name in LISTS.items():
+        for line in read_list(folder / list_name, FIELDS):
+            with problems.noted():
+                text_id, image_id, number = line.fields
+                claim(f"text {text_id}", line.place, taken)
+                claim(f"image {image_id}", line.place, taken)
+                label = _label(number, len(class_names), line.place)
+                entries[part].append(_Entry(f"{text_id}|{image_id}", label))
+    problems.settle()
+    return entries
 
 
 def _lines(path: Path) -> list[tuple[str, ...]]:
@@ -257,9 +296,7 @@ def _rows(folder: Path, side: str) -> FloatMatrix:
     return np.concatenate(matrices)
 
 
-def _split(
-    pairs: Sequence[RawPair], row_of: dict[str, int], images: FloatMatrix, texts: FloatMatrix
-) -> Split:
+def _split(pairs: Sequence[_Entry], row_of: dict[str, int], images: FloatMatrix, texts: FloatMatrix) -> Split:
     rows = [row_of[pair.id] for pair in pairs]
     labels = np.array([pair.label for pair in pairs], dtype=np.int64)
     return Split(images[rows], texts[rows], labels, np.array([pair.id for pair in pairs], dtype=np.str_))

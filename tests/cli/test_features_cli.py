@@ -68,6 +68,19 @@ def test_a_feature_dataset_with_its_card_comes_out(pairs, tmp_path):
     assert not (tmp_path / "out.npz.work").exists()
 
 
+def test_unreadable_pictures_are_all_named_or_left_out_and_the_card_says_so(pairs, tmp_path):
+    (tmp_path / "3.png").write_bytes(b"<html>")
+    (tmp_path / "35.png").write_bytes(b"")
+    arguments = ("pairs_table", "--from", pairs, "-o", tmp_path / "out.npz", *QUICK)
+    with pytest.raises(DatasetError, match=r"3\.png: .* a web page .*35\.png: .* it is empty"):
+        extract(*arguments)
+    result = extract(*arguments, "--skip-unreadable")
+    assert result.exit_code == 0, result.output
+    dataset = load_dataset(tmp_path / "out.npz")
+    assert [len(split) for _, split in dataset.splits] == [23, 8, 7]
+    assert "2 pairs were left out, whose pictures cannot be read: 3.png, 35.png" in dataset.card.notes
+
+
 def test_vgg19_gives_the_same_fingerprint_twice(pairs, tmp_path):
     with pairs.open(newline="") as file:
         header, *rows = csv.reader(file)

@@ -230,3 +230,16 @@ def test_the_fingerprint_does_not_depend_on_name_card_or_memory_layout():
         with_train(images=images, ids=TRAIN.ids.astype("<U60")), name="other", card=Card(source="x")
     )
     assert same.fingerprint == a_draft().fingerprint
+
+
+def test_names_and_ids_are_the_same_in_both_forms_of_an_accent():
+    names = ("caf\u00e9", "cafe\u0301", "owl")
+    problems = dict(broken_rules(a_draft(class_names=names)))
+    assert "both called 'caf\u00e9'" in problems["class names are distinct"][0]
+    ids = a_split("c", pairs=7).ids.astype("<U9")
+    ids[0] = "cafe\u0301"
+    train = a_split("a", pairs=9).ids.astype("<U9")
+    train[4] = "caf\u00e9"
+    draft = with_train(ids=train)
+    problems = dict(broken_rules(replace(draft, test=replace(draft.test, ids=ids))))
+    assert "in train and again in test" in problems["no id appears twice"][0]

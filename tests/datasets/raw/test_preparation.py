@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cmbench.cli.main import cli
-from cmbench.datasets.raw.preparation import place_of, prepared
+from cmbench.datasets.raw.preparation import checked_pictures, place_of, prepared, without_unreadable
+from cmbench.datasets.raw.registry import load_raw
 from cmbench.errors import DatasetError
 
 CATEGORIES = ("apple", "pear")
@@ -228,3 +229,21 @@ def test_raw_lists_what_there_is():
     printed = command("raw").output
     for name in ("pairs_table", "pascal_sentence", "scenes", "wikipedia", "xmedianet"):
         assert name in printed
+
+
+def test_pairs_of_unreadable_pictures_can_be_left_out_and_the_card_says_which(tmp_path):
+    files = folder_of_pairs()
+    files["apple/3.jpg"], files["pear/7.jpg"] = b"<html>", b""
+    path = archive(tmp_path / "fruit.zip", files)
+    dataset = load_raw("pairs_table", place_of(str(path)))
+    with pytest.raises(DatasetError, match=r"apple/3\.jpg: .* a web page .*pear/7\.jpg: .* it is empty"):
+        checked_pictures(dataset)
+    readable = without_unreadable(dataset)
+    ids = {pair.id for _, pairs in readable.splits for pair in pairs}
+    assert ids == {pair.id for _, pairs in dataset.splits for pair in pairs} - {"apple/3", "pear/7"}
+    assert readable.card.notes == ("2 pairs were left out, whose pictures cannot be read: apple/3, pear/7",)
+
+
+def test_where_all_pictures_can_be_read_nothing_changes(tmp_path):
+    dataset = load_raw("pairs_table", place_of(str(archive(tmp_path / "fruit.zip", folder_of_pairs()))))
+    assert without_unreadable(dataset) is dataset

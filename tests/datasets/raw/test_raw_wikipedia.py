@@ -1,6 +1,7 @@
 """The Wikipedia distribution: small faithful copies, the published counts, and every way to be incomplete."""
 
 import io
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -315,6 +316,14 @@ def test_the_features_of_the_distribution_are_those_of_the_lines(copy):
         assert split.labels.tolist() == [pair.label for pair in pairs]
         assert split.images.tolist() == [[row, 128] for row in rows]
         assert split.texts.tolist() == [[row, 10] for row in rows]
+
+
+def test_the_features_of_the_distribution_need_neither_pictures_nor_texts(copy):
+    write_features(copy)
+    whole = published_features(copy)
+    shutil.rmtree(copy / "images")
+    shutil.rmtree(copy / "texts")
+    assert published_features(copy).fingerprint == whole.fingerprint
 
 
 def test_features_that_do_not_fit_the_lists_are_refused(copy):
