@@ -314,7 +314,9 @@ def test_a_parameter_without_default_must_be_given():
 
 
 def test_an_unknown_parameter_is_refused_with_those_there_are(toy):
-    with pytest.raises(MethodError, match="'toy' has no parameter 'sise'; it has size, weights, mode"):
+    with pytest.raises(
+        MethodError, match=r"parameter 'sise' \(did you mean 'size'\?\); it has size, weights, mode"
+    ):
         cells_of([toy], (entry_of(Toy), {"sise": 3}))
 
 
