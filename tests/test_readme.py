@@ -44,9 +44,10 @@ def test_the_example_runs(tmp_path):
 
 VERBS = (
     ["run"], ["table"], ["plot", "categories"], ["methods"], ["datasets", "prepare"], ["features", "extract"],
+    ["clean"],
 )  # fmt: skip
 COMMANDS = sorted(
-    set(re.findall(r"cmbench ((?:datasets|features|plot) [a-z]+|run|table|show|methods)", README))
+    set(re.findall(r"cmbench ((?:datasets|features|plot) [a-z]+|run|table|show|clean|methods)", README))
 )
 
 
