@@ -46,6 +46,10 @@ class Method(BaseEstimator, ABC):
     assignment (``n_components = 20``). Class variables (``ClassVar``), and names that begin or end in an
     underscore, are no parameters.
 
+    A method that trains a network for each modality is shorter as a subclass of ``TrainedMethod``
+    (``from cmbench.methods import TrainedMethod``): it writes its networks and its loss, and early
+    stopping, checkpoints, devices, curves and guards come with it.
+
     A subclass may have a constructor written by hand instead. It stores the arguments untouched under
     the same names, so that ``get_params``, ``set_params`` and ``sklearn.base.clone`` work.
 

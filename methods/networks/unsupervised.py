@@ -39,7 +39,7 @@ class Sparsity:
 
 @dataclass(frozen=True)
 class RBMTraining:
-    """How an RBM is trained; see ``CorrAE`` for where the defaults come from.
+    """How an RBM is trained.
 
     Parameters
     ----------
@@ -92,14 +92,14 @@ class RBMUpdates:
         visible = self.rows.rows(draw.index)
         shape = (self.settings.cd_steps, len(visible), len(self.rbm.hidden_bias))
         uniforms = torch.rand(shape, generator=draw.random).to(visible.device)
-        found = contrastive_divergence(self.rbm, visible, uniforms)
-        self.set_gradients(found)
+        divergence = contrastive_divergence(self.rbm, visible, uniforms)
+        self.set_gradients(divergence)
         self.optimizer.step()
-        return found.error
+        return divergence.error
 
-    def set_gradients(self, found: Divergence) -> None:
+    def set_gradients(self, divergence: Divergence) -> None:
         """Give each parameter the gradient to descend: model minus data, and the pull to sparsity."""
-        data, chain = found.data, found.chain
+        data, chain = divergence.data, divergence.chain
         n = len(data.visible)
         pull = self.activation.pull(data.hidden.mean(dim=0))
         inputs = torch.cat([chain.hidden, pull - data.hidden]) / n  # gradients of the inputs of h
@@ -238,7 +238,7 @@ def train_autoencoder(
     )
     sample = rows.sample(ROWS_OF_A_JUDGEMENT)
     with torch.no_grad():
-        made = network(sample)
+        reconstruction = network(sample)
     name, remedy = f"{run.method}: {run.prefix}{stage}", f"change {rate}, or raise rbm_epochs"
-    check_reconstruction(sample, made, name, remedy, must_beat_mean=True)
+    check_reconstruction(sample, reconstruction, name, remedy, must_beat_mean=True)
     return training

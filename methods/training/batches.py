@@ -1,4 +1,4 @@
-"""Indices of matched pairs, and of pairs of another category to go with them, drawn without a loop."""
+"""The rows of each batch: pairs in random order, pairs drawn by category, and pairs of other categories."""
 
 from __future__ import annotations
 
@@ -78,15 +78,16 @@ class PairSampler:
         return self._members(random, random.integers(len(self._counts), size=shape))
 
     def _others(self, random: np.random.Generator, anchors: Index) -> Index:
-        own = self._class_of[anchors]
+        class_of_anchor = self._class_of[anchors]
         if self._uniform:
-            position = random.integers(len(self._class_of) - self._counts[own])
-            skipped = np.where(position < self._starts[own], 0, self._counts[own])
+            position = random.integers(len(self._class_of) - self._counts[class_of_anchor])
+            first = self._starts[class_of_anchor]
+            skipped = np.where(position < first, 0, self._counts[class_of_anchor])
             others: Index = self._by_class[position + skipped]
             return others
         n_classes = len(self._counts)
-        away = random.integers(1, n_classes, size=own.shape)
-        return self._members(random, (own + away) % n_classes)
+        away = random.integers(1, n_classes, size=class_of_anchor.shape)
+        return self._members(random, (class_of_anchor + away) % n_classes)
 
     def _members(self, random: np.random.Generator, classes: Index) -> Index:
         members: Index = self._by_class[self._starts[classes] + random.integers(self._counts[classes])]

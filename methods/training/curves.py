@@ -37,14 +37,15 @@ class DivergenceError(MethodError):
 
 
 class CollapseError(MethodError):
-    """What networks put out tells training pairs no longer apart."""
+    """The outputs of networks no longer tell training pairs apart."""
 
 
 @contextmanager
 def collapse(what: str) -> Iterator[None]:
-    """Make a ``CollapseError`` about ``what`` of a ``MethodError`` about values that networks put out.
+    """Turn a ``MethodError`` about the outputs of networks into a ``CollapseError`` about ``what``.
 
-    That of a scaling or of a CCA speaks of what the user gave, features and pairs.
+    The message of a scaling or a CCA is about features and pairs, which the user gave; here the networks are
+    at fault.
     """
     try:
         yield
@@ -140,7 +141,7 @@ class CurveRecorder:
             check_finite(self._method, name, step, value)
             by_name[name].append(value)
         self._waiting = []
-        return {name: float(np.mean(each)) for name, each in by_name.items()}
+        return {name: float(np.mean(points)) for name, points in by_name.items()}
 
     def point(self, iteration: int, values: Mapping[str, float]) -> None:
         """Make a point at ``iteration`` of each curve in ``values``."""
@@ -170,6 +171,6 @@ def curves_of(points: Sequence[Mapping[str, float]]) -> Curves:
 
 def gradient_norm(parameters: list[Tensor]) -> Tensor:
     """Return the 2-norm of all gradients together."""
-    norms = [each.grad.norm() for each in parameters if each.grad is not None]
+    norms = [values.grad.norm() for values in parameters if values.grad is not None]
     total: Tensor = torch.stack(norms).norm()
     return total

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent with the schedule of the deepnet program."""
+"""Groups of parameters for optimisers, and SGD with the schedule of the deepnet program."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class PairCodes:
 
 
 class PairMapping(ABC):
-    """Networks for both views, the pairs they learn from, and the pairs on which they are judged."""
+    """The networks of both views, the pairs they learn from, and those on which they are judged."""
 
     train: PairCodes
     validation: PairCodes
@@ -64,7 +64,7 @@ class PairMapping(ABC):
         return {name: standardised(codes[name], train[name][::every]) for name in MODALITIES}
 
     def code_deviation(self) -> float:
-        """Return the mean standard deviation of code units over validation items, of the lesser modality.
+        """Return the mean standard deviation of code units over validation items, the lower of the two views.
 
         Codes are those of the networks as they are now, not standardised.
         """

@@ -146,7 +146,8 @@ class TrainedMethod(DeepMethod):
         """Return the loss of a batch of n pairs, to be made small: a scalar, or its terms by name.
 
         ``images`` and ``texts`` are outputs, in float32, row i of both of pair i. ``labels`` are int64 (n,):
-        class numbers from 0 if the method uses labels, else the labels as they are.
+        class numbers from 0 if the method uses labels, else the labels as they are. A method that is
+        ``multi_label`` gets 0/1 labels (n, c) as they are.
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method loss(images, texts, labels)")
 
@@ -221,7 +222,7 @@ class TrainedMethod(DeepMethod):
         return TrainedNetworks(outputs, trainings)
 
     def _class_numbers(self, train: Split, validation: Split) -> NDArray[np.int64]:
-        if not self.uses_labels:
+        if not self.uses_labels or (self.multi_label and train.is_multi_label):
             return train.labels
         self.classes_ = checked_classes(train.labels, len(train.images))
         numbers, _ = class_numbers(train, validation, self.name)
@@ -229,7 +230,7 @@ class TrainedMethod(DeepMethod):
 
     def _built(self, train: Split, run: Run) -> Mapping[str, nn.Module]:
         widths = {name: features.shape[1] for name, features in train.views.items()}
-        n_classes = len(train.categories)
+        n_classes = train.labels.shape[1] if train.is_multi_label else len(train.categories)
         with seeded_apart(run.device):
             torch.manual_seed(run.stream("networks").initial_seed())
             modules = self.networks(widths, n_classes)

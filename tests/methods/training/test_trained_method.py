@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 import cmbench
 from cmbench.datasets.draft import Split
@@ -162,6 +162,21 @@ def test_labels_are_class_numbers_in_the_order_of_the_labels(toy):
     assert np.array_equal(represented(method, toy.test), represented(fitted(toy, Linear), toy.test))
     with pytest.raises(MethodError, match="linear: category 17 of validation has no training pair"):
         Linear(**BRIEF).fit(gaps(toy.train), gaps(gaps_of(toy.validation)))
+
+
+def test_labels_of_several_categories_reach_a_method_that_takes_them(toy):
+    class Several(Linear):
+        multi_label = True
+
+        def loss(self, images, texts, labels):
+            return binary_cross_entropy_with_logits(images + texts, labels.float())
+
+    def several(split):
+        return Split(split.images, split.texts, np.eye(4, dtype=np.int64)[split.labels], split.ids)
+
+    method = Several(**BRIEF).fit(several(toy.train), several(toy.validation))
+    assert method.transform_images(toy.test.images).shape == (48, 4)
+    assert method.curves_["loss"][-1] < method.curves_["loss"][0]
 
 
 def gaps_of(split):
