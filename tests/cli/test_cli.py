@@ -234,7 +234,7 @@ def test_wrong_usage_gives_status_2_and_one_message(command, arguments, message)
     ("arguments", "message"),
     [
         (fit(methods="frist"), "unknown method 'frist' (did you mean 'first'?)"),
-        (fit("--set", "first.siz=1"), "method 'first' has no parameter 'siz'; it has size, random_state"),
+        (fit("--set", "first.siz=1"), "parameter 'siz' (did you mean 'size'?); it has size, random_state"),
         (
             fit("--set", "cca.ridge=1"),
             "parameters are given for 'cca', which is not among the methods to run",
