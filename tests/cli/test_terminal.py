@@ -133,3 +133,23 @@ def test_a_table_that_cannot_be_written_is_an_error_in_one_line(odd_store, tmp_p
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8")
     assert done.returncode == 1
     assert done.stderr == "cmbench: the output could not be written (No space left on device)\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals to open")
+def test_a_terminal_that_is_closed_does_not_end_a_run_that_ignores_hang_ups(toy, tmp_path):
+    save_npz(tmp_path / "toy.npz", toy)
+    ours, its = os.openpty()
+    command = [sys.executable, "-P", "-m", "cmbench", "run", "--dataset", str(tmp_path / "toy.npz")]
+    command += ["--methods", "cca,cfa", "--store", str(tmp_path / "store"), "--threads", "1"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=its,
+        env={**os.environ, "TERM": "xterm"},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    os.close(its)
+    assert os.read(ours, 1)
+    os.close(ours)
+    assert b"CFA" in process.stdout.read()
+    assert process.wait(60) == 0

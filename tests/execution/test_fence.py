@@ -73,6 +73,14 @@ def test_no_way_to_the_labels_is_open(found):
     assert {way: text for way, text in got.items() if not text.startswith("closed: ")} == {}
 
 
+def test_without_a_fence_the_ways_are_open_and_the_record_says_so(found, monkeypatch):
+    """So that the test before means something."""
+    monkeypatch.setattr("cmbench.execution.fence.Fence.around", lambda *_: None)
+    got, fence = found("read_in_another_program", "data/labels_train.npy")
+    assert got == f"{(found.store.folder.parent / 'data/labels_train.npy').stat().st_size} bytes"
+    assert fence["files"] is None
+
+
 @fenced
 def test_what_is_not_a_methods_own_cannot_be_changed(found):
     record = found.store.paths()[0].relative_to(found.store.folder.parent)
