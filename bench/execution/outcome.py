@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from cmbench.disk import DAMAGE
 from cmbench.errors import MethodError
-from cmbench.execution.job import CURVES, OUTCOME
+from cmbench.execution.job import CURVES, DISK_FULL, OUTCOME
 
-STATUSES = ("ok", "failed", "out-of-memory")
+STATUSES = ("ok", "failed", "out-of-memory", DISK_FULL)
 """What a child may say of itself."""
 
 LONGEST_TEXT = 20_000

@@ -149,3 +149,19 @@ class FitsALot(Hostile):
         for number in range(5_000):
             setattr(self, f"number_{number}_", number)
         return self
+
+
+class FillsTheDisk(Hostile):
+    """Writes to its folder until there is no room, and leaves what it wrote."""
+
+    def fit(self, train, validation):
+        with open("filler", "wb") as filler:
+            while True:
+                filler.write(bytes(100_000))
+
+
+class FindsNoRoom(Hostile):
+    """Finds a disk full that the run does not write to."""
+
+    def fit(self, train, validation):
+        raise OSError(28, "No space left on device", "/elsewhere/file")
