@@ -94,7 +94,7 @@ def test_the_signatures_are_as_promised():
         kinds = {parameter.kind for parameter in list(parameters.values())[positional:]}
         assert kinds == {inspect.Parameter.KEYWORD_ONLY}
     assert list(inspect.signature(cmbench.load_method).parameters) == ["name", "preset", "parameters"]
-    assert list(inspect.signature(cmbench.load_dataset).parameters) == ["name_or_path"]
+    assert list(inspect.signature(cmbench.load_dataset).parameters) == ["name_or_path", "unseen_categories"]
 
 
 def test_importing_the_package_imports_neither_numpy_nor_torch():
