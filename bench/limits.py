@@ -36,7 +36,9 @@ class Limits:
 
 
 def parse_duration(text: str | float | None) -> float | None:
-    """Return seconds from ``90``, ``90s``, ``10m``, ``3h``, ``1d``; None from ``none``.
+    """Return seconds from ``90s``, ``10m``, ``3h``, ``1d``, or a number of seconds; None from ``none``.
+
+    A text without a unit is refused, since nobody knows whether ``5`` means seconds, minutes or hours.
 
     >>> parse_duration("10m"), parse_duration("none"), parse_duration(2.5)
     (600.0, None, 2.5)
@@ -45,7 +47,9 @@ def parse_duration(text: str | float | None) -> float | None:
 
 
 def parse_size(text: str | float | None) -> int | None:
-    """Return bytes from ``500MB``, ``2GB``, ``2GiB``; None from ``none``.
+    """Return bytes from ``500MB``, ``2GB``, ``2GiB``, or a number of bytes; None from ``none``.
+
+    A text without a unit is refused.
 
     >>> parse_size("2GB"), parse_size("1.5 GiB")
     (2000000000, 1610612736)
@@ -62,6 +66,9 @@ def _parse(
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(text), re.IGNORECASE)
     by_unit = {unit.lower(): value for unit, value in units.items()}
     unit = (match[2] or default).lower() if match else ""
+    if match is not None and not match[2] and isinstance(text, str) and float(match[1]) > 0:
+        choices = ", ".join(f"{text.strip()}{unit}" for unit in units)
+        raise CmbenchError(f"{text!r} has no unit, and is not {expected}; write one of {choices}")
     if match is None or unit not in by_unit or float(match[1]) <= 0:
         raise CmbenchError(f"{text!r} is not {expected}")
     return float(match[1]) * by_unit[unit]

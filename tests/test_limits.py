@@ -24,7 +24,6 @@ from cmbench.limits import (
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
-        ("90", 90),
         ("90s", 90),
         ("1.5h", 5400),
         (" 10 m ", 600),
@@ -48,7 +47,7 @@ def test_a_duration_is_read_as_seconds(text, seconds):
         ("2GB", 2 * 10**9),
         ("2GiB", 2 * 2**30),
         ("1.5 gib", 3 * 2**29),
-        ("1024", 1024),
+        (1024, 1024),
         ("3KiB", 3072),
         (10**9, 10**9),
         ("none", None),
@@ -59,6 +58,13 @@ def test_a_size_is_read_as_bytes(text, size):
     found = parse_size(text)
     assert found == size
     assert found is None or isinstance(found, int)
+
+
+@pytest.mark.parametrize(("parse", "wanted"), [(parse_duration, "5s, 5m, 5h"), (parse_size, "5GB")])
+def test_a_text_without_a_unit_is_asked_for_one(parse, wanted):
+    with pytest.raises(CmbenchError, match=f"'5' has no unit.*write one of .*{wanted}"):
+        parse("5")
+    assert parse(5) == 5
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from cmbench.report.table import Format
 
 
+def _format_of(output: Path | None) -> Format:
+    """Return the format that the ending of a file stands for."""
+    endings: dict[str, Format] = {".tex": "latex", ".csv": "csv"}
+    return endings.get("" if output is None else output.suffix.lower(), "markdown")
+
+
 @click.command()
 @click.option(
     "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
@@ -34,7 +40,9 @@ if TYPE_CHECKING:
 @measures_option
 @click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
 @click.option(
-    "--format", type=click.Choice(["markdown", "latex", "csv"]), default="markdown", show_default=True
+    "--format",
+    type=click.Choice(["markdown", "latex", "csv"]),
+    help="[default: what the ending of --output says, else markdown]",
 )
 @click.option(
     "--spread",
@@ -52,7 +60,7 @@ def table(
     ablation: bool,
     measures: list[str] | None,
     protocol: str | None,
-    format: Format,
+    format: Format | None,
     spread: Spread,
     all_versions: bool,
     output: Path | None,
@@ -70,6 +78,7 @@ def table(
 
     if ablation and methods is not None:
         raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
+    format = format or _format_of(output)
     names = [] if methods is None else [name.strip() for name in methods.split(",")]
     records = stored_summaries(store, all_versions=all_versions)
     chosen = select(records, datasets=datasets, methods=names, protocol=protocol)

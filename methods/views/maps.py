@@ -221,7 +221,8 @@ def sizes_to_try(
 def choose(candidates: Sequence[Candidate[Model]], validation: Split) -> Choice[Model]:
     """Return the candidate and size with the highest bi-modal MAP on ``validation``; the first of equals.
 
-    A single candidate with a single size is returned without looking at ``validation``.
+    A single candidate with a single size is returned without looking at ``validation``. Where all have the
+    same MAP, a ``MethodWarning`` says that nothing was chosen.
     """
     only = candidates[0]
     if len(candidates) == 1 and len(only.sizes) == 1:
@@ -232,6 +233,11 @@ def choose(candidates: Sequence[Candidate[Model]], validation: Split) -> Choice[
         for size, score in _scores(candidate.maps, candidate.sizes, validation)
     ]
     score, candidate, size = max(tried, key=lambda attempt: attempt[0])
+    if len({score for score, _, _ in tried}) == 1:
+        warn(
+            f"all {len(tried)} settings tried have the validation MAP {score:.4g}, so the first of them was "
+            "taken; give more validation pairs, or set the parameters"
+        )
     return _choice(candidate, size, score)
 
 

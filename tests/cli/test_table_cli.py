@@ -77,6 +77,15 @@ def test_table_writes_a_file_instead(store, tmp_path):
     assert list(target.parent.iterdir()) == [target]
 
 
+@pytest.mark.parametrize(("name", "part"), [("t.tex", r"\toprule"), ("t.csv", "method,"), ("t.md", "| CCA ")])
+def test_the_ending_of_the_file_says_the_format(store, tmp_path, name, part):
+    call(table, "--store", store, "--dataset", "other", "--output", tmp_path / name)
+    text = (tmp_path / name).read_text(encoding="utf-8")
+    assert part.lower() in text.lower()
+    call(table, "--store", store, "--dataset", "other", "--format", "markdown", "--output", tmp_path / name)
+    assert "| CCA " in (tmp_path / name).read_text(encoding="utf-8")
+
+
 def test_a_csv_of_several_tables_is_refused_and_nothing_written(store, tmp_path):
     target = tmp_path / "table.csv"
     with pytest.raises(ReportError, match="belong to 3 tables"):

@@ -16,6 +16,8 @@ from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.datasets.rules import broken_rules
 from cmbench.datasets.soundness import findings, refuse_unsound
 from cmbench.errors import DatasetError, DatasetWarning
+from cmbench.methods.cca import CCA
+from cmbench.methods.views.inputs import MethodWarning
 
 QUICK = {"threads": 1, "memory": "none"}
 
@@ -127,3 +129,21 @@ def test_the_terminal_and_the_table_say_what_is_questionable(tmp_path):
         result = CliRunner().invoke(cli, [*map(str, arguments), "--threads", "1", "--memory", "none"])
     assert result.exit_code == 0
     assert "- Warning: there are 8 validation pairs" in result.stdout
+
+
+def test_settings_that_all_tie_on_validation_are_warned_of():
+    apart = a_dataset(np.arange(24) % 2)
+    rows = np.where((np.arange(24) % 2)[:, None] == 0, 1.0, -1.0).astype(np.float32)
+    validation = replace(
+        apart.validation, images=rows @ np.ones((1, 10), np.float32), texts=rows @ np.ones((1, 6), np.float32)
+    )
+    labels = np.arange(60) % 2
+    mean = np.where(labels == 0, 1.0, -1.0).astype(np.float32)[:, None]
+    train = replace(
+        a_dataset().train,
+        images=mean + 0.01 * a_dataset().train.images,
+        texts=mean + 0.01 * a_dataset().train.texts,
+        labels=labels,
+    )
+    with pytest.warns(MethodWarning, match=r"all \d+ settings tried have the validation MAP 1, so the first"):
+        CCA().fit(train, validation)

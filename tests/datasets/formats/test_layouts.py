@@ -11,6 +11,7 @@ from cmbench.cli.datasets import datasets
 from cmbench.datasets.formats.files import check_file, load_file
 from cmbench.datasets.formats.layouts import layout_of, words_of
 from cmbench.datasets.soundness import findings
+from cmbench.disk import damaged
 from cmbench.errors import DatasetError
 
 PAIRS = {"train": 60, "val": 24, "test": 20}
@@ -272,3 +273,14 @@ def test_what_was_converted_keeps_its_notes_and_reads_the_same_again(arrays, tmp
     assert "train_txt was read as texts_train" in dataset.card.notes
     assert dataset.fingerprint == load_file(tmp_path / "a.npz").fingerprint
     assert replace(dataset.card, notes=()) == replace(load_file(tmp_path / "a.npz").card, notes=())
+
+
+def test_a_damaged_file_is_not_taken_for_one_of_python_objects():
+    message = damaged(
+        "a.mat", KeyError("Unable to synchronously open object (unable to determine object type)")
+    )
+    assert "it is damaged or incomplete" in message
+    assert "Python objects" not in message
+    assert "Python objects" in damaged(
+        "a", ValueError("Object arrays cannot be loaded when allow_pickle=False")
+    )
