@@ -156,8 +156,8 @@ def _near_copies(copies: NearCopies, draft: Draft) -> Finding:
 def _choosing(draft: Draft) -> Iterator[Finding]:
     """Yield what keeps the validation pairs from telling settings of a method apart."""
     remedy = (
-        "methods choose parameters by the MAP of the validation pairs; draw others from training "
-        "('cmbench datasets convert'), or divide again"
+        "methods choose parameters by the MAP of the validation pairs; 'cmbench datasets convert IN -o OUT "
+        "--validation 0.1' draws others from training"
     )
     validation = draft.validation
     if len(validation) < 2:

@@ -124,7 +124,8 @@ def check(context: click.Context, path: Path, keys: dict[str, str]) -> None:
     "--validation",
     type=float,
     metavar="SHARE",
-    help="Draw so much of each category of the training pairs for validation, 0.1 say.",
+    help="Draw so much of each category of the training pairs for validation, 0.1 say; validation pairs of "
+    "the file are left out then.",
 )
 @click.option(
     "--test",

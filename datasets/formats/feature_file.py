@@ -118,7 +118,7 @@ def draft_of(file: FeatureFile, shares: Shares | None = None) -> Reading:
     stored_notes = values.get("notes", ())
     values |= labels
     splits = {name: _split(values, name) for name in names}
-    drawn_notes = tuple(_drawn(splits, shares))
+    drawn_notes = (*_left_out(file, shares), *_drawn(splits, shares))
     notes = (*stored_notes, *file.notes, *tuple(values.get("notes", ()))[len(stored_notes) :], *drawn_notes)
     card = replace(_card(values), notes=notes)
     if drawn_notes:  # which the source does not state
@@ -127,6 +127,13 @@ def draft_of(file: FeatureFile, shares: Shares | None = None) -> Reading:
     train, validation, test = (splits[split] for split in SPLIT_NAMES)
     draft = Draft(name, train, validation, test, class_names, card, splits.get(RETRIEVAL))
     return Reading(draft, (), notes[len(stored_notes) :])
+
+
+def _left_out(file: FeatureFile, shares: Shares) -> Iterator[str]:
+    """Yield that the file's own validation pairs are not used, where others are drawn instead."""
+    if shares.validation is not None and "images_val" in file.arrays:
+        count = len(file.arrays["images_val"])
+        yield f"the {count} validation pairs of the file were left out, and others drawn instead"
 
 
 def _drawn(splits: dict[str, Split], shares: Shares) -> Iterator[str]:
@@ -250,10 +257,8 @@ def _unused_like(key: str, file: FeatureFile) -> list[str]:
 
 
 def _drawn_twice(file: FeatureFile, shares: Shares) -> Iterator[str]:
-    for name in shares.by_split:
-        if f"images_{name}" in file.names:
-            full = FULL_NAMES[name]
-            yield f"there is a {full} split already (images_{name}); leave out --{full}"
+    if shares.test is not None and "images_test" in file.names:
+        yield "there is a test split already (images_test); leave out --test"
     if shares.test is not None and "images_train" in file.names and "images_test" not in file.names:
         yield "there are training pairs and no test pairs; name those, since no training pair may be one"
 

@@ -249,10 +249,8 @@ def test_pairs_that_are_not_divided_are_divided(keys, arrays, tmp_path, convert)
 
 def test_nothing_is_drawn_where_there_is_something(arrays, tmp_path, convert):
     np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(
-        DatasetError, match=r"a validation split already \(images_val\); leave out --validation"
-    ):
-        convert(tmp_path / "a.npz", "--validation", "0.1")
+    with pytest.raises(DatasetError, match=r"a test split already \(images_test\); leave out --test"):
+        convert(tmp_path / "a.npz", "--test", "0.1")
     without = {key: array for key, array in arrays.items() if not key.endswith("_test")}
     np.savez(tmp_path / "b.npz", **without)
     with pytest.raises(DatasetError, match="no training pair may be one"):
@@ -284,3 +282,17 @@ def test_a_damaged_file_is_not_taken_for_one_of_python_objects():
     assert "Python objects" in damaged(
         "a", ValueError("Object arrays cannot be loaded when allow_pickle=False")
     )
+
+
+@pytest.mark.parametrize("kind", ["one category", "the test set"])
+def test_validation_pairs_that_cannot_choose_are_replaced_by_others(kind, arrays, tmp_path, convert):
+    if kind == "one category":
+        arrays["labels_val"][:] = 2
+    else:
+        arrays |= {f"{key}_val": arrays[f"{key}_test"] for key in ("images", "texts", "labels")}
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert any(finding.stops for finding in findings(load_file(tmp_path / "a.npz")))
+    dataset, printed = convert(tmp_path / "a.npz", "--validation", "0.4")
+    assert "validation pairs of the file were left out, and others drawn instead" in printed
+    assert [len(split) for _, split in dataset.splits] == [36, 24, 20]
+    assert not findings(dataset)
