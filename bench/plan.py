@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,10 @@ from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
+    from cmbench.profiles import Profile
 
+Tuning: TypeAlias = Mapping[str, Any]
+"""The name of a profile, and how many trials it chose the parameters from."""
 RANDOM_STATE = "random_state"
 LARGEST_SEED = 2**32 - 1
 LEFT_OUT = "left-out"
@@ -32,7 +35,8 @@ class Cell:
     """One (dataset, method, parameters, seed, protocol): what is run, evaluated and stored as one.
 
     ``parameters`` are all of the method's, defaults included; ``seed`` is None for a method
-    without ``random_state``; ``measures`` are what is measured beside MAP, on which the key does not depend.
+    without ``random_state``; ``measures`` are what is measured beside MAP, and ``tuning`` says which profile
+    the parameters come from; the key depends on neither.
     """
 
     dataset: Dataset
@@ -43,6 +47,7 @@ class Cell:
     protocol: Protocol
     code_version: str
     measures: tuple[str, ...] = ()
+    tuning: Tuning | None = None
 
     @property
     def left_out(self) -> str:
@@ -102,13 +107,15 @@ def plan(
     protocol: Protocol,
     available: Registry | None = None,
     measures: Iterable[str | Measure] | None = None,
+    profile: Profile | None = None,
 ) -> list[Cell]:
     """Return the cells of every dataset and method, one for each seed where the seed matters.
 
     A method that needs parts of items may name another that takes its place, with the same parameters, on
     datasets without parts; that one is looked up in ``available``, by default the built-in methods.
 
-    ``measures`` are measured beside MAP; by default those of the protocol.
+    ``measures`` are measured beside MAP; by default those of the protocol. What a ``profile`` has for a
+    method on a dataset takes the place of the defaults; parameters that are given go before it.
 
     Raises ``DatasetError`` where the protocol does not fit a dataset, and ``MethodError`` for parameters that
     a method does not have, for values that it does not allow, and for those that cannot be stored.
@@ -124,17 +131,30 @@ def plan(
             dataset,
             entry,
             method,
-            effective_parameters(method, parameters, seed),
+            effective_parameters(method, {**tuned, **parameters}, seed),
             seed,
             protocol,
             version,
             names,
+            tuning,
         )
         for dataset in datasets
         for entry, method, parameters, version in _suitable(listed, dataset, available)
+        for tuned, tuning in [_tuned(profile, dataset, method)]
         for seed in _seeds(method, parameters, seeds)
     ]
     return list({cell.key: cell for cell in cells}.values())
+
+
+def _tuned(
+    profile: Profile | None, dataset: Dataset, method: type[Method]
+) -> tuple[dict[str, Any], Tuning | None]:
+    """Return what a profile has for a method on a dataset: parameters, and how they were chosen."""
+    parameters = profile and profile.parameters(dataset.fingerprint, method.name)
+    if profile is None or parameters is None:
+        return {}, None
+    trials = profile.trials(dataset.fingerprint, method.name) or 0
+    return parameters, {"profile": profile.name, "trials": trials}
 
 
 def check_protocol(dataset: Dataset, protocol: Protocol) -> None:

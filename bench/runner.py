@@ -29,6 +29,7 @@ from cmbench.limits import (
 )
 from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, preset_of, registry
 from cmbench.plan import LEFT_OUT, RANDOM_STATE, Cell, plan
+from cmbench.profiles import Profile, read_profile
 from cmbench.store import DEFAULT_STORE, Problem, Store
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def run(
     measures: Sequence[str] | None = None,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
     presets: Mapping[str, str] | None = None,
+    profile: str | Path | Profile | None = None,
     plugins: Sequence[str | Path] | Registry = (),
     force: bool = False,
     retry_failed: bool = False,
@@ -80,6 +82,8 @@ def run(
     parameters : parameters by method name, in place of the defaults
     presets : names of presets by method name, for example ``{"corr-ae-full": "paper"}``, in place of the
         defaults; ``parameters`` override those of a preset
+    profile : a file that ``cmbench tune`` wrote, whose parameters take the place of the defaults on the
+        datasets it was made on; presets and ``parameters`` override them
     plugins : Python files that define methods, or a ``Registry``; a file that cannot be imported is
         left out with a warning
     force : run cells again that are in the store
@@ -118,6 +122,7 @@ def run(
             measures=measures,
             parameters=parameters,
             presets=presets,
+            profile=profile,
             plugins=plugins,
             force=force,
             retry_failed=retry_failed,
@@ -141,6 +146,7 @@ def finished(
     measures: Sequence[str] | None = None,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
     presets: Mapping[str, str] | None = None,
+    profile: str | Path | Profile | None = None,
     plugins: Sequence[str | Path] | Registry = (),
     force: bool = False,
     retry_failed: bool = False,
@@ -162,7 +168,16 @@ def finished(
         sound_dataset(item, unseen_categories=rules.unseen_categories, allow_repeated=allow_repeated)
         for item in given
     ]
-    cells = plan(loaded, chosen, seeds=seeds, protocol=rules, available=available, measures=measures)
+    tuned = read_profile(profile) if isinstance(profile, str | Path) else profile
+    cells = plan(
+        loaded,
+        chosen,
+        seeds=seeds,
+        protocol=rules,
+        available=available,
+        measures=measures,
+        profile=tuned,
+    )
     results = Store(Path(store).absolute())  # a method may change the current folder
     _note(results.folder, cells)
     before = results.read_summaries()
@@ -182,6 +197,7 @@ def finished(
     progress = progress or Silent()
     for cell in left_out:
         results.put(left_out_record(cell, limits=limits))
+    _note_tuning([cell for cell in cells if cell not in pending], results, earlier)
     progress.planned(pending, len(cells) - len(pending), limits)
     _execute(pending, results, limits, earlier, jobs=jobs, progress=progress, hidden=_files(given))
     return _complete(cells, results)
@@ -224,6 +240,18 @@ def _note(folder: Path, cells: Sequence[Cell]) -> None:
     for version, entry in {cell.code_version: cell.entry for cell in cells}.items():
         if entry.origin != "built-in" and entry.code_version() == version:
             keep_source(folder, version, entry.sources())
+
+
+def _note_tuning(cells: Sequence[Cell], store: Store, earlier: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write into stored records which profile their parameters come from, where they do not say so."""
+    for cell in cells:
+        known = earlier.get(cell.key)
+        if cell.tuning is None or known is None or known["method"].get("tuning") == cell.tuning:
+            continue
+        record = store.find(cell.key)
+        if record is not None:
+            arrays = store.arrays(record) if record["status"] == "ok" else None
+            store.put({**record, "method": {**record["method"], "tuning": dict(cell.tuning)}}, arrays)
 
 
 def _execute(

@@ -10,12 +10,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import cmbench
 from cmbench.datasets import save_npz
 from cmbench.datasets.contract import Dataset
 from cmbench.errors import CmbenchError, MethodError
+from cmbench.evaluation.protocol import get_protocol
 from cmbench.methods.parameters import SearchRange
 from cmbench.methods.registry import registry
-from cmbench.profiles import read_profile, write_profile
+from cmbench.plan import plan
+from cmbench.profiles import Profile, read_profile, write_profile
+from cmbench.report.table import render
 from cmbench.store import Store
 from cmbench.tuning import Budget, Choice, Search, Trial, Tuned, tune, validation_only
 
@@ -25,6 +29,7 @@ PLANTED = '''
 import numpy as np
 
 from cmbench.methods.contract import Method
+from cmbench.evaluation.protocol import get_protocol
 from cmbench.methods.parameters import SearchRange
 
 
@@ -242,3 +247,37 @@ def test_a_search_killed_five_times_ends_as_an_undisturbed_one(toy, tmp_path):
         for table in profile.values()
     ]
     assert without_times[0] == without_times[1]
+
+
+def test_a_run_takes_parameters_from_a_profile_and_the_table_says_so(toy, tmp_path):
+    def entry(**parameters):
+        return {"parameters": parameters, "trials": 7, "failed": 0}
+
+    methods = {"cca": entry(n_components=2), "cfa": entry(scaling="center")}
+    profile = Profile("tuned", {toy.fingerprint: methods})
+    store = tmp_path / "s"
+    cmbench.run(toy, ["cca", "cfa"], store=store, parameters={"cca": {"n_components": 2}}, **QUICK)
+    cmbench.run(toy, ["cca", "cfa", "rcca"], store=store, profile=profile, **QUICK)
+    records = [record for record in Store(store).records() if record["method"].get("tuning")]
+    chosen = {record["method"]["name"]: record["method"]["parameters"] for record in records}
+    assert chosen["cca"]["n_components"] == 2
+    assert chosen["cfa"]["scaling"] == "center"
+    tuning = {"profile": "tuned", "trials": 7}
+    assert [record["method"]["tuning"] for record in records] == [tuning, tuning]
+    assert "from 7 trials each, profile tuned" in render(records)
+    unequal = render(Store(store).records())
+    assert "Unequal budgets" in unequal
+    assert "rCCA none (defaults or given)" in unequal
+
+
+def test_given_parameters_go_before_those_of_a_profile(toy, tmp_path):
+    table = {"cca": {"parameters": {"n_components": 2}, "trials": 7, "failed": 0}}
+    profile = Profile("tuned", {toy.fingerprint: table})
+    cells = plan(
+        [toy],
+        [(registry()["cca"], {"n_components": 3})],
+        seeds=[0],
+        protocol=get_protocol("paper"),
+        profile=profile,
+    )
+    assert cells[0].parameters["n_components"] == 3

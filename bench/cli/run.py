@@ -54,6 +54,11 @@ def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> d
     metavar="METHOD=PRESET",
     help="Named parameters of a method, such as corr-ae=paper; --set goes before them. Repeatable.",
 )
+@click.option(
+    "--profile",
+    metavar="FILE.toml",
+    help="Parameters that 'cmbench tune' chose, in place of the defaults; --preset and --set go before them.",
+)
 @plugin_option
 @click.option(
     "--seeds",

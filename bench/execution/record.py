@@ -258,6 +258,7 @@ def _method(cell: Cell) -> dict[str, Any]:
         "parameters": dict(cell.parameters),
         "practical": list(method.practical),
         "preset": _preset(cell),
+        **({} if cell.tuning is None else {"tuning": dict(cell.tuning)}),
         **_source(cell),
     }
 

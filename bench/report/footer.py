@@ -36,12 +36,28 @@ def footer(
         _seeds(settings),
         _transductive(settings),
         _presets(settings),
+        _tuning(settings),
         *_questionable(group),
         *notes,
         *_sources(published),
         f"cmbench {version('cmbench')}; dataset fingerprint {group.dataset['fingerprint']}.",
     )
     return tuple(line for line in lines if line)
+
+
+def _tuning(settings: Sequence[Setting]) -> str:
+    """Return how many trials the parameters were chosen from, where a profile was used."""
+    chosen = {setting.label: setting.records[0]["method"].get("tuning") for setting in settings}
+    profiles = sorted({tuning["profile"] for tuning in chosen.values() if tuning})
+    if not profiles:
+        return ""
+    trials = {label: tuning["trials"] if tuning else 0 for label, tuning in chosen.items()}
+    profile = f"profile{'s' if len(profiles) > 1 else ''} {', '.join(profiles)}"
+    if len(set(trials.values())) == 1:
+        count = next(iter(trials.values()))
+        return f"Parameters chosen on validation pairs from {count} trials each, {profile}."
+    told = ", ".join(f"{label} {count or 'none (defaults or given)'}" for label, count in trials.items())
+    return f"Unequal budgets: parameters chosen on validation pairs, {profile}; trials: {told}."
 
 
 def chance_map(counts: Sequence[int], protocol: Mapping[str, Any]) -> tuple[float, float]:
