@@ -173,7 +173,7 @@ def _path(folder: Path, fingerprint: str) -> Path:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read ({error}); delete it, a run writes it again") from error

@@ -150,8 +150,10 @@ def _tuned(
     profile: Profile | None, dataset: Dataset, method: type[Method]
 ) -> tuple[dict[str, Any], Tuning | None]:
     """Return what a profile has for a method on a dataset: parameters, and how they were chosen."""
-    parameters = profile and profile.parameters(dataset.fingerprint, method.name)
-    if profile is None or parameters is None:
+    if profile is None:
+        return {}, None
+    parameters = profile.parameters(dataset.fingerprint, method.name)
+    if parameters is None:
         return {}, None
     trials = profile.trials(dataset.fingerprint, method.name) or 0
     return parameters, {"profile": profile.name, "trials": trials}

@@ -248,7 +248,7 @@ def test_wrong_usage_gives_status_2_and_one_message(command, arguments, message)
         (fit("--memory", "much"), "'much' is not a size such as 500MB, 2GB or none"),
         (fit("--dataset", "wikipdia"), "unknown dataset 'wikipdia'"),
         (fit("--dataset", "first.py"), "first.py"),
-        (fit(store="toy.npz"), "toy.npz/.work: cannot be written"),
+        (fit(store="toy.npz"), "toy.npz/current: cannot be written"),
         (("show", "cca", "--store", "nowhere"), "no cell 'cca' in nowhere; it has none"),
         (("table", "--store", "nowhere"), "no records in nowhere; run 'cmbench run' first"),
         (("datasets", "info", "nowhere.npz"), "unknown dataset 'nowhere.npz'"),
