@@ -146,8 +146,8 @@ def _drawn(splits: dict[str, Split], shares: Shares) -> Iterator[str]:
         pairs, splits[name] = drawn(pairs, share * n_pairs / len(pairs), seed=shares.seed)
         yield (
             f"{len(splits[name])} of {n_pairs} {'training pairs' if source == 'train' else 'pairs'} "
-            f"({share:g} of each category) were drawn for {FULL_NAMES[name]} with seed {shares.seed}, "
-            "because the file does not divide them"
+            f"({share:g} of each category) were drawn by cmbench for {FULL_NAMES[name]} with seed "
+            f"{shares.seed}"
         )
     splits["train"] = pairs
 

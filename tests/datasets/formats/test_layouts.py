@@ -202,8 +202,11 @@ def test_validation_pairs_are_drawn_from_training_by_category_and_the_card_says_
     dataset, printed = convert(path, "--validation", "0.2")
     assert np.bincount(dataset.validation.labels).tolist() == [3, 3, 3, 3]
     assert len(dataset.train) == 48
-    assert "12 of 60 training pairs (0.2 of each category) were drawn for validation with seed 0" in printed
-    assert any("drawn for validation" in note for note in dataset.card.notes)
+    assert (
+        "12 of 60 training pairs (0.2 of each category) were drawn by cmbench for validation with seed 0"
+        in printed
+    )
+    assert any("drawn by cmbench for validation" in note for note in dataset.card.notes)
     rows = {row.tobytes() for row in (*dataset.train.images, *dataset.validation.images)}
     assert rows == {row.tobytes() for row in arrays["images_train"]}
     np.testing.assert_array_equal(dataset.test.texts, arrays["texts_test"])
@@ -243,7 +246,7 @@ def test_pairs_that_are_not_divided_are_divided(keys, arrays, tmp_path, convert)
         load_file(tmp_path / "a.mat")
     dataset, printed = convert(tmp_path / "a.mat", "--validation", "0.2", "--test", "0.25")
     assert [len(split) for _, split in dataset.splits] == [56, 20, 28]
-    assert "were drawn for test" in printed
+    assert "were drawn by cmbench for test" in printed
     assert not any("stand in" in finding.sentence for finding in findings(dataset))
 
 
