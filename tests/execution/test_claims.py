@@ -183,8 +183,9 @@ def test_four_runs_at_once_fit_each_cell_once_and_print_right_tables_in_fourteen
     for number in range(14):
         store = f"round-{number}"
         runs = [started(place, store, seeds="0,1,2,3,4", methods="quick,cca,cfa") for _ in range(4)]
-        tables = [run.communicate(timeout=600)[0] for run in runs]
-        assert [run.returncode for run in runs] == [0] * 4, number
+        said = [run.communicate(timeout=600) for run in runs]
+        tables = [table for table, _ in said]
+        assert [run.returncode for run in runs] == [0] * 4, (number, [errors for _, errors in said])
         assert tables == [right] * 4, number
         logs = list((place / store / "logs").rglob("quick-*.log"))
         assert len(logs) == 5
