@@ -133,7 +133,14 @@ def keep_source(folder: Path, code_version: str, files: Mapping[str, bytes]) -> 
         return
     kept = _fitting(files)
     with writing_to(place, raising=StoreError):
-        place.parent.mkdir(parents=True, exist_ok=True)
+        (folder / "current").mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "current" / ".lock"):  # another run may be keeping the same code
+            place.parent.mkdir(exist_ok=True)
+            _keep(place, kept, files)
+
+
+def _keep(place: Path, kept: Sequence[str], files: Mapping[str, bytes]) -> None:
+    if not place.is_dir():
         with replacing_folder(place) as beside:
             for name in kept:
                 path = beside / name

@@ -48,11 +48,28 @@ def findings(draft: Draft, *, thorough: bool = False) -> tuple[Finding, ...]:
     """
     near = near_copies(draft) if thorough else ()
     all_findings = [
+        *_nothing_to_learn(draft.train),
         *_repetitions(draft),
         *_choosing(draft),
         *(_near_copies(copies, draft) for copies in near),
     ]
     return tuple(sorted(all_findings, key=lambda finding: not finding.stops))
+
+
+def _nothing_to_learn(train: Split) -> Iterator[Finding]:
+    """Yield what no method can be fitted to: a single pair, or a view in which all pairs are the same."""
+    if len(train) < 2:
+        yield Finding("there is 1 training pair; no method learns from fewer than 2", stops=True)
+        return
+    for name in ("images", "texts"):
+        rows = getattr(train, name)
+        if rows.shape[1] == 0:
+            yield Finding(f"{name} have no features (0 columns); see how the file was made", stops=True)
+        elif all((rows[start : start + 4096] == rows[0]).all() for start in range(0, len(rows), 4096)):
+            yield Finding(
+                f"the {name} of all {len(train)} training pairs are the same; see how the file was made",
+                stops=True,
+            )
 
 
 def refuse_unsound(name: str, questionable: Sequence[Finding], *, allow_repeated: bool = False) -> None:

@@ -6,12 +6,16 @@ with a row for each text. MATLAB's objects (``string``, ``categorical``, ``table
 undocumented way and refused, with the conversion to make. Sparse matrices become dense. Where labels
 count from 1, add ``first_label = 1``.
 
-Versions before 7.3 are read by SciPy, whose reader trusts them: an incomplete file is refused, but bytes
-changed inside an uncompressed one can crash Python, so open only files from people you trust.
+Versions before 7.3 are read by SciPy, whose reader trusts them: bytes changed inside an uncompressed file can
+crash Python. A process of its own therefore reads the file first, and what crashes that is refused. This
+protects from damage, not from malice: open only files from people you trust.
 """
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -44,6 +48,14 @@ _NUMBERS = {
 }
 """NumPy's types by MATLAB's classes."""
 
+_TRIAL = """
+import sys
+from scipy.io.matlab import loadmat
+try:
+    loadmat(sys.argv[1])
+except Exception:
+    pass  # the reader in the process of the run meets it again, and says what it is
+"""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -65,11 +77,21 @@ def open_mat(path: Path) -> tuple[tuple[str, ...], Read]:
         head = file.read(520)
     if head.startswith((b"MATLAB 7.3", _HDF5)) or head[512:] == _HDF5:
         return _hdf5_names(path), partial(_hdf5_array, path)
+    _refuse_what_crashes(path)
     try:
         names, objects = _contents(path)
     except _unreadable() as error:
         raise DatasetError(damaged(path, error)) from error
     return (*names, *objects), partial(_array, path, objects)
+
+
+def _refuse_what_crashes(path: Path) -> None:
+    """Raise ``DatasetError`` for a file that ends the process of its reader by a signal."""
+    command = [sys.executable, "-P", "-c", _TRIAL, str(path)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    if done.returncode < 0:
+        name = signal.strsignal(-done.returncode) or f"signal {-done.returncode}"
+        raise DatasetError(damaged(path, ValueError(f"it crashes SciPy's reader: {name}")))
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
@@ -198,6 +220,8 @@ def _rows(node: h5py.Dataset) -> list[str]:
 
 def _cell_texts(key: str, node: h5py.Dataset) -> NDArray[np.str_]:
     references = _value(node)
+    if not all(references.ravel()):
+        raise DatasetError(f"{key} has cells that refer to nothing; the file is damaged, save it again")
     cells = [node.file[reference] for reference in references.ravel()]
     if not all(_class(cell) == "char" and len(_rows(cell)) < 2 for cell in cells):
         raise refused(key, "cell")

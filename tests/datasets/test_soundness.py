@@ -147,3 +147,27 @@ def test_settings_that_all_tie_on_validation_are_warned_of():
     )
     with pytest.warns(MethodWarning, match=r"all \d+ settings tried have the validation MAP 1, so the first"):
         CCA().fit(train, validation)
+
+
+@pytest.mark.parametrize("side", ["images", "texts"])
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_training_rows_that_are_all_the_same_stop_a_run(side, value):
+    train = a_split("a", np.arange(60) % 4, 1)
+    flat = replace(train, **{side: np.full_like(getattr(train, side), value)})
+    stopping = [finding.sentence for finding in findings(a_dataset(train=flat)) if finding.stops]
+    assert any(f"{side} of all 60 training pairs are the same" in sentence for sentence in stopping)
+
+
+def test_features_without_columns_stop_a_run():
+    splits = {
+        name: replace(a_split(name, np.arange(20) % 4, at), images=np.empty((20, 0), np.float32))
+        for at, name in enumerate(("train", "validation", "test"))
+    }
+    stopping = [finding.sentence for finding in findings(a_dataset(**splits)) if finding.stops]
+    assert any("images have no features (0 columns)" in sentence for sentence in stopping)
+
+
+def test_a_single_training_pair_stops_a_run():
+    splits = {name: a_split(name, [0], at) for at, name in enumerate(("train", "validation", "test"))}
+    stopping = [finding.sentence for finding in findings(a_dataset(**splits)) if finding.stops]
+    assert any("there is 1 training pair;" in sentence for sentence in stopping)

@@ -244,3 +244,21 @@ def test_save_split_writes_only_the_keys_asked_for(tmp_path, dataset):
         save_split(tmp_path, "test", dataset.test, keys=("text_parts",))
     with pytest.raises(DatasetError, match="unknown split 'validation'"):
         save_split(tmp_path, "validation", dataset.test)
+
+
+def test_a_header_with_flipped_bits_is_a_message_whatever_its_parser_raises(tmp_path, toy):
+    """The header of an ``.npy`` file is a Python literal; flipped bits lead its parser anywhere."""
+    save_folder(tmp_path / "data", toy)
+    path = tmp_path / "data" / "images_test.npy"
+    whole, random = path.read_bytes(), np.random.default_rng(11)
+    refused = 0
+    for _ in range(300):
+        content = bytearray(whole)
+        for at in random.integers(10, 128, size=2):
+            content[at] ^= 1 << int(random.integers(8))
+        path.write_bytes(content)
+        try:
+            load_file(tmp_path / "data")
+        except DatasetError:
+            refused += 1
+    assert refused > 100

@@ -1,5 +1,6 @@
 """What only MATLAB files hold: char matrices, sparse matrices, objects, and other writers' HDF5."""
 
+import contextlib
 import struct
 from io import BytesIO
 
@@ -9,6 +10,7 @@ import pytest
 from scipy.io import savemat
 from scipy.sparse import csc_array
 
+from cmbench.datasets.formats import matlab
 from cmbench.datasets.formats.files import check_file, load_file
 from cmbench.datasets.formats.matlab import read_mat
 from cmbench.errors import DatasetError
@@ -222,3 +224,33 @@ def test_a_file_that_is_not_matlab_is_refused(tmp_path):
     (tmp_path / "a.mat").write_bytes(stream.getvalue())
     with pytest.raises(DatasetError, match=r"a\.mat cannot be read"):
         load_file(tmp_path / "a.mat")
+
+
+def test_a_cell_that_refers_to_nothing_is_damage_and_no_danger(path_73):
+    with h5py.File(path_73, "r+") as file:
+        del file["class_names"]
+        nothing = np.array([[h5py.Reference()] * 2], dtype=h5py.ref_dtype)
+        node = file.create_dataset("class_names", data=nothing, dtype=h5py.ref_dtype)
+        node.attrs["MATLAB_class"] = np.bytes_("cell")
+    with pytest.raises(DatasetError, match="class_names has cells that refer to nothing"):
+        load_file(path_73)
+
+
+def test_a_file_that_crashes_its_reader_is_refused_and_the_run_lives(path_5, monkeypatch):
+    monkeypatch.setattr(matlab, "_TRIAL", "import os; os.abort()")
+    with pytest.raises(DatasetError, match=r"crashes SciPy's reader: Abort"):
+        load_file(path_5)
+
+
+@pytest.mark.slow
+def test_flipped_bits_give_a_dataset_or_a_message_and_never_a_crash(tmp_path, path_5):
+    """Of an uncompressed file, whose reader follows lengths that stand in it."""
+    whole, random = bytearray(path_5.read_bytes()), np.random.default_rng(17)
+    damaged = tmp_path / "damaged.mat"
+    for _ in range(200):
+        content = bytearray(whole)
+        for at in random.integers(len(content), size=8):
+            content[at] ^= 1 << int(random.integers(8))
+        damaged.write_bytes(content)
+        with contextlib.suppress(DatasetError):
+            load_file(damaged)
