@@ -1,11 +1,8 @@
 """CCL and its coarse grain as methods: what they learn from, what they keep, and what they refuse."""
 
-import pickle
-
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
 
 from cmbench.datasets.draft import Parts, Split
 from cmbench.errors import MethodError
@@ -13,7 +10,6 @@ from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.ccl import method as ccl_coarse
 from cmbench.methods.ccl.method import CCL, CCLCoarse
 from cmbench.methods.networks import pretraining as rbm_stack
-from cmbench.methods.parameters import constraints_of
 from cmbench.methods.training.device import NetworkMap
 from cmbench.methods.training.loop import Training
 from cmbench.methods.views.inputs import MethodWarning
@@ -152,16 +148,6 @@ def test_without_parts_ccl_refuses_to_be_fitted_or_to_map(toy, monkeypatch):
     monkeypatch.delattr(Training, "run")  # nothing is trained before
     with pytest.raises(MethodError, match="images come without parts"):
         CCL(**BRIEF).fit(with_parts(toy.train), toy.validation)
-
-
-@pytest.mark.parametrize("kind", [CCLCoarse, CCL])
-def test_the_same_seed_gives_the_same_representations_and_another_seed_others(toy, kind):
-    split = with_parts(toy.test)
-    torch.manual_seed(1)
-    first = represented(fitted(toy, kind), split)
-    torch.manual_seed(2)
-    assert np.array_equal(represented(fitted(toy, kind), split), first)
-    assert not np.allclose(represented(fitted(toy, kind, random_state=4), split), first)
 
 
 CHOICES = {
@@ -344,34 +330,6 @@ def test_the_state_that_is_kept_is_the_best_on_validation(toy):
     assert method.best_iteration_ == method.curves_["iteration"][np.nanargmax(curve)]
     assert method.validation_map_ == pytest.approx(np.nanmax(curve), abs=1e-6)
     assert fitted(toy, stopping="none").validation_map_ is None
-
-
-@pytest.mark.parametrize("kind", [CCLCoarse, CCL])
-def test_an_item_alone_is_represented_as_in_a_batch(toy, kind):
-    method, split = fitted(toy, kind), with_parts(toy.test)
-    whole = represented(method, split)
-    alone = [represented(method, one_item(split, item)) for item in range(len(split))]
-    np.testing.assert_allclose(np.vstack(alone), whole, rtol=1e-3, atol=1e-3)
-
-
-def one_item(split, item):
-    def own(parts):
-        return Parts(parts[item], np.array([0, len(parts[item])]))
-
-    rows = slice(item, item + 1)
-    fields = {key: getattr(split, key)[rows] for key in ("images", "texts", "labels", "ids")}
-    return Split(**fields, image_parts=own(split.image_parts), text_parts=own(split.text_parts))
-
-
-@pytest.mark.parametrize("kind", [CCLCoarse, CCL])
-def test_it_is_a_scikit_learn_estimator_that_survives_pickling(toy, kind):
-    method = clone(kind(embedding=32, margin=2.0))
-    assert method.get_params()["margin"] == 2.0
-    assert set(constraints_of(kind)) == set(method.get_params())
-    assert set(kind.tuning_space) <= set(method.get_params())
-    made, split = fitted(toy, kind), with_parts(toy.test)
-    again = pickle.loads(pickle.dumps(made))
-    assert np.array_equal(represented(again, split), represented(made, split))
 
 
 @pytest.mark.parametrize(

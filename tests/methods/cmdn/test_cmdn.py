@@ -1,17 +1,13 @@
 """CMDN as a method: what it finds, what it keeps, and what it refuses."""
 
-import pickle
-
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
 
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cmdn.method import CMDN
-from cmbench.methods.parameters import constraints_of
 from cmbench.methods.training.curves import CollapseError, DivergenceError
 from cmbench.methods.training.loop import Training
 
@@ -63,13 +59,6 @@ def test_labels_may_have_gaps(toy, default):
     assert np.array_equal(represented(CMDN(**BRIEF).fit(train, validation), toy.test), default)
 
 
-def test_the_same_seed_gives_the_same_representations_and_another_seed_others(toy, default):
-    torch.manual_seed(1)
-    np.random.seed(1)  # noqa: NPY002 - proof that neither global state counts
-    assert np.array_equal(represented(fitted(toy), toy.test), default)
-    assert not np.allclose(represented(fitted(toy, random_state=4), toy.test), default)
-
-
 CHOICES = {
     "size": {"first_level": 13},
     "depth": {"depth": 2},
@@ -110,20 +99,6 @@ def test_every_setting_has_an_effect(toy, default, choice):
     other = represented(fitted(toy, **choice), toy.test)
     assert np.isfinite(other).all()
     assert other.shape != default.shape or not np.allclose(other, default, rtol=1e-4)
-
-
-def test_an_item_alone_is_represented_as_in_a_batch_in_any_order(toy):
-    made = fitted(toy, depth=2, learning_rate=0.02, epochs=5)  # standardising magnifies rounding before
-    whole = represented(made, toy.test)
-    alone = [represented(made, some(toy.test, [item])) for item in range(len(toy.test))]
-    np.testing.assert_allclose(np.vstack(alone), whole, atol=1e-4)
-    order = np.random.default_rng(0).permutation(len(toy.test))
-    np.testing.assert_allclose(represented(made, some(toy.test, order)), whole[order], atol=1e-4)
-    assert made.transform_texts(toy.test.texts[:0]).shape == (0, 6)
-
-
-def some(split, rows):
-    return Split(*(getattr(split, key)[rows] for key in ("images", "texts", "labels", "ids")))
 
 
 def test_post_normalisation_takes_the_statistics_of_training_items(toy):
@@ -270,19 +245,6 @@ def test_a_category_only_validation_has_is_an_error_before_anything_is_trained(t
     strange = changed(toy.validation, labels=toy.validation.labels + 1)
     with pytest.raises(MethodError, match="cmdn: category 4 of validation has no training pair"):
         CMDN(**BRIEF).fit(toy.train, strange)
-
-
-def test_it_is_a_scikit_learn_estimator_that_survives_pickling(toy, method, default):
-    other = clone(CMDN(first_level=32, depth="validation", checkpoint="somewhere"))
-    assert other.get_params()["depth"] == "validation"
-    assert set(constraints_of(CMDN)) == set(other.get_params())
-    for name, values in CMDN.tuning_space.items():
-        assert all(constraints_of(CMDN)[name].accepts(value) for value in values)
-    assert all(constraints_of(CMDN)[name].accepts(value) for name, value in CMDN().get_params().items())
-    assert (CMDN.family, CMDN.uses_labels) == ("deep", True)
-    assert np.array_equal(represented(pickle.loads(pickle.dumps(method)), toy.test), default)
-    with pytest.raises(MethodError, match="images have 8 features, but the method was fitted on 12"):
-        method.transform_images(toy.test.texts)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

@@ -1,19 +1,16 @@
 """Corr-AE as a method: what it learns, what it chooses, what it keeps, and what its parameters do."""
 
-import pickle
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
 
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining
 from cmbench.methods.corr_ae.method import CorrAE, CorrAECorr, CorrAECross, CorrAEFull
-from cmbench.methods.parameters import constraints_of
 from cmbench.methods.training.curves import CollapseError, DivergenceError
 from cmbench.methods.training.loop import Run, Training
 from cmbench.methods.training.pairs import PairCodes
@@ -155,13 +152,6 @@ def test_labels_of_training_pairs_do_not_count(toy, default):
     assert not CorrAE.uses_labels
 
 
-def test_the_same_seed_gives_the_same_representations_and_another_seed_others(toy, default):
-    torch.manual_seed(1)
-    np.random.seed(1)  # noqa: NPY002 - proof that neither global state counts
-    assert np.array_equal(represented(fitted(toy), toy.test), default)
-    assert not np.allclose(represented(fitted(toy, random_state=4), toy.test), default)
-
-
 CHOICES = {
     "alpha": {"alpha": 0.2},
     "size": {"embedding": 7},
@@ -213,14 +203,6 @@ def test_rates_by_default_are_those_of_the_release_for_sgd_and_a_thousandth_for_
     for optimizer in ("sgd", "adam"):
         chosen = first_rate(optimizer=optimizer, learning_rate=0.3)
         assert chosen.param_groups[0]["lr"] == 0.3
-
-
-def test_an_item_alone_is_represented_as_in_a_batch(toy):
-    method = fitted(toy)
-    whole = method.transform_images(toy.test.images)
-    alone = np.vstack([method.transform_images(toy.test.images[i : i + 1]) for i in range(len(whole))])
-    np.testing.assert_allclose(alone, whole, rtol=1e-4, atol=1e-4)
-    assert method.transform_texts(toy.test.texts[:0]).shape == (0, 6)
 
 
 def test_post_normalisation_takes_the_statistics_of_training_items(toy):
@@ -351,20 +333,6 @@ def test_features_that_no_rbm_can_learn_are_an_error(toy):
 def test_bad_parameters_are_refused_with_the_remedy(toy, parameters, message):
     with pytest.raises(MethodError, match=f"corr-ae: {message}"):
         CorrAE(**{**BRIEF, **parameters}).fit(toy.train, toy.validation)
-
-
-@pytest.mark.parametrize("kind", [CorrAE, CorrAECorr, CorrAECross, CorrAEFull])
-def test_it_is_a_scikit_learn_estimator(kind):
-    method = clone(kind(embedding=32, alpha=0.8, checkpoint="somewhere"))
-    assert method.get_params()["alpha"] == 0.8
-    assert set(constraints_of(kind)) == set(method.get_params())
-    assert set(kind.tuning_space) <= set(method.get_params())
-    assert set(kind.practical) <= set(method.get_params())
-
-
-def test_a_fitted_method_survives_pickling(toy, default):
-    again = pickle.loads(pickle.dumps(fitted(toy)))
-    assert np.array_equal(represented(again, toy.test), default)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
