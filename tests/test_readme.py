@@ -14,6 +14,8 @@ from cmbench.methods.registry import file_entries, method_rows
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PLUGINS = [block for block in BLOCKS if re.search(r"^class \w+\(\w*Method\):", block, re.MULTILINE)]
+EXAMPLES = [block for block in BLOCKS if block not in PLUGINS]
 
 
 def test_the_table_of_methods_is_that_of_the_registry():
@@ -26,17 +28,32 @@ def test_the_table_of_methods_is_that_of_the_registry():
     assert printed[1].strip().splitlines() == table
 
 
-def test_the_plugin_runs(toy, tmp_path):
-    path = tmp_path / "random_projection.py"
-    path.write_text(BLOCKS[0], encoding="utf-8")
+def test_blocks_of_python_are_two_plugins_and_an_example():
+    assert (len(PLUGINS), len(EXAMPLES)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [(PLUGINS[0], {}), (PLUGINS[1], {"epochs": 2, "batch_size": 16, "device": "cpu"})],
+    ids=["of_any_kind", "of_networks"],
+)
+def test_a_plugin_runs(toy, tmp_path, text, parameters):
+    path = tmp_path / "mine.py"
+    path.write_text(text, encoding="utf-8")
     (entry,) = file_entries(path)
-    frame = cmbench.run(toy, [entry.name], plugins=[path], store=tmp_path / "store", seeds=(0, 1), threads=1)
+    settings = {"parameters": {entry.name: parameters}, "store": tmp_path / "store", "threads": 1}
+    frame = cmbench.run(toy, [entry.name], plugins=[path], seeds=(0, 1), **settings)
     assert frame["status"].tolist() == ["ok", "ok"]
+
+
+def test_the_plugin_of_networks_is_the_one_that_other_tests_train():
+    tested = Path(__file__).parent / "plugins" / "infonce.py"
+    assert tested.read_text(encoding="utf-8").endswith(PLUGINS[1])
 
 
 def test_the_example_runs(tmp_path):
     path = tmp_path / "example.py"
-    path.write_text(BLOCKS[1], encoding="utf-8")
+    path.write_text(EXAMPLES[0], encoding="utf-8")
     done = subprocess.run([sys.executable, "-P", str(path)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.match(r"0\.\d{3} \[", done.stdout)
@@ -44,10 +61,10 @@ def test_the_example_runs(tmp_path):
 
 VERBS = (
     ["run"], ["table"], ["plot", "categories"], ["methods"], ["datasets", "prepare"], ["features", "extract"],
-    ["clean"],
+    ["clean"], ["check"],
 )  # fmt: skip
 COMMANDS = sorted(
-    set(re.findall(r"cmbench ((?:datasets|features|plot) [a-z]+|run|table|show|clean|methods)", README))
+    set(re.findall(r"cmbench ((?:datasets|features|plot) [a-z]+|run|check|table|show|clean|methods)", README))
 )
 
 
