@@ -181,11 +181,9 @@ def file_entries(path: Path) -> list[MethodEntry]:
         for variable, value in vars(module).items()
         if _is_method(value) and value.__module__ == module.__name__  # not one that it imports
     }
-    if not classes:
-        raise MethodError(
-            f"plugin {path}: defines no method; derive a class from cmbench.methods.contract.Method "
-            "with fit, transform_images and transform_texts"
-        )
+    unfinished = _unfinished(module, classes)
+    if unfinished or not classes:
+        raise MethodError(f"plugin {path}: {unfinished or _NO_METHOD}")
     return [MethodEntry(method.name, "file", f"{path}:{variable}") for method, variable in classes.items()]
 
 
@@ -215,6 +213,7 @@ def preset_of(method: type[Method], name: str | None) -> Mapping[str, Any]:
 
 def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
     """Return an instance, or raise ``MethodError`` naming the parameters there are, or what is missing."""
+    _refuse_open_ended(method)
     described = parameters_of(method)
     names = [parameter.name for parameter in described]
     unknown = [name for name in parameters if name not in names]
@@ -231,6 +230,39 @@ def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
             f"--set {method.name}.{missing[0]}=VALUE, or a default in its constructor"
         )
     return method(**parameters)
+
+
+def _refuse_open_ended(method: type[Method]) -> None:
+    """Raise ``MethodError`` for a constructor with ``*args`` or ``**kwargs``, which nobody could list."""
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    for parameter in inspect.signature(method).parameters.values():
+        if parameter.kind in kinds:
+            raise MethodError(
+                f"method {method.name!r}: its constructor takes {parameter}, so that nothing tells which "
+                "parameters there are; give each of them a name and a default"
+            )
+
+
+_NO_METHOD = (
+    "defines no method; derive a class from cmbench.methods.contract.Method with fit, transform_images and "
+    "transform_texts"
+)
+
+
+def _unfinished(module: ModuleType, classes: Iterable[type[Method]]) -> str:
+    """Return what a class of a plugin lacks to be a method and no other class adds; empty if nothing."""
+    from cmbench.methods.contract import Method
+
+    for value in vars(module).values():
+        is_own = isinstance(value, type) and value.__module__ == module.__name__
+        if not is_own or not issubclass(value, Method) or not inspect.isabstract(value):
+            continue
+        if not any(issubclass(method, value) for method in classes):
+            missing = sorted(value.__abstractmethods__)
+            hint = did_you_mean(missing[0], [name for name in vars(value) if not name.startswith("_")])
+            has = hint.replace("did you mean", "it has").replace("?", "")
+            return f"class {value.__name__} has no {' and no '.join(missing)}{has}"
+    return ""
 
 
 def _is_method(value: object) -> bool:

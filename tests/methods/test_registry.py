@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,14 @@ from sklearn.base import clone
 
 from cmbench.errors import MethodError
 from cmbench.methods.contract import Method
-from cmbench.methods.registry import BUILT_IN, DEFAULT_METHODS, file_entries, load_method, registry
+from cmbench.methods.registry import (
+    BUILT_IN,
+    DEFAULT_METHODS,
+    file_entries,
+    load_method,
+    new_method,
+    registry,
+)
 from cmbench.report.records import PAPER_ORDER
 
 BODY = """
@@ -144,6 +152,10 @@ def test_a_class_made_by_a_function_is_found_under_its_variable(plugin):
         (HEAD, "defines no method"),
         ("", "defines no method"),
         ("\x00", "cannot be imported: "),
+        (
+            HEAD + method_class("Mine", body=BODY.replace("transform_texts", "transform_text")),
+            "class Mine has no transform_texts (it has 'transform_text')",
+        ),
     ],
 )
 def test_a_broken_plugin_is_a_problem_and_the_others_work(plugin, text, message):
@@ -155,6 +167,14 @@ def test_a_broken_plugin_is_a_problem_and_the_others_work(plugin, text, message)
     assert str(broken) in problem
     with pytest.raises(MethodError, match=r"plugin .*broken"):
         file_entries(broken)
+
+
+@pytest.mark.parametrize("arguments", ["**settings", "*sizes"])
+def test_a_constructor_whose_parameters_nobody_could_list_is_refused(plugin, arguments):
+    body = f"\n    def __init__(self, {arguments}):\n        pass" + BODY
+    entry = registry([plugin(HEAD + method_class("Open", body=body))])["open"]
+    with pytest.raises(MethodError, match=re.escape(f"its constructor takes {arguments}")):
+        new_method(entry.load(), {})
 
 
 @pytest.mark.parametrize(
