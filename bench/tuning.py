@@ -12,8 +12,10 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from statistics import fmean
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,8 +96,7 @@ class Search:
     """
 
     def __init__(self, method: type[Method], *, seed: int = 0) -> None:
-        import optuna  # an extra: only those who tune need it
-
+        optuna = _optuna()
         self.trials: list[Trial] = []
         self._space = dict(method.tuning_space)
         self._name, self._seed = method.name, seed
@@ -144,6 +145,14 @@ class Search:
             self._study.tell(self._asked, state=TrialState.FAIL)
         else:
             self._study.tell(self._asked, score)
+
+
+def _optuna() -> ModuleType:
+    """Return the package Optuna; ``CmbenchError`` where it is not installed."""
+    try:
+        return import_module("optuna")
+    except ImportError as error:
+        raise CmbenchError(f"tuning needs Optuna ({error}); pip install 'cmbench[tune]'") from error
 
 
 def _distribution(values: Sequence[Any] | SearchRange) -> optuna.distributions.BaseDistribution:

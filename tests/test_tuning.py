@@ -281,3 +281,9 @@ def test_given_parameters_go_before_those_of_a_profile(toy, tmp_path):
         profile=profile,
     )
     assert cells[0].parameters["n_components"] == 3
+
+
+def test_without_optuna_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(CmbenchError, match=r"cmbench\[tune\]"):
+        Search(SPACE)
