@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from cmbench.datasets.draft import Split
-from cmbench.methods.cmgans.training import Fitting, Settings
-from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters, parameters_of
+from cmbench.errors import MethodError
+from cmbench.methods.cmgans.training import AdversarialFitting
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.loop import Run
-from cmbench.methods.views.scaling import learned_scalings
 
 CITATION = (
     "Y. Peng, J. Qi, CM-GANs: cross-modal generative adversarial networks for common representation "
@@ -19,42 +19,58 @@ CITATION = (
 
 
 class CMGANs(DeepMethod):
-    """Cross-modal GANs: two autoencoders with a shared layer against four discriminators.
+    """Cross-modal GANs: two generators that share a layer, against four discriminators.
 
-    Each generator G_I, G_T encodes its modality into s (two full connections, the second shared),
-    decodes s into a reconstruction r, and classifies s; D_I and D_T tell originals h from r, and
-    D_Ci and D_Ct tell, given h of their modality, matched s from those of the other modality and
-    from mismatched pairs ::
+    An image with features h_i and a text with features h_t make a pair of class y. Each modality has a
+    generator, G_I and G_T. It encodes features h into the common representation s by two fully connected
+    layers, the second of which both generators share; it decodes s into reconstructed features r; and it
+    classifies s. Four discriminators, two of each kind, learn to tell real from fake:
 
-        minimise over D   L_DI + L_DT + L_DCi + L_DCt                    (equations 5 to 8)
-        minimise over G   w_inter (-log D_Ct(s_i, h_t)) + w_intra (-log D_I(r_i))
-                          + w_semantic CE(head(s_i), y), and alike for texts     (9, 10)
+    * D_I and D_T (intra-modality): original features h are real, reconstructed features r are fake.
+    * D_Ci and D_Ct (inter-modality) are given a common representation beside features h of their own
+      modality. The s of these features is real. Fakes are the s of the partner in the other modality
+      (crossed), and s and h of a pair of another category (mismatched).
 
-    in turn: each discriminator once, then ``generator_steps`` times the image and the text
-    generator (Algorithm 1). The modules ``objective`` and ``training`` beside this one spell
-    out the losses and what each update touches. The representation of an item is its s in evaluation mode.
+    With all D as probabilities, the discriminators and the generators minimise in turn ::
+
+        L_DI + L_DT + L_DCi + L_DCt                                 (equations 5 to 8)
+        L_GI = -w_inter log D_Ct(s_i, h_t) - w_intra log D_I(r_i)
+               + w_semantic CE(head(s_i), y)                        (equation 9)
+        L_GT = the same with images and texts exchanged             (equation 10)
+
+    where CE is the cross-entropy, and each loss of a discriminator is -log D of what is real and
+    -log(1 - D) of fakes. An iteration is one round of Algorithm 1: each discriminator is updated once, then
+    ``generator_steps`` times the generator of images and that of texts. The representation of an item is
+    its s in evaluation mode.
+
+    (A1) to (A16) number the points that the paper leaves open; at each the parameter says what can be chosen.
 
     Attributes
     ----------
-    curves_ : float64 arrays by name, one value for each look at validation: ``iteration``, means
-        since the last look of each loss and each discriminator's accuracy, the ratio of norms of
-        reconstruction and original, gradient norms, and ``validation_map``
-    validation_map_ : MAP on validation of the representations kept; None without validation
-    iterations_, best_iteration_ : rounds run, and the one whose state is kept
-    resumed_at_ : the round after which a checkpoint was gone on from; 0 for none
-    spread_, mean_cosine_, collapsed_ : of both modalities' validation representations, the worse
+    curves_ : float64 arrays by name, one value for each look at validation: ``iteration``; each loss, and
+        the accuracy of each discriminator, as means since the last look; the norm of reconstructed features
+        by that of original ones; norms of gradients; and ``validation_map``
+    validation_map_ : MAP on validation of the representations; None without validation
+    iterations_, best_iteration_ : iterations run, and the one after which the state was kept
+    resumed_at_ : the iteration of the checkpoint from which the training went on; 0 for none
+    spread_, mean_cosine_, collapsed_ : how far the representations of validation items lie apart, of the
+        modality that fares worse
     threads_, device_, mixed_precision_ : what was used
 
     Raises
     ------
     DivergenceError
         From ``fit``, when a term becomes NaN or infinite; it names the term and the iteration.
+    MethodError
+        From ``fit``, when the weights of all terms are 0, and for ``representation="softmax"`` without the
+        class term.
 
     Notes
     -----
-    Ours, where paper and release are silent: the state is chosen on validation, at intervals shorter
-    than an epoch, and ``patience`` is short: the best state comes within the first few epochs.
-    ``torch.compile`` is not used: nearly all of a round is matrix products already.
+    Where the paper and the released program are silent, the choices are ours. The state is chosen on
+    validation, with looks at intervals shorter than an epoch, and ``patience`` is short, because the best
+    state comes within the first few epochs. ``torch.compile`` is not used: nearly all of the time goes into
+    matrix products already.
 
     Examples
     --------
@@ -78,69 +94,81 @@ class CMGANs(DeepMethod):
     fixed: ClassVar[Mapping[str, Any]] = {"eval_epochs": 1}  # looks are counted in iterations: eval_every
 
     embedding: Annotated[int, Count(1)] = 1024
-    """Size of s."""
+    """Size of the common representation s."""
     hidden: Annotated[int, Count(1)] = 1024
-    """Size of the other layers of the autoencoders."""
+    """Size of the first layer of the encoders, and of the hidden layer of the decoders."""
     discriminator_width: Annotated[int, Count(1)] = 512
-    """Size of the layers of the inter-modality discriminators."""
+    """Size of the hidden layer of the inter-modality discriminators."""
     w_inter: Annotated[float, Number(0), SearchSpace(0.1, 1.0)] = 1.0
-    """Weight of the inter-modality term. Of a term of weight 0 the networks are not even built."""
+    """Weight of the inter-modality term. With weight 0 its discriminators are not built."""
     w_intra: Annotated[float, Number(0), SearchSpace(0.1, 1.0)] = 1.0
-    """Weight of the intra-modality term. Of a term of weight 0 the networks are not even built."""
+    """Weight of the intra-modality term. With weight 0 its discriminators are not built."""
     w_semantic: Annotated[float, Number(0), SearchSpace(1.0, 10.0)] = 1.0
-    """Weight of the class term. Of a term of weight 0 the networks are not even built."""
+    """Weight of the class term, the paper's semantic constraint. With weight 0 there is no class head."""
     generator_loss: Annotated[str, Words("non-saturating", "saturating", "literal")] = "non-saturating"
-    """(A1) The paper prints +log D and says "descending"; -log D is what the authors' code does."""
+    """(A1) The adversarial term that a generator minimises: -log D, as in the released program; log(1 - D)
+    (``"saturating"``), as equations 2 to 4 imply; or log D (``"literal"``), as equations 9 and 10 are
+    printed, which makes the generator worse.
+    """
     loss_scale: Annotated[str, Words("log", "linear")] = "log"
-    """(A2) Equations 3 and 4 lack the logarithm that the equations 5 to 10 have."""
+    """(A2) Whether losses have logarithms, as equations 5 to 10 do, or none (``"linear"``), as 3 and 4."""
     fake_weight: Annotated[float, Number(0)] = 0.5
-    """(A3) Weight of each of the two fakes of D_Ci and D_Ct; with 0.5 real and fake weigh the same."""
+    """(A3) Weight of each of the two kinds of fakes of D_Ci and D_Ct. With 0.5, what is real weighs as
+    much as all fakes.
+    """
     w_reconstruction: Annotated[float, Number(0)] = 0.0
     """(A4) Weight of a reconstruction error. CM-GANs proper has none; only its ablation CM-GANs-CAE has."""
     reconstruction: Annotated[str, Words("mse", "l1")] = "mse"
-    """(A4) Which error, where ``w_reconstruction`` is not 0: the mean square over elements, or the mean
-    absolute value.
+    """(A4) The reconstruction error that ``w_reconstruction`` weighs: the mean of squares over all elements,
+    or of absolute values (``"l1"``).
     """
     head: Annotated[str, Words("shared", "separate")] = "shared"
-    """(A5) One softmax layer for both modalities, as written, or two, as released. Matters much."""
+    """(A5) One class head for both modalities, as the paper says, or one for each, as in the released
+    program. This choice matters much.
+    """
     shared_norm: Annotated[str, Words("affine", "none", "all")] = "affine"
-    """(A6) What is shared besides weight and bias: scale and shift of the batch normalisation, nothing, or
-    its running statistics too.
+    """(A6) What the second encoder layers share besides weight and bias, if they are tied: scale and shift of
+    their batch normalisation, nothing, or all of it, running statistics included.
     """
     tie: Annotated[str, Words("tied", "init_only", "none")] = "tied"
-    """(A7) Whether the second encoder layers share their weights, share their initial values only (what the
-    released program does), or nothing.
+    """(A7) Whether the second encoder layers are one layer, are two with equal initial values (what the
+    released program does), or are two with initial values of their own.
     """
     activation: Annotated[str, Words("relu", "leaky")] = "relu"
-    """(A8) ReLU as written, or with slope 0.2 below 0 as released; in discriminators too."""
+    """(A8) Activation of all hidden layers, those of discriminators too: ReLU, as the paper says, or
+    LeakyReLU of slope 0.2, as in the released program.
+    """
     generator_steps: Annotated[int, Count(1), SearchSpace(1, 5)] = 5
-    """(A9) K, the generator updates in a round, of which the paper gives no value; 5 as released."""
+    """(A9) K, the updates of each generator in an iteration. The paper gives no value; 5 is as released."""
     resample: Annotated[bool, Words(True, False)] = True
-    """(A10) Whether each of the K steps draws a fresh batch, as in Algorithm 1."""
+    """(A10) Whether each of the K updates has a batch of its own, as in Algorithm 1, or all updates of an
+    iteration have the same, as in the released program.
+    """
     sampler: Annotated[str, Words("classes", "uniform")] = "classes"
-    """(A11) How mismatched pairs are drawn: two categories uniformly, with a member of each, or pairs
-    uniformly.
+    """(A11) How pairs and mismatched pairs are drawn: first two categories and then a pair of each
+    (``"classes"``), or first any pair and then any pair of another category (``"uniform"``).
     """
     mismatch: Annotated[str, Words("own", "anchor"), SearchSpace("own", "anchor")] = "own"
-    """(A11) Whether a mismatched s comes with its own h, as written, though then that term carries no
-    information (see the module ``objective``), or with that of the anchor.
+    """(A11) Whether the s of a mismatched pair stands beside its own features, as the paper says, or beside
+    those of the pair for which it was drawn (``"anchor"``). Beside its own it is the s of a true item with
+    its true features, just like what is real, so that the discriminator learns nothing from it.
     """
     learning_rate: Annotated[float, Number(0, open_ends=True), SearchSpace(2e-4, 1e-3)] = 1e-3
-    """(A12) Learning rate of Adam, of which each network has one, as released."""
+    """(A12) Learning rate of Adam. Each network has an Adam of its own, as in the released program."""
     beta1: Annotated[float, Number(0, 1)] = 0.5
-    """(A12) Decay of Adam's mean of gradients, by update."""
+    """(A12) Decay rate of Adam's running mean of gradients."""
     beta2: Annotated[float, Number(0, 1)] = 0.999
-    """(A12) Decay of Adam's mean of squared gradients, by update."""
+    """(A12) Decay rate of Adam's running mean of squared gradients."""
     weight_decay: Annotated[float, Number(0), SearchSpace(0.0, 1e-3)] = 0.0
-    """(A12) Weight decay, in the gradient."""
+    """(A12) Weight decay of all parameters, biases included: added to the gradient, per unit of weight."""
     halve_every: Annotated[int, Count(1)] = 100
-    """(A12) Epochs after which the learning rate is halved, each time; as released."""
+    """(A12) The learning rate is halved each time after so many epochs; 100 as released."""
     batch_size = 64
-    """(A12) Pairs in a batch, as released."""
+    """(A12) Pairs in a batch, cut to the number of training pairs; 64 as released."""
     joint_optimizer: Annotated[bool, Words(True, False)] = False
-    """(A12) Whether one Adam moves both generators, on the sum of their losses, instead of one for each."""
+    """(A12) Whether one Adam updates both generators on the sum of their losses, instead of one each."""
     update_order: Annotated[str, Words("discriminators-first", "generators-first")] = "discriminators-first"
-    """(A13) Which networks are updated first in each round."""
+    """(A13) Which networks are updated first in each iteration."""
     epochs = 200
     """(A14) Passes over the training pairs, at most."""
     stopping = "validation"
@@ -152,9 +180,11 @@ class CMGANs(DeepMethod):
     patience = 6
     """(A14) Epochs to wait for a better state on validation before the training ends."""
     representation: Annotated[str, Words("common", "softmax")] = "common"
-    """(A15) What represents an item: s, or its class probabilities."""
+    """(A15) What represents an item: its s, or the class probabilities that the class head gives for s."""
     batch_norm: Annotated[str, Words("separate", "joined")] = "separate"
-    """(A16) Whether the three inputs of D_Ci are a batch each to its normalisation, or one."""
+    """(A16) Over what D_Ci and D_Ct take the statistics of batch normalisation: over matched, crossed and
+    mismatched inputs each for itself, or over all of them joined.
+    """
     preprocessing: Annotated[
         str, Words("none", "zscore", "rownorm"), SearchSpace("none", "zscore", "rownorm")
     ] = "none"
@@ -167,30 +197,35 @@ class CMGANs(DeepMethod):
     float32 on a CPU.
     """
 
+    @property
+    def needs_decoder(self) -> bool:
+        """Whether a term of the loss depends on reconstructed features."""
+        return self.w_intra > 0 or self.w_reconstruction > 0
+
     def _learn(self, train: Split, validation: Split, run: Run) -> None:
-        settings = self.settings()
-        scalings = learned_scalings(train, settings.preprocessing)
-        fitting = Fitting(settings, train, validation, scalings, run)
+        self._check_terms()
+        fitting = AdversarialFitting(self, train, validation, run)
         training = fitting.trained()
+        # The maps take statistics of training items where ``post`` asks for them: on the CPU, as later use
         for generator in fitting.networks.generators.values():
             generator.cpu().eval()
         maps = fitting.maps()
         self.image_map_, self.text_map_ = maps["image"], maps["text"]
-        self.curves_ = training.curves.curves()
-        self.iterations_, self.best_iteration_ = training.iteration, training.best_iteration
+        self._record([training], training)
         self.mixed_precision_ = run.mixed
 
-    def settings(self) -> Settings:
-        """Return what the parameters amount to, with those that this class fixes."""
-        check_parameters(self)
-        values = {parameter.name: getattr(self, parameter.name) for parameter in parameters_of(CMGANs)}
-        return Settings.of(self.name, values)
+    def _check_terms(self) -> None:
+        """Raise ``MethodError`` where weights contradict each other or the representation."""
+        if not (self.needs_decoder or self.w_inter or self.w_semantic):
+            raise MethodError(f"{self.name}: all weights are 0, so there is nothing to learn; raise one")
+        if self.representation == "softmax" and not self.w_semantic:
+            raise MethodError(f"{self.name}: representation 'softmax' needs the class head; raise w_semantic")
 
 
 class CMGANsNone(CMGANs):
-    """CM-GANs without weight sharing and semantic constraint.
+    """CM-GANs without weight sharing (ws) and without the semantic constraint (sc), the class term.
 
-    The second encoder layers are two, with initial values of their own, and there is no class head.
+    The second encoder layers are two with initial values of their own, and there is no class head.
     """
 
     name: ClassVar[str] = "cmgans-none"
@@ -201,7 +236,7 @@ class CMGANsNone(CMGANs):
 
 
 class CMGANsWS(CMGANs):
-    """CM-GANs with weight sharing, and without the semantic constraint: there is no class head."""
+    """CM-GANs with weight sharing (ws), but without the semantic constraint: there is no class head."""
 
     name: ClassVar[str] = "cmgans-ws"
     paper_name: ClassVar[str] = "CM-GANs with ws"
@@ -211,9 +246,9 @@ class CMGANsWS(CMGANs):
 
 
 class CMGANsSC(CMGANs):
-    """CM-GANs with the semantic constraint, and without weight sharing in the encoders.
+    """CM-GANs with the semantic constraint (sc), but without weight sharing in the encoders.
 
-    The class head is one or two as ``head`` says, which weight sharing does not cover.
+    What is not shared are the second encoder layers. The class head may still be: ``head`` says.
     """
 
     name: ClassVar[str] = "cmgans-sc"
@@ -223,7 +258,7 @@ class CMGANsSC(CMGANs):
 
 
 class CMGANsInter(CMGANs):
-    """CM-GANs with inter-modality discrimination only: no intra-modality one, hence no decoders."""
+    """CM-GANs with the inter-modality discriminators only. Without the others no decoder is needed either."""
 
     name: ClassVar[str] = "cmgans-inter"
     paper_name: ClassVar[str] = "CM-GANs only inter"
@@ -233,10 +268,11 @@ class CMGANsInter(CMGANs):
 
 
 class CMGANsCAE(CMGANs):
-    """CM-GANs without an adversary: reconstruction error and class term with weight sharing.
+    """CM-GANs without discriminators: cross-modal autoencoders (CAE) with weight sharing and class term.
 
-    There are as many generator updates as in ``CMGANs``. The paper does not say which error; ours
-    is the mean square over elements, or with ``reconstruction="l1"`` the mean absolute value.
+    Generators minimise the reconstruction error and the class term, in as many updates as in ``CMGANs``. The
+    paper does not say which error; ours is the mean of squares over all elements, or with
+    ``reconstruction="l1"`` of absolute values.
     """
 
     name: ClassVar[str] = "cmgans-cae"
@@ -248,9 +284,21 @@ class CMGANsCAE(CMGANs):
 
 
 NOT_IN_THE_RELEASE = (
-    *("generator_loss", "loss_scale", "fake_weight", "w_reconstruction", "reconstruction", "shared_norm"),
-    *("sampler", "beta1", "beta2", "weight_decay", "joint_optimizer", "update_order", "patience"),
-    *("representation", "batch_norm"),
+    "generator_loss",
+    "loss_scale",
+    "fake_weight",
+    "w_reconstruction",
+    "reconstruction",
+    "shared_norm",
+    "sampler",
+    "beta1",
+    "beta2",
+    "weight_decay",
+    "joint_optimizer",
+    "update_order",
+    "patience",
+    "representation",
+    "batch_norm",
 )
 """Parameters of ``CMGANs`` that the released program does not have; they stay at their defaults."""
 
@@ -258,12 +306,17 @@ NOT_IN_THE_RELEASE = (
 class CMGANsRelease(CMGANs):
     """CM-GANs with the choices of the released program (PKU-ICST-MIPL/CM-GANS_TOMM2019).
 
-    Differs from ``CMGANs`` in LeakyReLU of slope 0.2, a class head for each modality, second
-    encoder layers that are equal at the start only (the program asks for sharing, and then
-    undoes it by moving each network to the GPU on its own), one batch for the discriminators and
-    all generator steps of a round, and a fixed number of epochs without a look at validation,
-    after which the last state is kept. The rest is as in ``CMGANs``: among it the learning rate
-    halved every 100 epochs, so that little happens after the 1,000th of the 2,000.
+    It differs from ``CMGANs`` in these choices:
+
+    * LeakyReLU of slope 0.2.
+    * A class head for each modality.
+    * Second encoder layers that are equal at the start only. The program asks for sharing, and then undoes it
+      by moving each network to the GPU on its own.
+    * One batch for all updates of an iteration.
+    * A fixed number of epochs without a look at validation, after which the last state is kept.
+
+    The rest is as in ``CMGANs``. As the learning rate is halved every 100 epochs, little happens after the
+    1,000th of the 2,000.
 
     Examples
     --------

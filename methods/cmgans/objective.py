@@ -1,245 +1,249 @@
-"""What each update of CM-GANs minimises: equations 5 to 10, the class term, and reconstruction.
+"""What each network of CM-GANs minimises: equations 5 to 10 of the paper.
 
-With s the common representations, r the reconstructions, h the original features of images (i) and
-texts (t), and a hat on pairs of another category, the discriminators minimise ::
+Notation: an image and a text with features h_i and h_t make a pair of class y. The generators give them
+common representations s_i and s_t and reconstructed features r_i and r_t. A hat, as in ŝ_i and ĥ_i, is on a
+mismatched pair: one that is drawn beside the pair and is of another category. CE is the cross-entropy. D_I,
+D_T, D_Ci and D_Ct are probabilities, the logistic function of the logits of the four discriminators.
 
-    L_DI  = -log D_I(h_i) - log(1 - D_I(r_i))                                 (5, and 6 for texts)
+The paper maximises equations 5 to 8; the discriminators minimise their negatives ::
+
+    L_DI  = -log D_I(h_i) - log(1 - D_I(r_i))                                        (5)
+    L_DT  = -log D_T(h_t) - log(1 - D_T(r_t))                                        (6)
     L_DCi = -log D_Ci(s_i, h_i) - ½ log(1 - D_Ci(s_t, h_i)) - ½ log(1 - D_Ci(ŝ_i, ĥ_i))    (7)
     L_DCt = -log D_Ct(s_t, h_t) - ½ log(1 - D_Ct(s_i, h_t)) - ½ log(1 - D_Ct(ŝ_t, ĥ_t))    (8)
 
-and the generators ::
+and the generators minimise ::
 
-    L_GI = -log D_Ct(s_i, h_t) - log D_I(r_i) + CE(head(s_i), y)                              (9)
-    L_GT = -log D_Ci(s_t, h_i) - log D_T(r_t) + CE(head(s_t), y)                             (10)
+    L_GI = -w_inter log D_Ct(s_i, h_t) - w_intra log D_I(r_i) + w_semantic CE(head(s_i), y)     (9)
+    L_GT = -w_inter log D_Ci(s_t, h_i) - w_intra log D_T(r_t) + w_semantic CE(head(s_t), y)    (10)
 
-so each tries to pass as the other modality. In (7) the real pair and the mismatched fake are both
-true pairs of training items, and with balanced categories they have one distribution: the
-discriminator learns nothing from telling them apart. Its best answer to them is 2/3, and the least
-of the loss is log 1.5 + ½ log 3. With ``mismatch="anchor"`` the fake is (ŝ_i, h_i) instead.
+so an image's s is to pass as that of a text, a text's as that of an image, and each reconstruction as
+original features. All terms are means over the pairs of a batch.
+
+A consequence of (7), and alike of (8): its real pair (s_i, h_i) and its mismatched pair (ŝ_i, ĥ_i) are both
+what a true image gives, and with balanced categories they have the same distribution. Where both fall alike,
+the discriminator can only choose one value D for them. The loss -log D - ½ log(1 - D) is least at D = 2/3,
+where it is log 1.5 + ½ log 3 = 0.955: telling these two apart teaches nothing. With ``mismatch="anchor"`` the
+mismatched pair is (ŝ_i, h_i) instead, whose parts do not belong together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss, softplus
 
 from cmbench.datasets.draft import Modality
-from cmbench.methods.cmgans.networks import Generator, Networks
-from cmbench.methods.views.inputs import OTHER
+from cmbench.methods.cmgans.networks import Networks, at_least_float32
+from cmbench.methods.training.trained_method import Loss
+from cmbench.methods.views.inputs import MODALITIES, OTHER
 
-GeneratorForm: TypeAlias = Literal["non-saturating", "saturating", "literal"]
-Scale: TypeAlias = Literal["log", "linear"]
+if TYPE_CHECKING:
+    from cmbench.methods.cmgans.method import CMGANs
 
 
 @dataclass(frozen=True)
 class AdversarialLosses:
-    """What discriminators and generators minimise, given logits of any shape.
+    """The losses of discriminators and the adversarial term of generators, from logits of any shape.
+
+    D is the logistic function of a logit. All losses are means over the logits.
 
     Parameters
     ----------
-    form : what a generator minimises
-        ``"non-saturating"`` -log D, whose slope never vanishes while D sees through the generator;
-        ``"saturating"`` log(1 - D), what equations 2 to 4 imply; ``"literal"`` +log D, the sign as
-        printed in equations 9 and 10 with the descent of Algorithm 1, which works against itself.
-    scale : ``"log"``, or ``"linear"`` with D for log D and -D for log(1 - D), as equations 3 and 4 print
-    fake_weight : of each of the two fakes of an inter-modality discriminator
+    form : the term that a generator minimises. ``"non-saturating"`` is -log D, whose slope stays steep while
+        the discriminator sees through the generator. ``"saturating"`` is log(1 - D), as equations 2 to 4
+        imply. ``"literal"`` is log D, the sign that is printed in equations 9 and 10; descending it, as
+        Algorithm 1 says, makes the generator worse.
+    scale : ``"log"`` for logarithms as above; ``"linear"`` has D in place of log D and -D in place of
+        log(1 - D), as equations 3 and 4 are printed
+    fake_weight : weight of each of the two kinds of fakes that an inter-modality discriminator judges
 
     Examples
     --------
     >>> import torch
-    >>> round(AdversarialLosses().intra(torch.zeros(4), torch.zeros(4)).item(), 4)  # 2 log 2
+    >>> round(AdversarialLosses().intra_modality(torch.zeros(4), torch.zeros(4)).item(), 4)  # 2 log 2
     1.3863
     """
 
-    form: GeneratorForm = "non-saturating"
-    scale: Scale = "log"
+    form: str = "non-saturating"
+    scale: str = "log"
     fake_weight: float = 0.5
 
-    def real(self, logits: Tensor) -> Tensor:
-        """Return the loss of judging ``logits`` against 1: -log D."""
+    def of_real(self, logits: Tensor) -> Tensor:
+        """Return the loss of judging what is real: -log D."""
+        # With D = 1 / (1 + exp(-x)), -log D = log(1 + exp(-x)) = softplus(-x), which never overflows
         return softplus(-logits).mean() if self.scale == "log" else -logits.sigmoid().mean()
 
-    def fake(self, logits: Tensor) -> Tensor:
-        """Return the loss of judging ``logits`` against 0: -log(1 - D)."""
+    def of_fake(self, logits: Tensor) -> Tensor:
+        """Return the loss of judging a fake: -log(1 - D)."""
+        # Likewise -log(1 - D) = log(1 + exp(x)) = softplus(x)
         return softplus(logits).mean() if self.scale == "log" else logits.sigmoid().mean()
 
-    def intra(self, original: Tensor, reconstructed: Tensor) -> Tensor:
-        """Return the loss of an intra-modality discriminator, the negative of equation 5 or 6."""
-        return self.real(original) + self.fake(reconstructed)
+    def intra_modality(self, original: Tensor, reconstructed: Tensor) -> Tensor:
+        """Return the loss of an intra-modality discriminator: the negative of equation 5 or 6."""
+        return self.of_real(original) + self.of_fake(reconstructed)
 
-    def inter(self, matched: Tensor, crossed: Tensor, mismatched: Tensor) -> Tensor:
-        """Return the loss of an inter-modality discriminator, the negative of equation 7 or 8."""
-        return self.real(matched) + self.fake_weight * (self.fake(crossed) + self.fake(mismatched))
+    def inter_modality(self, matched: Tensor, crossed: Tensor, mismatched: Tensor) -> Tensor:
+        """Return the loss of an inter-modality discriminator: the negative of equation 7 or 8.
 
-    def generator(self, logits: Tensor) -> Tensor:
-        """Return an adversarial term of equation 9 or 10, to be minimised by the generator."""
+        ``matched`` are logits of s beside its own features, ``crossed`` those of the s of the other
+        modality, and ``mismatched`` those of mismatched pairs.
+        """
+        fakes = self.of_fake(crossed) + self.of_fake(mismatched)
+        return self.of_real(matched) + self.fake_weight * fakes
+
+    def of_generator(self, logits: Tensor) -> Tensor:
+        """Return the term that a generator minimises, given the logits of what it made."""
         if self.form == "non-saturating":
-            return self.real(logits)
-        return -self.fake(logits) if self.form == "saturating" else -self.real(logits)
+            return self.of_real(logits)  # -log D: as if the fake were real
+        return -self.of_fake(logits) if self.form == "saturating" else -self.of_real(logits)
 
 
-def share_right(real: Tensor, *fakes: Tensor) -> Tensor:
-    """Return the accuracy at D = 1/2, with the real and the fake side counting one half each.
+def accuracy(real: Tensor, *fakes: Tensor) -> Tensor:
+    """Return the share of logits on the right side of 0; real ones count one half, all fakes the other.
 
     >>> import torch
-    >>> share_right(torch.tensor([1.0, -1.0]), torch.tensor([-1.0, -2.0])).item()
+    >>> accuracy(torch.tensor([1.0, -1.0]), torch.tensor([-1.0, -2.0])).item()
     0.75
     """
     right = [(logits.detach() < 0).float().mean() for logits in fakes]
     return ((real.detach() > 0).float().mean() + sum(right) / len(right)) / 2
 
 
-Views: TypeAlias = dict[Modality, Tensor]
-Terms: TypeAlias = dict[str, tuple[float, Tensor]]  # weight and value of each
+ByModality: TypeAlias = dict[Modality, Tensor]
+WeightedTerms: TypeAlias = dict[str, tuple[float, Tensor]]  # weight and value of each term, by name
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Original features of matched pairs by modality, and their classes (n,) counted from 0."""
+    """Original features of pairs, (n, d) by modality, and their class numbers (n,) counted from 0."""
 
-    views: Views
+    features: ByModality
     classes: Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """A loss to minimise, and the scalars worth watching, by name, out of the graph."""
-
-    loss: Tensor
-    watched: dict[str, Tensor]
-
-
-@dataclass(frozen=True, eq=False)
 class Generated:
-    """What the generators made of a batch, as data for the discriminators."""
+    """What the generators make of a batch, as data for the discriminators, without a graph.
 
-    common: Views
-    reconstructed: Views
-
-
-@dataclass(frozen=True)
-class Objective:
-    """Weights and readings of the terms; see ``CMGANs`` for their meaning.
-
-    A term of weight 0 is never evaluated.
+    Parameters
+    ----------
+    common : common representations s of the pairs of the batch
+    reconstructed : their reconstructed features r; empty without intra-modality discriminators
+    mismatched : common representations ŝ of mismatched pairs; empty without inter-modality discriminators
     """
 
-    losses: AdversarialLosses = field(default_factory=AdversarialLosses)
-    w_inter: float = 1.0
-    w_intra: float = 1.0
-    w_semantic: float = 1.0
-    w_reconstruction: float = 0.0
-    reconstruction: Literal["mse", "l1"] = "mse"
-    mismatch: Literal["own", "anchor"] = "own"
-    batch_norm: Literal["separate", "joined"] = "separate"
+    common: ByModality
+    reconstructed: ByModality
+    mismatched: ByModality
 
-    def generate(self, networks: Networks, views: Views) -> Generated:
-        """Run the generators without a graph; reconstructions only if a discriminator wants them."""
+
+class Objective:
+    """The losses of given networks, with the weights and choices that the parameters of a method say.
+
+    A term of weight 0 is never evaluated. The curves of each loss are returned along with it.
+    """
+
+    def __init__(self, method: CMGANs, networks: Networks) -> None:
+        self.method, self.networks = method, networks
+        self.adversarial = AdversarialLosses(method.generator_loss, method.loss_scale, method.fake_weight)
+
+    def generate(self, features: ByModality, mismatched: ByModality) -> Generated:
+        """Run the generators on the features of a batch and of mismatched pairs, for the discriminators."""
+        generators = self.networks.generators
         with torch.no_grad():
-            common = self.encode(networks, views)
-            reconstructed = {name: decode(networks.generators[name], common[name]) for name in networks.intra}
-        return Generated(common, reconstructed)
+            common = {modality: generators[modality](features[modality]) for modality in MODALITIES}
+            reconstructed = {
+                modality: generators[modality].decode(common[modality])
+                for modality in self.networks.intra_discriminators
+            }
+            of_mismatched = {
+                modality: generators[modality](mismatched[modality])
+                for modality in self.networks.inter_discriminators
+            }
+        return Generated(common, reconstructed, of_mismatched)
 
-    def encode(self, networks: Networks, views: Views) -> Views:
-        """Return common representations by modality, without a graph."""
-        with torch.no_grad():
-            return {name: networks.generators[name](rows) for name, rows in views.items()}
+    def intra_discriminator_loss(
+        self, modality: Modality, features: ByModality, generated: Generated
+    ) -> Loss:
+        """Return L_DI or L_DT, equations 5 and 6."""
+        discriminator = self.networks.intra_discriminators[modality]
+        real = at_least_float32(discriminator(features[modality]))
+        fake = at_least_float32(discriminator(generated.reconstructed[modality]))
+        loss = self.adversarial.intra_modality(real, fake)
+        return _with_curves(f"D_intra_{modality}", loss, accuracy(real, fake))
 
-    def intra(self, networks: Networks, name: Modality, original: Tensor, generated: Generated) -> Outcome:
-        """Return equation 5 or 6 for one intra-modality discriminator."""
-        discriminator = networks.intra[name]
-        real = wide(discriminator(original))
-        fake = wide(discriminator(generated.reconstructed[name]))
-        return self._judged(f"D_intra_{name}", self.losses.intra(real, fake), real, fake)
+    def inter_discriminator_loss(
+        self, modality: Modality, features: ByModality, mismatched: ByModality, generated: Generated
+    ) -> Loss:
+        """Return L_DCi or L_DCt, equations 7 and 8.
 
-    def inter(
-        self,
-        networks: Networks,
-        name: Modality,
-        views: Views,
-        strangers: Views,
-        made: tuple[Generated, Views],
-    ) -> Outcome:
-        """Return equation 7 or 8 for one inter-modality discriminator.
-
-        ``views`` and ``strangers`` are the original features of the batch and of the mismatched
-        pairs, and ``made`` what the generators made of both.
+        ``features`` and ``mismatched`` are those that ``generated`` was made of.
         """
-        generated, strange = made
-        original = views[name]
-        beside = strangers[name] if self.mismatch == "own" else original
-        pairs = (
-            (generated.common[name], original),
-            (generated.common[OTHER[name]], original),
-            (strange[name], beside),
+        own = features[modality]
+        of_mismatched = mismatched[modality] if self.method.mismatch == "own" else own
+        # Each input is a common representation beside features: matched, crossed and mismatched
+        inputs = (
+            (generated.common[modality], own),
+            (generated.common[OTHER[modality]], own),
+            (generated.mismatched[modality], of_mismatched),
         )
-        real, crossed, mismatched = self._logits(networks.inter[name], pairs)
-        loss = self.losses.inter(real, crossed, mismatched)
-        return self._judged(f"D_inter_{name}", loss, real, crossed, mismatched)
+        logits = self._inter_logits(self.networks.inter_discriminators[modality], inputs)
+        loss = self.adversarial.inter_modality(*logits)
+        return _with_curves(f"D_inter_{modality}", loss, accuracy(*logits))
 
-    def generator(self, networks: Networks, name: Modality, batch: Batch) -> Outcome:
-        """Return equation 9 or 10: the weighted terms of one generator on a batch."""
-        generator, other = networks.generators[name], OTHER[name]
-        common = generator(batch.views[name])
-        terms: Terms = {}
-        watched: dict[str, Tensor] = {}
-        if self.w_intra or self.w_reconstruction:
-            original, reconstructed = batch.views[name], wide(decode(generator, common))
-            terms |= self._reconstruction_terms(networks, name, original, reconstructed)
-            watched[f"G_{name}_magnitude"] = reconstructed.detach().norm() / original.norm()
-        if self.w_inter:
-            logits = networks.inter[other](common, batch.views[other])
-            terms["inter"] = (self.w_inter, self.losses.generator(wide(logits)))
-        if self.w_semantic:
-            terms["semantic"] = (self.w_semantic, cross_entropy(classify(generator, common), batch.classes))
-        watched |= {f"G_{name}_{key}_loss": value.detach() for key, (_, value) in terms.items()}
-        return Outcome(torch.stack([weight * value for weight, value in terms.values()]).sum(), watched)
+    def generator_loss(self, modality: Modality, batch: Batch) -> Loss:
+        """Return L_GI or L_GT, equations 9 and 10, with the reconstruction error if it has a weight."""
+        method, generator = self.method, self.networks.generators[modality]
+        original, other = batch.features[modality], OTHER[modality]
+        terms: WeightedTerms = {}
+        curves: dict[str, Tensor] = {}
+        common = generator(original)
+        if method.needs_decoder:
+            reconstructed = at_least_float32(generator.decode(common))
+            terms |= self._reconstruction_terms(modality, original, reconstructed)
+            # Far from 1 where a decoder runs away along the weights of its discriminator
+            curves[f"G_{modality}_magnitude"] = reconstructed.detach().norm() / original.norm()
+        if method.w_inter:
+            # The discriminator of the other modality, beside the features of the partner
+            logits = self.networks.inter_discriminators[other](common, batch.features[other])
+            terms["inter"] = (method.w_inter, self.adversarial.of_generator(at_least_float32(logits)))
+        if method.w_semantic:
+            class_loss = cross_entropy(generator.classify(common), batch.classes)
+            terms["semantic"] = (method.w_semantic, class_loss)
+        curves |= {f"G_{modality}_{name}_loss": value.detach() for name, (_, value) in terms.items()}
+        return Loss(torch.stack([weight * value for weight, value in terms.values()]).sum(), curves)
 
     def _reconstruction_terms(
-        self, networks: Networks, name: Modality, original: Tensor, reconstructed: Tensor
-    ) -> Terms:
-        terms: Terms = {}
-        if self.w_intra:
-            logits = wide(networks.intra[name](reconstructed))
-            terms["intra"] = (self.w_intra, self.losses.generator(logits))
-        if self.w_reconstruction:
-            distance = mse_loss if self.reconstruction == "mse" else l1_loss
-            terms["reconstruction"] = (self.w_reconstruction, distance(reconstructed, original))
+        self, modality: Modality, original: Tensor, reconstructed: Tensor
+    ) -> WeightedTerms:
+        """Return the terms that depend on reconstructed features."""
+        method = self.method
+        terms: WeightedTerms = {}
+        if method.w_intra:
+            logits = at_least_float32(self.networks.intra_discriminators[modality](reconstructed))
+            terms["intra"] = (method.w_intra, self.adversarial.of_generator(logits))
+        if method.w_reconstruction:
+            error = mse_loss if method.reconstruction == "mse" else l1_loss
+            terms["reconstruction"] = (method.w_reconstruction, error(reconstructed, original))
         return terms
 
-    def _logits(
-        self, discriminator: nn.Module, pairs: tuple[tuple[Tensor, Tensor], ...]
+    def _inter_logits(
+        self, discriminator: nn.Module, inputs: tuple[tuple[Tensor, Tensor], ...]
     ) -> tuple[Tensor, ...]:
-        """Return logits of each pair, every pair its own batch to the normalisation or all one."""
-        if self.batch_norm == "separate":
-            return tuple(wide(discriminator(common, original)) for common, original in pairs)
-        commons, originals = zip(*pairs, strict=True)
-        logits: Tensor = discriminator(torch.cat(commons), torch.cat(originals))
-        return wide(logits).chunk(len(pairs))
+        """Return the logits (n, 1) of each input, a common representation beside features.
 
-    def _judged(self, name: str, loss: Tensor, real: Tensor, *fakes: Tensor) -> Outcome:
-        accuracy = share_right(real, *fakes)
-        return Outcome(loss, {f"{name}_loss": loss.detach(), f"{name}_accuracy": accuracy})
-
-
-def wide(values: Tensor) -> Tensor:
-    """Return values of half precision as float32, and others as they are."""
-    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+        Batch normalisation takes its statistics over each input, or with ``batch_norm="joined"`` over all.
+        """
+        if self.method.batch_norm == "separate":
+            return tuple(at_least_float32(discriminator(*each)) for each in inputs)
+        common, features = (torch.cat(each) for each in zip(*inputs, strict=True))
+        logits = at_least_float32(discriminator(common, features))
+        return logits.chunk(len(inputs))
 
 
-def decode(generator: Generator, common: Tensor) -> Tensor:
-    """Return the reconstruction (n, d) of common representations."""
-    assert generator.decoder is not None, "no decoder was built"
-    reconstructed: Tensor = generator.decoder(common)
-    return reconstructed
-
-
-def classify(generator: Generator, common: Tensor) -> Tensor:
-    """Return class logits (n, c) of common representations."""
-    assert generator.head is not None, "no class head was built"
-    logits: Tensor = generator.head(common)
-    return wide(logits)
+def _with_curves(discriminator: str, loss: Tensor, right: Tensor) -> Loss:
+    return Loss(loss, {f"{discriminator}_loss": loss.detach(), f"{discriminator}_accuracy": right})

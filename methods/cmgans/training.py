@@ -1,332 +1,284 @@
-"""Algorithm 1 of CM-GANs: what one round of updates touches, and in which order.
+"""The training of CM-GANs: what the updates of Algorithm 1 change, in which order, and on which pairs.
 
-=================  ==========================================  =====================================
-update             parameters it moves                         running statistics that move
-=================  ==========================================  =====================================
-D_inter, D_intra   that discriminator only                     those of inter discriminators, of both
-                                                               encoders and of decoders that ran
-G of a modality    its encoder with the shared layer, its      its encoder's and decoder's, and those
-                   decoder, its class head                     of the other modality's D_inter
-=================  ==========================================  =====================================
+An iteration is one round of Algorithm 1: each discriminator is updated once, then K times the generator of
+images and the generator of texts. An update changes parameters of some networks. The running statistics of
+batch normalisation change in every network that it runs, because all of them stay in training mode:
 
-Every network stays in training mode while it trains, frozen or not. Gradients are taken with
-respect to the parameters of the update alone, so nothing else even receives one. The shared
-layer, and a shared class head, are moved by the updates of both generators, each with an Adam
-state of its own; with ``joint_optimizer`` one Adam steps on the sum of both losses instead.
+=========================  ==============================  ==========================================
+update                     parameters that change          running statistics that change
+=========================  ==============================  ==========================================
+of the discriminators      of each discriminator, by its   of the inter-modality discriminators, of
+                           own loss                        both encoders, and of the decoders that ran
+of the generator of a      of its encoder with the shared  of its encoder and decoder, and of the
+modality                   layer, its decoder and its      inter-modality discriminator of the other
+                           class head                      modality
+=========================  ==============================  ==========================================
+
+Gradients are computed for the parameters of the update alone, so no other parameter has one. The shared
+layer, and a shared class head, are changed by the updates of both generators, each of which has an Adam
+state of its own for them. With ``joint_optimizer`` one Adam steps on the sum of both losses instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
 from cmbench.datasets.draft import Modality, Split
-from cmbench.errors import MethodError
-from cmbench.methods.cmgans.networks import Architecture, Generator, Networks, Wanted, build_networks
-from cmbench.methods.cmgans.objective import AdversarialLosses, Batch, Objective, Outcome, Views, classify
-from cmbench.methods.training.batches import Draw, Index, PairSampler
+from cmbench.methods.cmgans.networks import Generator, Networks, build_networks
+from cmbench.methods.cmgans.objective import Batch, ByModality, Objective
+from cmbench.methods.training.batches import Draw, Index, Order, PairSampler
 from cmbench.methods.training.curves import gradient_norm
 from cmbench.methods.training.device import DeviceRows, NetworkMap, picked
 from cmbench.methods.training.loop import Run, Training, Watched
 from cmbench.methods.training.pairs import PairCodes, PairMapping
+from cmbench.methods.training.trained_method import Loss
 from cmbench.methods.views.inputs import MODALITIES, checked_classes
-from cmbench.methods.views.scaling import Scalings
+from cmbench.methods.views.scaling import learned_scalings
+
+if TYPE_CHECKING:
+    from cmbench.methods.cmgans.method import CMGANs
 
 Autocast: TypeAlias = Callable[[], AbstractContextManager[Any]]
-WatchedTerms: TypeAlias = list[tuple[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class Optimisation:
-    """How parameters move; see ``CMGANs`` for the meaning of each setting."""
-
-    learning_rate: float = 1e-3
-    beta1: float = 0.5
-    beta2: float = 0.999
-    weight_decay: float = 0.0
-    halve_every: int = 100
-    generator_steps: int = 5
-    joint_optimizer: bool = False
-    update_order: Literal["discriminators-first", "generators-first"] = "discriminators-first"
-    gradient_clip: float | str = "off"
-
-    def rate(self, epoch: int) -> float:
-        """Return the learning rate of an epoch, counted from 0: halved every ``halve_every``."""
-        return float(self.learning_rate * 0.5 ** (epoch // self.halve_every))
 
 
 class Updates:
-    """Networks with an Adam optimiser for each of them, and the updates that move them."""
+    """The updates of Algorithm 1, each with the parameters that it changes and an Adam optimiser for them.
 
-    def __init__(
-        self,
-        networks: Networks,
-        objective: Objective,
-        optimisation: Optimisation,
-        autocast: Autocast = nullcontext,
-    ) -> None:
-        self.networks, self.objective, self.optimisation = networks, objective, optimisation
-        self.autocast = autocast
-        self.players = self._players()
-        self.optimizers = {name: self._adam(parameters) for name, parameters in self.players.items()}
+    Parameters
+    ----------
+    method : whose parameters say what is minimised and how
+    networks : are changed in place
+    autocast : gives a context in which losses are computed, for mixed precision
 
-    def set_rate(self, rate: float) -> None:
+    Attributes
+    ----------
+    parameters, optimizers : of each update by its name: D_intra_image, D_inter_image and so on, G_image and
+        G_text, or G for both at once
+    """
+
+    def __init__(self, method: CMGANs, networks: Networks, autocast: Autocast = nullcontext) -> None:
+        self.method, self.networks, self.autocast = method, networks, autocast
+        self.objective = Objective(method, networks)
+        self.parameters = self._parameters()
+        self.optimizers = {name: self._adam(parameters) for name, parameters in self.parameters.items()}
+
+    def set_learning_rate(self, rate: float) -> None:
         """Set the learning rate of every optimiser."""
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
-    def round(self, batches: Sequence[Batch], strangers: Views, *, norms: bool = False) -> WatchedTerms:
-        """Run one round of Algorithm 1 and return what was watched, in the order of the steps.
+    def run_round(
+        self, batches: Sequence[Batch], mismatched: ByModality, *, gradient_norms: bool = False
+    ) -> Watched:
+        """Run one round of Algorithm 1 and return the points of its curves, in the order of the updates.
 
-        ``batches`` are the discriminators' batch and one for each generator step; ``strangers`` the
-        features of pairs of other categories; ``norms`` asks for gradient norms, which cost a pass
-        over all gradients, at the discriminators' step and the last generator step.
+        Parameters
+        ----------
+        batches : that of the discriminators, and one for each of the K updates of both generators
+        mismatched : features of mismatched pairs (n, d) by modality, for the pairs of the first batch
+        gradient_norms : whether the curves have the norm of the gradient of the discriminators' updates and
+            of the generators' last ones, each of which costs a pass over all gradients
         """
         first, *others = batches
-        if self.optimisation.update_order == "discriminators-first":
-            judged = self.update_discriminators(first, strangers, norms=norms)
-            return judged + self._generator_steps(others, norms=norms)
-        generated = self._generator_steps(others, norms=norms)
-        return generated + self.update_discriminators(first, strangers, norms=norms)
+        if self.method.update_order == "discriminators-first":
+            watched = self.update_discriminators(first, mismatched, gradient_norms=gradient_norms)
+            return watched + self._update_generators_on_each(others, gradient_norms=gradient_norms)
+        watched = self._update_generators_on_each(others, gradient_norms=gradient_norms)
+        return watched + self.update_discriminators(first, mismatched, gradient_norms=gradient_norms)
 
-    def update_discriminators(self, batch: Batch, strangers: Views, *, norms: bool = False) -> WatchedTerms:
-        """Move each discriminator there is, on outputs of the generators as data."""
+    def update_discriminators(
+        self, batch: Batch, mismatched: ByModality, *, gradient_norms: bool = False
+    ) -> Watched:
+        """Update each discriminator there is; what the generators make is data to them."""
         with self.autocast():
-            outcomes = self._judgements(batch, strangers)
-        return [item for name, each in outcomes.items() for item in self._step(name, each, norms=norms)]
-
-    def update_generators(self, batch: Batch, *, norms: bool = False) -> WatchedTerms:
-        """Move the image generator, then the text generator; or both at once."""
-        if self.optimisation.joint_optimizer:
-            with self.autocast():
-                both = [self.objective.generator(self.networks, name, batch) for name in MODALITIES]
-            joint = Outcome(both[0].loss + both[1].loss, both[0].watched | both[1].watched)
-            return self._step("G", joint, norms=norms)
-        return [item for name in MODALITIES for item in self._update_generator(name, batch, norms=norms)]
-
-    def _generator_steps(self, batches: Sequence[Batch], *, norms: bool) -> WatchedTerms:
-        watched: WatchedTerms = []
-        for number, batch in enumerate(batches, 1):
-            watched += self.update_generators(batch, norms=norms and number == len(batches))
+            losses = self._discriminator_losses(batch.features, mismatched)
+        watched: Watched = []
+        for name, loss in losses.items():
+            watched += self._descend(name, loss, gradient_norms=gradient_norms)
         return watched
 
-    def _update_generator(self, name: Modality, batch: Batch, *, norms: bool) -> WatchedTerms:
+    def update_generators(self, batch: Batch, *, gradient_norms: bool = False) -> Watched:
+        """Update the generator of images, then that of texts; or both at once."""
+        if not self.method.joint_optimizer:
+            images, texts = (
+                self.update_generator(modality, batch, gradient_norms=gradient_norms)
+                for modality in MODALITIES
+            )
+            return images + texts
         with self.autocast():
-            outcome = self.objective.generator(self.networks, name, batch)
-        return self._step(f"G_{name}", outcome, norms=norms)
+            image, text = (self.objective.generator_loss(modality, batch) for modality in MODALITIES)
+        both = Loss(image.value + text.value, {**image.curves, **text.curves})
+        return self._descend("G", both, gradient_norms=gradient_norms)
 
-    def _judgements(self, batch: Batch, strangers: Views) -> dict[str, Outcome]:
-        networks, objective = self.networks, self.objective
-        if not (networks.intra or networks.inter):
+    def update_generator(self, modality: Modality, batch: Batch, *, gradient_norms: bool = False) -> Watched:
+        """Update the generator of one modality."""
+        with self.autocast():
+            loss = self.objective.generator_loss(modality, batch)
+        return self._descend(f"G_{modality}", loss, gradient_norms=gradient_norms)
+
+    def _update_generators_on_each(self, batches: Sequence[Batch], *, gradient_norms: bool) -> Watched:
+        watched: Watched = []
+        for number, batch in enumerate(batches, 1):
+            is_last = number == len(batches)
+            watched += self.update_generators(batch, gradient_norms=gradient_norms and is_last)
+        return watched
+
+    def _discriminator_losses(self, features: ByModality, mismatched: ByModality) -> dict[str, Loss]:
+        """Return the loss of every discriminator by the name of its update."""
+        intra, inter = self.networks.intra_discriminators, self.networks.inter_discriminators
+        if not (intra or inter):
             return {}
-        made = objective.generate(networks, batch.views)
-        outcomes = {
-            f"D_intra_{name}": objective.intra(networks, name, batch.views[name], made)
-            for name in networks.intra
+        generated = self.objective.generate(features, mismatched)
+        losses = {
+            f"D_intra_{modality}": self.objective.intra_discriminator_loss(modality, features, generated)
+            for modality in intra
         }
-        if networks.inter:
-            strange = objective.encode(networks, strangers)
-            for name in networks.inter:
-                outcome = objective.inter(networks, name, batch.views, strangers, (made, strange))
-                outcomes[f"D_inter_{name}"] = outcome
-        return outcomes
+        for modality in inter:
+            losses[f"D_inter_{modality}"] = self.objective.inter_discriminator_loss(
+                modality, features, mismatched, generated
+            )
+        return losses
 
-    def _step(self, player: str, outcome: Outcome, *, norms: bool) -> WatchedTerms:
-        """Minimise the outcome with respect to the player's parameters."""
-        optimizer, parameters = self.optimizers[player], self.players[player]
+    def _descend(self, update: str, loss: Loss, *, gradient_norms: bool) -> Watched:
+        """Take one step of Adam down the gradient of a loss, in the parameters of that update alone."""
+        optimizer, parameters = self.optimizers[update], self.parameters[update]
         optimizer.zero_grad(set_to_none=True)
-        outcome.loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
-        watched = list(outcome.watched.items())
-        if norms:
-            watched.append((f"{player}_gradient", gradient_norm(parameters)))
-        if not isinstance(self.optimisation.gradient_clip, str):
-            nn.utils.clip_grad_norm_(parameters, self.optimisation.gradient_clip)
+        loss.value.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+        watched = list(loss.curves.items())
+        if gradient_norms:
+            watched.append((f"{update}_gradient", gradient_norm(parameters)))
+        largest_norm = self.method.gradient_clip
+        if not isinstance(largest_norm, str):  # "off"
+            nn.utils.clip_grad_norm_(parameters, largest_norm)
         optimizer.step()
         return watched
 
-    def _players(self) -> dict[str, list[Tensor]]:
-        """Return the parameters that each update moves, those of the generators with the shared layer."""
-        modules = dict(self.networks.modules())
-        if self.optimisation.joint_optimizer:
-            modules = {name: module for name, module in modules.items() if not name.startswith("G_")}
-            modules["G"] = nn.ModuleList(self.networks.generators.values())
-        return {name: [*module.parameters()] for name, module in modules.items()}
+    def _parameters(self) -> dict[str, list[Tensor]]:
+        """Return the parameters that each update changes; those of a generator include what it shares."""
+        networks = self.networks.by_name()
+        if self.method.joint_optimizer:
+            networks = {name: network for name, network in networks.items() if not name.startswith("G_")}
+            networks["G"] = nn.ModuleList(self.networks.generators.values())
+        return {name: [*network.parameters()] for name, network in networks.items()}
 
     def _adam(self, parameters: list[Tensor]) -> torch.optim.Adam:
-        optimisation = self.optimisation
+        method = self.method
         return torch.optim.Adam(
             parameters,
-            lr=optimisation.learning_rate,
-            betas=(optimisation.beta1, optimisation.beta2),
-            weight_decay=optimisation.weight_decay,
-            fused=True,
+            lr=method.learning_rate,
+            betas=(method.beta1, method.beta2),
+            weight_decay=method.weight_decay,
+            fused=True,  # one pass over all parameters
         )
 
 
-Group = TypeVar("Group")
+def learning_rate_in(epoch: int, method: CMGANs) -> float:
+    """Return the learning rate of an epoch, counted from 0: halved after every ``halve_every`` epochs."""
+    return float(method.learning_rate * 0.5 ** (epoch // method.halve_every))
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How long to train, on what batches, and how often to look; see ``CMGANs``."""
+class ClassProbabilities(nn.Module):
+    """A generator with its class head and softmax behind it: maps features (n, d) to (n, c)."""
 
-    epochs: int = 200
-    stopping: Literal["validation", "none"] = "validation"
-    eval_every: int = 10
-    patience: int = 6
-    batch_size: int = 64
-    resample: bool = True
-    sampler: Literal["classes", "uniform"] = "classes"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All parameters with an effect on the training, in the groups that use them."""
-
-    name: str
-    architecture: Architecture
-    wanted: Wanted
-    objective: Objective
-    optimisation: Optimisation
-    schedule: Schedule
-    preprocessing: str
-    post: str
-    representation: str
-    device: str
-    precision: str
-    random_state: int
-
-    @classmethod
-    def of(cls, name: str, values: Mapping[str, Any]) -> Settings:
-        """Sort checked parameters into groups; raises ``MethodError`` where they contradict each other."""
-        if not any(values[weight] for weight in ("w_inter", "w_intra", "w_semantic", "w_reconstruction")):
-            raise MethodError(f"{name}: all weights are 0, so there is nothing to learn; raise one")
-        if values["representation"] == "softmax" and not values["w_semantic"]:
-            raise MethodError(f"{name}: representation 'softmax' needs the class head; raise w_semantic")
-        losses = AdversarialLosses(values["generator_loss"], values["loss_scale"], values["fake_weight"])
-        groups = {
-            "architecture": _selected(Architecture, values),
-            "wanted": Wanted(
-                intra=values["w_intra"] > 0,
-                inter=values["w_inter"] > 0,
-                head=values["w_semantic"] > 0,
-                decoder=values["w_intra"] > 0 or values["w_reconstruction"] > 0,
-            ),
-            "objective": _selected(Objective, {**values, "losses": losses}),
-            "optimisation": _selected(Optimisation, values),
-            "schedule": _selected(Schedule, values),
-        }
-        return _selected(cls, {**values, **groups, "name": name})
-
-
-def _selected(kind: type[Group], values: Mapping[str, Any]) -> Group:
-    return kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
-
-
-class Represented(nn.Module):
-    """What a generator makes of rows (n, d): ``"common"``, or the class probabilities read off it."""
-
-    def __init__(self, generator: Generator, representation: str) -> None:
+    def __init__(self, generator: Generator) -> None:
         super().__init__()
-        self.generator, self.representation = generator, representation
-        self.train(generator.training)
+        self.generator = generator
+        self.train(generator.training)  # a new module is in training mode, whatever is in it
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Return representations (n, k)."""
-        common: Tensor = self.generator(rows)
-        if self.representation == "common":
-            return common
-        return classify(self.generator, common).softmax(dim=1)
+    def forward(self, features: Tensor) -> Tensor:
+        """Return class probabilities (n, c)."""
+        return self.generator.classify(self.generator(features)).softmax(dim=1)
 
 
-class Fitting(PairMapping):
-    """Networks, their updates and the pairs, ready to be trained.
+class AdversarialFitting(PairMapping):
+    """The networks of CM-GANs, their updates and the pairs they learn from, ready to be trained.
 
-    Every random number comes from ``random_state`` through a stream of its own purpose: one for
-    each part of the networks, one for anchors and one for mismatched pairs in each epoch.
+    Every random number comes from ``random_state`` through a stream for its purpose: one for the initial
+    values of each part of the networks, one for the batches and one for the mismatched pairs of each epoch.
+
+    Parameters
+    ----------
+    method : whose parameters say what is built and how it is trained
+    train, validation : the pairs to learn from, and those to judge the networks by
+    run : trains the stage
     """
 
-    def __init__(
-        self, settings: Settings, train: Split, validation: Split, scalings: Scalings, run: Run
-    ) -> None:
-        self.settings, self.scalings, self.run = settings, scalings, run
+    def __init__(self, method: CMGANs, train: Split, validation: Split, run: Run) -> None:
+        self.method, self.run = method, run
         self.train, self.validation = (PairCodes(split.views, split.labels) for split in (train, validation))
-        self.rows = {name: DeviceRows(rows, scalings[name], run.device) for name, rows in train.views.items()}
-        classes = checked_classes(train.labels, len(train.images)).searchsorted(train.labels)
-        self.classes = torch.from_numpy(classes).to(run.device)
+        self.scalings = learned_scalings(train, method.preprocessing)
+        self.rows = {
+            modality: DeviceRows(features, self.scalings[modality], run.device)
+            for modality, features in train.views.items()
+        }
+        # Labels may have gaps; class numbers count from 0 without
+        labels = checked_classes(train.labels, len(train.images))
+        self.classes = torch.from_numpy(labels.searchsorted(train.labels)).to(run.device)
         self.sampler = PairSampler(
             train.labels,
-            batch=settings.schedule.batch_size,
-            seed=settings.random_state,
-            order=settings.schedule.sampler,
+            batch=method.batch_size,
+            seed=method.random_state,
+            order=cast(Order, method.sampler),
         )
-        self.networks = self._networks(train)
-        self.updates = Updates(self.networks, settings.objective, settings.optimisation, run.autocast)
+        widths = {modality: rows.width for modality, rows in self.rows.items()}
+        self.networks = build_networks(widths, len(labels), method)
+        for network in self.networks.by_name().values():
+            network.to(run.device).train()
+        self.updates = Updates(method, self.networks, run.autocast)
 
     @property
     def standardises(self) -> bool:
-        return self.settings.post != "none"
+        return self.method.post != "none"
 
     def trained(self) -> Training[Draw]:
-        """Train these networks as a stage of the run."""
-        schedule = self.settings.schedule
+        """Train the networks as the stage of the run, and leave the generators in the state to be kept."""
+        method = self.method
         return self.run.train(
             "training",
             self.train_round,
-            modules=dict(self.networks.modules()),
-            kept={str(name): module for name, module in self.networks.generators.items()},
+            modules=self.networks.by_name(),
+            kept={str(modality): network for modality, network in self.networks.generators.items()},
             optimizers=self.updates.optimizers,
-            items=self.draws,
+            items=self.start_epoch,
             rounds=self.sampler.rounds,
-            epochs=schedule.epochs,
-            look_every=schedule.eval_every,
-            patience=schedule.patience,
-            score=self.validation_map if schedule.stopping == "validation" else None,
+            epochs=method.epochs,
+            look_every=method.eval_every,
+            patience=method.patience,
+            score=None if method.stopping == "none" else self.validation_map,
         )
 
-    def draws(self, epoch: int) -> Iterator[Draw]:
-        """Set the learning rate of an epoch and return the pairs of its rounds."""
-        self.updates.set_rate(self.settings.optimisation.rate(epoch))
-        batches = 1 + self.settings.optimisation.generator_steps if self.settings.schedule.resample else 1
+    def start_epoch(self, epoch: int) -> Iterator[Draw]:
+        """Set the learning rate of an epoch, and return the row numbers of the pairs of its rounds."""
+        self.updates.set_learning_rate(learning_rate_in(epoch, self.method))
+        batches = 1 + self.method.generator_steps if self.method.resample else 1
         return self.sampler.epoch(epoch, batches=batches)
 
-    def train_round(self, draw: Draw, norms: bool) -> Watched:
-        """Run one round of Algorithm 1 on the pairs drawn, and return what was watched."""
-        batches = [Batch(self.views(index), picked(self.classes, index)) for index in draw.anchors]
-        if not self.settings.schedule.resample:
-            batches *= 1 + self.settings.optimisation.generator_steps
-        strangers = self.views(draw.others) if self.networks.inter else {}
-        return self.updates.round(batches, strangers, norms=norms)
+    def train_round(self, draw: Draw, gradient_norms: bool) -> Watched:
+        """Run one round of Algorithm 1 on the pairs drawn, and return the points of its curves."""
+        batches = [Batch(self.features_of(index), picked(self.classes, index)) for index in draw.anchors]
+        if not self.method.resample:  # all updates of the round are on one batch
+            batches = batches * (1 + self.method.generator_steps)
+        mismatched = self.features_of(draw.others) if self.networks.inter_discriminators else {}
+        return self.updates.run_round(batches, mismatched, gradient_norms=gradient_norms)
 
-    def views(self, index: Index) -> Views:
-        """Return the features of those pairs by modality."""
-        return {name: rows.rows(index) for name, rows in self.rows.items()}
+    def features_of(self, index: Index) -> ByModality:
+        """Return the features (n, d) of the training pairs of those row numbers, by modality."""
+        return {modality: rows.rows(index) for modality, rows in self.rows.items()}
 
     def code_maps(self) -> dict[Modality, NetworkMap]:
-        """Return the maps of both views to what the generators give as they are now."""
+        """Return the maps of features to what represents items, by the generators as they are now."""
+        as_probabilities = self.method.representation == "softmax"
         return {
-            name: NetworkMap(
-                Represented(self.networks.generators[name], self.settings.representation),
-                f"{name}s",
-                self.scalings[name],
+            modality: NetworkMap(
+                ClassProbabilities(generator) if as_probabilities else generator,
+                f"{modality}s",
+                self.scalings[modality],
             )
-            for name in MODALITIES
+            for modality, generator in self.networks.generators.items()
         }
-
-    def _networks(self, train: Split) -> Networks:
-        networks = build_networks(
-            {"image": train.images.shape[1], "text": train.texts.shape[1]},
-            int(self.classes.max()) + 1,
-            self.settings.architecture,
-            self.settings.wanted,
-            seed=self.settings.random_state,
-        )
-        for _, module in networks.modules():
-            module.to(self.run.device).train()
-        return networks

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cmbench.methods.cmgans.objective import AdversarialLosses, share_right
+from cmbench.methods.cmgans.objective import AdversarialLosses, accuracy
 
 LOSSES = AdversarialLosses()
 ZERO = torch.zeros(7, 1)
@@ -24,15 +24,15 @@ def logits(seed, scale=3.0):
 
 
 def test_at_logits_of_zero_every_loss_is_a_multiple_of_log_2():
-    assert LOSSES.intra(ZERO, ZERO).item() == pytest.approx(2 * math.log(2))
-    assert LOSSES.inter(ZERO, ZERO, ZERO).item() == pytest.approx(2 * math.log(2))
-    assert LOSSES.generator(ZERO).item() == pytest.approx(math.log(2))
+    assert LOSSES.intra_modality(ZERO, ZERO).item() == pytest.approx(2 * math.log(2))
+    assert LOSSES.inter_modality(ZERO, ZERO, ZERO).item() == pytest.approx(2 * math.log(2))
+    assert LOSSES.of_generator(ZERO).item() == pytest.approx(math.log(2))
 
 
 def test_an_intra_modality_loss_is_the_negative_of_equation_5():
     (real, real_t), (fake, fake_t) = logits(0), logits(1)
     literal = -np.mean(np.log(sigmoid(real))) - np.mean(np.log(1 - sigmoid(fake)))
-    assert LOSSES.intra(real_t, fake_t).item() == pytest.approx(literal)
+    assert LOSSES.intra_modality(real_t, fake_t).item() == pytest.approx(literal)
 
 
 @pytest.mark.parametrize("weight", [0.5, 0.2])
@@ -43,7 +43,7 @@ def test_an_inter_modality_loss_is_the_negative_of_equation_7(weight):
         + weight * np.log(1 - sigmoid(crossed))
         + weight * np.log(1 - sigmoid(mismatched))
     )
-    loss = AdversarialLosses(fake_weight=weight).inter(real_t, crossed_t, mismatched_t)
+    loss = AdversarialLosses(fake_weight=weight).inter_modality(real_t, crossed_t, mismatched_t)
     assert loss.item() == pytest.approx(literal)
 
 
@@ -54,7 +54,7 @@ def test_an_inter_modality_loss_is_the_negative_of_equation_7(weight):
 def test_the_slope_of_a_generators_term_is_that_of_its_form(form, at_zero, far_below):
     losses = AdversarialLosses(form=form)
     points = torch.tensor([0.0, -40.0], requires_grad=True)
-    (losses.generator(points[:1]) + losses.generator(points[1:])).backward()
+    (losses.of_generator(points[:1]) + losses.of_generator(points[1:])).backward()
     np.testing.assert_allclose(points.grad, [at_zero, far_below], atol=1e-12)
 
 
@@ -62,13 +62,13 @@ def test_the_slope_of_a_generators_term_is_that_of_its_form(form, at_zero, far_b
 @pytest.mark.parametrize("scale", ["log", "linear"])
 def test_a_generator_never_gains_from_being_found_out(form, scale):
     points = torch.linspace(-30, 30, 121, dtype=torch.float64, requires_grad=True)
-    AdversarialLosses(form=form, scale=scale).generator(points).backward()
+    AdversarialLosses(form=form, scale=scale).of_generator(points).backward()
     assert (points.grad <= 0).all()
 
 
 def test_logits_of_any_size_leave_losses_and_gradients_finite():
     points = torch.tensor([[-1e4], [1e4], [-3e38], [3e38]], requires_grad=True)
-    loss = LOSSES.real(points[:2]) + LOSSES.fake(points[:2])
+    loss = LOSSES.of_real(points[:2]) + LOSSES.of_fake(points[:2])
     loss.backward()
     assert loss.item() == pytest.approx(1e4)
     assert torch.isfinite(points.grad).all()
@@ -79,20 +79,20 @@ def test_logits_of_any_size_leave_losses_and_gradients_finite():
 def test_gradients_are_those_of_finite_differences(form, scale):
     losses = AdversarialLosses(form=form, scale=scale, fake_weight=0.3)
     inputs = tuple(logits(seed)[1] for seed in range(3))
-    assert torch.autograd.gradcheck(losses.inter, inputs)
-    assert torch.autograd.gradcheck(losses.intra, inputs[:2])
-    assert torch.autograd.gradcheck(losses.generator, inputs[:1])
+    assert torch.autograd.gradcheck(losses.inter_modality, inputs)
+    assert torch.autograd.gradcheck(losses.intra_modality, inputs[:2])
+    assert torch.autograd.gradcheck(losses.of_generator, inputs[:1])
 
 
 def test_the_linear_scale_puts_d_where_the_logarithm_was():
     (real, real_t), (fake, fake_t) = logits(0), logits(1)
-    loss = AdversarialLosses(scale="linear").intra(real_t, fake_t)
+    loss = AdversarialLosses(scale="linear").intra_modality(real_t, fake_t)
     assert loss.item() == pytest.approx(np.mean(sigmoid(fake)) - np.mean(sigmoid(real)))
 
 
 def test_the_accuracy_weighs_the_real_side_as_much_as_all_fakes():
     right, wrong = torch.ones(4), torch.ones(2)
-    assert share_right(right, wrong, -wrong).item() == pytest.approx(0.5 + 0.25)
+    assert accuracy(right, wrong, -wrong).item() == pytest.approx(0.5 + 0.25)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def trained():
         for step in range(600):
             optimizer.param_groups[0]["lr"] = 0.01 * (1 - step / 600)
             matched, crossed, mismatched = (network(rows) for rows in inputs(random, mismatch, related))
-            loss = LOSSES.inter(matched, crossed, mismatched)
+            loss = LOSSES.inter_modality(matched, crossed, mismatched)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cmbench.methods.cmgans import networks as cross_modal_networks
 from cmbench.methods.cmgans.method import (
@@ -16,7 +17,7 @@ from cmbench.methods.cmgans.method import (
 )
 from cmbench.methods.cmgans.networks import build_networks
 from cmbench.methods.cmgans.objective import Batch
-from cmbench.methods.cmgans.training import Updates
+from cmbench.methods.cmgans.training import Updates, learning_rate_in
 
 WIDTHS = {"image": 5, "text": 4}
 SIZES = {"embedding": 8, "hidden": 8, "discriminator_width": 6}
@@ -24,9 +25,8 @@ BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def updates(method=CMGANs, **parameters):
-    settings = method(**SIZES, **parameters).settings()
-    networks = build_networks(WIDTHS, 3, settings.architecture, settings.wanted, seed=settings.random_state)
-    return Updates(networks, settings.objective, settings.optimisation)
+    chosen = method(**SIZES, **parameters)
+    return Updates(chosen, build_networks(WIDTHS, 3, chosen))
 
 
 def features(seed, n=8):
@@ -41,7 +41,7 @@ def batch(seed=0, n=8):
 def state(updates):
     """Every tensor of every network under one name: the first, for tensors with several."""
     found, seen = {}, set()
-    for name, module in updates.networks.modules():
+    for name, module in updates.networks.by_name().items():
         for key, value in module.state_dict(keep_vars=True).items():
             if id(value) not in seen:
                 seen.add(id(value))
@@ -80,14 +80,14 @@ SHARED = ("G_image.second.linear", "G_image.second.norm.weight", "G_image.second
 @pytest.mark.parametrize(("name", "other"), [("image", "text"), ("text", "image")])
 def test_a_generators_update_moves_its_own_networks_and_the_shared_layer(name, other):
     training = updates()
-    action = lambda: training._update_generator(name, batch(), norms=False)  # noqa: E731
+    action = lambda: training.update_generator(name, batch())  # noqa: E731
     parameters, statistics = moved(training, action)
     own = parameters_of(training, f"G_{name}")
     assert parameters == own | parameters_of(training, *SHARED)
     assert statistics == statistics_of(training, f"G_{name}", f"D_inter_{other}")
     assert all(
         each.grad is None
-        for key, module in training.networks.modules()
+        for key, module in training.networks.by_name().items()
         for each in module.parameters()
         if key.startswith("D_")
     )
@@ -106,8 +106,8 @@ def test_the_discriminators_hold_still_while_generators_learn_and_the_reverse(na
 @pytest.mark.parametrize("name", ["D_intra_image", "D_intra_text", "D_inter_image", "D_inter_text"])
 def test_one_discriminators_step_moves_that_discriminator_only(name):
     training = updates()
-    outcome = training._judgements(batch(), features(1))[name]
-    parameters, statistics = moved(training, lambda: training._step(name, outcome, norms=False))
+    loss = training._discriminator_losses(features(0), features(1))[name]
+    parameters, statistics = moved(training, lambda: training._descend(name, loss, gradient_norms=False))
     assert parameters == parameters_of(training, name)
     assert not statistics
 
@@ -132,7 +132,7 @@ def test_the_shared_layer_has_an_adam_state_with_either_generator():
 def test_a_round_runs_k_generator_steps_after_the_discriminators_or_before():
     for order, first in (("discriminators-first", "D_"), ("generators-first", "G_")):
         training = updates(update_order=order)
-        watched = [name for name, _ in training.round([batch(i) for i in range(4)], features(9))]
+        watched = [name for name, _ in training.run_round([batch(i) for i in range(4)], features(9))]
         assert watched[0].startswith(first)
         assert watched.count("G_text_inter_loss") == watched.count("G_image_inter_loss") == 3
         assert watched.count("D_inter_text_loss") == watched.count("D_intra_image_loss") == 1
@@ -185,11 +185,8 @@ def test_layers_equal_at_the_start_only_part_with_the_first_update_and_untied_on
 
 
 def test_with_full_sizes_the_networks_are_as_large_as_published():
-    settings = CMGANs().settings()
-    networks = build_networks(
-        {"image": 4096, "text": 300}, 20, settings.architecture, settings.wanted, seed=0
-    )
-    sizes = {name: sum(each.numel() for each in module.parameters()) for name, module in networks.modules()}
+    networks = build_networks({"image": 4096, "text": 300}, 20, CMGANs()).by_name()
+    sizes = {name: sum(each.numel() for each in module.parameters()) for name, module in networks.items()}
     assert sizes["G_image"] == pytest.approx(10.5e6, rel=0.02)
     assert sizes["D_inter_image"] == (1024 + 4096) * 512 + 512 + 2 * 512 + 512 + 1
     assert sizes["D_intra_image"] == 4097
@@ -207,11 +204,11 @@ for full in (CMGANsRelease, CMGANsNone, CMGANsWS, CMGANsSC):
 @pytest.mark.parametrize("method", BUILT)
 def test_networks_of_a_term_that_is_switched_off_are_not_built(method):
     training = updates(method)
-    assert {name for name, _ in training.networks.modules()} == BUILT[method]
+    assert set(training.networks.by_name()) == BUILT[method]
     generator = training.networks.generators["image"]
     assert (generator.head is None) == (method in (CMGANsNone, CMGANsWS))
     assert (generator.decoder is None) == (method is CMGANsInter)
-    watched = {name for name, _ in training.round([batch(), batch(1)], features(2))}
+    watched = {name for name, _ in training.run_round([batch(), batch(1)], features(2))}
     assert any("semantic" in name for name in watched) == (method not in (CMGANsNone, CMGANsWS))
     assert any("reconstruction" in name for name in watched) == (method is CMGANsCAE)
     assert any("_inter_" in name for name in watched) == (method is not CMGANsCAE)
@@ -230,7 +227,7 @@ def test_networks_of_a_term_that_is_switched_off_are_not_built(method):
 def test_initial_values_of_a_part_that_is_switched_off_do_not_matter(method, parts, monkeypatch):
     def trained(kind):
         training = updates(kind)
-        training.round([batch(), batch(1)], features(2))
+        training.run_round([batch(), batch(1)], features(2))
         return state(training)
 
     before, before_full = trained(method), trained(CMGANs)
@@ -262,32 +259,34 @@ def test_leaving_a_part_out_changes_the_initial_values_of_no_other():
     ],
 )
 def test_each_method_has_the_architecture_its_name_says(method, tie, head, activation):
-    architecture = method().settings().architecture
-    assert (architecture.tie, architecture.head, architecture.activation) == (tie, head, activation)
+    image, text = updates(method).networks.generators.values()
+    assert (image.second.linear is text.second.linear) == (tie == "tied")
+    assert torch.equal(image.second.linear.weight, text.second.linear.weight) == (tie != "none")
+    assert (image.head is text.head) == (head == "shared")
+    assert type(image.first.activation) is (nn.ReLU if activation == "relu" else nn.LeakyReLU)
 
 
 def test_the_gradient_is_clipped_when_asked_to_and_its_norm_told():
     loose, clipped = updates(), updates(gradient_clip=1e-3)
     for training in (loose, clipped):
-        watched = dict(training.round([batch(), batch(1)], features(2), norms=True))
+        watched = dict(training.run_round([batch(), batch(1)], features(2), gradient_norms=True))
         norms = {name: value.item() for name, value in watched.items() if name.endswith("_gradient")}
         assert set(norms) == {f"{name}_gradient" for name in BUILT[CMGANs]}
         assert all(norm > 1e-3 for norm in norms.values())  # told as it was before clipping
         largest = max(
             torch.stack([each.grad.norm() for each in own if each.grad is not None]).norm().item()
-            for name, own in training.players.items()
+            for name, own in training.parameters.items()
             if name == "G_text"
         )
         assert (largest <= 1.001e-3) == (training is clipped)
 
 
 def test_the_rate_is_halved_every_so_many_epochs():
-    optimisation = CMGANs(learning_rate=0.4, halve_every=10).settings().optimisation
-    np.testing.assert_allclose(
-        [optimisation.rate(epoch) for epoch in (0, 9, 10, 19, 20)], [0.4, 0.4, 0.2, 0.2, 0.1]
-    )
+    method = CMGANs(learning_rate=0.4, halve_every=10)
+    rates = [learning_rate_in(epoch, method) for epoch in (0, 9, 10, 19, 20)]
+    np.testing.assert_allclose(rates, [0.4, 0.4, 0.2, 0.2, 0.1])
     training = updates()
-    training.set_rate(0.25)
+    training.set_learning_rate(0.25)
     assert {group["lr"] for each in training.optimizers.values() for group in each.param_groups} == {0.25}
 
 
