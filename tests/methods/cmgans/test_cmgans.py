@@ -1,11 +1,9 @@
 """CM-GANs as a method: what it learns, what it keeps, and what its parameters do."""
 
-import pickle
 import warnings
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import clone
 
 from cmbench.datasets.draft import Split
@@ -99,24 +97,15 @@ def test_pairing_anew_within_categories_costs_the_weight_sharing_its_pairs_and_t
     assert by_pair[1] < 0.6 * by_pair[0], by_pair
 
 
-@pytest.mark.parametrize("kind", METHODS)
-def test_the_same_seed_gives_the_same_representations_and_another_seed_others(toy, kind):
-    torch.manual_seed(1)
-    np.random.seed(1)  # noqa: NPY002 - proof that neither global state counts
-    first = represented(fitted(toy, kind, random_state=3), toy.test)
-    torch.manual_seed(2)
-    np.random.seed(2)  # noqa: NPY002
-    assert np.array_equal(first, represented(fitted(toy, kind, random_state=3), toy.test))
-    assert not np.allclose(first, represented(fitted(toy, kind, random_state=4), toy.test))
-
-
-@pytest.mark.parametrize("post", ["none", "zscore_train"])
-def test_an_item_alone_is_represented_as_in_a_batch(toy, post):
-    method = fitted(toy, post=post, preprocessing="zscore")
+def test_a_standardised_item_is_represented_alone_as_in_a_batch(toy):
+    method = fitted(toy, post="zscore_train", preprocessing="zscore")
     whole = method.transform_images(toy.test.images)
     alone = np.vstack([method.transform_images(toy.test.images[i : i + 1]) for i in range(len(whole))])
     np.testing.assert_allclose(alone, whole, rtol=1e-4, atol=1e-5)
-    assert method.transform_texts(toy.test.texts[:0]).shape == (0, 12)
+
+
+def test_no_items_have_no_representations(toy):
+    assert fitted(toy).transform_texts(toy.test.texts[:0]).shape == (0, 12)
 
 
 def test_the_state_that_is_kept_is_the_best_on_validation_statistics_included(toy):
@@ -380,12 +369,9 @@ def test_every_parameter_is_checked_and_documented():
 
 
 @pytest.mark.parametrize("kind", METHODS)
-def test_every_method_is_an_estimator_with_the_published_sizes(kind):
-    method = kind(random_state=5)
+def test_every_method_has_the_published_sizes(kind):
+    method = kind()
     assert (method.embedding, method.hidden, method.discriminator_width) == (1024, 1024, 512)
-    assert clone(method).get_params() == method.get_params()
-    assert kind.family == "deep"
-    assert kind.citation
 
 
 def test_the_release_differs_from_the_paper_in_exactly_these_settings():
@@ -395,7 +381,3 @@ def test_the_release_differs_from_the_paper_in_exactly_these_settings():
         "activation", "head", "tie", "resample", "stopping", "epochs",
     }  # fmt: skip
     assert set(names) > set(release.get_params()) > {"epochs", "embedding", "w_inter"}
-
-
-def test_a_fitted_method_survives_pickling(toy, default):
-    assert np.array_equal(represented(pickle.loads(pickle.dumps(fitted(toy))), toy.test), default)
