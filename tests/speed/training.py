@@ -20,8 +20,7 @@ import torch
 
 from cmbench.datasets.draft import Split
 from cmbench.methods.cmgans.method import CMGANs
-from cmbench.methods.cmgans.training import Fitting
-from cmbench.methods.views.scaling import learned_scalings
+from cmbench.methods.cmgans.training import AdversarialFitting
 
 GIB = 2**30
 
@@ -67,7 +66,7 @@ def generated(n: int, options: argparse.Namespace, *, seed: int) -> Split:
     return Split(np.maximum(images, 0, out=images), texts, np.arange(n) % 20, np.arange(n).astype(str))
 
 
-def prepared(options, train, validation, batch, device, precision) -> Fitting:
+def prepared(options, train, validation, batch, device, precision) -> AdversarialFitting:
     method = CMGANs(
         embedding=options.embedding,
         hidden=options.embedding,
@@ -76,12 +75,12 @@ def prepared(options, train, validation, batch, device, precision) -> Fitting:
         device=device,
         precision=precision,
     )
-    return Fitting(method.settings(), train, validation, learned_scalings(train, "none"))
+    return AdversarialFitting(method, train, validation, method._run(train, validation))
 
 
-def timed(fitting: Fitting, options, batch: int) -> tuple[float, float]:
+def timed(fitting: AdversarialFitting, options, batch: int) -> tuple[float, float]:
     """Return the median seconds of a round and of its bare products, each timed in turn with the other."""
-    products = BareProducts(options, batch, fitting.place)
+    products = BareProducts(options, batch, fitting.run)
     draws = fitting.sampler.epoch(0, batches=1 + options.steps)
     times: dict[str, list[float]] = {"round": [], "products": []}
     for number in range(options.repeat + 1):
@@ -114,9 +113,9 @@ class BareProducts:
     weights if they learn, and one backward for its input if something before it learns.
     """
 
-    def __init__(self, options, batch: int, place) -> None:
+    def __init__(self, options, batch: int, run) -> None:
         image, text, e, d_hidden = options.d_image, options.d_text, options.embedding, 512
-        type_ = torch.bfloat16 if place.mixed else torch.float32
+        type_ = torch.bfloat16 if run.mixed else torch.float32
         self.counts = dict.fromkeys(
             [
                 (image, e),
@@ -136,7 +135,7 @@ class BareProducts:
             self._count_generator(text, image, e, d_hidden)
         self.matrices = {
             shape: tuple(
-                torch.randn(size, device=place.device, dtype=type_)
+                torch.randn(size, device=run.device, dtype=type_)
                 for size in ((batch, shape[0]), shape, (batch, shape[1]))
             )
             for shape in self.counts
