@@ -61,10 +61,10 @@ def test_the_example_runs(tmp_path):
 
 VERBS = (
     ["run"], ["table"], ["plot", "categories"], ["methods"], ["datasets", "prepare"], ["features", "extract"],
-    ["clean"], ["check"],
+    ["clean"], ["check"], ["tune"], ["compare"],
 )  # fmt: skip
 COMMANDS = sorted(
-    set(re.findall(r"cmbench ((?:datasets|features|plot) [a-z]+|run|check|table|show|clean|methods)", README))
+    set(re.findall(r"cmbench ((?:datasets|features|plot) [a-z]+|run|check|table|show|clean|methods|tune|compare)", README))
 )
 
 
