@@ -64,7 +64,12 @@ VERBS = (
     ["clean"], ["check"], ["tune"], ["compare"],
 )  # fmt: skip
 COMMANDS = sorted(
-    set(re.findall(r"cmbench ((?:datasets|features|plot) [a-z]+|run|check|table|show|clean|methods|tune|compare)", README))
+    set(
+        re.findall(
+            r"cmbench ((?:datasets|features|plot) [a-z]+|run|check|table|show|clean|methods|tune|compare)",
+            README,
+        )
+    )
 )
 
 
