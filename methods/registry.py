@@ -48,6 +48,7 @@ BUILT_IN = {
     "lgcfl": "cmbench.methods.lgcfl.method:LGCFL",
     "rcca": "cmbench.methods.cca:RCCA",
 }
+"""Where the class of each built-in method is, as ``module:Class``; it is imported when it is needed."""
 DEFAULT_METHODS = (
     "cca",
     "cfa",

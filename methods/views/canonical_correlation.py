@@ -2,7 +2,14 @@
 
 With C_xx, C_yy and C_xy the covariances (divisor n - 1) of centered X and Y::
 
-    maximise tr(Aᵀ C_xy B)  subject to  Aᵀ(C_xx + r_x I)A = I,  Bᵀ(C_yy + r_y I)B = I.
+    maximise tr(Aᵀ C_xy B)  subject to  Aᵀ(C_xx + r_x I)A = I,  Bᵀ(C_yy + r_y I)B = I        (1)
+
+with the weights A and B of images and texts and their ridges r_x and r_y. Where W_x and W_y whiten the views,
+W_xᵀ(C_xx + r_x I)W_x = I and the same for y, (1) is solved by an SVD::
+
+    W_xᵀ C_xy W_y = P diag(correlations) Qᵀ,  A = W_x P,  B = W_y Q                          (2)
+
+The two solvers differ in how they whiten.
 
 H. Hotelling, "Relations between two sets of variates", Biometrika 28, 1936. The SVD route is that
 of Å. Björck and G. Golub, Mathematics of Computation 27, 1973; the ridge that of H. Vinod, Journal
@@ -24,13 +31,13 @@ from cmbench.methods.views.maps import with_fixed_signs
 from cmbench.methods.views.scaling import ScaledView, cross_gram, gram, paired_blocks
 
 RANK_TOLERANCE = 1e-10  # relative to the largest singular value, in float64
-SMALLEST_CHOLESKY_RIDGE = 1e-8  # relative; below it a rank-deficient covariance stays singular
+SMALLEST_CHOLESKY_RIDGE = 1e-8  # relative to the mean variance; below it a singular covariance stays so
 SINGULAR_PIVOT = 1e-13  # squared ratio of Cholesky pivots at which a matrix counts as singular
 
 
 @dataclass(frozen=True, eq=False)
 class CanonicalDirections:
-    """Weights (d, k) for each view, the k correlations in falling order, and who found them."""
+    """Weights (d, k) of each view, the k correlations in falling order, and the solver that found them."""
 
     image_weights: Matrix
     text_weights: Matrix
@@ -42,24 +49,27 @@ class CanonicalProblem(Protocol):
     """Two views prepared once, solved for any pair of ridges."""
 
     @property
-    def image_variance(self) -> float: ...
+    def image_variance(self) -> float:
+        """The mean variance of the image columns."""
 
     @property
-    def text_variance(self) -> float: ...
+    def text_variance(self) -> float:
+        """The mean variance of the text columns."""
 
-    def solve(self, image_ridge: float, text_ridge: float) -> CanonicalDirections: ...
+    def solve(self, image_ridge: float, text_ridge: float) -> CanonicalDirections:
+        """Return the canonical directions for these ridges, added to the covariances."""
 
 
 @dataclass(frozen=True, eq=False)
 class SvdProblem:
-    """The reference route: right for tall, wide and rank-deficient views alike.
+    """Whitening by the SVD of each view, X = U_x S_x V_xᵀ: right for tall, wide and rank-deficient views.
 
-    Without a ridge it is the pseudo-inverse solution of smallest norm.
+    Without ridges it gives the solution of smallest norm, that of the pseudo-inverse.
 
     Parameters
     ----------
-    image_axes, text_axes : right singular vectors (d, rank)
-    image_deviations, text_deviations : singular values over sqrt(n - 1)
+    image_axes, text_axes : right singular vectors V (d, rank)
+    image_deviations, text_deviations : D = S / sqrt(n - 1), standard deviations along these axes
     overlap : U_xᵀ U_y, the products of the left singular vectors
     """
 
@@ -71,6 +81,7 @@ class SvdProblem:
 
     @classmethod
     def from_views(cls, images: ScaledView, texts: ScaledView) -> SvdProblem:
+        """Decompose both views (n, d)."""
         image_rows, text_rows = _reduced(images, texts)
         image_left, image_values, image_axes = _thin_svd(image_rows)
         text_left, text_values, text_axes = _thin_svd(text_rows)
@@ -89,11 +100,14 @@ class SvdProblem:
 
     def solve(self, image_ridge: float, text_ridge: float) -> CanonicalDirections:
         """Return the canonical directions for these ridges, added to the covariances."""
+        # W = V (D² + r I)^(-1/2) whitens a view
         image_whitening = 1 / np.sqrt(self.image_deviations**2 + image_ridge)
         text_whitening = 1 / np.sqrt(self.text_deviations**2 + text_ridge)
-        image_share = (image_whitening * self.image_deviations)[:, None]
-        core = image_share * self.overlap * (text_whitening * self.text_deviations)
-        left, correlations, right = linalg.svd(core, full_matrices=False)
+        # (2), with C_xy = V_x D_x U_xᵀU_y D_y V_yᵀ
+        image_shrinkage = (image_whitening * self.image_deviations)[:, None]
+        text_shrinkage = text_whitening * self.text_deviations
+        whitened_cross = image_shrinkage * self.overlap * text_shrinkage
+        left, correlations, right = linalg.svd(whitened_cross, full_matrices=False)
         image_weights = self.image_axes @ (image_whitening[:, None] * left)
         text_weights = self.text_axes @ (text_whitening[:, None] * right.T)
         return _directions(image_weights, text_weights, correlations, RANK_TOLERANCE, "svd")
@@ -101,9 +115,9 @@ class SvdProblem:
 
 @dataclass(frozen=True, eq=False)
 class CholeskyProblem:
-    """The route for many rows: covariances once, then triangular solves for each ridge.
+    """Whitening by Cholesky factors of the covariances, which are computed once: fast for many rows.
 
-    Where a ridged covariance is numerically singular it falls back on ``SvdProblem``.
+    Where a covariance with its ridge is numerically singular it falls back on ``SvdProblem``.
     """
 
     images: ScaledView
@@ -111,6 +125,7 @@ class CholeskyProblem:
 
     @cached_property
     def _covariances(self) -> tuple[Matrix, Matrix, Matrix]:
+        """C_xx, C_yy and C_xy, without ridges."""
         degrees = self.images.shape[0] - 1
         return (
             gram(self.images) / degrees,
@@ -135,16 +150,19 @@ class CholeskyProblem:
     def solve(self, image_ridge: float, text_ridge: float) -> CanonicalDirections:
         """Return the canonical directions for these ridges, added to the covariances."""
         image_covariance, text_covariance, cross = self._covariances
+        # C + r I = L Lᵀ, so that W = L^(-T) whitens a view
         try:
             image_factor = _cholesky(image_covariance, image_ridge)
             text_factor = _cholesky(text_covariance, text_ridge)
         except linalg.LinAlgError:
             return self._fallback.solve(image_ridge, text_ridge)
-        half = linalg.solve_triangular(image_factor, cross, lower=True)
-        core = linalg.solve_triangular(text_factor, half.T, lower=True).T
-        left, correlations, right = linalg.svd(core, full_matrices=False)
+        # (2): L_x^(-1) C_xy L_y^(-T), and the weights from its singular vectors
+        half_whitened = linalg.solve_triangular(image_factor, cross, lower=True)
+        whitened_cross = linalg.solve_triangular(text_factor, half_whitened.T, lower=True).T
+        left, correlations, right = linalg.svd(whitened_cross, full_matrices=False)
         image_weights = linalg.solve_triangular(image_factor, left, lower=True, trans="T")
         text_weights = linalg.solve_triangular(text_factor, right.T, lower=True, trans="T")
+        # Whitening magnifies rounding; correlations below that are noise
         noise = np.finfo(np.float64).eps * _condition(image_factor) * _condition(text_factor)
         return _directions(image_weights, text_weights, correlations, max(noise, RANK_TOLERANCE), "cholesky")
 
@@ -152,10 +170,10 @@ class CholeskyProblem:
 def canonical_problem(
     images: ScaledView, texts: ScaledView, *, solver: str, smallest_ridge: float
 ) -> CanonicalProblem:
-    """Prepare two views for ``solver``: ``svd``, ``cholesky``, or ``auto``.
+    """Prepare two views for ``solver``: ``"svd"``, ``"cholesky"``, or ``"auto"``.
 
-    ``auto`` takes Cholesky when there are more rows than columns in all and the smallest ridge,
-    relative to the mean variance, keeps the covariances regular; else the SVD.
+    ``"auto"`` takes Cholesky factors if there are more rows than columns of both views together, and the
+    smallest ridge, relative to the mean variance, keeps the covariances regular; else the SVD.
     """
     n_rows, n_columns = images.shape[0], images.shape[1] + texts.shape[1]
     suits_cholesky = n_rows > n_columns and smallest_ridge >= SMALLEST_CHOLESKY_RIDGE
@@ -167,7 +185,8 @@ def canonical_problem(
 def _reduced(images: ScaledView, texts: ScaledView) -> tuple[Matrix, Matrix]:
     """Return matrices with the same products XᵀX, YᵀY and XᵀY as the views, but few rows.
 
-    Tall views are replaced by the triangle of a QR decomposition of [X Y], built block by block.
+    Nothing else of the rows counts in (1). Tall views are replaced by the triangular factor R of
+    [X Y] = QR, built block by block; its columns are split as those of [X Y] were.
     """
     n_images = images.shape[1]
     n_columns = n_images + texts.shape[1]
@@ -181,13 +200,14 @@ def _reduced(images: ScaledView, texts: ScaledView) -> tuple[Matrix, Matrix]:
 
 
 def _thin_svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
-    """Return U (n, r), the r singular values above rounding, and V (d, r)."""
+    """Return U (n, rank), the singular values (rank,) above rounding, and V (d, rank)."""
     left, values, right = linalg.svd(matrix, full_matrices=False)
     rank = int(np.sum(values > RANK_TOLERANCE * values[0]))
     return left[:, :rank], values[:rank], right[:rank].T
 
 
 def _cholesky(covariance: Matrix, ridge: float) -> Matrix:
+    """Return the lower factor of a covariance with its ridge; ``LinAlgError`` where that is near singular."""
     ridged = covariance.copy()
     ridged[np.diag_indices_from(ridged)] += ridge
     factor = linalg.cholesky(ridged, lower=True, overwrite_a=True)
@@ -205,6 +225,7 @@ def _condition(factor: Matrix) -> float:
 def _directions(
     image_weights: Matrix, text_weights: Matrix, correlations: Matrix, noise: float, solver: str
 ) -> CanonicalDirections:
+    """Keep the components whose correlation is above ``noise``; fix their signs."""
     rank = int(np.sum(correlations > noise))
     if rank == 0:
         raise MethodError("images and texts are uncorrelated; check that row i of each describes pair i")
