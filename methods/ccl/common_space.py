@@ -1,4 +1,4 @@
-"""The training of the common space of CCL on class codes of training pairs."""
+"""The second stage of CCL: networks that map class codes into the common space, their loss and training."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class CommonNetwork(nn.Module):
     """The network of one modality: codes h become g = s(hA + a)B + b, and f = s(g), s the logistic function.
 
-    Classes are read off g by one more full connection. Weights are uniform, as X. Glorot and Y. Bengio have
-    it, and biases 0.
+    One more full connection maps g to logits of classes. Weights start uniform within ±sqrt(6 / (inputs +
+    outputs of the layer)), as X. Glorot and Y. Bengio proposed, and biases at 0.
 
     Parameters
     ----------
@@ -57,18 +57,21 @@ def contrastive_loss(images: Tensor, texts: Tensor, classes: Tensor, margin: flo
 
         1/n ( Σ_ij of one class d_ij² + Σ_ij of two classes max(0, margin - d_ij)² )
 
-    The released program reports half of it and follows the gradient of the whole. At distance 0, where a
-    distance has no gradient, that of the second sum is 0.
+    The released program reports half of it and follows the gradient of the whole. At d_ij = 0, where a
+    distance has no gradient, the gradient of the second sum is taken as 0.
     """
     distances = torch.cdist(images, texts, compute_mode="donot_use_mm_for_euclid_dist")
-    same = classes[:, None] == classes
-    apart = (margin - distances).clamp(min=0)
-    return torch.where(same, distances, apart).square().sum() / len(images)
+    same_class = classes[:, None] == classes
+    lacking = (margin - distances).clamp(min=0)  # how far a pair of two classes falls short of the margin
+    return torch.where(same_class, distances, lacking).square().sum() / len(images)
 
 
 @dataclass(frozen=True)
 class CorrelationObjective:
-    """Weights of the terms: contrastive, and classes of each modality; and the margin of the former."""
+    """The loss of CCL: w_inter · contrastive loss + w_intra (CE of classes of images + CE of those of texts).
+
+    CE is the cross-entropy of the logits, and ``margin`` that of the contrastive loss.
+    """
 
     w_inter: float = 1.0
     w_intra: float = 1.0
@@ -79,13 +82,13 @@ class CorrelationObjective:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch of pairs, 0-d, and its terms without their weights, by name.
 
-        Both tasks read the same g: the contrastive one its logistic function f, the classes g itself.
+        Both tasks share g: the contrastive loss is of f = s(g), and the classes are read off g itself.
         """
-        shared = {name: networks[name].shared(codes[name]) for name in MODALITIES}
-        images, texts = (shared[name].sigmoid() for name in MODALITIES)
+        g = {name: networks[name].shared(codes[name]) for name in MODALITIES}
+        images, texts = (g[name].sigmoid() for name in MODALITIES)
         terms = {"inter": contrastive_loss(images, texts, classes, self.margin)}
         for name in MODALITIES:
-            terms[f"{name}_intra"] = cross_entropy(networks[name].head(shared[name]), classes)
+            terms[f"{name}_intra"] = cross_entropy(networks[name].head(g[name]), classes)
         intra = terms["image_intra"] + terms["text_intra"]
         return self.w_inter * terms["inter"] + self.w_intra * intra, terms
 
@@ -100,13 +103,13 @@ def _glorot(n_in: int, n_out: int, random: torch.Generator) -> nn.Linear:
 RELEASED_MOMENTUM = 0.9
 RATES = {"adam": 1e-3, "sgd": 1e-4}
 DECAYS = {"adam": 0.0, "sgd": 0.004}
-"""What ``"auto"`` stands for, by optimiser; for SGD it is what the released program has."""
+"""What a rate or a decay of ``"auto"`` stands for, by optimiser; for SGD it is as released."""
 
 
 class CommonFitting(PairFitting):
-    """Two networks and the codes they learn from, whose labels are class numbers, ready to be trained.
+    """The training of both modalities' networks on class codes of pairs.
 
-    ``scalings`` standardise the codes of each modality.
+    Labels of ``train`` and ``validation`` are class numbers; ``scalings`` standardise the codes.
     """
 
     def __init__(
@@ -138,7 +141,7 @@ class CommonFitting(PairFitting):
         return self.trained_as("common", modules, modules)
 
     def update(self, index: Index, norms: bool) -> Watched:
-        """Descend the loss of the pairs of that index."""
+        """Make one step down the gradient of the loss of these pairs; return the loss and its terms."""
         codes = {name: self.rows[name].rows(index) for name in MODALITIES}
         return self.descend(*self.objective(self.networks, codes, picked(self.classes, index)))
 

@@ -1,4 +1,4 @@
-"""The grains of CCL: codes of items as wholes, and of their parts."""
+"""The two grains of CCL: codes of items as wholes (coarse), and of items by their parts (fine)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Modality, Parts, Split
 from cmbench.errors import MethodError
-from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining
+from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceSettings
 from cmbench.methods.networks.pretraining import train_stack
 from cmbench.methods.training.device import DeviceRows, NetworkMap
 from cmbench.methods.training.loop import Run, Trainings
@@ -44,7 +44,7 @@ def features_of(items: Items) -> NDArray[Any]:
 
 @dataclass(frozen=True, eq=False)
 class PartMeans:
-    """Items become the mean of what ``codes`` makes of their parts, each part by itself."""
+    """Maps an item to the mean of the codes of its parts; ``codes`` maps each part by itself."""
 
     codes: NetworkMap
 
@@ -60,9 +60,14 @@ class PartMeans:
 
 
 def completed(items: Items, view: str) -> Parts:
-    """Return the parts of items; one without any counts as its only part.
+    """Return the parts of items; an item without any counts as its own only part.
 
-    This is what the released program of CCL does. Items of which none has parts raise ``MethodError``.
+    The released program of CCL does so. ``view`` is what items are called in errors, "images" say.
+
+    Raises
+    ------
+    MethodError
+        No parts are given, those of another number of items, or an item without parts has another width.
     """
     features, parts = items.features, items.parts
     if parts is None:
@@ -79,13 +84,16 @@ def completed(items: Items, view: str) -> Parts:
             f"{view} row {int(np.argmin(counts))} has no parts, and cannot be its own: parts have "
             f"{parts.values.shape[1]} features and {view} {features.shape[1]}; give each item a part"
         )
+    # The features of an item without parts go in where its parts would be
     empty = np.flatnonzero(counts == 0)
     values = np.insert(parts.values, parts.offsets[empty], features[empty], axis=0)
     return Parts(values, np.concatenate([[0], np.cumsum(np.maximum(counts, 1))]).astype(np.int64))
 
 
 def part_means(codes: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the means (n, k) of codes of parts (m, k), of which none of the n items is without.
+    """Return the mean code (n, k) of each item's parts, from the codes (m, k) of all parts.
+
+    The parts of item i are rows ``offsets[i]`` to ``offsets[i + 1]``, of which there is at least one.
 
     >>> part_means(np.array([[1.0], [3.0], [5.0]]), np.array([0, 2, 3])).tolist()
     [[2.0], [5.0]]
@@ -96,13 +104,13 @@ def part_means(codes: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.fl
 
 @dataclass(frozen=True, eq=False)
 class Grain:
-    """Wholes or parts of items, as the first networks of CCL see them.
+    """What the RBMs of a grain learn from, and how an item gets a code from them.
 
     Parameters
     ----------
-    rows : what they learn from, (m, d) by modality: features of wholes, or of all parts
+    rows : (m, d) by modality: the features of wholes, or of all parts
     scalings : of these rows, by modality
-    of_items : makes a map of whole items of the map that these networks are
+    of_items : takes the map of rows to codes, and returns the map of items to codes
     """
 
     rows: Mapping[Modality, NDArray[Any]]
@@ -113,32 +121,35 @@ class Grain:
 def learn_grain(
     grain: Grain, items: Mapping[Modality, Any], method: CCLCoarse, run: Run
 ) -> tuple[dict[Modality, Chain], Trainings]:
-    """Learn codes of pairs, n ``items`` of each modality, from their wholes or from their parts.
+    """Learn codes of pairs, n ``items`` of each modality, by one grain; return maps to them, and trainings.
 
-    RBMs, or an autoencoder, on wholes or on all parts as rows of their own, give each item a code; a
-    correspondence autoencoder (``corr``) then draws the codes of a pair together.
+    Two RBMs, or a denoising autoencoder, learn from the rows of the grain and give each item a code. A
+    correspondence autoencoder (variant ``corr``) then draws the codes of a pair together.
     """
+    # A code of each item within its modality
     hidden: dict[Modality, int] = {"image": method.hidden_image, "text": method.hidden_text}
     trainings: Trainings = []
-    first: dict[Modality, RowMap] = {}
+    first_maps: dict[Modality, RowMap] = {}
     for name in MODALITIES:
         rows = DeviceRows(grain.rows[name], grain.scalings[name], run.device)
         stack = train_stack(rows, hidden[name], method, name, run)
         trainings += stack.trainings
-        first[name] = grain.of_items(NetworkMap(stack.network, f"{name}s", grain.scalings[name]))
-    codes = {name: first[name](items[name]) for name in MODALITIES}
-    fitting = _correlation(codes, method, run)
+        first_maps[name] = grain.of_items(NetworkMap(stack.network, f"{name}s", grain.scalings[name]))
+    # Codes of both modalities drawn together
+    codes = {name: first_maps[name](items[name]) for name in MODALITIES}
+    fitting = _correspondence(codes, method, run)
     trainings.append(fitting.trained())
-    correlated = fitting.code_maps()
-    return {name: Chain(first[name], correlated[name]) for name in MODALITIES}, trainings
+    second_maps = fitting.code_maps()
+    return {name: Chain(first_maps[name], second_maps[name]) for name in MODALITIES}, trainings
 
 
-def _correlation(
+def _correspondence(
     codes: Mapping[Modality, NDArray[np.float32]], method: CCLCoarse, run: Run
 ) -> CorrespondenceFitting:
+    """Return the correspondence autoencoder, not yet trained; it looks at neither labels nor validation."""
     n, batch = len(codes["image"]), method.correlation_batch
-    training = CorrespondenceTraining(method.code, batch_size=batch, stopping="none", post="none")
-    longest = training.epochs_of(method.rbm_steps, n)
-    training = replace(training, epochs=min(method.correlation_epochs, longest))
+    settings = CorrespondenceSettings(method.code, batch_size=batch, stopping="none", post="none")
+    longest = settings.epochs_of(method.rbm_steps, n)
+    settings = replace(settings, epochs=min(method.correlation_epochs, longest))
     pairs = PairCodes(codes, np.zeros(n, np.int64))
-    return CorrespondenceFitting("corr", method.alpha, training, pairs, pairs, run)
+    return CorrespondenceFitting("corr", method.alpha, settings, pairs, pairs, run)

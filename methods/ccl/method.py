@@ -1,4 +1,4 @@
-"""The coarse grain of CCL, cross-modal correlation learning with multi-grained fusion."""
+"""CCL, cross-modal correlation learning with multi-grained fusion, and its coarse grain alone."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ from cmbench.methods.views.scaling import PREPROCESSING, Scaling, learned_scalin
 
 
 class CCLCoarse(ClassCodedMethod):
-    """The coarse grain of CCL, for datasets without parts; it is not CCL, and never to be called so.
+    """The coarse grain of CCL, for datasets without parts; its results must not be reported as those of CCL.
 
-    Stage 1 learns codes of each modality, each step from the codes of the one before: two RBMs; a
-    correspondence autoencoder (``corr``) over pairs; an RBM of ``joint`` hidden units; and a classifier with
-    three hidden layers with ReLU, of which the last, standardised by training statistics, is h.
+    Stage 1 learns codes of each modality by four networks, each from the codes of the one before: two RBMs; a
+    correspondence autoencoder (variant ``corr``), which draws the codes of a pair together; an RBM of
+    ``joint`` hidden units; and a classifier with three hidden layers with ReLU. The last hidden layer,
+    standardised by training statistics, is the class code h.
 
-    Stage 2 maps h of a modality to g = s(hA + a)B + b and f = s(g), s the logistic function, and minimises
-    over batches of n pairs, with d_ij the distance of f of image i and f of text j ::
+    Stage 2 maps h of a modality to g = s(hA + a)B + b and f = s(g), with s the logistic function. Over
+    batches of n pairs, with d_ij the distance of f of image i and f of text j, it minimises ::
 
         w_inter / n  ( Σ_ij of one class d_ij² + Σ_ij of two classes max(0, margin - d_ij)² )
         + w_intra (CE of a linear classifier on g of images + CE of one on g of texts)
 
-    Networks and classifiers are a modality's own. The representation of an item is its f.
+    Each modality has networks and a classifier of its own. The representation of an item is its f.
 
     Attributes
     ----------
@@ -57,9 +58,9 @@ class CCLCoarse(ClassCodedMethod):
         ``validation_map``
     iterations_, best_iteration_ : steps run, on that count, and the one whose state is kept
     code_deviation_ : mean standard deviation of the units of f over validation items, before they are
-        standardised, of images or of texts if less
+        standardised, of images or of texts, whichever is lower
     resumed_at_ : steps, of all trainings together, that checkpoints spared; 0 for none
-    spread_, mean_cosine_, collapsed_ : of both modalities' validation representations, the worse
+    spread_, mean_cosine_, collapsed_ : of validation representations, each for the modality where it is worse
     threads_, device_ : what was used
 
     Raises
@@ -169,62 +170,71 @@ class CCLCoarse(ClassCodedMethod):
     def _learn(self, train: Split, validation: Split, run: Run) -> None:
         if not (self.w_inter or self.w_intra):
             raise MethodError(f"{self.name}: both weights are 0, so there is nothing to learn; raise w_inter")
-        numbers = class_numbers(train, validation, self.name)
-        # Stage 1: codes of each grain, and class codes of all grains together
-        grains, trainings = self._learned_grains(train, run)
-        seen, unseen = self._items(train), self._items(validation)
+        classes = class_numbers(train, validation, self.name)
+        # Stage 1: codes of each grain, and from those of all grains together class codes
+        codes_of, trainings = self._learn_grain_codes(train, run)
+        train_items, validation_items = self._items(train), self._items(validation)
         class_codes = {}
         for name in MODALITIES:
-            codes = grains[name](seen[name]), grains[name](unseen[name])
-            widths = {str(number): self.code for number in range(len(grains[name].steps))}
-            class_codes[name] = learn_class_codes(codes, widths, numbers, self, self.joint, name, run)
+            codes = codes_of[name](train_items[name]), codes_of[name](validation_items[name])
+            widths = {str(grain): self.code for grain in range(len(codes_of[name].steps))}
+            class_codes[name] = learn_class_codes(codes, widths, classes, self, self.joint, name, run)
             trainings += class_codes[name].trainings
         # Stage 2: the common space
-        fitting = self._common(class_codes, numbers, run)
+        fitting = self._common_space(class_codes, classes, run)
         trainings.append(fitting.trained())
         common, self.code_deviation_ = fitting.maps(), fitting.code_deviation()
         self.image_map_, self.text_map_ = (
-            Chain(grains[name], class_codes[name].map, common[name]) for name in MODALITIES
+            Chain(codes_of[name], class_codes[name].map, common[name]) for name in MODALITIES
         )
         self._record(trainings, trainings[-1])
 
-    def _learned_grains(self, train: Split, run: Run) -> tuple[dict[Modality, SideBySide], Trainings]:
-        """Return maps of items to their codes of all grains, and how these were learned."""
+    def _learn_grain_codes(self, train: Split, run: Run) -> tuple[dict[Modality, SideBySide], Trainings]:
+        """Learn codes of each grain; return maps of items to those of all grains side by side."""
         maps: list[dict[Modality, Chain]] = []
         trainings: Trainings = []
         for grain_name, grain in self._grains(train).items():
-            part = run.part(grain_name)
-            codes, more = learn_grain(grain, self._items(train), self, part)
-            maps.append(codes)
+            grain_maps, more = learn_grain(grain, self._items(train), self, run.part(grain_name))
+            maps.append(grain_maps)
             trainings += more
-        return {name: SideBySide(*(grain[name] for grain in maps)) for name in MODALITIES}, trainings
+        return {name: SideBySide(*(of_grain[name] for of_grain in maps)) for name in MODALITIES}, trainings
 
     def _items(self, split: Split) -> Mapping[Modality, Any]:
-        """Return the items of a split, by modality, as the maps of grains take them."""
+        """Return what the maps to codes take, by modality: here features (n, d)."""
         return split.views
 
     def _grains(self, train: Split) -> Mapping[str, Grain]:
-        """Return what there is to learn from of each grain, by its name."""
+        """Return the grains by name."""
         scalings = learned_scalings(train, self.preprocessing)
         return {"coarse": Grain(train.views, scalings, of_items=lambda codes: codes)}
 
-    def _common(
-        self, class_codes: Mapping[Modality, ClassCodes], numbers: tuple[Labels, Labels], run: Run
+    def _common_space(
+        self, class_codes: Mapping[Modality, ClassCodes], classes: tuple[Labels, Labels], run: Run
     ) -> CommonFitting:
-        seen = PairCodes({name: codes.train for name, codes in class_codes.items()}, numbers[0])
-        unseen = PairCodes({name: codes.validation for name, codes in class_codes.items()}, numbers[1])
+        """Return the networks of stage 2, not yet trained, with the class codes that they learn from."""
+        train = PairCodes({name: codes.train for name, codes in class_codes.items()}, classes[0])
+        validation = PairCodes({name: codes.validation for name, codes in class_codes.items()}, classes[1])
         with collapse("class codes of images or texts"):
-            scalings = {name: Scaling.fit(seen.views[name], f"{name}s") for name in MODALITIES}
-        return CommonFitting(self, seen, unseen, scalings, run)
+            scalings = {name: Scaling.fit(train.views[name], f"{name}s") for name in MODALITIES}
+        return CommonFitting(self, train, validation, scalings, run)
 
 
 class CCL(CCLCoarse):
     """Cross-modal correlation learning with multi-grained fusion: wholes and parts of images and texts.
 
-    Stage 1 of ``CCLCoarse`` is run twice up to the correspondence autoencoder: on items as wholes, and on
-    their parts (regions of an image, segments of a text), where the RBMs learn from all parts as rows of
-    their own, and the codes of an item's parts are averaged. A joint RBM over the codes of both grains takes
-    the place of the RBM over one. The rest is as in ``CCLCoarse``, whose parameters and attributes it has.
+    Stage 1 learns codes of two grains: of items as wholes, and of their parts (regions of an image, segments
+    of a text). For each grain two RBMs give codes; those of parts learn from each part as a row of its own,
+    and the codes of an item's parts are averaged. A correspondence autoencoder then draws the codes of a pair
+    together. A joint RBM over the codes of both grains, and a classifier above it, give class codes h.
+
+    Stage 2 maps h of a modality to g = s(hA + a)B + b and f = s(g), with s the logistic function. Over
+    batches of n pairs, with d_ij the distance of f of image i and f of text j, it minimises ::
+
+        w_inter / n  ( Σ_ij of one class d_ij² + Σ_ij of two classes max(0, margin - d_ij)² )
+        + w_intra (CE of a linear classifier on g of images + CE of one on g of texts)
+
+    The representation of an item is its f. Parameters and attributes are those of ``CCLCoarse``, which learns
+    from wholes alone.
 
     Splits must have parts, ``image_parts`` and ``text_parts``, and so must items to be mapped: give
     ``transform_images`` and ``transform_texts`` their parts. An item that has none counts as its only
@@ -297,6 +307,7 @@ class CCL(CCLCoarse):
 
 
 def _parts_digest(*splits: Split) -> str:
+    """Return what tells a checkpoint of training on these parts from one on others."""
     digest = sha256()
     for split in splits:
         for name, items in items_of(split).items():

@@ -31,18 +31,20 @@ if TYPE_CHECKING:
 class BimodalAutoencoder(nn.Module):
     """A code of a pair, from which both of its sides are reconstructed and its class is read off.
 
-    With s the logistic function, a pair of rows p of an image and q of a text has ::
+    With s the logistic function, a row p of an image and a row q of its text have ::
 
-        z = s(pA + qB + b),  reconstructions s(zC + c) of p and s(zD + d) of q,  logits zE + e
+        z = s(pA + qB + b)                              the code
+        p' = s(zC + c),  q' = s(zD + d)                 reconstructions
+        zE + e                                          logits of classes
 
-    and p alone has the code s(pA + b), as if q were 0. Rows go in side by side, (n, sum of widths).
-    Weights start at N(0, 1 / inputs of the layer), biases at 0.
+    The code of p alone is s(pA + b), as if q were 0. The network takes both rows side by side,
+    (n, sum of widths). Weights start at N(0, 1 / inputs of the layer), biases at 0.
 
     Parameters
     ----------
     widths : sizes of p and of q, by modality
     code, classes : int, sizes of z and of the logits
-    random : gives the random numbers that belong to a purpose
+    random : returns the random numbers for a purpose, here for the initial weights of a layer
     """
 
     def __init__(
@@ -60,12 +62,12 @@ class BimodalAutoencoder(nn.Module):
         self.head = logistic_layer(code, classes, random("head"))[0]
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return z (n, code) of rows (n, sum of widths), zero where a side is not known."""
+        """Return z (n, code) of rows (n, sum of widths), which are 0 where one side is left out."""
         codes: Tensor = self.encoder(rows)
         return codes
 
     def alone(self, name: Modality) -> nn.Sequential:
-        """Return the network that gives codes of rows (n, width) of one modality, a copy of the weights."""
+        """Return a network from rows (n, width) of one modality alone to their codes, with copied weights."""
         weight, bias = self.encoder.parameters()
         layer: nn.Linear = skip_init(  # type: ignore[no-untyped-call]
             nn.Linear, self.widths[name], len(bias), device=bias.device
@@ -86,10 +88,10 @@ class TripledBatch:
 
 
 class TripledPairs:
-    """Pairs (p, q) as an autoencoder learns them that shall know either side from the other.
+    """Three rows for each pair (p, q), from which an autoencoder learns to infer one side from the other.
 
-    Of n pairs row i is (p_i, 0), row n + i is (0, q_i), and row 2n + i is (p_i, q_i); the target is
-    always (p_i, q_i), and the class that of pair i.
+    Of n pairs row i is (p_i, 0), row n + i is (0, q_i), and row 2n + i is (p_i, q_i). The target of all three
+    is (p_i, q_i), and their class that of pair i.
 
     Parameters
     ----------
@@ -104,18 +106,19 @@ class TripledPairs:
         widths = [codes[name].shape[1] for name in MODALITIES]
         self.rows = DeviceRows(np.hstack([codes[name] for name in MODALITIES]), None, device)
         self.classes = torch.from_numpy(classes).to(device)
-        self.known = torch.zeros(3, sum(widths), device=device)
-        for row, known in enumerate([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]):
-            self.known[row] = torch.tensor(known).repeat_interleave(torch.tensor(widths))
+        # For each of the three versions a mask (sum of widths,): 1 in the columns of the sides that are shown
+        self.masks = torch.zeros(3, sum(widths), device=device)
+        for version, shown in enumerate([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]):
+            self.masks[version] = torch.tensor(shown).repeat_interleave(torch.tensor(widths))
 
     def __len__(self) -> int:
         return 3 * len(self.rows)
 
     def batch(self, index: Index) -> TripledBatch:
-        """Return those rows, on the device."""
+        """Return the rows of those numbers, from 0 to 3n - 1, on the device."""
         version, pair = np.divmod(index, len(self.rows))
         targets = self.rows.rows(pair)
-        inputs = targets * picked(self.known, version)
+        inputs = targets * picked(self.masks, version)
         return TripledBatch(inputs, targets, picked(self.classes, pair))
 
 
@@ -124,21 +127,24 @@ def bimodal_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss of a batch, 0-d, and its terms without their weights, by name.
 
-    With reconstructions p' and q' from the code of what goes in, and CE of the softmax of the logits ::
+    With the reconstructions p' and q' of the targets p and q, and the cross-entropy CE of the logits ::
 
         L = ½‖p' - p‖² + ½‖q' - q‖² + label_weight · CE
 
-    where squares are summed over units, and everything is a mean over rows.
+    as a mean over rows.
     """
     codes = network(batch.inputs)
-    made, wanted = (separated(rows, network.widths) for rows in (network.decoder(codes), batch.targets))
-    terms = {str(name): half_square(made[name], wanted[name]) for name in MODALITIES}
+    reconstructions, targets = (
+        separated(rows, network.widths) for rows in (network.decoder(codes), batch.targets)
+    )
+    terms = {str(name): half_square(reconstructions[name], targets[name]) for name in MODALITIES}
     reconstruction = terms["image"] + terms["text"]
     terms["class"] = cross_entropy(network.head(codes), batch.classes)
     return reconstruction + label_weight * terms["class"], terms
 
 
 RATES = {"adam": 3e-3, "sgd": 0.05}
+"""What a learning rate of "auto" stands for, by optimiser; for SGD it is as released."""
 
 
 def code_size(first_level: int, number: int) -> int:
@@ -151,7 +157,7 @@ def code_size(first_level: int, number: int) -> int:
 
 
 class BimodalFitting(PairFitting):
-    """One level of the stack and the codes it learns from, ready to be trained.
+    """The training of one level of the stack on the codes of the level below.
 
     ``number`` of the level counts from 1. Codes are in [0, 1], and labels are class numbers.
     """
@@ -181,12 +187,12 @@ class BimodalFitting(PairFitting):
         return self.trained_as("autoencoder", modules, modules)
 
     def update(self, index: Index, norms: bool) -> Watched:
-        """Descend the loss of those of the tripled rows."""
+        """Make one step down the gradient of the loss of these rows; return the loss and its terms."""
         batch = self.pairs.batch(index)
         return self.descend(*bimodal_loss(self.network, batch, self.label_weight))
 
     def code_maps(self) -> dict[Modality, NetworkMap]:
-        """Return the maps from codes of the level below to those of single sides, as the network is now."""
+        """Return the maps from codes of the level below to codes of one side alone, as the network is now."""
         return {
             name: NetworkMap(self.network.alone(name), f"{name}s", unscaled(width))
             for name, width in self.network.widths.items()
@@ -195,9 +201,15 @@ class BimodalFitting(PairFitting):
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """One level of the stack, trained: its maps, how it went, and how far its codes lie apart.
+    """One level of the stack, trained.
 
-    The first step of each map gives the code, and the second may standardise it.
+    Parameters
+    ----------
+    number : counted from 1
+    maps : from codes of the level below to representations; the first step of each gives the code of this
+        level, and the second converts it to float64, or standardises it
+    training : how it went
+    code_deviation : mean standard deviation of the units of its codes over validation items
     """
 
     number: int
@@ -207,13 +219,13 @@ class Level:
 
     @classmethod
     def of(cls, fitting: BimodalFitting) -> Level:
-        """Train ``fitting``."""
+        """Train the level that ``fitting`` is about."""
         training = fitting.trained()
         return cls(fitting.number, fitting.maps(), training, fitting.code_deviation())
 
     @property
     def score(self) -> tuple[float, ...]:
-        """The best MAP on validation; minus infinity where nobody looked."""
+        """The best MAP on validation; minus infinity without validation."""
         return self.training.best.score
 
     def codes(self, pairs: PairCodes) -> PairCodes:
@@ -222,14 +234,14 @@ class Level:
         return PairCodes({name: encoders[name](pairs.views[name]) for name in MODALITIES}, pairs.labels)
 
     def __str__(self) -> str:
-        found = f" {self.score[0]:.4f}" if math.isfinite(self.score[0]) else ""
-        return f"{self.number}{found}"
+        measured = f" {self.score[0]:.4f}" if math.isfinite(self.score[0]) else ""
+        return f"{self.number}{measured}"
 
 
 def train_levels(
     n_levels: int, method: CMDN, train: PairCodes, validation: PairCodes, run: Run
 ) -> list[Level]:
-    """Train so many levels, from the lowest, each on the codes that the kept state of the one below gives."""
+    """Train ``n_levels`` levels from the lowest up, each on the codes of the one below in its best state."""
     levels: list[Level] = []
     for number in range(1, n_levels + 1):
         levels.append(Level.of(BimodalFitting(number, method, train, validation, run)))
@@ -238,7 +250,10 @@ def train_levels(
 
 
 def stacked(levels: Sequence[Level], name: Modality, scaling: Scaling) -> Chain:
-    """Return the map of what ``scaling`` brings into [0, 1] to the representations of the last level."""
+    """Return the map from class codes, which ``scaling`` brings into [0, 1], to representations.
+
+    The encoders of all levels become one network; only the last level's codes are standardised.
+    """
     encoders = [step for level in levels for step in level.maps[name].steps if isinstance(step, NetworkMap)]
     network = nn.Sequential(*(layer for encoder in encoders for layer in encoder.network.children()))
     _, standardise = levels[-1].maps[name].steps

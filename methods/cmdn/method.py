@@ -24,20 +24,22 @@ DEEPEST = 4  # levels
 class CMDN(ClassCodedMethod):
     """Cross-media multiple deep networks: hierarchical learning of a shared representation.
 
-    Stage 1 learns two codes of each modality: ``intra``, of a stacked autoencoder (``StackedAutoencoder``)
-    of its own, and ``inter``, the hidden units of a joint RBM above the RBMs of both modalities, where the
-    other one is inferred by ten steps of mean field. Stage 2 joins these two by an RBM, and takes the last
-    hidden layer of a classifier on it: p of images and q of texts, brought into [0, 1].
+    Stage 1 learns two codes of each modality. The ``intra`` code is that of a stacked autoencoder of the
+    modality. The ``inter`` code is the hidden units of a joint RBM above the RBMs of both modalities; the
+    modality that is not given is inferred by ten steps of mean field. Stage 2 learns class codes: an RBM
+    above the intra and the inter code, and above that a classifier, whose last hidden layer is the class
+    code, p of an image and q of a text, scaled into [0, 1].
 
-    A stack of bimodal autoencoders makes them alike. With s the logistic function, each level minimises ::
+    A stack of bimodal autoencoders brings p and q into one space. With s the logistic function, each level
+    minimises ::
 
         z = s(pA + qB + b)
         L = ½‖s(zC + c) - p‖² + ½‖s(zD + d) - q‖² + label_weight · CE of a linear classifier on z
 
-    summed over units, mean over rows, of which each pair has three: (p, 0), (0, q) and (p, q) go in, and
-    (p, q) is always to come out. The codes s(pA + b) and s(qB + b) of either side alone are p and q
-    of the next level. Each stage is trained once and then stays as it is. The representation of an item
-    is its code of level ``depth``.
+    as a mean over rows. Each pair makes three rows: its inputs are (p, 0), (0, q) and (p, q), and the target
+    of all three is (p, q). The codes s(pA + b) and s(qB + b) of one side alone are p and q of the next level.
+    Whatever has been trained stays as it is while the next is trained. The representation of an item is its
+    code of level ``depth``.
 
     Attributes
     ----------
@@ -50,9 +52,9 @@ class CMDN(ClassCodedMethod):
         ``level1_class_loss``, unweighted; the same of the other levels; ``validation_map``
     iterations_, best_iteration_ : steps run, on that count, and the one whose state is kept
     code_deviation_ : mean standard deviation of the units of the code over validation items, before they are
-        standardised, of images or of texts if less
+        standardised, of images or of texts, whichever is lower
     resumed_at_ : steps, of all trainings together, that checkpoints spared; 0 for none
-    spread_, mean_cosine_, collapsed_ : of both modalities' validation representations, the worse
+    spread_, mean_cosine_, collapsed_ : of validation representations, each for the modality where it is worse
     threads_, device_ : what was used
 
     Raises
@@ -175,7 +177,7 @@ class CMDN(ClassCodedMethod):
 
     def _learn(self, train: Split, validation: Split, run: Run) -> None:
         n_levels = self._n_levels()
-        numbers = class_numbers(train, validation, self.name)
+        classes = class_numbers(train, validation, self.name)
         # Stage 1: two codes of each modality, side by side
         scalings = learned_scalings(train, self.preprocessing)
         separate, trainings = learn_separate_codes(train.views, scalings, self, run)
@@ -184,22 +186,27 @@ class CMDN(ClassCodedMethod):
         for name in MODALITIES:
             codes = separate[name](train.views[name]), separate[name](validation.views[name])
             widths = {"intra": self.sae_code, "inter": self.joint}
-            class_codes[name] = learn_class_codes(codes, widths, numbers, self, self.fusion, name, run)
+            class_codes[name] = learn_class_codes(codes, widths, classes, self, self.fusion, name, run)
             trainings += class_codes[name].trainings
         with collapse("class codes of images or texts"):
-            units = {
+            unit_scalings = {
                 name: UnitScaling.of_columns(codes.train, f"{name}s") for name, codes in class_codes.items()
             }
         # The stack of bimodal autoencoders, and the level whose codes are the representation
-        levels = self._levels(n_levels, class_codes, units, numbers, run)
+        levels = self._levels(n_levels, class_codes, unit_scalings, classes, run)
         best = max(levels, key=lambda level: level.score) if self.depth == "validation" else levels[-1]
         self._keep(levels, best, trainings)
         self.image_map_, self.text_map_ = (
-            Chain(separate[name], class_codes[name].map, stacked(levels[: self.depth_], name, units[name]))
+            Chain(
+                separate[name],
+                class_codes[name].map,
+                stacked(levels[: self.depth_], name, unit_scalings[name]),
+            )
             for name in MODALITIES
         )
 
     def _n_levels(self) -> int:
+        """Return how many levels are to be trained."""
         if not isinstance(self.depth, str):
             return self.depth
         if self.stopping == "none":
@@ -213,16 +220,18 @@ class CMDN(ClassCodedMethod):
         self,
         n_levels: int,
         class_codes: Mapping[Modality, ClassCodes],
-        units: Mapping[Modality, UnitScaling],
-        numbers: tuple[Labels, Labels],
+        scalings: Mapping[Modality, UnitScaling],
+        classes: tuple[Labels, Labels],
         run: Run,
     ) -> list[Level]:
-        seen = {name: units[name].encode(codes.train) for name, codes in class_codes.items()}
-        unseen = {name: units[name].encode(codes.validation) for name, codes in class_codes.items()}
-        pairs = PairCodes(seen, numbers[0]), PairCodes(unseen, numbers[1])
+        """Train the levels on class codes in [0, 1] of training pairs, judged on those of validation."""
+        train = {name: scalings[name].encode(codes.train) for name, codes in class_codes.items()}
+        validation = {name: scalings[name].encode(codes.validation) for name, codes in class_codes.items()}
+        pairs = PairCodes(train, classes[0]), PairCodes(validation, classes[1])
         return train_levels(n_levels, self, *pairs, run)
 
     def _keep(self, levels: Sequence[Level], best: Level, before: Trainings) -> None:
+        """Set the attributes that tell of the levels, and of the trainings ``before`` them."""
         self.depth_, self.code_deviation_ = best.number, best.code_deviation
         self.levels_ = ", ".join(map(str, levels))
         self._record([*before, *(level.training for level in levels)], best.training)

@@ -1,4 +1,4 @@
-"""The first stage of CMDN: codes of each modality by itself, and codes in view of the other modality."""
+"""The first stage of CMDN: codes learned within each modality, and codes learned across both."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from cmbench.methods.views.scaling import Scaling, UnitScaling
 if TYPE_CHECKING:
     from cmbench.methods.cmdn.method import CMDN
 
-SHALLOW_DECAY, DEEP_DECAY = 1e-3, 1e-4  # of the weights, in the first and the second pass, as released
+SHALLOW_DECAY, DEEP_DECAY = 1e-3, 1e-4  # weight decay of the first and of the second pass, as released
 
 
 class StackedAutoencoder(nn.Module):
-    """Two layers with ReLU down to a code, one with ReLU back, and a logistic one to the reconstruction.
+    """Two layers with ReLU from a row to its code, and two back, the last of them logistic.
 
     With r(x) = max(0, x) and s the logistic function, a row x has ::
 
         h = r(xA + a),  code = r(hB + b),  reconstruction s(r(code C + c)D + d)
 
-    and ``shallow`` is its outer half, with the reconstruction s(hD + d).
+    ``shallow`` is the autoencoder of its outer layers alone, with the reconstruction s(hD + d).
 
     Parameters
     ----------
@@ -66,10 +66,16 @@ class StackedAutoencoder(nn.Module):
 def train_stacked_autoencoder(
     network: StackedAutoencoder, rows: DeviceRows, method: CMDN, view: str, run: Run
 ) -> list[Training[RowDraw]]:
-    """Train ``network`` on ``rows`` (n, width) in [0, 1], in place: the outer half first, then the whole.
+    """Train ``network`` on ``rows`` (n, width) in [0, 1], in place: its outer layers first, then the whole.
 
-    Each pass minimises ½‖reconstruction - row‖², summed over units, mean over rows, and raises what
-    ``train_autoencoder`` does.
+    Each of the two passes minimises the mean over rows of ½‖reconstruction - row‖².
+
+    Raises
+    ------
+    DivergenceError
+        A weight or the loss became NaN or infinite.
+    MethodError
+        Rows are reconstructed no better than by their mean.
     """
     network.to(rows.device)
     return [
@@ -98,8 +104,8 @@ def learn_intra_codes(
 ) -> tuple[Chain, Trainings]:
     """Learn codes of ``features`` (n, d) of one modality by a stacked autoencoder.
 
-    Features are brought into [0, 1] column by column, since its reconstructions are logistic, and codes
-    all by one range.
+    Each column of features is scaled into [0, 1], where the logistic reconstructions lie. Codes are scaled
+    into [0, 1] too, by the range of all of them together, which keeps the proportions of their columns.
     """
     scaling = UnitScaling.of_columns(features, f"{name}s")
     rows = DeviceRows(features, scaling, run.device)
@@ -115,10 +121,12 @@ def learn_inter_codes(
 ) -> tuple[dict[Modality, NetworkMap], Trainings]:
     """Learn codes of pairs by a multimodal deep belief network.
 
-    RBMs, or an autoencoder, give a code of each modality, and a joint RBM stands above both. The code of
-    an item is the mean field of the hidden units of that one, where the other modality is not known.
+    RBMs, or a denoising autoencoder, give a code of each modality, and a joint RBM stands above both. The
+    code of an item is the probabilities of the joint RBM's hidden units given its own modality alone, by
+    mean field.
     """
     hidden: dict[Modality, int] = {"image": method.hidden_image, "text": method.hidden_text}
+    # Two RBMs, or an autoencoder, for each modality
     trainings: Trainings = []
     below: dict[Modality, NetworkMap] = {}
     for name in MODALITIES:
@@ -126,8 +134,9 @@ def learn_inter_codes(
         stack = train_stack(rows, hidden[name], method, name, run)
         trainings += stack.trainings
         below[name] = NetworkMap(stack.network, f"{name}s", scalings[name])
+    # The joint RBM, and its hidden units given either modality
     joint, training = _joint_rbm(below, views, method, run)
-    above = {name: _with_code(below[name], GroupCode(joint, name)) for name in MODALITIES}
+    above = {name: _followed_by(below[name], GroupCode(joint, name)) for name in MODALITIES}
     return above, [*trainings, training]
 
 
@@ -138,11 +147,12 @@ def _joint_rbm(
     widths = {str(name): rows.shape[1] for name, rows in zip(MODALITIES, codes, strict=True)}
     joint = JointRBM(widths, method.joint, run.stream("joint"))
     rows = DeviceRows(np.hstack(codes), None, run.device)
-    return joint, train_rbm(joint, rows, method.joint_training(), "joint", run)
+    return joint, train_rbm(joint, rows, method.joint_settings(), "joint", run)
 
 
-def _with_code(below: NetworkMap, code: GroupCode) -> NetworkMap:
-    return NetworkMap(nn.Sequential(*below.network.children(), code), below.view, below.scaling)
+def _followed_by(below: NetworkMap, above: nn.Module) -> NetworkMap:
+    """Return the map by the network of ``below`` and then ``above``."""
+    return NetworkMap(nn.Sequential(*below.network.children(), above), below.view, below.scaling)
 
 
 def learn_separate_codes(
@@ -151,9 +161,10 @@ def learn_separate_codes(
     method: CMDN,
     run: Run,
 ) -> tuple[dict[Modality, SideBySide], Trainings]:
-    """Learn both codes of each modality, of which maps give ``intra`` beside ``inter``, all in [0, 1].
+    """Learn both codes of each modality; return maps that give them side by side, and the trainings.
 
-    ``scalings`` are of the features that the RBMs learn from.
+    The ``intra`` codes come first, then the ``inter`` codes; all are in [0, 1]. ``scalings`` are those of the
+    features that the RBMs learn from.
     """
     trainings: Trainings = []
     intra_codes: dict[Modality, Chain] = {}

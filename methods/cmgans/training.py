@@ -245,7 +245,7 @@ class AdversarialFitting(PairMapping):
             modules=self.networks.by_name(),
             kept={str(modality): network for modality, network in self.networks.generators.items()},
             optimizers=self.updates.optimizers,
-            items=self.start_epoch,
+            draws=self.start_epoch,
             rounds=self.sampler.rounds,
             epochs=method.epochs,
             look_every=method.eval_every,

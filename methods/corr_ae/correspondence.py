@@ -21,24 +21,24 @@ Variant: TypeAlias = Literal["corr", "cross", "full"]
 Codes: TypeAlias = Mapping[Modality, Tensor]
 Path: TypeAlias = tuple[Modality, Modality]
 
-OWN: tuple[Path, ...] = (("image", "image"), ("text", "text"))
-CROSS: tuple[Path, ...] = (("image", "text"), ("text", "image"))
-PATHS: dict[Variant, tuple[Path, ...]] = {"corr": OWN, "cross": CROSS, "full": OWN + CROSS}
-"""From which modality's code each decoder of a variant reconstructs which modality."""
+WITHIN: tuple[Path, ...] = (("image", "image"), ("text", "text"))
+ACROSS: tuple[Path, ...] = (("image", "text"), ("text", "image"))
+PATHS: dict[Variant, tuple[Path, ...]] = {"corr": WITHIN, "cross": ACROSS, "full": WITHIN + ACROSS}
+"""The decoders of each variant: (modality whose code it reads, modality that it reconstructs)."""
 
 
 class CorrespondenceAutoencoder(nn.Module):
     """Two encoders whose codes are drawn together, and the decoders of one variant.
 
-    With s the logistic function, an input u of a modality has the code s(uW + b), and a decoder
-    gives s(code V + c), with weights of its own. Weights start at N(0, 1 / inputs of the layer),
-    biases at 0.
+    With s the logistic function, a row u of a modality has the code s(uW + b), and a decoder maps a code a
+    to s(aV + c). Each encoder and each decoder has weights of its own. They start at N(0, 1 / inputs of the
+    layer), and biases at 0.
 
     Parameters
     ----------
     width, code : int, sizes of inputs, the same for both modalities, and of codes
     variant : "corr", "cross" or "full"
-    random : gives the random numbers that belong to a purpose
+    random : returns the random numbers for a purpose, here for the initial weights of a layer
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class CorrespondenceAutoencoder(nn.Module):
         return {name: self.encoders[name](inputs[name]) for name in MODALITIES}
 
     def reconstructions(self, codes: Codes) -> dict[Path, Tensor]:
-        """Return what each decoder makes of codes, (n, width)."""
+        """Return what each decoder makes of codes, (n, width), by its path."""
         return {path: self.decoders[path_name(path)](codes[path[0]]) for path in self.paths}
 
 
@@ -67,16 +67,17 @@ def correspondence_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss of a batch of pairs, 0-d, and its terms without their weights, by name.
 
-    With a and b the codes of images and texts, and r over the decoders of the variant ::
+    With the codes a and b of the image and the text of a pair, the reconstruction r_d by decoder d of the
+    variant, and u_d the input that d is to reconstruct ::
 
-        L = (1 - alpha) Σ_r ½‖r - its target‖² + alpha ½‖a - b‖²
+        L = (1 - alpha) Σ_d ½‖r_d - u_d‖² + alpha ½‖a - b‖²
 
-    where targets are the inputs, squares are summed over units, and everything is a mean over pairs.
+    as a mean over pairs.
     """
     codes = network.encode(inputs)
     terms = {"correlation": half_square(codes["image"], codes["text"])}
-    made = network.reconstructions(codes)
-    terms |= {path_name(path): half_square(made[path], inputs[path[1]]) for path in network.paths}
+    reconstructed = network.reconstructions(codes)
+    terms |= {path_name(path): half_square(reconstructed[path], inputs[path[1]]) for path in network.paths}
     reconstruction = torch.stack([terms[path_name(path)] for path in network.paths]).sum()
     return (1 - alpha) * reconstruction + alpha * terms["correlation"], terms
 
@@ -92,13 +93,25 @@ def path_name(path: Path) -> str:
 
 ADAM_RATE = 1e-3
 RELEASED_RATES: dict[Variant, float] = {"corr": 0.05, "cross": 0.01, "full": 0.05}
+"""Learning rates of SGD in the released program."""
 
 
 @dataclass(frozen=True)
-class CorrespondenceTraining:
-    """How an autoencoder is trained; see ``CorrAE`` for the meaning and the defaults.
+class CorrespondenceSettings:
+    """How a correspondence autoencoder is trained.
 
-    ``learning_rate="auto"`` is 0.001 for Adam, and what the released program has for SGD.
+    Parameters
+    ----------
+    embedding : size of the codes that are drawn together
+    optimizer : "adam", or "sgd" as released
+    learning_rate : "auto" is 0.001 for Adam, and for SGD that of the released program
+    weight_decay : of weights; biases do not decay
+    batch_size : pairs in a batch
+    epochs : passes over the training pairs, at most
+    stopping : "validation" keeps the state of the highest MAP on validation, "none" the last one
+    eval_epochs : epochs from one look at validation to the next
+    patience : epochs to wait for a better state before the training ends
+    post : "zscore_train" standardises representations by statistics of training pairs
     """
 
     embedding: int = 1024
@@ -113,28 +126,28 @@ class CorrespondenceTraining:
     post: Literal["none", "zscore_train"] = "zscore_train"
 
     def epochs_of(self, steps: int, n_pairs: int) -> int:
-        """Return the epochs that so many steps take, made up to a whole number.
+        """Return the epochs, rounded up, that so many steps on ``n_pairs`` pairs take.
 
-        >>> CorrespondenceTraining(batch_size=100).epochs_of(25, 1000)
+        >>> CorrespondenceSettings(batch_size=100).epochs_of(25, 1000)
         3
         """
         return -(-steps // max(1, n_pairs // min(self.batch_size, n_pairs)))
 
 
 class CorrespondenceFitting(PairFitting):
-    """An autoencoder of one variant and one alpha, and the codes it learns from, ready to be trained.
+    """The training of an autoencoder of one variant and one alpha on codes of pairs.
 
     Initial encoders and the order of pairs depend on the seed alone, so that variants and values of alpha
     are compared from the same start.
     """
 
-    settings: CorrespondenceTraining
+    settings: CorrespondenceSettings
 
     def __init__(
         self,
         variant: Variant,
         alpha: float,
-        settings: CorrespondenceTraining,
+        settings: CorrespondenceSettings,
         train: PairCodes,
         validation: PairCodes,
         run: Run,
@@ -150,7 +163,7 @@ class CorrespondenceFitting(PairFitting):
         self.optimizer = self.optimizer_of([self.network], settings.weight_decay, rates)
 
     def tried(self) -> float:
-        """Train as a stage of the run, and return the highest MAP on validation."""
+        """Train as a trial, a stage of its own name, and return the highest MAP on validation."""
         (score,) = self._trained(f"trial_{self._stage}").best.score
         return score
 
@@ -166,12 +179,12 @@ class CorrespondenceFitting(PairFitting):
         return self.trained_as(stage, {"autoencoder": self.network}, {"encoders": self.network.encoders})
 
     def update(self, index: Index, norms: bool) -> Watched:
-        """Descend the loss of the pairs of that index."""
+        """Make one step down the gradient of the loss of these pairs; return the loss and its terms."""
         inputs = {name: self.rows[name].rows(index) for name in MODALITIES}
         return self.descend(*correspondence_loss(self.network, inputs, self.alpha))
 
     def code_maps(self) -> dict[Modality, NetworkMap]:
-        """Return the maps from stage-1 codes to a and b, as the networks are now."""
+        """Return the maps from the codes that go in to a and b, as the encoders are now."""
         return {
             name: NetworkMap(self.network.encoders[name], f"{name}s", unscaled(self.rows[name].width))
             for name in MODALITIES

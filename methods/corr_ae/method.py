@@ -11,7 +11,7 @@ from torch import nn
 
 from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
-from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining, Variant
+from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceSettings, Variant
 from cmbench.methods.networks.pretraining import PretrainedMethod, Stack, train_stack
 from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.batches import Index
@@ -181,7 +181,7 @@ class CorrAE(PretrainedMethod):
         stacks = self._stacks(train, scalings, run)
         encode = {name: NetworkMap(stacks[name].network, f"{name}s", scalings[name]) for name in MODALITIES}
         codes = PairCodes.of(train, encode), PairCodes.of(validation, encode)
-        settings = CorrespondenceTraining(**self._values(CorrespondenceTraining))
+        settings = CorrespondenceSettings(**self._values(CorrespondenceSettings))
 
         def fitting(trial: Trial, epochs: int) -> CorrespondenceFitting:
             return CorrespondenceFitting(*trial, replace(settings, epochs=epochs), *codes, run)

@@ -1,4 +1,4 @@
-"""Codes of items that tell classes, learned from several codes of each: a stage of CMDN and of CCL."""
+"""Class codes: the last hidden layer of a classifier of several codes of an item; a part of CMDN and CCL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.networks.pretraining import PretrainedMethod, hidden_layer
 from cmbench.methods.networks.rbm import JointRBM
-from cmbench.methods.networks.unsupervised import RBMTraining, train_rbm
+from cmbench.methods.networks.unsupervised import RBMSettings, train_rbm
 from cmbench.methods.parameters import Count, Number
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import collapse, gradient_norm
@@ -52,17 +52,16 @@ class ClassCodedMethod(PretrainedMethod):
     class_batch: Annotated[int, Count(2)] = 100
     """Training items in a batch of the classifier."""
 
-    def joint_training(self) -> RBMTraining:
+    def joint_settings(self) -> RBMSettings:
         """Return the training of an RBM above groups of codes."""
-        return RBMTraining(self.joint_rate, budget=self.rbm_budget, cd_steps=self.cd_steps)
+        return RBMSettings(self.joint_rate, budget=self.rbm_budget, cd_steps=self.cd_steps)
 
 
 @dataclass(frozen=True, eq=False)
 class ClassCodes:
-    """A map of codes to class codes, those (n, width) of training and validation items, and its training.
+    """Class codes (n, width) of training and of validation items, the map to them, and how it was trained.
 
-    The first step of the map gives the joint code, and the second, of the standardised joint code, the class
-    code.
+    The first step of the map gives the joint code; the second standardises that, and gives the class code.
     """
 
     map: Chain
@@ -80,10 +79,11 @@ def learn_class_codes(
     name: Modality,
     run: Run,
 ) -> ClassCodes:
-    """Learn from codes of items of one modality the last hidden layer of a classifier with ReLU.
+    """Learn class codes of the items of one modality, without looking at the other.
 
-    Between them is a joint RBM over the groups of codes; one group alone makes it a plain RBM. Its codes
-    are standardised by training statistics, without which the classifier hardly learns in so few steps.
+    A joint RBM over the groups of codes (a plain RBM if there is one group) gives the joint code. A
+    classifier with ReLU learns from that, and its last hidden layer is the class code. Joint codes are
+    standardised by training statistics, without which the classifier hardly learns in so few steps.
 
     Parameters
     ----------
@@ -95,19 +95,20 @@ def learn_class_codes(
     # The joint RBM, whose hidden units are the joint code of an item
     rbm = JointRBM(widths, joint_units, run.stream(f"joint_{name}"))
     rows = DeviceRows(codes[0], None, run.device)
-    first = train_rbm(rbm, rows, method.joint_training(), f"joint_{name}", run)
+    first = train_rbm(rbm, rows, method.joint_settings(), f"joint_{name}", run)
     joint = NetworkMap(hidden_layer(rbm), f"{name}s", unscaled(codes[0].shape[1]))
-    inner = joint(codes[0]), joint(codes[1])
+    joint_codes = joint(codes[0]), joint(codes[1])
     with collapse(f"joint codes of {name}s"):
-        scaling = Scaling.fit(inner[0], f"{name}s")
-    seen, unseen = (
-        LabelledView(name, rows, scaling, numbers) for rows, numbers in zip(inner, classes, strict=True)
+        scaling = Scaling.fit(joint_codes[0], f"{name}s")
+    train, validation = (
+        LabelledView(name, rows, scaling, numbers) for rows, numbers in zip(joint_codes, classes, strict=True)
     )
     # The classifier of standardised joint codes, and its last hidden layer
-    fitting = ClassifierFitting(method, seen, unseen, run)
+    fitting = ClassifierFitting(method, train, validation, run)
     second = fitting.trained(f"classes_{name}")
-    outer = NetworkMap(last_hidden_layer(fitting.network), f"{name}s", scaling)
-    return ClassCodes(Chain(joint, outer), outer(inner[0]), outer(inner[1]), [first, second])
+    classifier = NetworkMap(last_hidden_layer(fitting.network), f"{name}s", scaling)
+    train_codes, validation_codes = (classifier(rows) for rows in joint_codes)
+    return ClassCodes(Chain(joint, classifier), train_codes, validation_codes, [first, second])
 
 
 def last_hidden_layer(network: ViewNetwork) -> nn.Sequential:
@@ -159,7 +160,7 @@ class ClassifierFitting:
             self.train_round,
             modules={self._modality: self.network},
             optimizers={self._modality: self.optimizer},
-            items=self.batches.epoch,
+            draws=self.batches.epoch,
             rounds=rounds,
             epochs=method.class_epochs,
             patience=method.patience,

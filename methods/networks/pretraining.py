@@ -13,7 +13,7 @@ from cmbench.methods.networks.layers import half_square, linear
 from cmbench.methods.networks.rbm import RBM
 from cmbench.methods.networks.unsupervised import (
     ROWS_OF_A_JUDGEMENT,
-    RBMTraining,
+    RBMSettings,
     Sparsity,
     check_activations,
     train_autoencoder,
@@ -76,16 +76,16 @@ class PretrainedMethod(DeepMethod):
         """How long each RBM, or autoencoder, is trained."""
         return Budget(self.rbm_epochs, self.rbm_steps, self.rbm_batch_size)
 
-    def gaussian_training(self, hidden: int) -> RBMTraining:
+    def gaussian_settings(self, hidden: int) -> RBMSettings:
         """Return the training of a lower RBM of so many hidden units, whose visible units are real."""
         rate = self.gaussian_rate
         if isinstance(rate, str):
             rate = min(HIGHEST_RATE, STABLE_RATE / hidden)
-        return RBMTraining(rate, self.rbm_l2, GAUSSIAN_SPARSITY, self.rbm_budget, self.cd_steps)
+        return RBMSettings(rate, self.rbm_l2, GAUSSIAN_SPARSITY, self.rbm_budget, self.cd_steps)
 
-    def binary_training(self) -> RBMTraining:
+    def binary_settings(self) -> RBMSettings:
         """Return the training of an upper RBM, whose visible units are probabilities."""
-        return RBMTraining(self.binary_rate, self.rbm_l2, BINARY_SPARSITY, self.rbm_budget, self.cd_steps)
+        return RBMSettings(self.binary_rate, self.rbm_l2, BINARY_SPARSITY, self.rbm_budget, self.cd_steps)
 
 
 class DenoisingAutoencoder(nn.Module):
@@ -126,7 +126,10 @@ def denoising_loss(network: nn.Module, rows: Tensor, kept: Tensor) -> Tensor:
 def train_denoising_autoencoder(
     network: DenoisingAutoencoder, rows: DeviceRows, method: PretrainedMethod, stage: str, run: Run
 ) -> Training[RowDraw]:
-    """Train ``network`` on ``rows`` (n, width), in place, and judge it as an RBM is judged."""
+    """Train ``network`` on ``rows`` (n, width), in place.
+
+    It raises unless rows are reconstructed better than by their mean, and warns of dead or saturated units.
+    """
     network.to(rows.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=method.dae_rate, fused=True)
 
@@ -150,12 +153,12 @@ class Stack:
 
 
 def train_stack(rows: DeviceRows, hidden: int, method: PretrainedMethod, view: str, run: Run) -> Stack:
-    """Learn codes of ``rows`` (n, d), which may be parts of items as well, without labels.
+    """Learn codes of ``rows`` (n, d), items or parts of items, without labels.
 
-    With ``pretrain="rbm"`` a Gaussian RBM is trained on the rows, then a binary one on the probabilities
-    of its hidden units; probabilities of the second are the codes, and nothing is sampled. The codes of
-    all rows of the first, 4 · n · ``hidden`` bytes, are held in memory. ``"dae"`` trains a denoising
-    autoencoder of the same sizes instead.
+    With ``pretrain="rbm"`` a Gaussian RBM is trained on the rows, and then a binary RBM on the probabilities
+    of its hidden units for all rows, which are held in memory (4 · n · ``hidden`` bytes). The codes are the
+    probabilities of the hidden units of the second, not samples. With ``"dae"`` a denoising autoencoder of
+    the same sizes is trained instead.
 
     ``view`` names the rows in files, errors, curves and streams of random numbers.
     """
@@ -165,11 +168,11 @@ def train_stack(rows: DeviceRows, hidden: int, method: PretrainedMethod, view: s
 
 def _stacked_rbms(rows: DeviceRows, hidden: int, method: PretrainedMethod, view: str, run: Run) -> Stack:
     lower = RBM(rows.width, hidden, "gaussian", run.stream(f"rbm1_{view}"))
-    first = train_rbm(lower, rows, method.gaussian_training(hidden), f"rbm1_{view}", run)
+    first = train_rbm(lower, rows, method.gaussian_settings(hidden), f"rbm1_{view}", run)
     layer = hidden_layer(lower)
     above = DeviceRows(NetworkMap(layer, view, rows.scaling)(rows.features), None, rows.device)
     upper = RBM(hidden, method.code, "binary", run.stream(f"rbm2_{view}"))
-    second = train_rbm(upper, above, method.binary_training(), f"rbm2_{view}", run)
+    second = train_rbm(upper, above, method.binary_settings(), f"rbm2_{view}", run)
     return Stack(nn.Sequential(*layer, *hidden_layer(upper)), (first, second))
 
 

@@ -24,11 +24,13 @@ class RBM(nn.Module):
         E(v, h) = ½‖v - b‖² - vᵀWh - cᵀh     "gaussian": v real, of unit variance given h
         E(v, h) =    - bᵀv  - vᵀWh - cᵀh     "binary":   v in {0, 1}, or a probability
 
-    from which follow p(h = 1 | v) = s(vW + c), and the mean of v given h, which is b + hWᵀ for real
-    and s(b + hWᵀ) for binary units, with s the logistic function. W starts at N(0, 1 / number of hidden
-    units) and the biases at 0, as in the deepnet program of Srivastava and Salakhutdinov; but those of real
-    visible units start where they cancel hidden units of probability ½, since from 0 a short training may
-    not get so far as the mean of the rows.
+    With s the logistic function, p(h = 1 | v) = s(vW + c) follows from it; the mean of v given h is b + hWᵀ
+    for real and s(b + hWᵀ) for binary units.
+
+    W starts at N(0, 1 / number of hidden units) and the biases at 0, as in the deepnet program of Srivastava
+    and Salakhutdinov. The biases of real visible units are an exception: they start at -½ Σ_j W_ij, so that
+    rows reconstructed from hidden units of probability ½ have mean 0, since a short training that starts
+    from b = 0 may not get as far as the mean of the rows.
 
     Parameters
     ----------
@@ -52,8 +54,8 @@ class RBM(nn.Module):
         super().__init__()
         self.units: Units = units
         self.weight = nn.Parameter(torch.randn(visible, hidden, generator=random) / math.sqrt(hidden))
-        offset = 0.5 * self.weight.detach().sum(dim=1) if units == "gaussian" else torch.zeros(visible)
-        self.visible_bias = nn.Parameter(-offset)
+        of_half = 0.5 * self.weight.detach().sum(dim=1) if units == "gaussian" else torch.zeros(visible)
+        self.visible_bias = nn.Parameter(-of_half)
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
 
     def forward(self, visible: Tensor) -> Tensor:
@@ -80,15 +82,15 @@ class States:
 
 @dataclass(frozen=True, eq=False)
 class Divergence:
-    """What contrastive divergence finds on a batch.
+    """Both ends of the Markov chain of contrastive divergence on a batch.
 
-    The gradient of the log-likelihood is the difference between the means of vᵀh, v and h over the data
-    and over the end of the chain.
+    The gradient of the log-likelihood by W, b and c is approximately the mean of vᵀh, v and h over the data,
+    less that over the end of the chain.
 
     Parameters
     ----------
-    data, chain : states of the data, and of the data after a few steps of the chain
-    error : 0-d, the mean over rows of ‖v - its first reconstruction‖²
+    data, chain : states at the start of the chain, which are the data, and at its end
+    error : 0-d, the mean over rows of ‖v - v'‖², with v' the visible units after the first step
     """
 
     data: States
@@ -100,9 +102,9 @@ class Divergence:
 def contrastive_divergence(rbm: RBM, visible: Tensor, uniforms: Tensor) -> Divergence:
     """Run as many steps of Gibbs sampling from ``visible`` (n, visible) as ``uniforms`` has rows for.
 
-    Hidden units are sampled: h is 1 where a number of ``uniforms`` (steps, n, hidden), uniform in
-    [0, 1), lies below its probability. Visible units take their mean. Both ends give probabilities
-    of h, not samples: the same mean with less noise.
+    In each step hidden units are sampled: h is 1 where a number of ``uniforms`` (steps, n, hidden), uniform
+    in [0, 1), lies below its probability. Visible units take their mean given h. Both ends of the chain have
+    probabilities of h in place of samples, which have the same mean and less noise.
 
     G. Hinton, Training products of experts by minimizing contrastive divergence, Neural Computation 14,
     2002. Details as in deepnet and in Hinton's "A practical guide to training restricted Boltzmann
@@ -111,8 +113,9 @@ def contrastive_divergence(rbm: RBM, visible: Tensor, uniforms: Tensor) -> Diver
     data = States(visible, rbm(visible))
     probabilities = data.hidden
     means: list[Tensor] = []
-    for step in uniforms:
-        means.append(rbm.visible_mean((step < probabilities).to(visible.dtype)))
+    for uniform in uniforms:
+        sampled = (uniform < probabilities).to(visible.dtype)
+        means.append(rbm.visible_mean(sampled))
         probabilities = rbm(means[-1])
     error = (visible - means[0]).square().sum(dim=1).mean()
     return Divergence(data, States(means[-1], probabilities), error)
@@ -128,9 +131,9 @@ class JointRBM(RBM):
 
         E(p, q, h) = - bᵀp - dᵀq - cᵀh - pᵀUh - qᵀVh
 
-    so that it is trained like any RBM, by ``train_rbm`` on rows of ``joined`` groups. This is the top of
-    the multimodal deep belief network of N. Srivastava, R. Salakhutdinov, Multimodal learning with
-    deep Boltzmann machines, JMLR 15, 2014. One group alone makes it a plain RBM.
+    which is that of an RBM whose visible units are all groups (``joined``); ``train_rbm`` trains it as such.
+    It is the top of the multimodal deep belief network of N. Srivastava, R. Salakhutdinov, Multimodal
+    learning with deep Boltzmann machines, JMLR 15, 2014. With one group it is a plain RBM.
 
     Parameters
     ----------
@@ -156,15 +159,25 @@ class JointRBM(RBM):
     def infer(self, present: Mapping[str, Tensor], steps: int = MEAN_FIELD_STEPS) -> Tensor:
         """Return probabilities of h (n, hidden) given some of the groups, by mean field.
 
-        With s the logistic function, a missing group q starts at s(d), its mean without the rest. Then
-        ``steps`` times h becomes s(pU + qV + c) and q becomes s(hVᵀ + d), and h of the last q is
-        returned. Each of these raises the variational lower bound of log p(p), which is tight where
-        V = 0. Without a missing group this is p(h = 1 | v).
+        A missing group q starts at s(d), its mean if W were 0, with s the logistic function. Then ``steps``
+        times it computes ::
+
+            h = s(pU + qV + c),  q = s(hVᵀ + d)
+
+        Each of these raises the variational lower bound of log p(p). The h that follows from the last q is
+        returned; without a missing group it is p(h = 1 | v).
+
+        Raises
+        ------
+        MethodError
+            No group is given, or one that the RBM does not have.
         """
         missing = self._missing(present)
         n = len(next(iter(present.values())))
-        resting = separated(self.visible_bias.sigmoid().expand(n, -1), self.widths)
-        groups = {**resting, **present}
+        # Missing groups start at the logistic function of their biases
+        start = separated(self.visible_bias.sigmoid().expand(n, -1), self.widths)
+        groups = {**start, **present}
+        # Mean-field updates of h and of the missing groups
         for _ in range(steps if missing else 0):
             means = separated(self.visible_mean(self(self.joined(groups))), self.widths)
             groups |= {name: means[name] for name in missing}
@@ -172,6 +185,7 @@ class JointRBM(RBM):
         return hidden
 
     def _missing(self, present: Mapping[str, Tensor]) -> list[str]:
+        """Return the names of the groups that are not given; raise for one that is not known."""
         unknown = [name for name in present if name not in self.widths]
         if unknown or not present:
             raise MethodError(
@@ -182,7 +196,7 @@ class JointRBM(RBM):
 
 
 class GroupCode(nn.Module):
-    """The hidden units of a joint RBM given one of its groups, as a network."""
+    """The network that maps one group of a joint RBM to its hidden units; the other groups are inferred."""
 
     def __init__(self, joint: JointRBM, group: str, steps: int = MEAN_FIELD_STEPS) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Training a restricted Boltzmann machine for a fixed number of steps, and judging what came of it."""
+"""Training of RBMs and autoencoders for a fixed number of steps, and checks of what they have learned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS_OF_A_JUDGEMENT = 4096
 LIVELY = (0.01, 0.99)  # between these lies the mean activation of a unit that is neither dead nor saturated
 HARDLY = 0.9  # of the error of an untrained RBM is left when it has hardly learnt
 GAUSSIAN_REMEDY = "standardise the features by preprocessing, lower gaussian_rate"
-MOST_IDLE = 0.5  # share of units outside them that passes without a warning
+MOST_IDLE = 0.5  # share of dead or saturated units above which there is a warning
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Sparsity:
 
 
 @dataclass(frozen=True)
-class RBMTraining:
+class RBMSettings:
     """How an RBM is trained.
 
     Parameters
@@ -58,7 +58,7 @@ class RBMTraining:
 
 
 class MeanActivation(nn.Module):
-    """The running mean (hidden,) of the activation of hidden units, on its way from the target."""
+    """The running mean (hidden,) of the activation of each hidden unit; it starts at the target."""
 
     def __init__(self, hidden: int, sparsity: Sparsity) -> None:
         super().__init__()
@@ -74,13 +74,13 @@ class MeanActivation(nn.Module):
 
 
 class RBMUpdates:
-    """An RBM, the rows it learns, and the updates that move it, of which there will be ``steps``.
+    """The updates of an RBM by contrastive divergence on rows; ``steps`` is how many there will be.
 
     Momentum grows with a time constant of half of all steps, which it has in the released program of Corr-AE
     (10,000 of 20,000 steps); in those of CCL and CMDN it is 10,000 of 50,000 and of 100,000.
     """
 
-    def __init__(self, rbm: RBM, rows: DeviceRows, settings: RBMTraining, steps: int) -> None:
+    def __init__(self, rbm: RBM, rows: DeviceRows, settings: RBMSettings, steps: int) -> None:
         self.rbm, self.rows, self.settings = rbm, rows, settings
         self.activation = MeanActivation(len(rbm.hidden_bias), settings.sparsity).to(rows.device)
         self.optimizer = ScheduledSGD(
@@ -98,17 +98,21 @@ class RBMUpdates:
         return divergence.error
 
     def set_gradients(self, divergence: Divergence) -> None:
-        """Give each parameter the gradient to descend: model minus data, and the pull to sparsity."""
+        """Give each parameter the gradient to descend: end of the chain minus data, and the pull to sparsity.
+
+        By W it is the mean over rows of v'ᵀh' - vᵀh + vᵀ(pull), where v and h are of the data and v' and h'
+        of the end of the chain; by b that of v' - v, and by c that of h' - h + pull.
+        """
         data, chain = divergence.data, divergence.chain
         n = len(data.visible)
         pull = self.activation.pull(data.hidden.mean(dim=0))
-        inputs = torch.cat([chain.hidden, pull - data.hidden]) / n  # gradients of the inputs of h
-        self.rbm.weight.grad = torch.cat([chain.visible, data.visible]).T @ inputs  # all three terms at once
+        inputs = torch.cat([chain.hidden, pull - data.hidden]) / n  # of rows v', then v
+        self.rbm.weight.grad = torch.cat([chain.visible, data.visible]).T @ inputs
         self.rbm.visible_bias.grad = chain.visible.mean(dim=0) - data.visible.mean(dim=0)
         self.rbm.hidden_bias.grad = inputs.sum(dim=0)
 
 
-def train_rbm(rbm: RBM, rows: DeviceRows, settings: RBMTraining, stage: str, run: Run) -> Training[RowDraw]:
+def train_rbm(rbm: RBM, rows: DeviceRows, settings: RBMSettings, stage: str, run: Run) -> Training[RowDraw]:
     """Train ``rbm`` on ``rows`` (n, visible), in place, and judge it.
 
     ``stage`` names the RBM in files, errors, curves and streams of random numbers.
@@ -130,7 +134,7 @@ def train_rbm(rbm: RBM, rows: DeviceRows, settings: RBMTraining, stage: str, run
         lambda draw, norms: [(f"{run.prefix}{stage}_error", updates.update(draw))],
         modules={"rbm": rbm, "activation": updates.activation},
         optimizers={stage: updates.optimizer},
-        items=batches.epoch,
+        draws=batches.epoch,
         rounds=batches.rounds,
         epochs=batches.epochs,
     )
@@ -232,7 +236,7 @@ def train_autoencoder(
         update,
         modules={"autoencoder": network},
         optimizers={stage: optimizer},
-        items=batches.epoch,
+        draws=batches.epoch,
         rounds=batches.rounds,
         epochs=batches.epochs,
     )

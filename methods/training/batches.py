@@ -1,4 +1,4 @@
-"""The rows of each batch: pairs in random order, pairs drawn by category, and pairs of other categories."""
+"""Which rows each batch takes: all in random order, or drawn by category; and the random numbers for it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cmbench.methods.views.inputs import checked_classes
 
 Index: TypeAlias = NDArray[np.int64]
+"""Numbers (batch,) of the rows, or pairs, of one batch."""
 Order: TypeAlias = Literal["classes", "uniform"]
 
 ANCHORS, OTHERS = 0, 1  # streams of random numbers, so that one can change without the other
@@ -27,8 +28,9 @@ class Draw:
 
     Parameters
     ----------
-    anchors : int64 (rounds' batches, batch), pairs; row 0 is for the discriminators
-    others : int64 (batch,), for each pair of row 0 one of another category
+    anchors : int64 (batches, batch), numbers of pairs; CM-GANs trains its discriminators on row 0 and its
+        generators on the further rows
+    others : int64 (batch,), for each pair of row 0 a pair of another category
     """
 
     anchors: Index
@@ -79,12 +81,14 @@ class PairSampler:
 
     def _others(self, random: np.random.Generator, anchors: Index) -> Index:
         class_of_anchor = self._class_of[anchors]
+        # Pairs lie sorted by category in _by_class; draw among all, and skip those of the anchor's category
         if self._uniform:
             position = random.integers(len(self._class_of) - self._counts[class_of_anchor])
             first = self._starts[class_of_anchor]
             skipped = np.where(position < first, 0, self._counts[class_of_anchor])
             others: Index = self._by_class[position + skipped]
             return others
+        # Another category is 1 to n - 1 categories away from the anchor's, counted in a circle
         n_classes = len(self._counts)
         away = random.integers(1, n_classes, size=class_of_anchor.shape)
         return self._members(random, (class_of_anchor + away) % n_classes)
@@ -95,38 +99,44 @@ class PairSampler:
 
 
 class EpochBatches:
-    """Rows in a new random order each epoch, in batches of one size; what is left over waits.
+    """All rows in a new random order each epoch, in batches of one size.
 
-    An epoch depends on its number, the seed and ``stream`` alone, so that an interrupted training
-    needs no state to go on, and trainings of different streams do not share their order.
+    An epoch depends on its number, the seed and ``purpose`` alone, so that an interrupted training
+    needs no state to go on, and trainings for different purposes do not share their order.
 
     Parameters
     ----------
     n_rows : how many rows there are
-    batch : cut to ``n_rows``; the incomplete last batch of an epoch is left out
+    batch : rows in a batch, cut to ``n_rows``; the incomplete last batch of an epoch is left out
+    seed : int
+    purpose : what the rows are for, "pairs" say
 
     Examples
     --------
-    >>> batches = EpochBatches(5, batch=2, seed=0, stream="pairs")
+    >>> batches = EpochBatches(5, batch=2, seed=0, purpose="pairs")
     >>> batches.rounds, [len(index) for index in batches.epoch(0)]
     (2, [2, 2])
     """
 
-    def __init__(self, n_rows: int, *, batch: int, seed: int, stream: str) -> None:
+    def __init__(self, n_rows: int, *, batch: int, seed: int, purpose: str) -> None:
         self.size = min(batch, n_rows)
         self.rounds = n_rows // self.size
-        self._n_rows, self._seed, self._stream = n_rows, seed, tuple(stream.encode())
+        self._n_rows, self._seed, self._purpose = n_rows, seed, tuple(purpose.encode())
 
     def epoch(self, number: int) -> Iterator[Index]:
         """Yield the row numbers (batch,) of each round of epoch ``number``."""
-        random = np.random.default_rng([self._seed, number, *self._stream])
+        random = np.random.default_rng([self._seed, number, *self._purpose])
         order = random.permutation(self._n_rows)[: self.rounds * self.size]
         return iter(order.reshape(self.rounds, self.size))
 
 
-def stream(seed: int, name: str) -> torch.Generator:
-    """Return the random numbers that belong to ``name`` under ``seed``."""
-    digest = sha256(f"{seed} {name}".encode()).digest()
+def stream(seed: int, purpose: str) -> torch.Generator:
+    """Return a generator of the random numbers that are kept for one purpose.
+
+    Another purpose, or another seed, gives other numbers, so that one more draw for one purpose does not
+    change those for another.
+    """
+    digest = sha256(f"{seed} {purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
@@ -141,21 +151,21 @@ class Budget:
 
 @dataclass(frozen=True, eq=False)
 class RowDraw:
-    """What one step takes: the rows (batch,), and the random numbers of its epoch."""
+    """What one step takes: the numbers (batch,) of its rows, and the random numbers of its epoch."""
 
     index: Index
     random: torch.Generator
 
 
 class BudgetedBatches:
-    """``EpochBatches`` up to a number of steps, with random numbers for each epoch.
+    """All rows in a new random order each epoch, up to a number of steps, with random numbers for each epoch.
 
     Parameters
     ----------
     n_rows : int
     budget : Budget
     seed : int
-    purpose : str, tells streams of random numbers apart
+    purpose : str, what the rows and random numbers are for, such as "rbm1_image"
 
     Examples
     --------
@@ -167,7 +177,7 @@ class BudgetedBatches:
     """
 
     def __init__(self, n_rows: int, budget: Budget, *, seed: int, purpose: str) -> None:
-        self._order = EpochBatches(n_rows, batch=budget.batch_size, seed=seed, stream=purpose)
+        self._order = EpochBatches(n_rows, batch=budget.batch_size, seed=seed, purpose=purpose)
         self._seed, self._purpose = seed, purpose
         self.rounds = self._order.rounds
         self.steps = min(budget.epochs * self.rounds, budget.steps)
@@ -176,5 +186,5 @@ class BudgetedBatches:
     def epoch(self, number: int) -> Iterator[RowDraw]:
         """Yield what the steps of epoch ``number`` take; epochs are counted from 0."""
         random = stream(self._seed, f"{self._purpose} samples {number}")
-        left = self.steps - number * self.rounds
-        return (RowDraw(index, random) for index in islice(self._order.epoch(number), left))
+        remaining = self.steps - number * self.rounds
+        return (RowDraw(index, random) for index in islice(self._order.epoch(number), remaining))

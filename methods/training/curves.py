@@ -16,8 +16,8 @@ from torch import Tensor
 
 from cmbench.errors import MethodError
 
-SMALLEST_SPREAD = 1e-3
-LARGEST_COSINE = 0.99
+SMALLEST_SPREAD = 1e-3  # mean standard deviation at or below which representations count as all alike
+LARGEST_COSINE = 0.99  # and the mean cosine at or above which they do
 
 
 class DivergenceError(MethodError):
@@ -82,6 +82,7 @@ class Spread:
         """Measure representations (n, k) with n of at least 2."""
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         units = rows / np.where(norms == 0.0, 1.0, norms)
+        # |sum of unit rows|² is the sum of the cosines of all pairs; take off those of a row with itself
         n = len(rows)
         off_diagonal = np.square(units.sum(axis=0)).sum() - np.square(units).sum()
         return cls(float(rows.std(axis=0).mean()), float(off_diagonal / (n * (n - 1))))
@@ -153,9 +154,9 @@ class CurveRecorder:
 
 
 def in_parallel(recorders: Sequence[CurveRecorder]) -> Curves:
-    """Return the curves of several trainings by their common iterations; their names must differ.
+    """Return the curves of several trainings on one axis of iterations; names of curves must differ.
 
-    A training that did not look at an iteration, or had ended before, has NaN there.
+    A training without a point at an iteration, since it had ended before for one, has NaN there.
     """
     joined: dict[float, dict[str, float]] = {}
     for point in (point for recorder in recorders for point in recorder.points):

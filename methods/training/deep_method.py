@@ -1,4 +1,4 @@
-"""What deep baselines have in common: how they are fitted, watched and gone on with."""
+"""What deep methods have in common: parameters, the course of ``fit``, checkpoints and curves."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from cmbench.methods.views.inputs import check_training_pairs, warn
 from cmbench.methods.views.maps import MappedMethod, steps_of
 from cmbench.neural import device_called
 
-PRACTICAL = ("threads", "checkpoint", "checkpoint_seconds")  # without effect on what is being trained
+PRACTICAL = ("threads", "checkpoint", "checkpoint_seconds")  # parameters without effect on results
 
 
 class DeepMethod(MappedMethod):
     """A method that trains networks in one or more stages; a subclass says how in ``_learn``.
 
     ``fit`` sets ``threads_``, ``resumed_at_``, ``validation_map_``, and ``spread_``, ``mean_cosine_``
-    and ``collapsed_`` of the validation representations of the modality that fares worse.
+    and ``collapsed_`` of the validation representations, each for the modality where it is worse.
     """
 
     family: ClassVar[Literal["traditional", "deep"]] = "deep"

@@ -19,16 +19,16 @@ from cmbench.methods.views.inputs import check_new_features, row_blocks
 from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import Scaling
 
-SHARE_FOR_FEATURES = 0.5  # of the free memory of a GPU that features may take
+SHARE_FOR_FEATURES = 0.5  # how much of the free memory of a GPU features may take
 
 
 def is_mixed(precision: str, device: torch.device) -> bool:
-    """Return whether matrix products run in bfloat16: if asked for, and with ``"auto"`` on a GPU."""
+    """Return whether matrix products run in bfloat16: if it is asked for, or with ``"auto"`` on a GPU."""
     return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
 
 
 def fits(n_bytes: int, device: torch.device) -> bool:
-    """Return whether features of that size are copied to the device as a whole."""
+    """Return whether features of that size are to be copied to a GPU as a whole; never on a CPU."""
     if device.type == "cpu":
         return False
     free, _ = torch.cuda.mem_get_info(device)
@@ -37,7 +37,7 @@ def fits(n_bytes: int, device: torch.device) -> bool:
 
 @contextmanager
 def cpu_threads(number: int | None) -> Iterator[int]:
-    """Run with that many CPU threads, or as many as PyTorch has; yields how many."""
+    """Let PyTorch use that many CPU threads within the block, None for its own number; yield how many."""
     before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:
@@ -98,12 +98,12 @@ class DeviceRows:
         return (rows - self._mean) / self._scale
 
     def sample(self, largest: int) -> Tensor:
-        """Return at most ``largest`` rows, evenly spaced."""
+        """Return every k-th row (m, d), with the smallest k that gives at most ``largest`` rows."""
         return self.rows(np.arange(0, len(self), -(-len(self) // largest)))
 
 
 def picked(values: Tensor, index: Index) -> Tensor:
-    """Return the values at those places, labels of a batch say, on the device of all values."""
+    """Return ``values[index]`` on the device where ``values`` are: the labels of a batch, say."""
     return values[torch.from_numpy(index).to(values.device)]
 
 
@@ -146,7 +146,7 @@ class NetworkMap:
         return np.concatenate(blocks)
 
     def _weights(self) -> dict[str, Tensor]:
-        """Return the parameters and buffers of the network in another precision; none if it is its own."""
+        """Return the network's parameters and buffers in the precision asked for, by name; {} for float32."""
         if self.precision == torch.float32:
             return {}
         tensors = [*self.network.named_parameters(), *self.network.named_buffers()]
@@ -155,7 +155,10 @@ class NetworkMap:
         }
 
     def _blocks(self, features: NDArray[Any]) -> Iterator[Tensor]:
-        """Yield the scaled rows in float32 on the network's device, first none, which tells the width."""
+        """Yield blocks of scaled rows, float32, on the network's device.
+
+        The first block is empty, so that no features at all become outputs (0, k) of the right width.
+        """
         check_new_features(features, self.view, width=len(self.scaling.mean))
         device = next(self.network.parameters()).device
         yield torch.empty((0, len(self.scaling.mean)), device=device)

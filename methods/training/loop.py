@@ -80,7 +80,7 @@ def _numbers(score: Score) -> tuple[float, ...]:
 
 
 class Checkpoint:
-    """One file that holds the state of one training, replaced as a whole and never unpickled freely.
+    """One file that holds the state of one training: replaced as a whole, and read without running any code.
 
     Parameters
     ----------
@@ -135,8 +135,9 @@ def checkpoint_path(
     return Path(folder) / f"{name}-{digest.hexdigest()[:16]}.pt"
 
 
-Item = TypeVar("Item")
+Drawn = TypeVar("Drawn")
 Watched: TypeAlias = list[tuple[str, Tensor]]
+"""What one round is recorded by: scalars (0-d) by the names of their curves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +149,11 @@ class Finding:
 
 
 @dataclass(kw_only=True, eq=False)
-class Training(Generic[Item]):
-    """Networks that are being trained, and what came of it so far.
+class Training(Generic[Drawn]):
+    """The training of some networks by one loop: what the loop needs, and how far it has come.
+
+    Its attributes ``curves``, ``best``, ``iteration`` and ``resumed_at`` are the curves, the best state, the
+    number of rounds made, and how many of these an earlier process had made.
 
     Parameters
     ----------
@@ -157,10 +161,11 @@ class Training(Generic[Item]):
     modules : every network by name, for checkpoints and the guard against NaN
     kept : those of them whose best state is kept
     optimizers : by name
-    items : gives, for the number of an epoch, what each of its rounds takes; the same every time
-    rounds : of an epoch
-    step : trains one round on an item and returns what was watched; its second argument says
-        whether gradient norms are wanted
+    draws : gives, for the number of an epoch, what each of its rounds takes, the rows of a batch say; the
+        same every time it is asked
+    rounds : in an epoch; a round is one batch, and ``iteration`` counts the rounds of all epochs
+    step : trains one round on what was drawn for it, and returns the scalars to record, by name; its second
+        argument says whether norms of gradients are wanted among them
     epochs : at most
     look_every : rounds from one look to the next, each of which makes a point of the curves
     patience : epochs without a better validation score after which training ends
@@ -173,9 +178,9 @@ class Training(Generic[Item]):
     modules: Modules
     kept: Modules
     optimizers: Mapping[str, torch.optim.Optimizer]
-    items: Callable[[int], Iterable[Item]]
+    draws: Callable[[int], Iterable[Drawn]]
     rounds: int
-    step: Callable[[Item, bool], Watched]
+    step: Callable[[Drawn, bool], Watched]
     epochs: int
     look_every: int
     patience: int
@@ -188,9 +193,10 @@ class Training(Generic[Item]):
         self.curves = CurveRecorder(self.method)
 
     def run(self, checkpoint: Checkpoint) -> None:
-        """Train to the end, going on from ``checkpoint`` if there is one, and keep the best state.
+        """Train to the end, going on from ``checkpoint`` if it has a state, and put back the best state.
 
-        The end is saved too, for the stages that follow; whoever runs them removes the checkpoint.
+        The state at the end is saved too, so that a fit that is killed in a later stage does not train this
+        one again. ``Run.complete`` removes the file.
         """
         saved = checkpoint.load()
         first = 0 if saved is None else self._restore(saved)
@@ -199,6 +205,7 @@ class Training(Generic[Item]):
                 break
             if checkpoint.is_due():
                 checkpoint.save(self._state(epoch + 1))
+        # The last rounds make a point of the curves too
         if self.iteration > self._looked_at:
             self._look()
         checkpoint.save(self._state(self.epochs))
@@ -216,10 +223,10 @@ class Training(Generic[Item]):
 
     def _run_epoch(self, epoch: int) -> bool:
         """Train one epoch, looking at the validation pairs now and then; return whether to stop."""
-        for item in self.items(epoch):
+        for drawn in self.draws(epoch):
             self.iteration += 1
             due = self.iteration % self.look_every == 0
-            self.curves.add(self.iteration, self.step(item, due))
+            self.curves.add(self.iteration, self.step(drawn, due))
             if due and self._look():
                 return True
         return False
@@ -239,7 +246,7 @@ class Training(Generic[Item]):
         return self.best.waited(self.iteration) >= self.patience * self.rounds
 
     def _check_weights(self) -> None:
-        """Raise where an update of finite losses left a network with NaN or infinity."""
+        """Raise where an update left NaN or infinity in a network, which a finite loss need not show."""
         for name, module in self.modules.items():
             sums = [values.sum().float() for values in module.state_dict().values()]
             total = float(torch.stack(sums).sum())
@@ -247,6 +254,7 @@ class Training(Generic[Item]):
             check_finite(self.method, what, self.iteration, total)
 
     def _state(self, epoch: int) -> dict[str, Any]:
+        """Return what a checkpoint holds, with the number of the epoch to go on with."""
         return {
             "epoch": epoch,
             "iteration": self.iteration,
@@ -257,6 +265,7 @@ class Training(Generic[Item]):
         }
 
     def _restore(self, state: dict[str, Any]) -> int:
+        """Take over a state, and return the number of the epoch to go on with."""
         for name, module in self.modules.items():
             module.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
@@ -268,6 +277,7 @@ class Training(Generic[Item]):
 
 
 Trainings: TypeAlias = list[Training[Any]]
+"""Trainings of one fit, in the order in which they were run."""
 
 
 def in_sequence(trainings: Sequence[Training[Any]]) -> Curves:
@@ -286,8 +296,10 @@ def in_sequence(trainings: Sequence[Training[Any]]) -> Curves:
 class Run:
     """One fit: where it computes, where its random numbers come from, and the stages it consists of.
 
-    Each stage has a checkpoint file of its own, written at its end whatever ``seconds`` says, so that a fit
-    that was killed does not train a finished stage again. It must train the same stages in the same order.
+    A stage is one call of ``train``: one ``Training`` under a name of its own. (What a paper calls a stage of
+    its method may consist of several.) Each stage has a checkpoint file of its own, written at its end
+    whatever ``seconds`` says, so that a fit that was killed does not train a finished stage again. A fit that
+    goes on must train the same stages in the same order.
 
     Parameters
     ----------
@@ -297,7 +309,7 @@ class Run:
     mixed : whether matrix products are computed in bfloat16
     checkpoint : a file name from which those of the stages are made, or None to keep no checkpoint
     seconds : the least time between two checkpoints within a stage
-    prefix : of the names of stages and of streams of random numbers
+    prefix : put before the names of stages and before the purposes of random numbers
     stages : trained so far, with the checkpoint of each
     """
 
@@ -316,19 +328,22 @@ class Run:
         return sum(training.resumed_at for training, _ in self.stages)
 
     def part(self, name: str) -> Run:
-        """Return the same run for a part of it, whose stages and random numbers have names of their own."""
+        """Return the same run with ``name`` put before stages and purposes, for a part of the method.
+
+        Two parts may then have stages of one name, and draw different random numbers.
+        """
         return replace(self, prefix=f"{self.prefix}{name}_")
 
     def stream(self, purpose: str) -> torch.Generator:
-        """Return the random numbers that belong to ``purpose``."""
+        """Return a generator of the random numbers that are kept for ``purpose``."""
         return stream(self.seed, self.prefix + purpose)
 
     def order(self, n_rows: int, batch: int, purpose: str) -> EpochBatches:
-        """Return batches of rows in an order that belongs to ``purpose``."""
-        return EpochBatches(n_rows, batch=batch, seed=self.seed, stream=self.prefix + purpose)
+        """Return batches of all rows in a new random order each epoch, one that is kept for ``purpose``."""
+        return EpochBatches(n_rows, batch=batch, seed=self.seed, purpose=self.prefix + purpose)
 
     def batches(self, n_rows: int, budget: Budget, stage: str) -> BudgetedBatches:
-        """Return the batches of a stage of limited length."""
+        """Return batches of rows for a stage that ends after the epochs or the steps of ``budget``."""
         return BudgetedBatches(n_rows, budget, seed=self.seed, purpose=self.prefix + stage)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -341,18 +356,18 @@ class Run:
     def train(
         self,
         stage: str,
-        step: Callable[[Item, bool], Watched],
+        step: Callable[[Drawn, bool], Watched],
         *,
         modules: Modules,
         optimizers: Mapping[str, torch.optim.Optimizer],
-        items: Callable[[int], Iterable[Item]],
+        draws: Callable[[int], Iterable[Drawn]],
         rounds: int,
         epochs: int,
         look_every: int | None = None,
         patience: int | None = None,
         kept: Modules | None = None,
         score: Callable[[], float | Finding] | None = None,
-    ) -> Training[Item]:
+    ) -> Training[Drawn]:
         """Train networks as the stage of that name, and return the training with its curves and best score.
 
         See ``Training`` for the meaning of the arguments. By default there is a look after each epoch,
@@ -364,7 +379,7 @@ class Run:
             modules=modules,
             kept=modules if kept is None else kept,
             optimizers=optimizers,
-            items=items,
+            draws=draws,
             rounds=rounds,
             step=step,
             epochs=epochs,

@@ -26,7 +26,7 @@ ROWS_OF_A_LOOK = 4096  # training rows that a look at validation may have to enc
 
 @dataclass(frozen=True, eq=False)
 class PairCodes:
-    """Features or codes of the pairs of a split: row i of each array (n, d) is of pair i."""
+    """Features or codes (n, d) of both views of n pairs, and their labels: row i of each is of pair i."""
 
     views: Mapping[Modality, NDArray[np.float32]]
     labels: NDArray[np.int64]
@@ -58,17 +58,17 @@ class PairMapping(ABC):
 
         ``every`` n-th training row gives the statistics where representations are standardised.
         """
-        codes, train = self.code_maps(), self.train.views
+        code_maps, train = self.code_maps(), self.train.views
         if not self.standardises:
-            return {name: Chain(codes[name], in_float64) for name in MODALITIES}
-        return {name: standardised(codes[name], train[name][::every]) for name in MODALITIES}
+            return {name: Chain(code_maps[name], in_float64) for name in MODALITIES}
+        return {name: standardised(code_maps[name], train[name][::every]) for name in MODALITIES}
 
     def code_deviation(self) -> float:
         """Return the mean standard deviation of code units over validation items, the lower of the two views.
 
         Codes are those of the networks as they are now, not standardised.
         """
-        codes = [codes_of(self.validation.views[name]) for name, codes_of in self.code_maps().items()]
+        codes = [code_map(self.validation.views[name]) for name, code_map in self.code_maps().items()]
         return min(float(rows.std(axis=0).mean()) for rows in codes)
 
     def validation_map(self) -> float:
@@ -82,7 +82,7 @@ class PairMapping(ABC):
         return bimodal_map(images, texts, self.validation.labels)
 
 
-class PairTraining(Protocol):
+class PairSettings(Protocol):
     """How to descend, how long, when to look at validation pairs, and whether to standardise."""
 
     @property
@@ -102,21 +102,28 @@ class PairTraining(Protocol):
 
 
 class PairFitting(PairMapping):
-    """Networks that bring codes of both modalities into one space, and the pairs they learn it from."""
+    """The training of networks that bring codes of both modalities into one space.
 
-    settings: PairTraining
+    A subclass builds the networks, sets ``settings``, ``run``, ``batches`` and ``optimizer``, and writes
+    ``update``, the step of the loop, and ``code_maps``. CCL, CMDN and Corr-AE each have one.
+    """
+
+    settings: PairSettings
     run: Run
     batches: EpochBatches
     optimizer: torch.optim.Optimizer
 
     @abstractmethod
     def update(self, index: Index, norms: bool) -> Watched:
-        """Descend the loss of the rows of that index."""
+        """Make one step down the gradient of the loss of these rows; return the loss and its terms.
+
+        ``norms`` asks for norms of gradients too; these methods record none.
+        """
 
     def optimizer_of(
         self, networks: Sequence[nn.Module], weight_decay: float, rates: Mapping[str, float]
     ) -> torch.optim.Optimizer:
-        """Return Adam or the released SGD; ``rates`` are what the learning rate "auto" stands for in each."""
+        """Return Adam or the released SGD; ``rates`` say what a rate of "auto" stands for with each."""
         settings = self.settings
         rate = settings.learning_rate
         rate = rates[settings.optimizer] if isinstance(rate, str) else rate
@@ -126,17 +133,18 @@ class PairFitting(PairMapping):
         return self.released_sgd(groups, rate)
 
     def released_sgd(self, groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
-        """Return the SGD of the deepnet program, with its momentum's time constant scaled to the length."""
+        """Return the SGD of the deepnet program; its momentum has a time constant of half of all steps."""
         return ScheduledSGD(groups, rate, momentum_steps=self.settings.epochs * self.batches.rounds / 2)
 
     @property
     def standardises(self) -> bool:
+        """Whether parameter ``post`` says that representations are standardised."""
         return self.settings.post != "none"
 
     def trained_as(
         self, stage: str, modules: Mapping[str, nn.Module], kept: Mapping[str, nn.Module]
     ) -> Training[Any]:
-        """Train as a stage of the run; the state of ``kept`` that is best on validation is left."""
+        """Train ``modules`` as the stage of that name, and leave those of ``kept`` in their best state."""
         settings, rounds = self.settings, self.batches.rounds
         return self.run.train(
             stage,
@@ -144,7 +152,7 @@ class PairFitting(PairMapping):
             modules=modules,
             kept=kept,
             optimizers={stage: self.optimizer},
-            items=self.batches.epoch,
+            draws=self.batches.epoch,
             rounds=rounds,
             epochs=settings.epochs,
             look_every=settings.eval_epochs * rounds,
@@ -153,7 +161,7 @@ class PairFitting(PairMapping):
         )
 
     def descend(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> Watched:
-        """Step down the gradient of ``loss``, and return it and its terms as points of curves."""
+        """Make a step down the gradient of ``loss``; return it and its terms by the names of their curves."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

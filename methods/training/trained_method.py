@@ -270,7 +270,7 @@ class _Learner:
                 self.step,
                 modules=self.modules,
                 optimizers={"all": self.optimizer},
-                items=self.draws,
+                draws=self.draws,
                 rounds=rounds,
                 epochs=method.epochs,
                 look_every=method.eval_epochs * rounds,

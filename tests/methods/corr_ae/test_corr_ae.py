@@ -9,7 +9,7 @@ import torch
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceTraining
+from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceSettings
 from cmbench.methods.corr_ae.method import CorrAE, CorrAECorr, CorrAECross, CorrAEFull
 from cmbench.methods.training.curves import CollapseError, DivergenceError
 from cmbench.methods.training.loop import Run, Training
@@ -187,7 +187,7 @@ def first_rate(variant="full", **settings):
     codes = PairCodes(
         {"image": np.full((8, 4), 0.5, np.float32), "text": np.full((8, 4), 0.4, np.float32)}, np.arange(8)
     )
-    training = CorrespondenceTraining(**settings)
+    training = CorrespondenceSettings(**settings)
     fitting = CorrespondenceFitting(variant, 0.5, training, codes, codes, Run("toy", 0))
     fitting.update(np.arange(8), norms=False)
     return fitting.optimizer

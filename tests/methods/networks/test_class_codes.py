@@ -65,6 +65,6 @@ def test_weights_of_the_classifier_decay_by_a_tenth_of_what_is_released(learnt):
 
 
 def test_hidden_units_of_rbms_are_drawn_to_the_released_sparsity():
-    lower, upper = CorrAE().gaussian_training(1024).sparsity, CorrAE().binary_training().sparsity
+    lower, upper = CorrAE().gaussian_settings(1024).sparsity, CorrAE().binary_settings().sparsity
     assert (lower.target, lower.cost, lower.damping) == (0.2, 0.1, 0.9)
     assert (upper.target, upper.cost, upper.damping) == (0.1, 0.01, 0.9)

@@ -10,7 +10,7 @@ from scipy.special import expit, logsumexp
 from cmbench.errors import MethodError
 from cmbench.methods.networks.layers import separated
 from cmbench.methods.networks.rbm import RBM, GroupCode, JointRBM
-from cmbench.methods.networks.unsupervised import RBMTraining, train_rbm
+from cmbench.methods.networks.unsupervised import RBMSettings, train_rbm
 from cmbench.methods.training.batches import Budget
 from cmbench.methods.training.device import DeviceRows
 from cmbench.methods.training.loop import Run
@@ -176,7 +176,7 @@ def test_a_trained_joint_rbm_carries_one_group_over_to_the_other():
     both = np.hstack([np.repeat(latent, 3, axis=1), np.repeat(1 - latent, 2, axis=1)])
     noisy = np.where(random.random(both.shape) < 0.05, 1 - both, both).astype(np.float32)
     made = JointRBM(WIDTHS, 4, torch.Generator().manual_seed(0))
-    settings = RBMTraining(0.05, budget=Budget(60, 3000, 16))
+    settings = RBMSettings(0.05, budget=Budget(60, 3000, 16))
     train_rbm(made, DeviceRows(noisy, None, CPU), settings, "joint", Run("toy", 0))
     with torch.no_grad():
         code = made.infer({"image": torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])})

@@ -52,16 +52,16 @@ def test_a_network_is_full_connections_with_activations_between():
 
 
 def test_an_epoch_has_each_row_once_in_an_order_of_its_own():
-    batches = EpochBatches(50, batch=8, seed=3, stream="image")
+    batches = EpochBatches(50, batch=8, seed=3, purpose="image")
     epochs = [np.concatenate(list(batches.epoch(number))) for number in (0, 1, 0)]
     assert batches.rounds == 6
     assert all(len(set(epoch.tolist())) == 48 for epoch in epochs)
     assert np.array_equal(epochs[0], epochs[2])
     assert not np.array_equal(epochs[0], epochs[1])
-    for other in ({"seed": 4, "stream": "image"}, {"seed": 3, "stream": "text"}):
+    for other in ({"seed": 4, "purpose": "image"}, {"seed": 3, "purpose": "text"}):
         changed = np.concatenate(list(EpochBatches(50, batch=8, **other).epoch(0)))
         assert not np.array_equal(epochs[0], changed)
-    assert [len(index) for index in EpochBatches(5, batch=64, seed=0, stream="").epoch(0)] == [5]
+    assert [len(index) for index in EpochBatches(5, batch=64, seed=0, purpose="").epoch(0)] == [5]
 
 
 def test_the_posteriors_of_a_network_are_the_softmax_of_its_outputs_at_temperature_1():

@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from scipy.special import expit, logsumexp
 
 from cmbench.methods.networks.rbm import RBM, contrastive_divergence
-from cmbench.methods.networks.unsupervised import RBMTraining, RBMUpdates, Sparsity, train_rbm
+from cmbench.methods.networks.unsupervised import RBMSettings, RBMUpdates, Sparsity, train_rbm
 from cmbench.methods.training.batches import Budget, RowDraw
 from cmbench.methods.training.descent import ScheduledSGD
 from cmbench.methods.training.device import DeviceRows
@@ -132,7 +132,7 @@ def test_training_raises_the_exact_log_likelihood():
     for epochs in (0, 40, 160):
         made = RBM(4, 3, "binary", generator(3))
         if epochs:
-            settings = RBMTraining(0.05, l2=0.0, budget=Budget(epochs, 10_000, 16))
+            settings = RBMSettings(0.05, l2=0.0, budget=Budget(epochs, 10_000, 16))
             train_rbm(made, rows(patterns), settings, "rbm", run())
         found.append(log_likelihood(made, patterns))
     uniform, best = -4 * np.log(2), -np.log(3)
@@ -182,7 +182,7 @@ def test_gradients_are_those_of_the_free_energy_at_both_ends_of_the_chain(units)
         end = made.visible_mean((uniforms[0] < made(visible)).double())
     (free_energy(made, visible).mean() - free_energy(made, end).mean()).backward()
     expected = {name: values.grad.clone() for name, values in made.named_parameters()}
-    updates = RBMUpdates(made, rows(visible), RBMTraining(), steps=10)
+    updates = RBMUpdates(made, rows(visible), RBMSettings(), steps=10)
     updates.set_gradients(contrastive_divergence(made, visible, uniforms))
     for name, values in made.named_parameters():
         torch.testing.assert_close(values.grad, expected[name], rtol=1e-9, atol=1e-12)
@@ -191,7 +191,7 @@ def test_gradients_are_those_of_the_free_energy_at_both_ends_of_the_chain(units)
 def test_without_weights_a_gaussian_rbm_learns_the_mean_and_reconstructs_nothing_else():
     values = (np.array([3.0, -2.0, 0.5]) + latent_rows(64, 3)).astype(np.float32)
     made = RBM(3, 2, "gaussian", generator())
-    updates = RBMUpdates(made, rows(values), RBMTraining(0.1, l2=0.0), steps=400)
+    updates = RBMUpdates(made, rows(values), RBMSettings(0.1, l2=0.0), steps=400)
     draw = RowDraw(np.arange(64), generator())
     for _ in range(400):
         with torch.no_grad():
@@ -254,7 +254,7 @@ def test_the_pull_to_sparsity_is_the_formula():
     found = contrastive_divergence(made, visible, torch.zeros(1, 5, 3))
     sparsity = Sparsity(target=0.2, cost=0.5, damping=0.9)
     plain, pulled = (
-        RBMUpdates(made, rows(visible), RBMTraining(sparsity=each), steps=10)
+        RBMUpdates(made, rows(visible), RBMSettings(sparsity=each), steps=10)
         for each in (Sparsity(target=0.2), sparsity)
     )
     pulled.activation.double()
@@ -275,7 +275,7 @@ def test_the_pull_brings_activations_to_the_target():
     means = []
     for cost in (0.0, 1.0):
         made = RBM(6, 8, "gaussian", generator())
-        settings = RBMTraining(0.02, sparsity=Sparsity(0.1, cost), budget=Budget(60, 3000, 16))
+        settings = RBMSettings(0.02, sparsity=Sparsity(0.1, cost), budget=Budget(60, 3000, 16))
         train_rbm(made, rows(latent_rows()), settings, "rbm", run())
         means.append(made(torch.tensor(latent_rows())).mean().item())
     assert means[0] > 0.4

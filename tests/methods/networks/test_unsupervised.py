@@ -15,7 +15,7 @@ from cmbench.methods.networks.pretraining import (
     train_stack,
 )
 from cmbench.methods.networks.rbm import RBM
-from cmbench.methods.networks.unsupervised import RBMTraining, RBMUpdates, judge, train_rbm
+from cmbench.methods.networks.unsupervised import RBMSettings, RBMUpdates, judge, train_rbm
 from cmbench.methods.training.batches import Budget, BudgetedBatches
 from cmbench.methods.training.curves import DivergenceError
 from cmbench.methods.training.device import DeviceRows, NetworkMap
@@ -149,7 +149,7 @@ def test_memory_mapped_rows_are_learned_the_same(tmp_path):
 
 def test_a_budget_ends_at_its_epochs_or_steps_whichever_is_less():
     def steps(epochs, most):
-        settings = RBMTraining(1e-3, budget=Budget(epochs, most, 16))
+        settings = RBMSettings(1e-3, budget=Budget(epochs, most, 16))
         return train_rbm(
             RBM(6, 7, "gaussian", torch.Generator()), scaled_rows(), settings, "r", run()
         ).iteration
@@ -181,7 +181,7 @@ def test_random_numbers_belong_to_an_epoch_and_a_purpose():
 
 
 def test_momentum_grows_over_half_of_the_steps_there_will_be():
-    updates = RBMUpdates(RBM(6, 7, "gaussian", torch.Generator()), scaled_rows(), RBMTraining(), steps=24)
+    updates = RBMUpdates(RBM(6, 7, "gaussian", torch.Generator()), scaled_rows(), RBMSettings(), steps=24)
     assert updates.optimizer.momentum_steps == 12
 
 
@@ -281,7 +281,7 @@ def test_an_rbm_that_has_hardly_learnt_is_told_from_one_that_has():
         wide = RBM(6, 64, "gaussian", torch.Generator().manual_seed(0))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            train_rbm(wide, rows, RBMTraining(rate, budget=Budget(40, 1000, 16)), "rbm1_image", run())
+            train_rbm(wide, rows, RBMSettings(rate, budget=Budget(40, 1000, 16)), "rbm1_image", run())
         told = [str(each.message) for each in caught if "hardly learnt" in str(each.message)]
         assert len(told) == hardly, rate
         assert all("toy: rbm1_image has hardly learnt" in each and "gaussian_rate" in each for each in told)
@@ -289,8 +289,8 @@ def test_an_rbm_that_has_hardly_learnt_is_told_from_one_that_has():
 
 @pytest.mark.parametrize(("hidden", "rate"), [(64, 0.01), (400, 0.01), (1024, 4 / 1024), (2048, 4 / 2048)])
 def test_the_rate_of_wide_rbms_falls_with_their_hidden_units(hidden, rate):
-    assert CorrAE().gaussian_training(hidden).learning_rate == pytest.approx(rate)
-    assert CorrAE(gaussian_rate=0.5).gaussian_training(hidden).learning_rate == 0.5
+    assert CorrAE().gaussian_settings(hidden).learning_rate == pytest.approx(rate)
+    assert CorrAE(gaussian_rate=0.5).gaussian_settings(hidden).learning_rate == 0.5
 
 
 @pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")

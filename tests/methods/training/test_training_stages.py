@@ -56,7 +56,7 @@ def counted(run, stage="x", scores=None, *, epochs=4, log=None):
         step,
         modules={"a": network},
         optimizers={},
-        items=lambda epoch: [(epoch, 0), (epoch, 1)],
+        draws=lambda epoch: [(epoch, 0), (epoch, 1)],
         rounds=2,
         epochs=epochs,
         look_every=3,
