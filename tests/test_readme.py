@@ -61,7 +61,7 @@ def test_the_example_runs(tmp_path):
 
 VERBS = (
     ["run"], ["table"], ["plot", "categories"], ["methods"], ["datasets", "prepare"], ["features", "extract"],
-    ["clean"], ["check"], ["tune"], ["compare"],
+    ["clean"], ["check"], ["tune"], ["compare"], ["datasets", "convert"],
 )  # fmt: skip
 COMMANDS = sorted(
     set(
