@@ -299,7 +299,7 @@ class Store:
             return None
         except (OSError, ValueError) as error:
             return Problem(path, str(error))
-        if path.stem.rpartition("-")[2] != record["key"]:
+        if not f"-{path.stem}".endswith(f"-{record['key']}"):
             return Problem(path, f"its name does not end in its key {record['key']}, as if it were a copy")
         return record
 
