@@ -225,16 +225,21 @@ def _is_regular(folder: Path, name: str) -> bool:
 
 @contextmanager
 def _on_path(folder: Path) -> Iterator[None]:
-    """Have ``folder`` last on the path; what was imported by way of it is forgotten with it."""
+    """Have ``folder`` last on the path; what was imported by way of it is forgotten with it.
+
+    No bytecode of it is written: it would be told from that of an edited file by whole seconds alone.
+    """
     entry = str(folder)
     if entry in sys.path:
         yield
         return
-    before = set(sys.modules)
+    before, writes_none = set(sys.modules), sys.dont_write_bytecode
     sys.path.append(entry)
+    sys.dont_write_bytecode = True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = writes_none
         if entry in sys.path:
             sys.path.remove(entry)
         new = set(sys.modules) - before
