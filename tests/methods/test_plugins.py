@@ -116,9 +116,11 @@ def test_a_module_that_a_plugin_loads_from_its_folder_is_part_of_its_code(top, l
 
 
 @pytest.mark.parametrize(("top", "lazy", "helper"), [case for case in BESIDE if "sys.path" not in case[0]])
-def test_an_edited_module_is_read_anew_in_the_same_process(top, lazy, helper, folder):
-    for number in (1, 2, 3):  # within one second, and of one length: bytecode could not tell them apart
+def test_an_edited_module_is_read_anew_in_the_same_process(top, lazy, helper, folder, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for number in (1, 2, 3):  # of one second and of one length: bytecode could not tell them apart
         folder.write(**{helper: HELPER.format(number)})
+        os.utime(folder.path / f"{helper.replace('__IN__', '/')}.py", (1e9, 1e9))
         assert value(folder.plugin(top, lazy)) == number
 
 
