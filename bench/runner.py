@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from cmbench.current import keep_source, note
 from cmbench.datasets.contract import Dataset
@@ -37,11 +38,13 @@ if TYPE_CHECKING:
 
     from cmbench.methods.contract import Method
 
+P = ParamSpec("P")
+
 DEFAULT_DATASETS = ("scenes",)
 DEFAULT_JOBS = 2  # where there are as many processors and cells
 
 
-def run(
+def finished(
     datasets: Sequence[str | Path | Dataset] | str | Path | Dataset = DEFAULT_DATASETS,
     methods: Sequence[str | Method] | str | Method | None = None,
     *,
@@ -61,8 +64,11 @@ def run(
     memory: str | float | None = "auto",
     progress: Progress | None = None,
     allow_repeated: bool = False,
-) -> pd.DataFrame:
-    """Fit and evaluate every method on every dataset; return a frame with one row per cell.
+) -> list[dict[str, Any]]:
+    """Fit and evaluate every method on every dataset.
+
+    ``run`` returns a frame with one row per cell, ``finished`` the summary of the record of each cell, as
+    ``Store.summaries`` does.
 
     A cell whose record, good or failed, is in the store is not run again, unless the code of its method has
     changed; a corrected card of the same arrays is taken over without that. Each other cell runs in a
@@ -110,54 +116,6 @@ def run(
     DatasetWarning
         For what makes numbers on a dataset questionable; see ``cmbench.datasets.soundness``.
     """
-    from cmbench.report.cells import records_frame  # pandas: not wanted by --help
-
-    return records_frame(
-        finished(
-            datasets,
-            methods,
-            seeds=seeds,
-            store=store,
-            protocol=protocol,
-            measures=measures,
-            parameters=parameters,
-            presets=presets,
-            profile=profile,
-            plugins=plugins,
-            force=force,
-            retry_failed=retry_failed,
-            jobs=jobs,
-            threads=threads,
-            deadline=deadline,
-            memory=memory,
-            progress=progress,
-            allow_repeated=allow_repeated,
-        )
-    )
-
-
-def finished(
-    datasets: Sequence[str | Path | Dataset] | str | Path | Dataset = DEFAULT_DATASETS,
-    methods: Sequence[str | Method] | str | Method | None = None,
-    *,
-    seeds: Sequence[int] = (0,),
-    store: str | Path = DEFAULT_STORE,
-    protocol: str | Protocol = "paper",
-    measures: Sequence[str] | None = None,
-    parameters: Mapping[str, Mapping[str, Any]] | None = None,
-    presets: Mapping[str, str] | None = None,
-    profile: str | Path | Profile | None = None,
-    plugins: Sequence[str | Path] | Registry = (),
-    force: bool = False,
-    retry_failed: bool = False,
-    jobs: int | None = None,
-    threads: int | None = None,
-    deadline: str | float | None = DEFAULT_DEADLINE,
-    memory: str | float | None = "auto",
-    progress: Progress | None = None,
-    allow_repeated: bool = False,
-) -> list[dict[str, Any]]:
-    """Do what ``run`` does, and return a summary of the record of each cell, as ``Store.summaries`` does."""
     if jobs is not None and jobs < 1:
         raise CmbenchError(f"jobs is {jobs}; use 1 or more")
     available = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
@@ -201,6 +159,22 @@ def finished(
     progress.planned(pending, len(cells) - len(pending), limits)
     _execute(pending, results, limits, earlier, jobs=jobs, progress=progress, hidden=_files(given))
     return _complete(cells, results)
+
+
+def _as_frame(function: Callable[P, list[dict[str, Any]]]) -> Callable[P, pd.DataFrame]:
+    """Return the function with a frame in place of the summaries, and the same parameters."""
+
+    @wraps(function)
+    def framed(*args: P.args, **options: P.kwargs) -> pd.DataFrame:
+        from cmbench.report.cells import records_frame  # pandas: not wanted by --help
+
+        return records_frame(function(*args, **options))
+
+    framed.__name__ = framed.__qualname__ = "run"
+    return framed
+
+
+run = _as_frame(finished)
 
 
 def _unreadable(cells: Sequence[Cell], problems: Sequence[Problem]) -> set[str]:
