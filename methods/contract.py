@@ -1,7 +1,8 @@
-"""What a method is: a scikit-learn estimator that maps images and texts into one space."""
+"""What a method is: an estimator in the manner of scikit-learn that maps images and texts into one space."""
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +10,9 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, cast, dataclass_tran
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from cmbench.datasets.draft import Split
+from cmbench.errors import MethodError, did_you_mean
 from cmbench.methods.parameters import FieldsSearchSpace, SearchRange, add_constructor
 
 Representations: TypeAlias = NDArray[np.floating[Any]]
@@ -29,7 +30,7 @@ class Unlabelled:
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
-class Method(BaseEstimator, ABC):
+class Method(ABC):
     """Base of every method: parameters, ``fit``, and two transforms.
 
     The parameters of a subclass are its annotated attributes, which make a constructor with
@@ -52,6 +53,10 @@ class Method(BaseEstimator, ABC):
 
     A subclass may have a constructor written by hand instead. It stores the arguments untouched under
     the same names, so that ``get_params``, ``set_params`` and ``sklearn.base.clone`` work.
+
+    These work as for any scikit-learn estimator, although this class is not derived from ``BaseEstimator``:
+    importing that takes about a second of processor time, which every cell's process would pay. A
+    method that wants the rest of it is derived from both, ``class Mine(BaseEstimator, Method)``.
 
     A method whose result depends on chance has a parameter ``random_state: int = 0``; the runner sets
     it to the seed of the cell, and runs a method without it only once.
@@ -111,6 +116,53 @@ class Method(BaseEstimator, ABC):
             cls.paper_name = cls.name
         add_constructor(cls)
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name, sorted; if ``deep`` also those of a parameter that has its own.
+
+        A parameter of a parameter is named ``OUTER__INNER``, as in scikit-learn.
+        """
+        params: dict[str, Any] = {}
+        for name in sorted(_arguments(type(self))):
+            params[name] = value = getattr(self, name)
+            if deep and hasattr(value, "get_params") and not isinstance(value, type):
+                params |= {f"{name}__{inner}": held for inner, held in value.get_params().items()}
+        return params
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Set parameters by name, ``OUTER__INNER`` for one of a parameter's own, and return the method.
+
+        Raises ``MethodError`` for a name that is no parameter.
+        """
+        names = sorted(_arguments(type(self)))
+        nested: dict[str, dict[str, Any]] = {}
+        for name, value in parameters.items():
+            outer, separator, inner = name.partition("__")
+            if outer not in names:
+                raise MethodError(
+                    f"method {self.name!r} has no parameter {outer!r}{did_you_mean(outer, names)}; it has "
+                    f"{', '.join(names) or 'none'}"
+                )
+            if separator:
+                nested.setdefault(outer, {})[inner] = value
+            else:
+                setattr(self, outer, value)
+        for outer, inner_parameters in nested.items():
+            getattr(self, outer).set_params(**inner_parameters)
+        return self
+
+    def __repr__(self) -> str:
+        """Return the constructor's call with the parameters that are not at their defaults."""
+        defaults = _arguments(type(self))
+        values = {name: repr(value) for name, value in self.get_params(deep=False).items()}
+        changed = [f"{name}={text}" for name, text in values.items() if text != repr(defaults[name])]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn's own tools ask of an estimator; only they need scikit-learn here."""
+        from sklearn.base import BaseEstimator
+
+        return BaseEstimator.__sklearn_tags__(self)
+
     @property
     def wants_unlabelled(self) -> bool:
         """Whether ``fit`` takes, as ``unlabelled``, the features that will be mapped later.
@@ -131,3 +183,9 @@ class Method(BaseEstimator, ABC):
     @abstractmethod
     def transform_texts(self, texts: NDArray[np.float32]) -> Representations:
         """Map texts (n, d_text) to the common representation (n, k), row by row."""
+
+
+def _arguments(method: type) -> dict[str, Any]:
+    """Return the arguments of a constructor with their defaults; ``**keywords`` are none that has a name."""
+    arguments = inspect.signature(method).parameters.values()
+    return {one.name: one.default for one in arguments if one.kind is not inspect.Parameter.VAR_KEYWORD}

@@ -10,7 +10,6 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import clone
 from torch import Tensor, nn
 
 from cmbench.datasets.draft import Modality, Split
@@ -261,7 +260,8 @@ class DCCA(TrainedMethod):
             )
         ridges = RIDGES if isinstance(self.ridge, str) else (float(self.ridge),)
         return [
-            clone(self).set_params(n_components=size, ridge=ridge) for size, ridge in product(sizes, ridges)
+            type(self)(**{**self.get_params(deep=False), "n_components": size, "ridge": ridge})
+            for size, ridge in product(sizes, ridges)
         ]
 
 
