@@ -71,6 +71,8 @@ RULES: Mapping[tuple[str, ...], Rule] = {
     ("provenance",): OBJECT,
 }
 """The fields that reports and runs rely on, in the order in which they are checked."""
+OPTIONAL: Mapping[str, Rule] = {"weights": (_or_none(_is_whole), "a whole number or null")}
+"""Fields that records of earlier versions lack."""
 NUMBERS_OF_A_RESULT = ("map", "queries", "gallery")
 
 
@@ -100,6 +102,10 @@ def problems(record: Mapping[str, Any]) -> Iterator[str]:
             held = held[name]
         if not is_right(held):
             yield f"{'.'.join(names)} is {_short(held)}; it must be {words}"
+            return
+    for name, (is_right, words) in OPTIONAL.items():
+        if not is_right(record.get(name)):
+            yield f"{name} is {_short(record[name])}; it must be {words}"
             return
     if record["status"] == "ok":
         yield from (

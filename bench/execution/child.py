@@ -24,6 +24,7 @@ from cmbench.errors import MethodError
 from cmbench.execution.job import CURVES, DISK_FULL, MODALITIES, OUTCOME, Job, handed_out_parts
 from cmbench.execution.memory import peak_bytes_of_this_process
 from cmbench.execution.outcome import LONGEST_TEXT_LEFT, MOST_COLUMNS, shortened
+from cmbench.execution.weights import weights_of
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.registry import new_method
 
@@ -47,7 +48,7 @@ def main(folder: Path) -> int:
 
 
 def work(job: Job, folder: Path) -> dict[str, Any]:
-    """Fit and transform; return durations in seconds and the fitted values."""
+    """Fit and transform; return durations in seconds, the fitted values, and how many weights there are."""
     method = new_method(planned_method(job), job.parameters)
     train, validation = (load_split(job.features, name) for name in ("train", "val"))
     features = {modality: load_array(job.features, f"{modality}_test") for modality in MODALITIES}
@@ -72,6 +73,7 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
         "durations": durations,
         "fitted": fitted_values(method),
         "transductive": bool(method.wants_unlabelled),
+        "weights": weights_of(method),
         "peak_memory_bytes": peak_bytes_of_this_process(),  # here, where the features are still mapped
     }
 

@@ -161,6 +161,7 @@ _OF_A_RESULT: Mapping[str, Callable[[Any], bool]] = {
     "durations": _are_durations,
     "fitted": _are_fitted,
     "transductive": lambda value: isinstance(value, bool),
+    "weights": _is_size,
     "peak_memory_bytes": _is_size,
     "accelerator": _is_accelerator,
 }

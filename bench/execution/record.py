@@ -91,6 +91,7 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
         "transductive": child.get("transductive", False),
         "durations": durations,
         "peak_memory_bytes": peak,
+        "weights": child.get("weights"),
         "threads": limits.threads,
         "fence": dict(outcome.ended.fence),
         "limits": {"deadline": limits.deadline, "memory": limits.memory},

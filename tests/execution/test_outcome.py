@@ -62,6 +62,7 @@ def changed(**values):
         (changed(fitted={"a_": float("nan")}), "not JSON"),
         (changed(fitted={"a_": 10**400}), "'fitted' is"),
         (changed(peak_memory_bytes=True), "'peak_memory_bytes' is True"),
+        (changed(weights=-1), "'weights' is -1"),
         (changed(peak_memory_bytes=10**30), "'peak_memory_bytes' is"),
         (changed(accelerator={"name": "x"}), "'accelerator' is"),
         (changed(transductive=0), "'transductive' is 0"),

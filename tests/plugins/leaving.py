@@ -13,6 +13,7 @@ OK = {
     "durations": {"fit": 0.1, "transform": 0.1},
     "fitted": {},
     "transductive": False,
+    "weights": 0,
     "peak_memory_bytes": 1000,
     "accelerator": None,
 }

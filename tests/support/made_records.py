@@ -92,6 +92,7 @@ def made_record(
         "transductive": False,
         "durations": {"fit": 1.5, "transform": 0.25, "processor": 1.25, "evaluate": 0.125, "total": 50.0},
         "peak_memory_bytes": 1000,
+        "weights": 24,
         "threads": 1,
         "fence": {},
         "limits": {"deadline": None, "memory": None},
