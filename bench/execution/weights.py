@@ -34,14 +34,18 @@ def weights_of(method: Method) -> int:
     """
     parameters = method.get_params(deep=False)
     fitted = [value for name, value in vars(method).items() if name not in parameters and name != "curves_"]
-    sizes = {_place(values): _size(values) for values in _arrays(fitted)}
+    sizes = {_place(values): _size(values) for values in _arrays(fitted, leave=method)}
     return sum(sizes.values())
 
 
-def _arrays(start: Iterable[object]) -> Iterator[Any]:
-    """Yield the arrays and tensors of floating-point numbers that are reachable from some objects."""
+def _arrays(start: Iterable[object], *, leave: object) -> Iterator[Any]:
+    """Yield the arrays and tensors of floating-point numbers that are reachable from some objects.
+
+    ``leave`` is what they lead back to, as a bound method does, and whose own attributes are not looked at.
+    """
     torch = sys.modules.get("torch")
-    waiting, seen = list(start), dict[int, object]()  # the objects too, so that no number is given twice
+    waiting = list(start)
+    seen = {id(leave): leave}  # the objects too, so that no number is given to another one
     while waiting:
         value = waiting.pop()
         if isinstance(value, _PLAIN) or id(value) in seen:

@@ -92,15 +92,14 @@ def test_the_weights_of_cca_are_two_matrices_two_scalings_and_the_correlations(t
 
 
 def test_the_weights_of_deep_sm_are_those_of_its_layers_and_scalings(toy):
-    method = load_method("deep-sm", epochs=1, hidden_width=5, hidden_image=1, hidden_text=1, device="cpu").fit(toy.train, toy.validation)
-    networks = [
-        step.network for mapping in (method.image_map_, method.text_map_) for step in steps_with_networks(mapping)
-    ]
-    layers = sum(values.numel() for network in networks for values in network.parameters())
-    assert layers > (12 + 8) * 5
-    assert weights_of(method) == layers + 2 * (12 + 8)
+    sizes = {"hidden_width": 5, "hidden_image": 1, "hidden_text": 2}
+    method = load_method("deep-sm", epochs=1, device="cpu", **sizes).fit(toy.train, toy.validation)
+    image = 12 * 5 + 5 + 5 * 4 + 4
+    text = 8 * 5 + 5 + 5 * 5 + 5 + 5 * 4 + 4
+    assert weights_of(method) == image + text + 2 * (12 + 8)
 
 
-def steps_with_networks(mapping):
-    steps = getattr(mapping, "steps", (mapping,))
-    return [step for step in steps if hasattr(step, "network")]
+def test_a_bound_method_among_what_is_fitted_does_not_lead_to_curves_and_parameters():
+    method = Keeping(given=np.ones(1000))
+    method.image_map_, method.curves_, method.weights_ = method.transform_images, {"loss": ONES}, ONES[0]
+    assert weights_of(method) == 4
