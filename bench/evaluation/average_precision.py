@@ -25,12 +25,15 @@ class Ranks:
     tied : int64 (m,), gallery items exactly as similar as this item, itself included
     counts : int64 (q,), relevant items of each query; they add up to m
     gallery : items ranked for each query
+    first : int64 (q, k), rows of the gallery that are most similar to each query, from the most
+        similar; equals in the order of their rows. None unless asked for.
     """
 
     above: Integers
     tied: Integers
     counts: Integers
     gallery: int
+    first: Integers | None = None
 
     @property
     def has_ties(self) -> bool:
@@ -219,3 +222,26 @@ def curve_from_hits(hits: Floats, queries: int) -> PrecisionRecall:
     """Return the curve from summed ``hits_per_rank`` of ``queries`` queries with a relevant item."""
     found, recalled = np.cumsum(hits, axis=1) / max(queries, 1)
     return PrecisionRecall(found / np.arange(1, hits.shape[1] + 1), recalled)
+
+
+RECALL_STEPS = 100
+"""Into how many equal parts recall is divided for a curve of precision."""
+
+
+def precision_by_recall(ranks: Ranks) -> Floats:
+    """Return the mean precision of each hundredth of recall (100,), summed over queries.
+
+    The j-th of the R relevant items of a query stands for recall from (j - 1)/R to j/R, and precision there
+    is that at its rank, in expectation over orders of tied items. So the mean of a query's hundredths is
+    its AP over the full ranking. Queries without a relevant item add nothing.
+    """
+    relevant = ranks.counts[ranks.counts > 0]
+    query = np.repeat(np.arange(len(ranks.counts)), ranks.counts)
+    precision = np.append(_expected_precision(ranks, query, ranks.gallery), 0.0)
+    below = np.concatenate(([0.0], np.cumsum(precision[:-1])))  # summed from the least similar item
+    ends = np.cumsum(relevant)[:, None]
+    # Up to recall s/100, j whole items and a part of the next: j + part = s R / 100.
+    items, part = np.divmod(np.arange(RECALL_STEPS + 1) * relevant[:, None], RECALL_STEPS)
+    whole = below[ends] - below[ends - items]
+    integral = (whole + part / RECALL_STEPS * precision[ends - items - 1]) / relevant[:, None]
+    return np.asarray(np.diff(integral, axis=1).sum(axis=0) * RECALL_STEPS)

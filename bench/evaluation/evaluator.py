@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from cmbench.errors import EvaluationError
 from cmbench.evaluation.arrays import Matrix
 from cmbench.evaluation.average_precision import (
+    RECALL_STEPS,
     Floats,
     Integers,
     PrecisionRecall,
@@ -17,8 +18,10 @@ from cmbench.evaluation.average_precision import (
     curve_from_hits,
     expected_average_precision,
     hits_per_rank,
+    precision_by_recall,
 )
 from cmbench.evaluation.codes import as_codes
+from cmbench.evaluation.components import Components
 from cmbench.evaluation.measures import MAP, Measure, chance, expected, get_measures
 from cmbench.evaluation.protocol import AVERAGES, PAPER, Protocol, get_protocol
 from cmbench.evaluation.ranking import map_ranks
@@ -46,13 +49,21 @@ class Evaluation:
         has no relevant item, and such queries count in no mean
     per_category : MAP over the queries of each category, by label; a query of several labels counts
         for each of them
-    curves : precision-recall curve
+    curves : precision-recall curve, by rank
+    precision_by_recall : mean precision of each hundredth of recall, float64 (100,), over the queries that
+        have a relevant item. Its mean is MAP, if the protocol looks at all ranks.
+    first : rows of the gallery most similar to each query, int64 (n_queries, k), from the most similar,
+        equals in their order; k as asked for. Rows count images or texts as given, or those of
+        ``retrieval``; where the gallery is both, texts follow the images. Empty where none were asked for.
+    query_rows : the row of each query among those given, int64 (n_queries,)
     queries, gallery : how many queries were asked, and how many items each was ranked against
     relevant : relevant items of each query in its gallery, int64 (n_queries,)
     protocol : the protocol used
+    dimension : columns of the representations
     measures : for each other measure asked for, what ``map`` is for MAP
     measure_errors : for each of them, what ``standard_error`` is for MAP; None where it is no mean
     measures_per_query : for each of them, what ``per_query`` is for AP
+    components : the queries in the common space, where somebody asked for them
     """
 
     map: Mapping[str, float]
@@ -60,13 +71,18 @@ class Evaluation:
     per_query: Mapping[str, Floats]
     per_category: Mapping[str, Mapping[int, float]]
     curves: Mapping[str, PrecisionRecall]
+    precision_by_recall: Mapping[str, Floats]
+    first: Mapping[str, Integers]
+    query_rows: Mapping[str, Integers]
     queries: Mapping[str, int]
     gallery: Mapping[str, int]
     relevant: Mapping[str, Integers]
     protocol: Protocol
+    dimension: int
     measures: Mapping[str, Mapping[str, float]]
     measure_errors: Mapping[str, Mapping[str, float | None]]
     measures_per_query: Mapping[str, Mapping[str, Floats]]
+    components: Components | None = None
     _query_in_gallery: bool = True
 
     @cached_property
@@ -102,6 +118,7 @@ def evaluate(
     measures: Iterable[str | Measure] | None = None,
     pictures: ArrayLike | None = None,
     retrieval: Retrieval | None = None,
+    first: int = 0,
 ) -> Evaluation:
     """Evaluate image→text, text→image, image→all and text→all retrieval.
 
@@ -119,6 +136,7 @@ def evaluate(
     pictures : (n_images,), a name or number for the picture of each pair, the same for pairs that share
         a picture. Looked at where the pair itself is relevant; by default each pair has its own.
     retrieval : the gallery, where it is not the queries themselves
+    first : how many of the items most similar to each query to keep
 
     Raises
     ------
@@ -142,7 +160,7 @@ def evaluate(
         texts_labelled = labels if text_labels is None else text_labels
         queries = labelled_sides(image_representations, text_representations, labels, texts_labelled)
         tasks = category_tasks(queries, retrieval, protocol)
-    results = {name: _rank_task(task, asked, protocol) for name, task in tasks.items()}
+    results = {name: _rank_task(task, asked, protocol, first) for name, task in tasks.items()}
     paired = text_labels is None and protocol.relevance == "category"
     return _evaluation(results, tasks, asked, protocol, paired=paired, own_gallery=retrieval is None)
 
@@ -167,10 +185,14 @@ def _evaluation(
         per_query=per_query,
         per_category={task: category_map(per_query[task], tasks[task].categories) for task in tasks},
         curves={task: result.curve for task, result in results.items()},
+        precision_by_recall={task: result.precision for task, result in results.items()},
+        first={task: result.first for task, result in results.items() if result.first.size},
+        query_rows={name: task.asking for name, task in tasks.items()},
         queries={task: len(values) for task, values in per_query.items()},
         gallery={task: len(result.curve.recall) for task, result in results.items()},
         relevant={task: result.relevant for task, result in results.items()},
         protocol=protocol,
+        dimension=int(next(iter(tasks.values())).queries.rows.shape[1]),
         measures={measure.name: summaries(measure, others[measure.name]) for measure in measures},
         measure_errors={
             measure.name: _errors(measure, others[measure.name], paired=paired) for measure in measures
@@ -296,19 +318,30 @@ class _TaskResult:
     values: Floats
     relevant: Integers
     curve: PrecisionRecall
+    precision: Floats
+    first: Integers
 
 
-def _rank_task(task: Task, measures: tuple[Measure, ...], protocol: Protocol) -> _TaskResult:
+def _rank_task(task: Task, measures: tuple[Measure, ...], protocol: Protocol, first: int) -> _TaskResult:
     queries, gallery = comparable(task.queries, task.gallery)
     count = len(queries.labels)
     values, relevant = np.full((1 + len(measures), count), np.nan), np.zeros(count, dtype=np.int64)
-    hits = np.zeros((2, len(gallery.labels) - (task.own is not None)))
+    ranked = len(gallery.labels) - (task.own is not None)
+    hits, precision = np.zeros((2, ranked)), np.zeros(RECALL_STEPS)
+    kept = np.zeros((count, min(first, ranked)), dtype=np.int64)
 
-    def reduce(ranks: Ranks) -> tuple[Floats, Integers, Floats]:
+    def reduce(ranks: Ranks) -> tuple[Floats, Integers, Integers | None, Floats, Floats]:
         every = [expected(measure, ranks, protocol) for measure in (MAP, *measures)]
-        return np.stack(every), ranks.counts, hits_per_rank(ranks)
+        return np.stack(every), ranks.counts, ranks.first, hits_per_rank(ranks), precision_by_recall(ranks)
 
-    for rows, (chunk_values, counts, chunk_hits) in map_ranks(queries, gallery, reduce, own=task.own):
-        values[:, rows], relevant[rows] = chunk_values, counts
+    for rows, reduced in map_ranks(queries, gallery, reduce, own=task.own, first=first):
+        values[:, rows], relevant[rows], most_similar, chunk_hits, chunk_precision = reduced
+        if most_similar is not None:
+            kept[rows] = most_similar
         hits += chunk_hits
-    return _TaskResult(values, relevant, curve_from_hits(hits, int((relevant > 0).sum())))
+        precision += chunk_precision
+    if task.gallery_rows is not None:
+        kept = task.gallery_rows[kept]
+    answered = int((relevant > 0).sum())
+    curve = curve_from_hits(hits, answered)
+    return _TaskResult(values, relevant, curve, precision / max(answered, 1), kept)

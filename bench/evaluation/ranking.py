@@ -7,7 +7,7 @@ pair and without an index, brings the relevant items to their ranks.
 
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -57,14 +57,19 @@ class Side:
 
 
 def map_ranks(
-    queries: Side, gallery: Side, reduce: Callable[[Ranks], Result], *, own: Integers | None = None
+    queries: Side,
+    gallery: Side,
+    reduce: Callable[[Ranks], Result],
+    *,
+    own: Integers | None = None,
+    first: int = 0,
 ) -> Iterator[tuple[Integers, Result]]:
     """Rank the gallery for every query; yield (indices of queries, reduce(their ranks)) by chunks.
 
     ``own`` (n_queries,) names the row of each query itself in the gallery; it is left out of that
-    query's ranking. Equal gallery rows get equal similarities wherever they stand, and memory
-    beyond a normalised copy of the gallery does not grow with the number of queries. ``reduce`` is
-    called from several threads.
+    query's ranking. Of ``first`` items, the most similar, ranks name the rows. Equal gallery rows get equal
+    similarities wherever they stand, and memory beyond a normalised copy of the gallery does not grow with
+    the number of queries. ``reduce`` is called from several threads.
     """
     arrays = arrays_of(queries.rows)
     index = _Gallery.of(arrays, gallery)
@@ -75,7 +80,11 @@ def map_ranks(
         if own is not None:
             keys[arrays.index(np.arange(len(rows))), arrays.index(index.place[own[rows]])] = _last_key(keys)
             counts = counts - index.relevance.own(queries.labels[rows])
-        return reduce(_ranks(arrays, arrays.sorted_rows(keys), counts, 0 if own is None else 1))
+        plain = keys >> 1 if kept else None
+        ranks = _ranks(arrays, arrays.sorted_rows(keys), counts, left_out)
+        if plain is not None:  # keys are without relevance by now
+            ranks = replace(ranks, first=index.order[_first(arrays, plain, keys, kept, index.order)])
+        return reduce(ranks)
 
     def chunk(rows: Integers) -> list[tuple[Integers, Result]]:
         similarity = queries.vectors(arrays, rows) @ index.columns
@@ -83,6 +92,8 @@ def map_ranks(
         return [(rows[piece], ranked(rows[piece], similarity[piece[0] : piece[-1] + 1])) for piece in pieces]
 
     items = max(1, len(gallery.labels))
+    left_out = 0 if own is None else 1
+    kept = min(first, len(gallery.labels) - left_out)
     in_order = index.relevance.order(queries.labels)
     for results in arrays.map(chunk, _pieces(in_order, arrays.product_pairs // items)):
         yield from results
@@ -148,7 +159,8 @@ class _Gallery:
     columns: Matrix  # (k, distinct)
     copies: Matrix | None  # (n,) column of each item, None when all items are distinct
     relevance: _SameLabel | _SharedTag
-    place: Integers  # (n,) where each item went
+    order: Integers  # (n,) the row of each item among those given
+    place: Integers  # (n,) where each row went
 
     @classmethod
     def of(cls, arrays: Arrays, gallery: Side) -> "_Gallery":
@@ -159,8 +171,8 @@ class _Gallery:
         vectors = arrays.concatenate(list(blocks))
         first, copies = _distinct_rows(arrays, gallery.rows, order)
         if len(first) == len(order):
-            return cls(vectors.T, None, relevance, place)
-        return cls(vectors[arrays.index(first)].T, arrays.index(copies), relevance, place)
+            return cls(vectors.T, None, relevance, order, place)
+        return cls(vectors[arrays.index(first)].T, arrays.index(copies), relevance, order, place)
 
     def expanded(self, similarity: Matrix) -> Matrix:
         """Return the similarities to all items (q, n) from those to the distinct ones."""
@@ -233,6 +245,21 @@ def _ranks(arrays: Arrays, keys: Matrix, counts: Integers, left_out: int) -> Ran
         group_stop, tied[entries] = _tie_groups(arrays, tied_rows, position[entries] - shift)
         stop[entries] = group_stop + shift
     return Ranks((row + 1) * length - stop, tied, counts, length - left_out)
+
+
+def _first(arrays: Arrays, keys: Matrix, ascending: Matrix, count: int, rows: Integers) -> Integers:
+    """Return the columns of the ``count`` greatest keys of each row (q, count), the greatest first.
+
+    ``ascending`` are the keys of each row in order. Equal ones stand in the order of ``rows`` (n,).
+    """
+    length = keys.shape[1]
+    least = ascending[:, length - count, None]
+    position = arrays.numpy(arrays.flatnonzero(keys >= least))  # more than ``count`` where keys are tied
+    query, column = np.divmod(position, length)
+    values = arrays.numpy(arrays.take(keys.reshape(-1), position))
+    order = np.lexsort((rows[column], -values, query))
+    starts = np.searchsorted(query, np.arange(len(keys)))
+    return np.asarray(column[order[starts[:, None] + np.arange(count)]], dtype=np.int64)
 
 
 def _is_tied(arrays: Arrays, values: Matrix, position: Integers) -> NDArray[np.bool_]:

@@ -27,13 +27,21 @@ class Retrieval:
 class Task:
     """Queries and gallery of a task; ``own`` is each query's row in the gallery, to be left out.
 
-    ``categories`` are those of the queries, (n,) or (n, c).
+    ``categories`` are those of the queries, (n,) or (n, c). Where queries or gallery are a part of what was
+    given, ``query_rows`` and ``gallery_rows`` say which rows.
     """
 
     queries: Side
     gallery: Side
     own: Integers | None
     categories: Integers
+    query_rows: Integers | None = None
+    gallery_rows: Integers | None = None
+
+    @property
+    def asking(self) -> Integers:
+        """The row of each query among those given (n,)."""
+        return np.arange(len(self.queries.labels)) if self.query_rows is None else self.query_rows
 
 
 def category_tasks(
@@ -90,8 +98,8 @@ def pair_tasks(
     rows = arrays_of(sides["image"].rows).index(first)
     distinct = replace(sides["image"], rows=sides["image"].rows[rows], labels=picture[first])
     return {
-        "image_to_text": Task(distinct, sides["text"], None, categories[first]),
-        "text_to_image": Task(sides["text"], distinct, None, categories),
+        "image_to_text": Task(distinct, sides["text"], None, categories[first], query_rows=first),
+        "text_to_image": Task(sides["text"], distinct, None, categories, gallery_rows=first),
     }
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from cmbench.errors import CmbenchError
+from cmbench.evaluation.components import components
 from cmbench.evaluation.evaluator import Evaluation, evaluate
 from cmbench.evaluation.ranking import BETWEEN_CHUNKS
 from cmbench.evaluation.tasks import Retrieval
@@ -18,6 +20,9 @@ from cmbench.execution.job import MODALITIES, HandedOut
 from cmbench.execution.outcome import read_representations
 from cmbench.limits import Limits, duration_text
 from cmbench.plan import Cell
+
+FIRST = 20
+"""How many items of each ranking are kept with a record."""
 
 
 def evaluated(
@@ -41,18 +46,20 @@ def evaluated(
 def _evaluation(cell: Cell, images: NDArray[Any], texts: NDArray[Any]) -> Evaluation:
     """Evaluate the representations of the test split, and after them of the retrieval set if there is one."""
     dataset, test = cell.dataset, cell.dataset.test
+    of_test = images[: len(test)], texts[: len(test)]
     gallery = None
     if dataset.retrieval is not None:
         gallery = Retrieval(images[len(test) :], texts[len(test) :], dataset.retrieval.labels)
-    return evaluate(
-        images[: len(test)],
-        texts[: len(test)],
+    evaluation = evaluate(
+        *of_test,
         test.labels if dataset.class_names else None,
         protocol=cell.protocol,
         measures=cell.measures,
         pictures=test.pictures if cell.protocol.relevance == "pair" else None,
         retrieval=gallery,
+        first=FIRST,
     )
+    return replace(evaluation, components=components(*of_test))
 
 
 def status_of(error: Exception) -> str:

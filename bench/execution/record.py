@@ -87,6 +87,7 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
         **_measures(evaluation),
         "queries": None if evaluation is None else dict(evaluation.queries),
         "gallery": None if evaluation is None else dict(evaluation.gallery),
+        "dimension": None if evaluation is None else evaluation.dimension,
         "fitted": _capped_values(child.get("fitted", {})),
         "transductive": child.get("transductive", False),
         "durations": durations,
@@ -110,18 +111,49 @@ def stored_arrays(
 ) -> dict[str, NDArray[Any]]:
     """Return what stands in the ``.npz``.
 
-    AP and other measures per query in test order, precision-recall curves, and as ``curve_NAME`` the curves
-    of the training.
+    By task AP and other measures per query in test order, precision by rank and by recall, and the beginning
+    of each ranking, as rows of the test split or of ``gallery_ids``; the common space as ``component_…``;
+    and as ``curve_NAME`` the curves of the training.
     """
     arrays: dict[str, NDArray[Any]] = {"labels": cell.dataset.test.labels, "ids": cell.dataset.test.ids}
-    arrays |= training
+    arrays |= {**training, **_gallery(cell), **_components(evaluation)}
     for task in evaluation.protocol.tasks:
+        if task in evaluation.first:
+            arrays[f"first_{task}"] = _compact(evaluation.first[task])
+            arrays[f"query_rows_{task}"] = _compact(evaluation.query_rows[task])
+        arrays[f"precision_by_recall_{task}"] = evaluation.precision_by_recall[task].astype(np.float32)
         for measure, per_query in evaluation.measures_per_query.items():
             arrays[f"{measure}_{task}"] = per_query[task]
         arrays[f"ap_{task}"] = evaluation.per_query[task]
         arrays[f"precision_{task}"] = evaluation.curves[task].precision.astype(np.float32)
         arrays[f"recall_{task}"] = evaluation.curves[task].recall.astype(np.float32)
     return arrays
+
+
+def _gallery(cell: Cell) -> dict[str, NDArray[Any]]:
+    """Return what else has to be known to say which items of a ranking are right."""
+    found: dict[str, NDArray[Any]] = {}
+    if cell.dataset.retrieval is not None:
+        found = {"gallery_labels": cell.dataset.retrieval.labels, "gallery_ids": cell.dataset.retrieval.ids}
+    if cell.protocol.relevance == "pair":
+        found["pictures"] = cell.dataset.test.pictures
+    return found
+
+
+def _components(evaluation: Evaluation) -> dict[str, NDArray[Any]]:
+    kept = evaluation.components
+    if kept is None:
+        return {}
+    return {
+        "component_rows": _compact(kept.rows),
+        "component_values": kept.values.astype(np.float16),  # to be looked at
+        "component_share": kept.share.astype(np.float32),
+    }
+
+
+def _compact(rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return numbers of rows in the smallest type that holds them."""
+    return rows.astype(np.min_scalar_type(int(rows.max(initial=0))))
 
 
 _KILLED = -9  # by SIGKILL, which is what a system does that runs out of memory; Windows lacks the name

@@ -76,6 +76,10 @@ def test_pairs_are_looked_for_among_distinct_pictures_and_the_table_says_so(toy,
     for measure in ("r@1", "r@5", "r@10", "medr"):
         assert record["measures"][measure] == pytest.approx(alone.measures[measure])
         assert record["chance"][measure] == pytest.approx(alone.chance[measure])
+    kept = Store(tmp_path).arrays(record)
+    assert kept["query_rows_image_to_text"].tolist() == list(range(0, 48, 3))
+    assert kept["pictures"].tolist() == dataset.test.pictures.tolist()
+    assert not (kept["first_text_to_image"] % 3).any()  # of the pairs of a picture, the first stands for it
     assert frame["r@1_image_to_text"][0] == pytest.approx(alone.measures["r@1"]["image_to_text"])
     assert frame["status"].tolist() == ["ok", "left-out"]
     table = render(Store(tmp_path).records())
@@ -147,6 +151,11 @@ def test_a_retrieval_set_is_ranked_for_each_test_pair(toy, tmp_path):
         "image_to_all": 60,
         "text_to_all": 60,
     }
+    kept = Store(tmp_path).arrays(record)
+    assert kept["gallery_ids"].tolist() == shown.ids.tolist()
+    assert kept["gallery_labels"].tolist() == shown.labels.tolist()
+    assert kept["first_image_to_text"].shape == kept["first_text_to_all"].shape == (48, 20)
+    assert kept["first_image_to_text"].max() < 30 <= kept["first_text_to_all"].max() < 60
     table = render(Store(tmp_path).records())
     assert "80/40/48 training/validation/test pairs, 30 pairs to retrieve" in table
     assert "the gallery is a retrieval set, in which no query stands" in table
@@ -217,3 +226,24 @@ def test_a_dataset_with_categories_in_test_alone_is_made_only_on_request(toy):
     with pytest.raises(DatasetError, match="zeroshot"):
         Dataset("few", *parts, toy.class_names)
     assert Dataset("few", *parts, toy.class_names, unseen_categories=True).unseen_categories
+
+
+def test_the_beginning_of_each_ranking_and_the_common_space_are_kept_with_the_record(toy, tmp_path):
+    run(toy, "cfa", store=tmp_path)
+    record = records_of(tmp_path)["cfa"]
+    method = load_method("cfa").fit(toy.train, toy.validation)
+    images, texts = method.transform_images(toy.test.images), method.transform_texts(toy.test.texts)
+    kept = Store(tmp_path).arrays(record)
+    similarity = (images / np.linalg.norm(images, axis=1, keepdims=True)) @ (
+        texts / np.linalg.norm(texts, axis=1, keepdims=True)
+    ).T
+    count = min(20, len(toy.test))
+    for task, rows in {"image_to_text": similarity, "text_to_image": similarity.T}.items():
+        first = kept[f"first_{task}"]
+        assert first.dtype == np.uint8
+        np.testing.assert_array_equal(first, np.argsort(-rows, axis=1)[:, :count])
+        assert kept[f"query_rows_{task}"].tolist() == list(range(len(toy.test)))
+        area = kept[f"precision_by_recall_{task}"].mean()
+        assert area == pytest.approx(record["map"][task], abs=1e-6)
+    assert record["dimension"] == images.shape[1]
+    assert len(kept["component_values"]) == 2 * len(kept["component_rows"]) == 2 * len(toy.test)

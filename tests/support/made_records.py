@@ -88,6 +88,7 @@ def made_record(
         "chance": None,
         "queries": dict.fromkeys(TASKS, pairs),
         "gallery": dict(zip(TASKS, (pairs, pairs, 2 * pairs, 2 * pairs), strict=True)),
+        "dimension": 8,
         "fitted": {},
         "transductive": False,
         "durations": {"fit": 1.5, "transform": 0.25, "processor": 1.25, "evaluate": 0.125, "total": 50.0},
@@ -103,7 +104,7 @@ def made_record(
     return {**made, **changes}
 
 
-NUMBERS = ("map", "standard_error", "category_map", "queries", "gallery")
+NUMBERS = ("map", "standard_error", "category_map", "queries", "gallery", "dimension")
 """What a failed cell does not have."""
 
 
