@@ -202,9 +202,7 @@ class Store:
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """Return the per-query arrays of a record; raises ``StoreError`` when their file is gone."""
         own = self.arrays_path(record)
-        found = [path for path in self._arrays_of(record["key"]) if path.name.endswith(own.name[-13:])]
-        earlier = [path for path in self._arrays_of(record["key"]) if path.name.count(".") == 1]
-        path = next(iter((*found, *earlier)), own)  # the dataset may have another name by now
+        path = own if own.is_file() else self._arrays_elsewhere(record["key"], own)
         try:
             if record["status"] != "ok":
                 raise FileNotFoundError("the cell failed, so it has none")
@@ -215,6 +213,13 @@ class Store:
                 f"{own}: cannot be read ({error}); copy it from where the record came from, or run the cell "
                 "again with --force"
             ) from error
+
+    def _arrays_elsewhere(self, key: str, own: Path) -> Path:
+        """Return the arrays' file where the dataset has another name by now, or the store is an old one."""
+        there = self._arrays_of(key)
+        found = [path for path in there if path.name.endswith(own.name[-13:])]
+        earlier = [path for path in there if path.name.count(".") == 1]
+        return next(iter((*found, *earlier)), own)
 
     def remove(self, record: Record) -> None:
         """Remove a record that has a file of its own, with its arrays and its log."""

@@ -34,6 +34,7 @@ from cmbench.datasets.contract import Dataset
 from cmbench.methods.parameters import parameters_of
 from cmbench.methods.registry import DEFAULT_METHODS, registry
 from cmbench.report import ablation
+from cmbench.report.layout import View
 from cmbench.report.table import render
 from cmbench.store import Store
 
@@ -291,7 +292,7 @@ STUDIES = {
         ),
         traditional_searches,
         traditional_finals,
-        {"table.md": lambda records: render(records, spread="queries")},
+        {"table.md": lambda records: render(records, view=View(spread="queries"))},
         options={},
     ),
     "deep": Study(

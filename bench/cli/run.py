@@ -100,9 +100,11 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
     from cmbench.execution.progress import progress_for
     from cmbench.methods.registry import registry
     from cmbench.output import printable
+    from cmbench.report.layout import View
     from cmbench.report.records import LEFT_OUT
     from cmbench.report.table import render
     from cmbench.runner import DEFAULT_DATASETS, finished
+    from cmbench.store import Store
 
     available = registry(plugins)
     for problem in available.problems:
@@ -118,7 +120,8 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
         incomplete, records = error, error.records
     click.echo(err=True)  # on a terminal, a line between progress and table
     if records:
-        click.echo(printable(render(records, measures=options["measures"])), nl=False)
+        view = View(measures=options["measures"])
+        click.echo(printable(render(records, arrays=Store(store).arrays, view=view)), nl=False)
         _tell_left_out(records)
     if incomplete is not None:
         raise incomplete

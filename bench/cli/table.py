@@ -51,6 +51,11 @@ def _format_of(output: Path | None) -> Format:
     show_default=True,
     help="What stands behind ±: the deviation over seeds, or the standard error over queries.",
 )
+@click.option(
+    "--letters",
+    is_flag=True,
+    help="Put letters behind the numbers: methods that share one cannot be told apart.",
+)
 @all_versions_option
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead.")
 def table(
@@ -62,19 +67,23 @@ def table(
     protocol: str | None,
     format: Format | None,
     spread: Spread,
+    letters: bool,
     all_versions: bool,
     output: Path | None,
 ) -> None:
     """Print the leaderboard of each dataset under each protocol.
 
-    The best number of a column is bold, the second underlined; failed cells are spelled out. CSV holds
-    one table: choose it with --dataset and --protocol. Of each method, the newest code is shown.
+    The best number of a column is bold, and so is every other that a paired test over the queries cannot
+    tell apart from it; failed cells are spelled out. CSV holds one table: choose it with --dataset and
+    --protocol. Of each method, the newest code is shown.
     """
     from cmbench.output import output_file, printable
     from cmbench.report import ablation as ablations
     from cmbench.report import table as leaderboards
     from cmbench.report.cells import stored_summaries
+    from cmbench.report.layout import View
     from cmbench.report.records import select
+    from cmbench.store import Store
 
     if ablation and methods is not None:
         raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
@@ -84,10 +93,9 @@ def table(
     chosen = select(records, datasets=datasets, methods=names, protocol=protocol)
     if ablation and measures is not None:
         raise click.UsageError("the columns of --ablation are those of the paper; leave --measures out")
-    if ablation:
-        text = ablations.render(chosen, format=format, spread=spread)
-    else:
-        text = leaderboards.render(chosen, format=format, spread=spread, measures=measures)
+    view = View(spread=spread, measures=measures, letters=letters)
+    render = ablations.render if ablation else leaderboards.render
+    text = render(chosen, format=format, arrays=Store(store).arrays, view=view)
     if output is None:
         click.echo(printable(text), nl=False)
         return

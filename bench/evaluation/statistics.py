@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 RESAMPLES = 9_999
 """Draws of a permutation test or a bootstrap: with 9,999 the smallest p is .0001."""
+MOST_RESAMPLES = 99_999
 LEVEL = 0.05
 _BLOCK = 2**24  # numbers drawn at a time
 
@@ -98,9 +99,9 @@ def _p_value(mean: float, alike: Floats) -> float:
 
 
 def _sign_flips(differences: Floats, resamples: int, random: np.random.Generator) -> Floats:
-    """Return the means of differences (comparisons, pairs) under random signs, (resamples, comparisons).
+    """Return the means of the rows (rows, pairs) under random signs, (resamples, rows).
 
-    All comparisons get the same signs.
+    All rows get the same signs.
     """
     n = differences.shape[1]
     flipped = [
@@ -185,12 +186,19 @@ class Comparison:
         return tuple(bool(value > LEVEL) for value in self.p[top])
 
 
-def compare_all(methods: Sequence[ArrayLike], *, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+def compare_all(methods: Sequence[ArrayLike], *, resamples: int | None = None, seed: int = 0) -> Comparison:
     """Return the comparison of every two of the methods, corrected for the number of comparisons.
 
     Parameters
     ----------
     methods : of each, AP as real (runs, pairs) or (pairs,), of the same pairs; see ``difference``
+    resamples : draws of the test; by default as many as let the smallest p-value be .01 after correction
+
+    Raises
+    ------
+    EvaluationError
+        As ``difference``, and for so many methods that no difference could be found with
+        ``MOST_RESAMPLES`` draws: more than 100.
 
     Examples
     --------
@@ -203,19 +211,37 @@ def compare_all(methods: Sequence[ArrayLike], *, resamples: int = RESAMPLES, see
     runs = _judged(methods)
     means = np.array([values.mean() for values in runs])
     twos = [(i, j) for i in range(len(runs)) for j in range(i)]
-    differences = np.array([runs[i].mean(axis=0) - runs[j].mean(axis=0) for i, j in twos])
     p = np.ones((len(runs), len(runs)))
     if twos:
         random = np.random.default_rng(seed)
-        alike = _sign_flips(differences, resamples, random)
-        seeds = np.stack([_run_means(values, resamples, random) for values in runs], axis=1)
-        found = [
-            _p_value(float(differences[at].mean()), alike[:, at] + seeds[:, i] - seeds[:, j])
-            for at, (i, j) in enumerate(twos)
-        ]
+        alike = _alike(runs, resamples or _draws_for(len(twos)), random)
+        found = [_p_value(float(means[i] - means[j]), alike[i] - alike[j]) for i, j in twos]
         for (i, j), value in zip(twos, holm(found), strict=True):
             p[i, j] = p[j, i] = value
     return Comparison(means, p, _letters(means, p <= LEVEL))
+
+
+def _draws_for(comparisons: int) -> int:
+    draws = min(max(RESAMPLES, 100 * comparisons - 1), MOST_RESAMPLES)
+    if comparisons > LEVEL * (draws + 1):
+        raise EvaluationError(
+            f"{comparisons} comparisons are too many to find a difference after correction; compare fewer "
+            "methods"
+        )
+    return draws
+
+
+def _alike(runs: Sequence[Floats], resamples: int, random: np.random.Generator) -> Floats:
+    """Return means of methods (methods, resamples), of which every two differ as if they were alike.
+
+    The difference of two means under random signs is that of their pairs' differences, for all comparisons
+    have the same signs. What all methods have in common is taken off first, so that rounding is of the
+    size of the differences.
+    """
+    pairs = np.stack([values.mean(axis=0) for values in runs])
+    flipped = _sign_flips(pairs - pairs.mean(axis=0), resamples, random)
+    seeds = [_run_means(values, resamples, random) for values in runs]
+    return np.ascontiguousarray(flipped.T) + np.stack(seeds)
 
 
 def _judged(methods: Sequence[ArrayLike]) -> list[Floats]:

@@ -1,7 +1,7 @@
 """The ablations of CM-GANs in the layout of its paper: Tables IV, V and VI."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -11,17 +11,21 @@ from cmbench.report.layout import (
     BIMODAL,
     COLUMNS,
     PUBLISHED_BIMODAL,
+    Column,
+    Mark,
     Row,
     Section,
     Table,
+    View,
     published_of,
     rows_by_setting,
     shown_values,
     subtitle,
 )
 from cmbench.report.published import Published, published_maps
-from cmbench.report.records import Group, Record, Setting, Spread, groups, only_group, settings
-from cmbench.report.table import Format, csv_of, csv_row, empty_row, written
+from cmbench.report.records import Group, Record, Setting, groups, only_group, settings
+from cmbench.report.significance import Arrays, Standing, best_groups, marks_of, significance_note
+from cmbench.report.table import DEFAULT_VIEW, Format, csv_of, csv_row, empty_row, written
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,18 @@ ABLATIONS = (
 VARIANTS = {variant.name: variant for ablation in ABLATIONS for variant in ablation.variants}
 
 
-def render(records: Iterable[Record], *, format: Format = "markdown", spread: Spread = "seeds") -> str:
+def render(
+    records: Iterable[Record],
+    *,
+    format: Format = "markdown",
+    arrays: Arrays | None = None,
+    view: View = DEFAULT_VIEW,
+) -> str:
     """Return Tables IV to VI from the records of CM-GANs and its ablations among these, as text.
 
     One block per dataset fingerprint and protocol, with the bi-modal columns; a method without a record
-    has a row of dashes, and the footer says which command runs it. In each of the three the best number
-    is bold; everything else is as in ``cmbench.report.table.render``. As CSV, the three are one
+    has a row of dashes, the footer says which command runs it, and nothing in its table is marked best.
+    Everything else is as in ``cmbench.report.table.render``. As CSV, the three are one
     table with a column ``table``. Without a record of the six methods there is a ``ReportError``.
     """
     chosen = [record for record in records if record["method"]["name"] in VARIANTS]
@@ -83,16 +93,22 @@ def render(records: Iterable[Record], *, format: Format = "markdown", spread: Sp
             f"'cmbench run --methods {','.join(VARIANTS)}' first, or choose another dataset or protocol"
         )
     if format == "csv":
-        return csv_of(_csv_rows(only_group(chosen), spread))
-    return written([_table(group, spread) for group in groups(chosen)], format)
+        return csv_of(_csv_rows(only_group(chosen), arrays, view))
+    return written([_table(group, arrays, view) for group in groups(chosen)], format)
 
 
-def _table(group: Group, spread: Spread) -> Table:
-    measured = settings(group.records, spread=spread)
+def _table(group: Group, arrays: Arrays | None, view: View) -> Table:
+    measured = settings(group.records, spread=view.spread)
     published = published_maps(group)
     shown = None if published is None else PUBLISHED_BIMODAL
-    sections = tuple(_section(ablation, measured, published or {}) for ablation in ABLATIONS)
-    notes = [*_unlike(measured), *_missing(measured)]
+    standings = {
+        ablation.number: _standings(ablation, measured, BIMODAL.columns, arrays) for ablation in ABLATIONS
+    }
+    sections = tuple(
+        _section(ablation, measured, published or {}, standings[ablation.number]) for ablation in ABLATIONS
+    )
+    by_place = {(number, key): each for number, keys in standings.items() for key, each in keys.items()}
+    notes = [significance_note(by_place, measured), *_unlike(measured), *_missing(measured)]
     return Table(
         f"Ablations of CM-GANs, {group.title}",
         f"{subtitle(group.dataset)} Tables are numbered as in arXiv 1710.05106.",
@@ -100,38 +116,62 @@ def _table(group: Group, spread: Spread) -> Table:
         shown,
         sections,
         footer(group, measured, shown_values(sections, shown), notes=notes),
+        view,
     )
 
 
-def _section(ablation: Ablation, measured: Sequence[Setting], published: Published) -> Section:
-    """Return the rows of one table in its order, without marks for the second best: the rows are few."""
-    in_table = [setting for variant in ablation.variants for setting in _settings_of(variant, measured)]
+def _standings(
+    ablation: Ablation, measured: Sequence[Setting], columns: Sequence[Column], arrays: Arrays | None
+) -> dict[str, Standing]:
+    """Return where the rows of one table stand; nowhere, if one is missing that might be the best."""
+    in_table = _in_table(ablation, measured)
+    found = {setting.method["name"] for setting in in_table if setting.finished}
+    if any(variant.name not in found for variant in ablation.variants):
+        return {column.key: Standing((Mark(),) * len(in_table)) for column in columns}
+    return best_groups(in_table, columns, arrays)
+
+
+def _section(
+    ablation: Ablation,
+    measured: Sequence[Setting],
+    published: Published,
+    standings: Mapping[str, Standing],
+) -> Section:
+    """Return the rows of one table in its order."""
+    in_table = _in_table(ablation, measured)
     rows_of: dict[str, list[Row]] = {}
-    for setting, rows in zip(in_table, rows_by_setting(in_table, published), strict=True):
-        rows_of.setdefault(setting.method["name"], []).extend(map(_without_second, rows))
+    rows_by = rows_by_setting(in_table, published, BIMODAL.columns, marks_of(standings))
+    for setting, rows in zip(in_table, rows_by, strict=True):
+        rows_of.setdefault(setting.method["name"], []).extend(rows)
     listed = [rows_of.get(variant.name) or [_empty_row(variant, published)] for variant in ablation.variants]
     return Section(f"Table {ablation.number}: {ablation.subject}", tuple(chain.from_iterable(listed)))
 
 
-def _without_second(row: Row) -> Row:
-    return replace(row, marks={key: "" if mark == "second" else mark for key, mark in row.marks.items()})
+def _in_table(ablation: Ablation, measured: Sequence[Setting]) -> list[Setting]:
+    return [setting for variant in ablation.variants for setting in _settings_of(variant, measured)]
 
 
 def _empty_row(variant: Variant, published: Published) -> Row:
-    keys = [column.key for column in COLUMNS]
+    keys = [column.key for column in BIMODAL.columns]
     in_paper = published_of(variant.paper_name, published)
-    return Row(variant.paper_name, dict.fromkeys(keys), dict.fromkeys(keys, ""), None, in_paper)
+    return Row(variant.paper_name, dict.fromkeys(keys), dict.fromkeys(keys, Mark()), None, in_paper)
 
 
-def _csv_rows(group: Group, spread: Spread) -> list[dict[str, Any]]:
-    measured = settings(group.records, spread=spread)
+def _csv_rows(group: Group, arrays: Arrays | None, view: View) -> list[dict[str, Any]]:
+    measured = settings(group.records, spread=view.spread)
     published = published_maps(group)
     rows = []
     for ablation in ABLATIONS:
+        marks = marks_of(_standings(ablation, measured, COLUMNS, arrays))
+        in_table = _in_table(ablation, measured)
+        csv_rows: dict[str, list[dict[str, Any]]] = {}
+        for at, setting in enumerate(in_table):
+            row_marks = {key: of_column[at] for key, of_column in marks.items()}
+            row = csv_row(group, setting, published, COLUMNS, row_marks)
+            csv_rows.setdefault(setting.method["name"], []).append(row)
         for variant in ablation.variants:
-            csv_rows = [csv_row(group, setting, published) for setting in _settings_of(variant, measured)]
-            csv_rows = csv_rows or [empty_row(group, variant.name, variant.paper_name, published)]
-            rows += [{"table": ablation.number, **row} for row in csv_rows]
+            empty = empty_row(group, variant.name, variant.paper_name, published)
+            rows += [{"table": ablation.number, **row} for row in csv_rows.get(variant.name, [empty])]
     return rows
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from cmbench.errors import ReportError
-from cmbench.evaluation.protocol import AVERAGES
 from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
 from cmbench.report.records import Group, Record, Setting, groups, settings
+from cmbench.report.significance import per_query
 from cmbench.store import Store
 
 Floats = NDArray[np.float64]
@@ -28,14 +28,9 @@ class Side:
     store: Store
     setting: Setting
 
-    def ap(self, column: str) -> Floats:
-        """Return the AP (runs, pairs) of a task, or the mean of the tasks of an average, in test order.
-
-        Raises ``StoreError`` where the arrays of a record are missing.
-        """
-        tasks = AVERAGES.get(column, (column,))
-        arrays = [self.store.arrays(record) for record in self.setting.finished]
-        return np.stack([np.mean([run[f"ap_{task}"] for task in tasks], axis=0) for run in arrays])
+    def ap(self, column: Column) -> Floats:
+        """Return what ``per_query`` does: AP (runs, pairs)."""
+        return per_query(self.setting, column, self.store.arrays)
 
 
 def compare_methods(store: Store, records: Iterable[Record], first: str, second: str) -> str:
@@ -107,9 +102,7 @@ def _common(before: Group, after: Group) -> Iterable[tuple[Setting, Setting]]:
 
 def _section(title: str, first: Side, second: Side) -> str:
     names = f"first: {_named(first.setting)}, second: {_named(second.setting)}"
-    columns = [
-        (column.alone, first.ap(column.key), second.ap(column.key)) for column in _columns(first.setting)
-    ]
+    columns = [(column.alone, first.ap(column), second.ap(column)) for column in _columns(first.setting)]
     return f"**{title}**; {names}\n\n{_table(columns)}"
 
 
@@ -127,7 +120,7 @@ def _store_section(title: str, first: Store, second: Store, pairs: Sequence[tupl
     columns = _columns(pairs[0][0])
     column = columns[0] if len(columns) < len(COLUMNS) else BIMODAL.columns[-1]
     rows = [
-        (setting.label, Side(first, setting).ap(column.key), Side(second, other).ap(column.key))
+        (setting.label, Side(first, setting).ap(column), Side(second, other).ap(column))
         for setting, other in pairs
     ]
     return f"**{title}**; {column.alone}, first: {first.folder}, second: {second.folder}\n\n{_table(rows)}"

@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 from cmbench.errors import ReportError
 from cmbench.evaluation.measures import MAP, Measure, get_measure
 from cmbench.evaluation.protocol import PAIRS
 from cmbench.report.published import Published, PublishedMap
-from cmbench.report.records import Group, Score, Setting, failures_text
+from cmbench.report.records import Group, Score, Setting, Spread, failures_text
 
 DECIMALS = 3
 
@@ -77,7 +77,33 @@ PUBLISHED_BIMODAL = ColumnGroup(PUBLISHED.heading, PUBLISHED.columns[:1])
 """The same where a table has no all-modal columns."""
 
 
-Mark = Literal["best", "second", ""]
+@dataclass(frozen=True)
+class Mark:
+    """What a table says of a number beside the number.
+
+    ``best`` stands for the best of its column and what cannot be told apart from it; two numbers of a column
+    whose ``letters`` share one cannot be told apart. No letters: this was not tested.
+    """
+
+    best: bool = False
+    letters: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a table shows of its records, and how.
+
+    Parameters
+    ----------
+    spread : what stands behind ±: ``seeds``, the sample standard deviation over seeds, or ``queries``, the
+        standard error over queries
+    measures : the measures shown; by default those that the protocol reports
+    letters : whether the letters of marks stand behind the numbers
+    """
+
+    spread: Spread = "seeds"
+    measures: Sequence[str] | None = None
+    letters: bool = False
 
 
 def column_groups(group: Group, measures: Iterable[str] | None = None) -> tuple[ColumnGroup, ...]:
@@ -135,17 +161,18 @@ def printed(value: float, *, decimals: int = DECIMALS) -> str:
     return f"{value:.{decimals}f}"
 
 
-def marks(scores: Sequence[Score | None], column: Column = BIMODAL.columns[0]) -> list[Mark]:
-    """Return the mark of each score of a column.
+def lone_best(scores: Sequence[Score | None], column: Column = BIMODAL.columns[0]) -> list[Mark]:
+    """Return the marks of a column in which nothing is tested.
 
-    All scores that print as the best number are the best, and all that print as the next one the second: what
-    looks equal in the table is treated as equal. A missing score has no mark.
+    All scores that print as the best number are the best, for what looks equal in the table is treated as
+    equal. A missing score has no mark.
     """
     texts = [None if score is None else column.printed(score.mean) for score in scores]
-    ascending = sorted({text for text in texts if text is not None}, key=float)
-    shown = ascending if column.measure.lower_is_better else ascending[::-1]
-    by_text: dict[str, Mark] = dict(zip(shown, ("best", "second"), strict=False))
-    return ["" if text is None else by_text.get(text, "") for text in texts]
+    numbers = [float(text) for text in texts if text is not None]
+    if not numbers:
+        return [Mark()] * len(scores)
+    best = min(numbers) if column.measure.lower_is_better else max(numbers)
+    return [Mark(text is not None and float(text) == best) for text in texts]
 
 
 @dataclass(frozen=True)
@@ -180,6 +207,7 @@ class Table:
     published: ColumnGroup | None
     sections: tuple[Section, ...]
     footer: tuple[str, ...]
+    view: View
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -228,15 +256,15 @@ def _feature(dataset: Mapping[str, Any], side: str) -> str:
 
 
 def rows_by_setting(
-    settings: Sequence[Setting], published: Published, columns: Sequence[Column] = COLUMNS
+    settings: Sequence[Setting],
+    published: Published,
+    columns: Sequence[Column],
+    marks: Mapping[str, Sequence[Mark]],
 ) -> list[list[Row]]:
-    """Return the rows of each setting, two at most; the best numbers among all of them are marked."""
-    by_column = {
-        column.key: marks([setting.score(column.key) for setting in settings], column) for column in columns
-    }
+    """Return the rows of each setting, two at most; ``marks`` are those of all settings by column key."""
     rows = []
     for at, setting in enumerate(settings):
-        row_marks = {key: marks_of_column[at] for key, marks_of_column in by_column.items()}
+        row_marks = {key: of_column[at] for key, of_column in marks.items()}
         in_paper = published_of(setting.method["paper_name"], published)
         rows.append(_rows_of(setting, row_marks, in_paper, columns))
     return rows

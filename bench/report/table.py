@@ -25,6 +25,7 @@ from cmbench.report.layout import (
     Row,
     Section,
     Table,
+    View,
     column_groups,
     printed,
     rows_by_setting,
@@ -37,59 +38,65 @@ from cmbench.report.records import (
     Record,
     Score,
     Setting,
-    Spread,
     failures_text,
     groups,
     only_group,
     settings,
 )
 from cmbench.report.scripts import needs_of, turned
+from cmbench.report.significance import Arrays, best_groups, marks_of, significance_note
 
 Format: TypeAlias = Literal["markdown", "latex", "csv"]
+DEFAULT_VIEW = View()
 
 
 def render(
     records: Iterable[Record],
     *,
     format: Format = "markdown",
-    spread: Spread = "seeds",
-    measures: Sequence[str] | None = None,
+    arrays: Arrays | None = None,
+    view: View = DEFAULT_VIEW,
 ) -> str:
     """Return the tables of these records as text, one for each dataset fingerprint and protocol.
 
-    In each column the best number is bold and the second underlined; numbers that print the same are
-    equal. Several seeds of a setting are shown as their mean ± sample standard deviation, or with
-    ``spread="queries"`` ± the standard error over queries. Where cells failed, the row says how in place
-    of numbers. CSV holds the numbers at full precision, without marks. Raises ``ReportError`` if there
+    In each column the best number is bold, and with it all that cannot be told apart from it by a test over
+    the stored AP of each query. ``arrays`` gives them: ``Store(folder).arrays``. Without them the best
+    number is bold alone, and the footer says so. Several seeds of a setting are shown as their mean ±
+    sample standard deviation, or as ``view`` says. Where cells failed, the row says how in place
+    of numbers. CSV holds the numbers at full precision. Raises ``ReportError`` if there
     are no records, and for CSV, which is one table, if they belong to several; a frame from
-    ``cmbench.report.cells.records_frame`` holds any records. ``measures`` are the columns, by default those
-    that each protocol reports.
+    ``cmbench.report.cells.records_frame`` holds any records.
     """
     records = list(records)
     if format == "csv" or not records:
-        return csv_text(only_group(records), spread=spread, measures=measures)
-    tables = [table(group.records, spread=spread, measures=measures) for group in groups(records)]
+        return csv_text(only_group(records), arrays=arrays, view=view)
+    tables = [table(group.records, arrays=arrays, view=view) for group in groups(records)]
     return written(tables, format)
 
 
-def table(
-    records: Iterable[Record], *, spread: Spread = "seeds", measures: Sequence[str] | None = None
-) -> Table:
+def table(records: Iterable[Record], *, arrays: Arrays | None = None, view: View = DEFAULT_VIEW) -> Table:
     """Return the leaderboard of these records; several datasets or protocols raise ``ReportError``.
 
-    ``measures`` are the columns, by default those that the protocol reports. Methods that cannot run on the
-    dataset have no row; the footer names them.
+    Methods that cannot run on the dataset have no row; the footer names them. ``arrays`` and ``view`` are
+    as for ``render``.
     """
     group = only_group(records)
-    measured = settings(group.records, spread=spread)
+    measured = settings(group.records, spread=view.spread)
     published = published_maps(group)
-    columns = column_groups(group, measures)
+    columns = column_groups(group, view.measures)
     flat = [column for part in columns for column in part.columns]
-    rows = chain.from_iterable(rows_by_setting(measured, published or {}, flat))
+    standings = best_groups(measured, flat, arrays)
+    rows = chain.from_iterable(rows_by_setting(measured, published or {}, flat, marks_of(standings)))
     sections = (Section("", tuple(rows)),)
     shown = PUBLISHED if published is not None and ALLMODAL in columns else None
-    lines = footer(group, measured, shown_values(sections, shown), measures=[each.measure for each in flat])
-    return Table(group.title, subtitle(group.dataset), columns, shown, sections, lines)
+    lines = footer(
+        group,
+        measured,
+        shown_values(sections, shown),
+        notes=[significance_note(standings, measured)],
+        measures=[each.measure for each in flat],
+    )
+    return Table(group.title, subtitle(group.dataset), columns, shown, sections, lines, view)
 
 
 def written(tables: Iterable[Table], format: Format) -> str:
@@ -123,18 +130,26 @@ def latex(table: Table) -> str:
     return comment + plain + text
 
 
-def csv_text(group: Group, *, spread: Spread = "seeds", measures: Sequence[str] | None = None) -> str:
+def csv_text(group: Group, *, arrays: Arrays | None = None, view: View = DEFAULT_VIEW) -> str:
     """Return the table of a group as CSV with a header row, settings in the order of tables.
 
     Each row names its dataset, fingerprint and protocol. ``status`` is ``ok`` or what failed; ``seeds``
     counts the finished records the means are over; ``<column>_std`` is the sample standard deviation,
-    empty for one seed, or with ``spread="queries"`` the standard error over queries. ``published_*``
-    columns, with source and confidence, are there where dataset and features are the paper's.
+    empty for one seed, or with the spread ``queries`` the standard error over queries; ``<column>_best``
+    says what tables print in bold, and settings that share a letter in ``<column>_group`` cannot be told
+    apart; it is empty where this was not tested. ``published_*`` columns, with source and confidence, are
+    there where dataset and features are the paper's.
     """
     published = published_maps(group)
-    columns = _csv_columns(group, measures)
-    rows = settings(group.records, spread=spread)
-    return csv_of([csv_row(group, setting, published, columns) for setting in rows])
+    columns = _csv_columns(group, view.measures)
+    rows = settings(group.records, spread=view.spread)
+    marks = marks_of(best_groups(rows, columns, arrays))
+    return csv_of(
+        [
+            csv_row(group, setting, published, columns, {key: of[at] for key, of in marks.items()})
+            for at, setting in enumerate(rows)
+        ]
+    )
 
 
 def _csv_columns(group: Group, measures: Sequence[str] | None) -> list[Column]:
@@ -154,9 +169,13 @@ def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def csv_row(
-    group: Group, setting: Setting, published: Published | None, columns: Sequence[Column] = COLUMNS
+    group: Group,
+    setting: Setting,
+    published: Published | None,
+    columns: Sequence[Column],
+    marks: Mapping[str, Mark],
 ) -> dict[str, Any]:
-    """Return the row of a setting, by column; None where there is no number."""
+    """Return the row of a setting, by column; None where there is no number, or nothing to say."""
     method = setting.method
     row = {
         **_origin(group),
@@ -173,6 +192,8 @@ def csv_row(
         score = setting.score(column.key)
         row[column.key] = None if score is None else score.mean
         row[f"{column.key}_std"] = None if score is None else score.deviation
+        row[f"{column.key}_best"] = None if score is None else marks[column.key].best
+        row[f"{column.key}_group"] = marks[column.key].letters or None
     return {**row, **_csv_published(method["paper_name"], published)}
 
 
@@ -209,7 +230,6 @@ def escaped(text: str) -> str:
 
 
 _MISSING = "\u2013"  # an en dash
-_MARKED = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
 
 
 def _grid(section: Section, table: Table) -> str:
@@ -231,7 +251,9 @@ def _markdown_cells(row: Row, table: Table) -> list[str]:
 def _measured(row: Row, table: Table) -> list[str]:
     if row.failure:
         return [_failure(row.failure, at) for at in range(len(table.columns))]
-    return [_score(column, row.scores[column.key], row.marks[column.key]) for column in table.columns]
+    return [
+        _score(column, row.scores[column.key], row.marks[column.key], table.view) for column in table.columns
+    ]
 
 
 def _failure(text: str, at: int) -> str:
@@ -239,11 +261,13 @@ def _failure(text: str, at: int) -> str:
     return f"*{_escaped(text)}*" if at == 0 else ""
 
 
-def _score(column: Column, score: Score | None, mark: Mark) -> str:
+def _score(column: Column, score: Score | None, mark: Mark, view: View) -> str:
     if score is None:
         return _MISSING
+    number = column.printed(score.mean)
     spread = "" if score.deviation is None else f" ± {column.printed(score.deviation)}"
-    return _MARKED[mark].format(column.printed(score.mean)) + spread
+    letters = f"<sup>{mark.letters}</sup>" if view.letters and mark.letters else ""
+    return (f"**{number}**" if mark.best else number) + spread + letters
 
 
 def _published(row: Row, table: Table) -> list[str]:
@@ -260,7 +284,6 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`*<>|\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
-_LATEX_MARKED = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 _LATEX_MISSING = "--"
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -311,14 +334,19 @@ def _latex_cells(row: Row, table: Table) -> list[str]:
 def _latex_measured(row: Row, table: Table) -> list[str]:
     if row.failure:
         return [rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\emph{{{escaped(row.failure)}}}}}"]
-    return [_latex_score(column, row.scores[column.key], row.marks[column.key]) for column in table.columns]
+    return [
+        _latex_score(column, row.scores[column.key], row.marks[column.key], table.view)
+        for column in table.columns
+    ]
 
 
-def _latex_score(column: Column, score: Score | None, mark: Mark) -> str:
+def _latex_score(column: Column, score: Score | None, mark: Mark, view: View) -> str:
     if score is None:
         return _LATEX_MISSING
+    number = column.printed(score.mean)
     spread = "" if score.deviation is None else rf"{{\tiny\,$\pm$\,{column.printed(score.deviation)}}}"
-    return _LATEX_MARKED[mark] % column.printed(score.mean) + spread
+    letters = rf"\textsuperscript{{{mark.letters}}}" if view.letters and mark.letters else ""
+    return (rf"\textbf{{{number}}}" if mark.best else number) + spread + letters
 
 
 def _label(title: str) -> str:

@@ -17,6 +17,7 @@ from cmbench.execution.job import hand_out
 from cmbench.methods.registry import load_method, registry
 from cmbench.plan import plan
 from cmbench.report.comparison import compare_methods
+from cmbench.report.layout import View
 from cmbench.report.table import render
 from cmbench.runner import run
 from cmbench.store import Store
@@ -129,14 +130,14 @@ def test_measures_that_a_record_lacks_make_its_cell_run_again_and_none_is_lost(t
     third = records_of(tmp_path)["cca"]
     assert set(third["measures"]) == {"r@5", "p@10", "medr"}
     records = Store(tmp_path).records()
-    table = render(records, measures=["p@10", "medr"], spread="queries")
+    table = render(records, view=View(measures=["p@10", "medr"], spread="queries"))
     assert "P@10: relevant items among the first 10, over 10" in table
     assert "MedR bi-modal average" in table
     assert "image→all" not in table
     assert "image→all" in render(records)
     with pytest.raises(ReportError, match=r"no record of .* holds ndcg@3; .*--measures ndcg@3"):
-        render(records, measures=["ndcg@3"])
-    assert render(records, measures=["map"]) == render(records)
+        render(records, view=View(measures=["ndcg@3"]))
+    assert render(records, view=View(measures=["map"])) == render(records)
 
 
 def test_a_retrieval_set_is_ranked_for_each_test_pair(toy, tmp_path):

@@ -16,6 +16,7 @@ from cmbench.methods.parameters import parameters_of
 from cmbench.methods.registry import load_method
 from cmbench.report import table as leaderboard
 from cmbench.report.ablation import ABLATIONS, VARIANTS, render
+from cmbench.report.layout import View
 from cmbench.store import Store
 
 PAPER = {
@@ -107,20 +108,21 @@ def test_numbers_are_means_over_seeds_with_their_sample_deviation():
 
 
 def test_the_spread_over_queries_is_the_standard_error():
-    text = render(all_six(), spread="queries")
+    text = render(all_six(), view=View(spread="queries"))
     assert sections(text)["VI"][1][1] == "0.600 ± 0.013"
     assert "± standard error over the queries of the test set" in text
 
 
-def test_the_best_of_each_table_is_bold_and_no_second_is_marked():
+def test_the_best_of_each_table_is_bold_and_nothing_in_one_with_missing_rows():
     values = {"cmgans": 0.5, "cmgans-ws": 0.6, "cmgans-inter": 0.4, "cmgans-cae": 0.5004}
     text = render([record(name, value) for name, value in values.items()])
     assert {number: [row[1] for row in rows] for number, rows in sections(text).items()} == {
-        "IV": [DASH, "**0.600**", DASH, "0.500"],
+        "IV": [DASH, "0.600", DASH, "0.500"],
         "V": ["0.400", "**0.500**"],
         "VI": ["**0.500**", "**0.500**"],
     }
-    assert "<u>" not in text
+    complete = render([*(record(name, 0.3) for name in NAMES if name != "cmgans"), record(value=0.5)])
+    assert [row[1] for row in sections(complete)["IV"]] == ["0.300", "0.300", "0.300", "**0.500**"]
 
 
 def test_a_method_without_a_record_has_dashes_and_the_footer_says_what_runs_it():
@@ -137,7 +139,7 @@ def test_failed_cells_are_spelled_out_beside_what_finished():
     cells = [record("cmgans-ws", 0.4, seed=0), failed("cmgans-ws", seed=1), failed("cmgans-sc")]
     rows = sections(render(cells))["IV"]
     assert rows[1:4] == [
-        ["CM-GANs with ws", "**0.400**", "**0.400**", "**0.400**"],
+        ["CM-GANs with ws", "0.400", "0.400", "0.400"],
         ["CM-GANs with ws", "*seed 1: out of memory*", "", ""],
         ["CM-GANs with sc", "*out of memory*", "", ""],
     ]

@@ -8,6 +8,7 @@ from scipy.stats import sem
 
 import cmbench
 from cmbench.errors import ReportError
+from cmbench.report.layout import View
 from cmbench.report.table import render
 from cmbench.store import Store
 
@@ -25,7 +26,7 @@ def numbers(text, method):
 
 
 def test_the_spread_over_queries_is_the_standard_error_of_the_mean_ap(store):
-    text = render(store.records(), spread="queries")
+    text = render(store.records(), view=View(spread="queries"))
     assert "± standard error over the queries of the test set; mean over 3 seed(s)" in text
     (cfa,) = [record for record in store.records() if record["method"]["name"] == "cfa"]
     ap = store.arrays(cfa)
@@ -48,4 +49,4 @@ def test_records_without_standard_errors_are_refused_with_the_remedy(store):
         for record in store.records()
     ]
     with pytest.raises(ReportError, match="no standard errors; run it again with --force"):
-        render(old, spread="queries")
+        render(old, view=View(spread="queries"))

@@ -1,0 +1,180 @@
+"""Which methods of a column cannot be told apart: what tables and figures mark in place of a lone best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.errors import EvaluationError, StoreError
+from cmbench.evaluation.measures import MAP
+from cmbench.evaluation.protocol import AVERAGES
+from cmbench.evaluation.statistics import LEVEL, Comparison, compare_all
+from cmbench.report.layout import Column, Mark, lone_best
+from cmbench.report.records import Record, Setting
+
+Arrays: TypeAlias = Callable[[Record], Mapping[str, NDArray[Any]]]
+"""Gives the arrays of a record, or raises ``StoreError``: ``Store(folder).arrays``."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The marks of one column, in the order of the settings given.
+
+    ``pairs`` is the number of test pairs that were compared and ``comparisons`` that of the tests; both are
+    0 where nothing was tested, for the reason ``untested``, which is empty where there is nothing to
+    compare.
+    """
+
+    marks: tuple[Mark, ...]
+    pairs: int = 0
+    comparisons: int = 0
+    untested: str = ""
+
+
+def best_groups(
+    settings: Sequence[Setting], columns: Sequence[Column], arrays: Arrays | None
+) -> dict[str, Standing]:
+    """Return by column key which settings are best, or cannot be told apart from the best.
+
+    Every two settings of a column are compared by ``cmbench.evaluation.statistics.compare_all``: a paired
+    permutation test over the test pairs with the runs of each setting nested in them, corrected by Holm's
+    method for all comparisons of the column. A mark's ``letters`` tell the same of every two settings: those
+    that share a letter cannot be told apart. Where no test is possible, the best number is marked alone,
+    with those that print the same, and no letters.
+
+    Parameters
+    ----------
+    settings : those of one table, from ``cmbench.report.records.settings``; failed ones get no mark
+    columns : such as ``cmbench.report.layout.COLUMNS``
+    arrays : ``Store(folder).arrays`` of the store the records are from; None where there is none. Each
+        record's arrays are read once, and only where there is something to compare
+
+    Examples
+    --------
+    The methods of a figure of the bi-modal average that are to be marked::
+
+        from cmbench.report.layout import BIMODAL
+
+        average = BIMODAL.columns[2]
+        standing = best_groups(settings(records), [average], Store(folder).arrays)[average.key]
+        best = [mark.best for mark in standing.marks]
+    """
+    reading = _Reading(arrays)
+    return {column.key: _standing(settings, column, reading) for column in columns}
+
+
+def marks_of(standings: Mapping[str, Standing]) -> dict[str, tuple[Mark, ...]]:
+    """Return the marks of each column."""
+    return {key: standing.marks for key, standing in standings.items()}
+
+
+def per_query(setting: Setting, column: Column, arrays: Arrays) -> NDArray[np.float64]:
+    """Return what a column is the mean of (runs, queries): AP or another measure, in the order of the test.
+
+    For an average of two tasks it is the mean of the two queries of a pair. Raises ``StoreError`` where the
+    arrays of a record are missing, or lack the measure.
+    """
+    task = column.key.removeprefix(f"{column.measure.name}_")
+    kind = "ap" if column.measure == MAP else column.measure.name
+    names = [f"{kind}_{each}" for each in AVERAGES.get(task, (task,))]
+    runs = [_values(record, names, arrays(record)) for record in setting.finished]
+    return np.stack(runs)
+
+
+def _values(record: Record, names: Sequence[str], held: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    missing = [name for name in names if name not in held]
+    if missing:
+        raise StoreError(f"the arrays of cell {record['key']} lack {missing[0]}; run it again with --force")
+    values: NDArray[np.float64] = np.mean([held[name] for name in names], axis=0, dtype=np.float64)
+    return values
+
+
+class _Reading:
+    """Arrays of records, each read once; of what is read, values per query alone are kept."""
+
+    def __init__(self, arrays: Arrays | None) -> None:
+        self.arrays = arrays
+        self._read: dict[str, Mapping[str, NDArray[Any]]] = {}
+
+    def __call__(self, record: Record) -> Mapping[str, NDArray[Any]]:
+        if self.arrays is None:
+            raise StoreError("there is no store")
+        if record["key"] not in self._read:
+            held = self.arrays(record)
+            queries = set(record["queries"].values())
+            self._read[record["key"]] = {
+                name: values for name, values in held.items() if values.shape in {(each,) for each in queries}
+            }
+        return self._read[record["key"]]
+
+
+def _standing(settings: Sequence[Setting], column: Column, arrays: _Reading) -> Standing:
+    scores = [setting.score(column.key) for setting in settings]
+    shown = [at for at, score in enumerate(scores) if score is not None]
+    alone = tuple(lone_best(scores, column))
+    if len(shown) < 2:
+        return Standing(alone)
+    if not column.measure.is_mean:
+        return Standing(alone, untested=f"{column.measure.heading} is a median, which the test is not for")
+    lacking, values = _gathered([settings[at] for at in shown], column, arrays)
+    if lacking:
+        whose = f" of {', '.join(lacking)}" if values else ""
+        return Standing(alone, untested=f"no values per query are stored{whose}")
+    try:
+        compared = compare_all(values)
+    except EvaluationError as error:
+        return Standing(alone, untested=str(error))
+    marks = dict(zip(shown, _marks(compared), strict=True))
+    pairs, twos = values[0].shape[1], len(shown) * (len(shown) - 1) // 2
+    return Standing(tuple(marks.get(at, Mark()) for at in range(len(settings))), pairs, twos)
+
+
+def _gathered(
+    settings: Sequence[Setting], column: Column, arrays: _Reading
+) -> tuple[list[str], list[NDArray[np.float64]]]:
+    """Return the labels of the settings that lack arrays, and the values per query of the others."""
+    lacking, values = [], []
+    for setting in settings:
+        try:
+            values.append(per_query(setting, column, arrays))
+        except StoreError:
+            lacking.append(setting.label)
+    return lacking, values
+
+
+def _marks(compared: Comparison) -> list[Mark]:
+    return [Mark(best, letters) for best, letters in zip(compared.best, compared.groups, strict=True)]
+
+
+def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Setting]) -> str:
+    """Return the sentences under a table that say what bold means, and why where it means less."""
+    tested = [standing for standing in standings.values() if standing.pairs]
+    reasons = list(dict.fromkeys(each.untested for each in standings.values() if each.untested))
+    if not tested and not reasons:
+        return ""
+    alone = "Bold: the best number of a column alone, or with those that print the same"
+    if not tested:
+        return f"{alone}; whether others differ from it by chance was not tested ({'; '.join(reasons)})."
+    pairs = " or ".join(map(str, sorted({each.pairs for each in tested})))
+    twos = " or ".join(map(str, sorted({each.comparisons for each in tested})))
+    runs = ", several seeds nested in them" if any(len(each.finished) > 1 for each in settings) else ""
+    note = (
+        f"Bold: the best of a column and all that cannot be told apart from it (paired permutation test over "
+        f"{pairs} test pairs{runs}; two-sided, {LEVEL:.0%} after Holm's correction for the {twos} "
+        "comparison(s) of a column)."
+    )
+    return " ".join(filter(None, [note, _single_runs(settings), _partly(reasons)]))
+
+
+def _single_runs(settings: Sequence[Setting]) -> str:
+    """Return which methods depend on a seed and were run with one, of whose chance the test knows nothing."""
+    names = [each.label for each in settings if each.is_random and len(each.finished) == 1]
+    return f"Of {', '.join(names)} one seed was run, so that other seeds may differ more." if names else ""
+
+
+def _partly(reasons: Sequence[str]) -> str:
+    return f"In other columns the best number alone is bold: {'; '.join(reasons)}." if reasons else ""
