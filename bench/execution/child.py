@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from cmbench.datasets.formats.numpy_files import load_array, load_split
 from cmbench.disk import replacing, tells_of_full_disk
 from cmbench.errors import MethodError
-from cmbench.execution.job import CURVES, DISK_FULL, MODALITIES, OUTCOME, Job, handed_out_parts
+from cmbench.execution.job import CURVES, DISK_FULL, LOOKS, MODALITIES, OUTCOME, Job, handed_out_parts
 from cmbench.execution.memory import peak_bytes_of_this_process
 from cmbench.execution.outcome import LONGEST_TEXT_LEFT, MOST_COLUMNS, shortened
 from cmbench.execution.weights import weights_of
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.registry import new_method
+from cmbench.methods.training.progress import reporting_to
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
@@ -56,7 +57,8 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
     if method.wants_unlabelled:  # only then, so that a plugin's ``fit`` need not know of it
         learn = partial(method.fit, unlabelled=Unlabelled(**features))  # type: ignore[call-arg]
     start = time.perf_counter()
-    learn(train, validation)
+    with reporting_to(folder / LOOKS):
+        learn(train, validation)
     fitted = time.perf_counter()
     for modality, rows in features.items():
         parts = (handed_out_parts(job.features, modality),) if method.uses_parts else ()

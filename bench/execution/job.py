@@ -3,7 +3,8 @@
 ``features/`` (shared by the cells of a dataset) holds the training and validation splits, and the
 features and parts of the test items, without their labels, ids or order. The cell's own folder holds
 ``job.json``, and later ``outcome.json``, the representations of the test items in ``images.npy`` and
-``texts.npy``, and the curves of the training in ``curves.npz``.
+``texts.npy``, and the curves of the training in ``curves.npz``. While it trains, ``looks.jsonl`` grows by a
+line with each look at the validation pairs, which ``cmbench.methods.training.progress`` describes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from cmbench.datasets.formats.numpy_files import load_array, save_blocks, save_s
 from cmbench.errors import DatasetError
 from cmbench.methods.registry import MethodEntry
 
-JOB, OUTCOME, CURVES = "job.json", "outcome.json", "curves.npz"
+JOB, OUTCOME, CURVES, LOOKS = "job.json", "outcome.json", "curves.npz", "looks.jsonl"
 DISK_FULL = "disk-full"
 """The status of a child that found no room on a disk; not the method's failure, and no record's status."""
 MODALITIES = ("images", "texts")

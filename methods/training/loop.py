@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -19,6 +19,7 @@ from cmbench.disk import DAMAGE
 from cmbench.errors import MethodError
 from cmbench.methods.training.batches import Budget, BudgetedBatches, EpochBatches, stream
 from cmbench.methods.training.curves import CurveRecorder, Curves, check_finite, curves_of
+from cmbench.methods.training.progress import Look, report
 from cmbench.methods.views.inputs import row_blocks
 from cmbench.neural import read_state, write_state
 
@@ -153,7 +154,8 @@ class Training(Generic[Drawn]):
     """The training of some networks by one loop: what the loop needs, and how far it has come.
 
     Its attributes ``curves``, ``best``, ``iteration`` and ``resumed_at`` are the curves, the best state, the
-    number of rounds made, and how many of these an earlier process had made.
+    number of rounds made, and how many of these an earlier process had made; ``looks`` are the looks at
+    validation.
 
     Parameters
     ----------
@@ -188,6 +190,7 @@ class Training(Generic[Drawn]):
     best: BestState = field(default_factory=BestState)
     iteration: int = 0
     resumed_at: int = 0
+    looks: list[Look] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.curves = CurveRecorder(self.method)
@@ -243,6 +246,9 @@ class Training(Generic[Drawn]):
             finding = Finding(finding, {"validation_map": finding})
         self.curves.point(self.iteration, {**means, **finding.measured})
         self.best.offer(finding.score, step=self.iteration, modules=self.kept)
+        epoch, score = self.iteration / self.rounds, _numbers(finding.score)[0]
+        self.looks.append(Look(self.stage, epoch, float(score)))
+        report(self.looks[-1])
         return self.best.waited(self.iteration) >= self.patience * self.rounds
 
     def _check_weights(self) -> None:
@@ -262,6 +268,7 @@ class Training(Generic[Drawn]):
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "curves": self.curves.state(),
             "best": self.best.state(),
+            "looks": [asdict(look) for look in self.looks],
         }
 
     def _restore(self, state: dict[str, Any]) -> int:
@@ -273,6 +280,9 @@ class Training(Generic[Drawn]):
         self.curves.restore(state["curves"])
         self.best.restore(state["best"])
         self.iteration = self.resumed_at = state["iteration"]
+        self.looks = [Look(**look) for look in state.get("looks", ())]
+        for look in self.looks:
+            report(look)
         return int(state["epoch"])
 
 

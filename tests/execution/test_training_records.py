@@ -7,8 +7,11 @@ import pytest
 
 import cmbench
 from cmbench.errors import MethodError
-from cmbench.execution.child import training_curves
+from cmbench.execution.child import training_curves, work
+from cmbench.execution.job import LOOKS, Job, hand_out
 from cmbench.methods.cmgans.method import CMGANs
+from cmbench.methods.registry import registry
+from cmbench.methods.training.progress import looks_in
 from cmbench.report.records import settings
 from cmbench.store import Store
 
@@ -58,6 +61,17 @@ def test_a_cell_that_died_in_training_goes_on_from_its_checkpoint(toy, tmp_path)
     assert resumed["fitted"]["best_iteration_"] == whole["fitted"]["best_iteration_"]
     assert not list(checkpoints.iterdir())
     assert resumed["method"]["parameters"]["checkpoint"] is None
+
+
+def test_looks_at_validation_can_be_read_in_the_folder_of_a_cell(toy, tmp_path):
+    (tmp_path / "features").mkdir()
+    features = hand_out(toy, tmp_path / "features").folder
+    entry = registry()["deep-sm"]
+    work(Job(features, entry, entry.code_version(), {"hidden_width": 8, "epochs": 4}, []), tmp_path)
+    looks = looks_in(tmp_path / LOOKS)
+    assert [(look.stage, look.epoch) for look in looks] == [
+        (stage, epoch) for stage in ("image", "text") for epoch in (1, 2, 3, 4)
+    ]
 
 
 def test_threads_and_checkpoints_have_no_part_in_the_key_of_a_cell(toy, tmp_path):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from cmbench.errors import MethodError
 from cmbench.methods.training.curves import CurveRecorder, in_parallel
 from cmbench.methods.training.loop import BestState, Finding, Run
+from cmbench.methods.training.progress import Look, looks_in, reporting_to
 
 
 def test_further_numbers_of_a_score_break_ties_and_nan_is_never_better():
@@ -124,3 +126,39 @@ def test_without_a_folder_stages_leave_nothing(tmp_path, monkeypatch):
     counted(whole)
     whole.complete()
     assert not list(tmp_path.iterdir())
+
+
+def test_each_look_at_validation_is_a_line_that_can_be_read_while_training_goes_on(tmp_path):
+    file, seen = tmp_path / "looks.jsonl", []
+
+    def scores():
+        for score in (0.3, 0.5, 0.1):
+            seen.append(looks_in(file))
+            yield score
+
+    with reporting_to(file):
+        counted(run().part("first"), scores=scores())
+    looks = [Look("first_x", 1.5, 0.3), Look("first_x", 3.0, 0.5), Look("first_x", 4.0, 0.1)]
+    assert seen == [looks[:number] for number in range(3)]
+    assert looks_in(file) == looks
+    counted(run(), scores=[0.9, 0.9, 0.9])
+    assert looks_in(file) == looks, "outside of the block nothing is reported"
+
+
+def test_a_training_that_goes_on_reports_the_looks_of_the_earlier_process_first(tmp_path):
+    with reporting_to(tmp_path / "first"):
+        counted(run(tmp_path / "a.pt"), scores=[0.3, 0.5, 0.1])
+    with reporting_to(tmp_path / "second"):
+        counted(run(tmp_path / "a.pt"), scores=[])
+    assert len(looks_in(tmp_path / "first")) == 3
+    assert looks_in(tmp_path / "second") == looks_in(tmp_path / "first")
+
+
+def test_a_line_of_looks_that_is_being_written_is_left_out_and_another_is_an_error(tmp_path):
+    file = tmp_path / "looks.jsonl"
+    line = '{"stage": "x", "epoch": 1, "score": 0.5}'
+    file.write_text(f"{line}\n{line[:9]}")
+    assert looks_in(file) == [Look("x", 1, 0.5)]
+    file.write_text(f"{line}\n{line[:9]}\n")
+    with pytest.raises(MethodError, match=r"looks\.jsonl has a line"):
+        looks_in(file)

@@ -1,0 +1,80 @@
+"""What a training tells of itself while it goes on: a line a look at validation, in a file that grows.
+
+Whoever runs a fit chooses the file (``reporting_to``); the trainer reports each look (``report``), which
+without a file does nothing. A line is one look, as JSON, in the order in which looks happen::
+
+    {"stage": "full_0.5", "epoch": 4.0, "score": 0.213}
+
+``stage`` is the name of the stage within the fit, ``epoch`` how many epochs the stage has come, fractions
+included, and ``score`` what early stopping looks at, the higher the better: the mean of the two bi-modal MAPs
+of the validation pairs, unless the method says otherwise (an accuracy in Deep-SM and in classifiers of class
+codes, the total correlation in DCCA with ``stopping="correlation"``). Scores of different stages need not be
+comparable. Stages that do not look at validation, RBMs for one, report nothing. A fit that goes on from a
+checkpoint first reports again what it had come to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cmbench.errors import MethodError
+
+_file: ContextVar[Path | None] = ContextVar("file of reports", default=None)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look of a stage at validation, after so many ``epoch`` s of the stage."""
+
+    stage: str
+    epoch: float
+    score: float
+
+
+@contextmanager
+def reporting_to(file: Path) -> Iterator[None]:
+    """Append what trainings report within the block to ``file``.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with reporting_to(Path(folder, "looks.jsonl")):
+    ...         report(Look("pairs", 2.0, 0.5))
+    ...     looks_in(Path(folder, "looks.jsonl"))
+    [Look(stage='pairs', epoch=2.0, score=0.5)]
+    """
+    token = _file.set(file)
+    try:
+        yield
+    finally:
+        _file.reset(token)
+
+
+def report(look: Look) -> None:
+    """Append a look to the file of the block that this is called in; outside of one, do nothing."""
+    file = _file.get()
+    if file is None:
+        return
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(asdict(look)) + "\n")
+
+
+def looks_in(file: Path) -> list[Look]:
+    """Return the looks reported so far, the oldest first; none if there is no file yet.
+
+    A last line without its end is being written, and left out. Any other line that is no look raises
+    ``MethodError``.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    complete, _, _ = text.rpartition("\n")
+    try:
+        return [Look(**json.loads(line)) for line in complete.splitlines()]
+    except (TypeError, ValueError) as error:
+        raise MethodError(f"{file} has a line that is no look at validation: {error}") from error
