@@ -24,6 +24,7 @@ VERBS = {
     "table": "Print the results in a store as a table.",
     "compare": "Say how two methods or two stores differ, and whether by more than chance.",
     "plot": "Draw figures from the results in a store.",
+    "report": "Write a page of all results that opens in any browser.",
     "show": "Show everything that a store holds about a cell.",
     "clean": "Remove failed cells, and those that newer code has been run for.",
     "methods": "List the methods, or describe one with all its parameters.",

@@ -1,0 +1,59 @@
+"""``cmbench report``: a page of all that a store holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cmbench.cli.options import all_versions_option, names_of
+from cmbench.store import DEFAULT_STORE
+
+
+@click.command()
+@click.argument("sources", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the page, made where there is none.",
+)
+@click.option(
+    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
+)
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    help="Name, or start of a fingerprint; repeat for several. Default: all.",
+)
+@click.option("--methods", callback=names_of, help="Names separated by commas. Default: all.")
+@click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
+@all_versions_option
+@click.option("--title", default="Cross-modal retrieval results", show_default=True, help="Of the page.")
+def report(
+    sources: tuple[Path, ...],
+    output: Path,
+    store: str,
+    datasets: tuple[str, ...],
+    methods: list[str] | None,
+    protocol: str | None,
+    all_versions: bool,
+    title: str,
+) -> None:
+    """Write a page of all results that opens in any browser, from one file and without a network.
+
+    SOURCES are a store in place of --store, or records files (.jsonl), which are read together. Two stores
+    give the page of the second with what changed since the first.
+    """
+    from cmbench.report.page.document import document, write
+    from cmbench.report.page.sources import studies_of
+
+    folders = sources or (Path(store),)
+    study, before = studies_of(folders, all_versions=all_versions)
+    chosen = study.chosen(datasets=datasets, methods=methods or (), protocol=protocol)
+    earlier = before and before.chosen_like(study, chosen)
+    path = write(document(chosen, before=earlier, title=title), output)
+    click.echo(f"wrote {path}", err=True)

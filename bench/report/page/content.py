@@ -1,0 +1,294 @@
+"""What stands on the page, before it is HTML: a board for each dataset and protocol, and one over all."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from cmbench.current import code_of
+from cmbench.evaluation.statistics import Ranks, ranks
+from cmbench.limits import duration_text
+from cmbench.report.layout import BIMODAL, Column, Row, Table, rows_by_setting
+from cmbench.report.published import published_maps
+from cmbench.report.records import Group, Record, Setting, groups, measured, settings
+from cmbench.report.table import csv_text, latex, markdown, table
+
+Facts = list[tuple[str, str]]
+_MISSING = "\u2013"  # an en dash
+_FAILURE_TEXT = 2_000  # characters of a traceback, from its end
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of a table: its column, its full value, what is printed of it and its deviation, its mark."""
+
+    column: Column
+    value: float
+    text: str
+    spread: str
+    mark: str
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One record of a setting: its values by column, none where it failed, and how it went."""
+
+    record: Record
+    values: tuple[float | None, ...]
+    facts: Facts
+
+    @property
+    def seed(self) -> str:
+        """The seed, or what stands for none."""
+        return "none" if self.record["seed"] is None else str(self.record["seed"])
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A setting on the page: its anchor, its numbers in the order of columns, its runs, and its facts.
+
+    ``failure`` says how the seeds that failed did; it is empty if none did.
+    """
+
+    anchor: str
+    setting: Setting
+    numbers: tuple[Number | None, ...]
+    failure: str
+    facts: Facts
+    runs: tuple[Run, ...]
+
+    @property
+    def label(self) -> str:
+        """The label in tables."""
+        return self.setting.label
+
+    @property
+    def family(self) -> str:
+        """Traditional or deep, or what a plugin says it is."""
+        return str(self.setting.method.get("family") or "other")
+
+    @property
+    def costs(self) -> tuple[tuple[str, float | None, str], ...]:
+        """Of each cost its name, its mean over the finished runs and what is printed of it."""
+        return tuple(
+            (name, None if value is None else float(value), _MISSING if value is None else printed(value))
+            for name, printed, value in _costs(self.setting.finished)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """All that the page says of one dataset under one protocol; ``downloads`` holds text by file name."""
+
+    anchor: str
+    group: Group
+    table: Table
+    entries: tuple[Entry, ...]
+    downloads: Mapping[str, str]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of numbers."""
+        return self.table.columns
+
+    @property
+    def finished(self) -> tuple[Entry, ...]:
+        """The entries that have numbers."""
+        return tuple(entry for entry in self.entries if entry.setting.finished)
+
+
+@dataclass(frozen=True, eq=False)
+class Overall:
+    """The methods that several boards of one protocol share: MAP on each, average rank and wins.
+
+    ``scores`` are (methods, boards); ``missing`` names methods that some board lacks.
+    """
+
+    protocol: str
+    column: Column
+    boards: tuple[Board, ...]
+    labels: tuple[str, ...]
+    families: tuple[str, ...]
+    entries: tuple[tuple[Entry, ...], ...]
+    scores: tuple[tuple[float, ...], ...]
+    ranks: Ranks
+    missing: tuple[str, ...]
+
+
+def boards(records: Iterable[Record]) -> list[Board]:
+    """Return the boards of records, ordered by dataset and protocol, whatever the order of the records."""
+    made = []
+    number = 0
+    for at, group in enumerate(groups(records), 1):
+        measured_settings = settings(group.records)
+        shown = table(group.records)
+        rows = rows_by_setting(measured_settings, published_maps(group) or {}, shown.columns)
+        entries = []
+        for setting, rows_of_setting in zip(measured_settings, rows, strict=True):
+            number += 1
+            entries.append(_entry(f"record-{number}", setting, rows_of_setting, shown.columns))
+        made.append(Board(f"dataset-{at}", group, shown, tuple(entries), _downloads(group, shown)))
+    return made
+
+
+def overalls(all_boards: Sequence[Board]) -> list[Overall]:
+    """Return a table over datasets for each protocol that two datasets or more were evaluated under."""
+    by_protocol: dict[str, list[Board]] = {}
+    for board in all_boards:
+        if BIMODAL.columns[-1] in board.columns and board.finished:
+            by_protocol.setdefault(json.dumps(board.group.protocol, sort_keys=True), []).append(board)
+    several = [chosen for chosen in by_protocol.values() if len(chosen) > 1]
+    return [overall for chosen in several if (overall := _overall(chosen)) is not None]
+
+
+def _overall(chosen: Sequence[Board]) -> Overall | None:
+    """Return the table over these boards, or None if no method is on all of them.
+
+    A method that has several settings on a board is told apart by its label.
+    """
+    column = BIMODAL.columns[-1]
+    by_label = [{entry.label: entry for entry in board.finished} for board in chosen]
+    labels = list(dict.fromkeys(label for entries in by_label for label in entries))
+    shared = [label for label in labels if all(label in entries for entries in by_label)]
+    if not shared:
+        return None
+    entries = [tuple(by_label[at][label] for at in range(len(chosen))) for label in shared]
+    scores = [tuple(_mean(entry, column) for entry in row) for row in entries]
+    placed = ranks(np.asarray(scores).T)
+    order = sorted(range(len(shared)), key=lambda at: (placed.average[at], at))
+    protocol = chosen[0].group.protocol
+    return Overall(
+        f"{protocol['name']} {protocol['version']}",
+        column,
+        tuple(chosen),
+        tuple(shared[at] for at in order),
+        tuple(entries[at][0].family for at in order),
+        tuple(entries[at] for at in order),
+        tuple(scores[at] for at in order),
+        Ranks(placed.average[order], placed.wins[order], placed.p, placed.critical_difference),
+        tuple(label for label in labels if label not in shared),
+    )
+
+
+def _mean(entry: Entry, column: Column) -> float:
+    score = entry.setting.score(column.key)
+    return float("nan") if score is None else score.mean
+
+
+def _entry(anchor: str, setting: Setting, rows: Sequence[Row], columns: Sequence[Column]) -> Entry:
+    numbers: tuple[Number | None, ...] = (None,) * len(columns)
+    failure = ""
+    for row in rows:
+        if row.failure:
+            failure = row.failure
+        else:
+            numbers = tuple(_number(row, column) for column in columns)
+    runs = tuple(_run(record, columns) for record in setting.records)
+    return Entry(anchor, setting, numbers, failure or setting.left_out, _facts(setting), runs)
+
+
+def _number(row: Row, column: Column) -> Number | None:
+    score = row.scores[column.key]
+    if score is None:
+        return None
+    spread = "" if score.deviation is None else column.printed(score.deviation)
+    return Number(column, score.mean, column.printed(score.mean), spread, row.marks[column.key])
+
+
+def _run(record: Record, columns: Sequence[Column]) -> Run:
+    finished = record["status"] == "ok"
+    values = tuple(measured(record, column.key) if finished else None for column in columns)
+    return Run(record, values, _facts_of_run(record))
+
+
+def _facts(setting: Setting) -> Facts:
+    """Return what all runs of a setting have in common, a name and a text each, without what is not known."""
+    method, tuning = setting.method, setting.method.get("tuning")
+    trials = tuning and f"{tuning['trials']} trials of profile {tuning['profile']}, on validation pairs"
+    known = [
+        ("method", f"{method['name']}, code version {code_of(setting.records[0])}"),
+        ("family", method.get("family")),
+        ("uses labels", "yes" if method.get("uses_labels") else "no"),
+        ("source", method.get("citation")),
+        ("origin", method.get("origin")),
+        ("preset", method.get("preset")),
+        ("tuned", trials),
+        ("parameters", _plain(setting.parameters)),
+    ]
+    return [(name, str(value)) for name, value in known if value]
+
+
+def _facts_of_run(record: Record) -> Facts:
+    """Return how one run went, a name and a text each, without what is not known."""
+    provenance, durations = record.get("provenance") or {}, record.get("durations") or {}
+    git, accelerator = provenance.get("git"), provenance.get("accelerator")
+    times = (f"{name} {duration_text(value)}" for name, value in durations.items() if value is not None)
+    known = [
+        ("key", record["key"]),
+        ("time", ", ".join(times)),
+        ("memory", f"{_megabytes(record['peak_memory_bytes'])} at most, {record.get('threads')} thread(s)"),
+        ("fitted", _plain(record.get("fitted") or {})),
+        ("finished", provenance.get("finished")),
+        ("processor", provenance.get("processor")),
+        ("accelerator", accelerator and accelerator.get("name")),
+        ("commit", git and f"{git['commit'][:12]}{' with local changes' if git['dirty'] else ''}"),
+        ("packages", _packages(provenance.get("packages") or {})),
+        ("error", _error(record)),
+    ]
+    return [(name, str(value)) for name, value in known if value]
+
+
+def _packages(versions: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if version)
+
+
+def _error(record: Record) -> str:
+    error = record["error"]
+    if not error:
+        return ""
+    trace = str(error.get("traceback") or "").rstrip()[-_FAILURE_TEXT:]
+    return "\n".join(filter(None, [f"{error.get('type')}: {error.get('message')}", trace]))
+
+
+def _plain(values: Mapping[str, Any]) -> str:
+    texts = {name: json.dumps(value, ensure_ascii=False) for name, value in sorted(values.items())}
+    return ", ".join(f"{name}={text}" for name, text in texts.items())
+
+
+def _costs(records: Sequence[Record]) -> list[tuple[str, Any, float | None]]:
+    """Return of each cost its name, how it is printed, and its mean."""
+    return [
+        ("training", _seconds, _mean_of(records, "durations", "fit")),
+        ("representations", _seconds, _mean_of(records, "durations", "transform")),
+        ("whole cell", _seconds, _mean_of(records, "durations", "total")),
+        ("memory", _megabytes, fmean(each["peak_memory_bytes"] for each in records) if records else None),
+    ]
+
+
+def _mean_of(records: Sequence[Record], field: str, name: str) -> float | None:
+    values = [(record.get(field) or {}).get(name) for record in records]
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value < 100 else f"{value:,.0f} s"
+
+
+def _megabytes(value: float) -> str:
+    return f"{value / 1e6:,.0f} MB"
+
+
+def _downloads(group: Group, shown: Table) -> dict[str, str]:
+    stem = "-".join(re.sub(r"\W+", "-", part).strip("-") for part in (group.name, group.protocol["name"]))
+    return {
+        f"{stem}.csv": csv_text(group),
+        f"{stem}.tex": latex(shown),
+        f"{stem}.md": markdown(shown),
+    }

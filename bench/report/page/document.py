@@ -1,0 +1,154 @@
+"""The page as HTML: one file with its styles, scripts, figures and tables in it.
+
+DataTables sorts and filters (MIT, 124 kB, without dependencies, works on tables that are there already and
+tells screen readers how they are sorted). Figures are pictures that the functions of ``cmbench plot`` draw:
+they look as in a paper and cost no script; plotting libraries with a bundle of their own (Bokeh, Plotly,
+Vega) are 1 to 5 MB each, and draw nothing without JavaScript.
+
+A content security policy lets no script run but those of the page, by their digests, and nothing be loaded;
+so what came from data can do neither, even if it were not escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Sequence
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from cmbench.disk import writing_to
+from cmbench.errors import ReportError
+from cmbench.output import output_file
+from cmbench.report.page.changes import Changes, changes
+from cmbench.report.page.content import Board, boards, overalls
+from cmbench.report.page.pairwise import Pairwise, as_data, deciding, pairwise
+from cmbench.report.page.sources import Study
+from cmbench.report.page.troubles import dataset_warnings, failures, recipe
+
+DEFAULT_TITLE = "Cross-modal retrieval results"
+_LIBRARY, _LICENCE = "vendor/datatables-3.1.5.min.js", "vendor/datatables-licence.txt"
+_MEDIA_TYPES = {".csv": "text/csv", ".tex": "text/x-tex", ".md": "text/markdown", ".html": "text/html"}
+
+
+def document(study: Study, *, before: Study | None = None, title: str = DEFAULT_TITLE) -> str:
+    """Return the page of a study as HTML, with what changed since another if there is one.
+
+    The same records give the same text, in whatever order they are.
+
+    ``ReportError`` where records contradict one another, as for a table.
+    """
+    made = boards(study.records)
+    compared = [pairwise(board, study.arrays) for board in made]
+    changed = None if before is None else _changed(before, study, made)
+    return _written(title, study, made, compared, changed)
+
+
+def _changed(before: Study, after: Study, made: Sequence[Board]) -> Changes:
+    arrays = before.arrays, after.arrays
+    return changes(boards(before.records), made, names=(before.names, after.names), arrays=arrays)
+
+
+def write(text: str, folder: Path) -> Path:
+    """Write a page as ``index.html`` to a folder, which is made where there is none, and return its path."""
+    path = folder / "index.html"
+    with writing_to(path, raising=ReportError):
+        folder.mkdir(parents=True, exist_ok=True)
+    with output_file(path) as beside:
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+    return path
+
+
+def _written(
+    title: str,
+    study: Study,
+    made: Sequence[Board],
+    compared: Sequence[Pairwise],
+    changed: Changes | None,
+) -> str:
+    scripts = [Markup(text) for text in _scripts()]
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            study=study,
+            boards=made,
+            overalls=overalls(made),
+            changes=changed,
+            failures=failures(made),
+            command=_command(study),
+            pairwise=dict(zip((board.anchor for board in made), compared, strict=True)),
+            data={each.board.anchor: as_data(each) for each in compared if each.columns},
+            newest=_newest(study),
+            version=version("cmbench"),
+            style=Markup(_text("page.css")),
+            scripts=scripts,
+            policy=_policy(scripts),
+        )
+    )
+
+
+def _command(study: Study) -> str:
+    return shlex.join(["cmbench", "report", *study.names, "-o", "DIR"])
+
+
+def _newest(study: Study) -> str:
+    """Return the day on which the last record was finished, or nothing if no record says so."""
+    times = [str((record.get("provenance") or {}).get("finished") or "") for record in study.records]
+    return max(times, default="")[:10]
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    allowed = " ".join(f"'sha256-{_digest(text)}'" for text in scripts)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(sha256(text.encode()).digest()).decode("ascii")
+
+
+@cache
+def _scripts() -> tuple[str, str]:
+    """Return the library with its licence, and the script of the page; neither can end its element."""
+    library = f"/*\n{_text(_LICENCE).strip()}\n*/\n{_text(_LIBRARY).strip()}"
+    return library.replace("</script", "<\\/script"), _text("page.js")
+
+
+def _text(name: str) -> str:
+    return files("cmbench.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("cmbench.report.page", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(data_uri=_data_uri, full=repr, breakable=_breakable)
+    environment.globals.update(deciding=deciding, recipe=recipe, dataset_warnings=dataset_warnings)
+    return environment
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that may be broken after each underscore."""
+    return Markup("_<wbr>").join(name.split("_"))  # which escapes the parts
+
+
+def _data_uri(text: str, name: str) -> str:
+    """Return an address that holds a text itself, of the type that the ending of the name stands for."""
+    kind = _MEDIA_TYPES.get(f".{name.rpartition('.')[2]}", "text/plain")
+    encoded = base64.b64encode(text.encode("utf-8", "backslashreplace")).decode("ascii")
+    return f"data:{kind};charset=utf-8;base64,{encoded}"

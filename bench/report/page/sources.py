@@ -1,0 +1,114 @@
+"""Where the records of a page come from: a store, or records files, and the arrays that belong to them."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from cmbench.current import newest_code
+from cmbench.errors import DamagedRecordWarning, ReportError
+from cmbench.report.cells import stored_records
+from cmbench.report.records import Record, select
+from cmbench.schema import parsed
+from cmbench.store import Problem, Store
+
+Arrays: TypeAlias = Callable[[Record], Mapping[str, NDArray[Any]]]
+"""Gives the arrays of a record, or raises ``StoreError``."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Records, and what gives their arrays; ``names`` are the folder or the files they were read from."""
+
+    records: tuple[Record, ...]
+    arrays: Arrays
+    names: tuple[str, ...]
+
+    def chosen(
+        self, *, datasets: Sequence[str] = (), methods: Sequence[str] = (), protocol: str | None = None
+    ) -> Study:
+        """Return the study with the records that ``cmbench.report.records.select`` keeps."""
+        kept = select(self.records, datasets=datasets, methods=methods, protocol=protocol)
+        return Study(tuple(kept), self.arrays, self.names)
+
+    def chosen_like(self, whole: Study, chosen: Study) -> Study:
+        """Return the study without what was not chosen from another; what only this one has stays."""
+        left_out = {_scope(record) for record in whole.records} - {
+            _scope(record) for record in chosen.records
+        }
+        kept = tuple(record for record in self.records if _scope(record) not in left_out)
+        return Study(kept, self.arrays, self.names)
+
+
+def _scope(record: Record) -> tuple[str, str, str]:
+    """Return what records are chosen by: the data, the method and the protocol."""
+    protocol = json.dumps(dict(record["protocol"]), sort_keys=True)
+    return record["dataset"]["fingerprint"], record["method"]["name"], protocol
+
+
+def studies_of(sources: Sequence[Path], *, all_versions: bool = False) -> tuple[Study, Study | None]:
+    """Return the study that these places hold, and the one to compare it with where two stores are named.
+
+    They are one store, two stores, of which the second is reported, or any number of records files, which
+    count as one study. ``ReportError`` for anything else.
+    """
+    stores = [source for source in sources if source.is_dir()]
+    if not stores:
+        return study_of_files(sources, all_versions=all_versions), None
+    if len(stores) < len(sources) or len(stores) > 2:
+        raise ReportError(
+            f"cannot report {', '.join(map(str, sources))} together; name one store, two to compare, or "
+            "records files only"
+        )
+    *earlier, last = (study_of_store(store, all_versions=all_versions) for store in stores)
+    return last, earlier[0] if earlier else None
+
+
+def study_of_store(folder: Path, *, all_versions: bool = False) -> Study:
+    """Return the records of a store; an empty one raises ``ReportError``."""
+    records = stored_records(folder, all_versions=all_versions)
+    return Study(tuple(records), Store(folder).arrays, (str(folder),))
+
+
+def study_of_files(files: Sequence[Path], *, all_versions: bool = False) -> Study:
+    """Return the records of these records files; of a cell in several, the one finished last.
+
+    The arrays are looked for where a store has them: in ``cells`` beside the file. A line that is no record
+    is left out with a ``DamagedRecordWarning``; a file that cannot be read raises ``ReportError``.
+    """
+    newest: dict[str, tuple[str, Record, Path]] = {}
+    for file in files:
+        read = _records_of(file)
+        for record in read if all_versions else newest_code(file.parent, read):
+            finished = str((record.get("provenance") or {}).get("finished") or "")
+            if record["key"] not in newest or finished >= newest[record["key"]][0]:
+                newest[record["key"]] = finished, record, file.parent
+    if not newest:
+        raise ReportError(f"no records in {', '.join(map(str, files))}; name a file that has a record a line")
+    folders = {key: folder for key, (_, _, folder) in newest.items()}
+
+    def arrays(record: Record) -> Mapping[str, NDArray[Any]]:
+        return Store(folders[record["key"]]).arrays(record)
+
+    return Study(tuple(record for _, record, _ in newest.values()), arrays, tuple(map(str, files)))
+
+
+def _records_of(file: Path) -> list[Record]:
+    try:
+        lines = file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    except OSError as error:
+        raise ReportError(f"{file}: cannot be read ({error.strerror}); name a records file") from error
+    records: list[Record] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            if line:
+                records.append(parsed(line))
+        except ValueError as error:
+            warnings.warn(str(Problem(file, str(error), number)), DamagedRecordWarning, stacklevel=4)
+    return records

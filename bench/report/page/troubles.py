@@ -1,0 +1,110 @@
+"""What a reader should know before believing the numbers: warnings, failed cells, how to get them again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cmbench.report.page.content import Board, Entry
+from cmbench.report.records import LEFT_OUT, Record, failure_text
+
+
+@dataclass(frozen=True, eq=False)
+class Trouble:
+    """A cell that has no numbers, or a warning: of which row, which seed, what, and what was said."""
+
+    board: Board
+    entry: Entry
+    seed: str
+    what: str
+    message: str
+
+
+def failures(boards: Sequence[Board]) -> list[Trouble]:
+    """Return the cells that failed and those that were left out."""
+    return [
+        Trouble(board, entry, run.seed, failure_text(run.record), _message(run.record))
+        for board in boards
+        for entry in board.entries
+        for run in entry.runs
+        if run.record["status"] != "ok"
+    ]
+
+
+def dataset_warnings(board: Board) -> list[str]:
+    """Return what makes numbers on the dataset questionable."""
+    return list(
+        dict.fromkeys(
+            sentence for record in board.group.records for sentence in record["dataset"].get("warnings", ())
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the cells of a board were run, and with what: commands, commits, packages and machines."""
+
+    again: str
+    commands: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def recipe(board: Board) -> Recipe:
+    """Return how to get the numbers of a board again."""
+    records = board.group.records
+    facts = {
+        "commits": _distinct(_commit(record) for record in records),
+        "packages": _distinct(_packages(record) for record in records),
+        "Python": _distinct(str(_origin(record).get("python") or "") for record in records),
+        "processors": _distinct(str(_origin(record).get("processor") or "") for record in records),
+        "accelerators": _distinct(_accelerator(record) for record in records),
+        "fingerprint": [str(board.group.dataset["fingerprint"])],
+    }
+    told = tuple((name, "; ".join(values)) for name, values in facts.items() if values)
+    return Recipe(_again(board), tuple(_distinct(map(_command, records))), told)
+
+
+def _again(board: Board) -> str:
+    """Return the command that runs the cells at the parameters that are the defaults of their methods."""
+    protocol = board.group.protocol
+    names = _distinct(entry.setting.method["name"] for entry in board.entries)
+    seeds = sorted({run.record["seed"] for entry in board.entries for run in entry.runs} - {None})
+    parts = ["cmbench", "run", "--dataset", str(board.group.dataset["name"]), "--methods", ",".join(names)]
+    parts += ["--protocol", str(protocol["name"])]
+    parts += ["--seeds", ",".join(map(str, seeds))] if seeds else []
+    return shlex.join(parts)
+
+
+def _message(record: Record) -> str:
+    error = record["error"] or {}
+    return "" if record["status"] == LEFT_OUT else str(error.get("message") or "")
+
+
+def _origin(record: Record) -> Record:
+    return record.get("provenance") or {}
+
+
+def _command(record: Record) -> str:
+    """Return the command line that made a record, as a user writes it."""
+    first, *others = map(str, _origin(record).get("command") or [""])
+    words = ["cmbench"] if first == "__main__.py" else ["python", first] if first.endswith(".py") else [first]
+    return shlex.join([*words, *others]) if first else ""
+
+
+def _commit(record: Record) -> str:
+    git = _origin(record).get("git")
+    return f"{git['commit'][:12]}{' with local changes' if git['dirty'] else ''}" if git else ""
+
+
+def _packages(record: Record) -> str:
+    versions = _origin(record).get("packages") or {}
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if version)
+
+
+def _accelerator(record: Record) -> str:
+    return str((_origin(record).get("accelerator") or {}).get("name") or "")
+
+
+def _distinct(texts: Iterator[str]) -> list[str]:
+    return [text for text in dict.fromkeys(texts) if text]

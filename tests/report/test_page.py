@@ -1,0 +1,250 @@
+"""The page of ``cmbench report``: what stands in its HTML, without a browser."""
+
+import base64
+import csv
+import io
+import json
+import random
+from hashlib import sha256
+
+import numpy as np
+import pytest
+from made_records import TASKS, failed_record, made_dataset, made_error, made_record
+from parsed_html import parsed_html
+
+from cmbench.errors import StoreError
+from cmbench.evaluation.statistics import compare_all
+from cmbench.report.page.document import document
+from cmbench.report.page.sources import Study
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    '{{ 7 * 7 }} & % _ # < > "',
+    "<!-- ]]> &lt;b&gt; --!>",
+    "\u732b\u3068 \u03b3\u03ac\u03c4\u03b1 \u0642\u0637\u0629",
+)
+
+
+def no_arrays(record):
+    raise StoreError("no arrays here")
+
+
+def page(records, arrays=no_arrays, **options):
+    return document(Study(tuple(records), arrays, ("runs",)), **options)
+
+
+def html(*arguments, **options):
+    return parsed_html(page(*arguments, **options))
+
+
+def some_records(**changes):
+    """Records of two datasets: two methods, one of which has two seeds, and a cell that failed."""
+    records = []
+    for dataset, shift in (("toy", 0.0), ("other", 0.0625)):
+        records += [
+            made_record("cca", (0.25 + shift, 0.5, 0.125, 0.375), dataset=dataset),
+            made_record("ccl", (0.5 + shift, 0.25, 0.75, 0.25), dataset=dataset, seed=0, family="deep"),
+            made_record("ccl", (0.75 - shift, 0.5, 0.5, 0.25), dataset=dataset, seed=1, family="deep"),
+            failed_record("dcca", "timeout", dataset=dataset, seed=0, error=made_error("Timeout")),
+        ]
+    return records
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_from_data_are_text_and_nothing_else(name):
+    dataset = made_dataset(name, class_names=[name, "dog"], image_feature=name, warnings=[name])
+    records = [
+        made_record(name, paper_name=name, dataset=dataset, family=name, parameters={name: name}),
+        made_record("cfa", dataset=dataset, provenance={"command": [name, name], "processor": name}),
+        failed_record("kcca", dataset=dataset, error=made_error(name, message=name)),
+    ]
+    parsed = html(records, lambda record: arrays_of(record, ids=[name] * 10), title=name)
+    assert len(parsed.find("script")) == 3
+    assert not parsed.find("img")
+    assert not [
+        element for element in parsed.within if any(key.startswith("on") for key in element.attributes)
+    ]
+    assert parsed.find("h1")[0].text == name
+    assert name in {element.text.strip() for element in parsed.find("th", scope="row")}
+    board = json.loads(parsed.find("script", id="data")[0].text)["dataset-1"]
+    assert board["methods"][-1] == name
+    assert set(board["ids"]) == {name}
+
+
+def test_every_number_of_a_leaderboard_is_the_mean_of_the_records_behind_it():
+    parsed = html(some_records())
+    links = [link for table in parsed.find("table", class_="sortable board") for link in table.find("a")]
+    numbers = [link for link in links if link.get("data-value")]
+    assert len(numbers) == 2 * (2 + 2 * 6)
+    for link in numbers:
+        (record,) = parsed.find("details", id=link["href"][1:])
+        runs = record.find("td", data_column=link["data-column"])
+        values = [float(run["data-value"]) for run in runs if run.get("data-value")]
+        assert float(link["data-value"]) == pytest.approx(np.mean(values), abs=1e-15)
+        assert link.text.startswith(f"{np.mean(values):.3f}")
+
+
+def test_every_number_of_a_run_is_that_of_its_record():
+    records = {record["key"]: record for record in some_records()}
+    shown = set()
+    for row in html(records.values()).find("tr"):
+        keys = [code.text for code in row.find("code")]
+        cells = [cell for cell in row.find("td") if cell.get("data-column")]
+        if keys and cells:
+            maps = records[keys[0]]["map"] or {}
+            values = {cell["data-column"]: cell.get("data-value") for cell in cells}
+            assert {name: float(value) for name, value in values.items() if value} == maps
+            shown.add(keys[0])
+    assert shown == set(records)
+
+
+def test_downloads_hold_the_tables():
+    parsed = html(some_records())
+    links = {link["download"]: link["href"] for link in parsed.find("a") if link.get("download")}
+    assert {name.rpartition(".")[2] for name in links} == {"csv", "tex", "md"}
+    text = base64.b64decode(links["toy-paper.csv"].partition("base64,")[2]).decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["method"], row["image_to_text"]) for row in rows] == [
+        ("ccl", "0.625"),
+        ("dcca", ""),
+        ("cca", "0.25"),
+    ]
+
+
+def test_failed_cells_are_told_with_what_happened():
+    (table,) = html(some_records()).find("table", class_="failures")
+    assert table.text.count("timeout") == 2
+    assert table.text.count("a message") == 2
+
+
+def test_the_order_of_records_changes_no_byte():
+    records = some_records()
+    mixed = records.copy()
+    random.Random(1).shuffle(mixed)
+    assert page(mixed) == page(records)
+
+
+def test_nothing_is_loaded_from_elsewhere():
+    text = page(some_records(), lambda record: arrays_of(record))
+    addresses = [
+        element[name]
+        for element in parsed_html(text).within
+        for name in ("href", "src", "action", "data", "poster")
+        if element.get(name)
+    ]
+    assert len(addresses) > 20
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    (style,) = parsed_html(text).find("style")
+    assert "url(" not in style.text
+    assert "@import" not in style.text
+
+
+def test_every_link_leads_to_a_place_on_the_page():
+    parsed = html(some_records())
+    places = [element["id"] for element in parsed.within if element.get("id")]
+    assert len(places) == len(set(places))
+    targets = {link["href"][1:] for link in parsed.find("a") if link["href"].startswith("#")}
+    assert targets <= set(places)
+
+
+def test_the_policy_lets_the_scripts_of_the_page_run_and_no_others():
+    parsed = html(some_records())
+    (policy,) = [each["content"] for each in parsed.find("meta") if each.get("http-equiv")]
+    scripts = [each.text for each in parsed.find("script") if each.get("type") is None]
+    digests = [base64.b64encode(sha256(text.encode()).digest()).decode() for text in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    assert f"script-src {allowed};" in policy
+    assert policy.startswith("default-src 'none'")
+
+
+def test_the_licence_of_the_library_goes_with_it():
+    assert "The above copyright notice and this permission notice shall be included" in page(some_records())
+
+
+def arrays_of(record, ids=None):
+    """APs of ten pairs that differ by method and seed, as a store has them."""
+    name = sha256(f"{record['method']['name']} {record['seed']}".encode()).digest()
+    drawn = np.random.default_rng(list(name))
+    arrays = {f"ap_{task}": drawn.uniform(size=10) for task in TASKS}
+    return {**arrays, "ids": np.array(ids or [f"pair {at}" for at in range(10)]), "labels": np.arange(10) % 2}
+
+
+def test_without_arrays_the_page_says_which_command_makes_them():
+    parsed = html(some_records())
+    told = [each.text for each in parsed.find("p", class_="absent")]
+    assert any("cmbench run --dataset toy --force" in text for text in told)
+    assert json.loads(parsed.find("script", id="data")[0].text) == {}
+
+
+def test_a_method_without_arrays_is_named():
+    def arrays(record):
+        return no_arrays(record) if record["method"]["name"] == "cfa" else arrays_of(record)
+
+    parsed = html([made_record("cca"), made_record("cfa"), made_record("kcca")], arrays)
+    (told,) = [each.text for each in parsed.find("p", class_="absent") if "CFA" in each.text]
+    assert "--methods cfa --force" in told
+
+
+def test_two_methods_are_compared_by_the_test_of_the_statistics():
+    records = [record for record in some_records() if record["dataset"]["name"] == "toy"]
+    board = json.loads(html(records, arrays_of).find("script", id="data")[0].text)["dataset-1"]
+    assert board["methods"] == ["CCL", "CCA"]
+    runs = [[arrays_of(records[1]), arrays_of(records[2])], [arrays_of(records[0])]]
+    image_to_text = [np.stack([run["ap_image_to_text"] for run in each]) for each in runs]
+    expected = compare_all(image_to_text)
+    column = board["columns"][0]
+    assert column["name"] == "image\u2192text"
+    np.testing.assert_allclose(column["p"], expected.p, atol=1e-6)
+    np.testing.assert_allclose(column["means"], expected.means)
+    for packed, values in zip(column["ap"], image_to_text, strict=True):
+        steps = np.frombuffer(base64.b64decode(packed), "<u2")
+        np.testing.assert_allclose(steps / 65_534, values.mean(axis=0), atol=1e-5)
+    assert board["categories"][:2] == ["cat", "dog"]
+
+
+def test_the_queries_that_decide_stand_on_the_page_without_scripts():
+    records = [made_record("cca"), made_record("cfa")]
+    (table,) = html(records, arrays_of).find("table", class_="queries")
+    average = [
+        (arrays_of(each)["ap_image_to_text"] + arrays_of(each)["ap_text_to_image"]) / 2 for each in records
+    ]
+    first, second = sorted(average, key=lambda values: -values.mean())
+    most = int(np.argmax(first - second))
+    assert table.find("th", scope="row")[0].text == f"pair {most}"
+    assert table.find("td")[3].text == f"{(first - second)[most]:+.3f}"
+
+
+def test_what_changed_between_two_stores_is_told_row_by_row():
+    before = [made_record("cca", 0.25), made_record("cfa", 0.5), made_record("jrl", 0.5)]
+    after = [made_record("cca", 0.25), made_record("cfa", 0.75), made_record("kcca", 0.5, seed=0)]
+    study = Study(tuple(before), no_arrays, ("earlier",))
+    (section,) = html(after, before=study).find("section", id="changes")
+    assert "1 new, 1 gone, 1 changed, 1 alike" in section.text
+    rows = {row.find("th")[0].text: row for row in section.find("tr") if row.find("th", scope="row")}
+    assert {name: row["class"] for name, row in rows.items()} == {
+        "CFA": "changed",
+        "KCCA": "new",
+        "JRL": "gone",
+    }
+    numbers = [(cell.get("data-before"), cell.get("data-after")) for cell in rows["CFA"].find("td")[1:]]
+    assert numbers == [("0.5", "0.75")] * 6
+    assert rows["CFA"].text.count("+0.2500") == 6
+
+
+def test_changed_parameters_and_seeds_are_named():
+    before = [made_record("cca", 0.25, parameters={"n_components": 5}, seed=0)]
+    after = [made_record("cca", 0.25, parameters={"n_components": 9}, seed=seed) for seed in (0, 1)]
+    (section,) = html(after, before=Study(tuple(before), no_arrays, ("earlier",))).find(
+        "section", id="changes"
+    )
+    assert "n_components from 5 to 9" in section.text
+    assert "finished seeds from 0 to 0, 1" in section.text
+
+
+def test_stores_that_hold_the_same_say_so():
+    records = some_records()
+    study = Study(tuple(records), no_arrays, ("earlier",))
+    (section,) = html(records, before=study).find("section", id="changes")
+    assert "Nothing" in section.text
