@@ -14,7 +14,7 @@ from cmbench.evaluation.protocol import AVERAGES
 from cmbench.evaluation.statistics import LEVEL, difference
 from cmbench.report.layout import Column
 from cmbench.report.page.content import Board, Entry
-from cmbench.report.page.sources import Arrays
+from cmbench.report.significance import Arrays
 
 
 @dataclass(frozen=True)

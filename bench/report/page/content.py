@@ -14,9 +14,9 @@ import numpy as np
 from cmbench.current import code_of
 from cmbench.evaluation.statistics import Ranks, ranks
 from cmbench.limits import duration_text
-from cmbench.report.layout import BIMODAL, Column, Row, Table, rows_by_setting
-from cmbench.report.published import published_maps
+from cmbench.report.layout import BIMODAL, Column, Mark, Row, Table
 from cmbench.report.records import Group, Record, Setting, groups, measured, settings
+from cmbench.report.significance import Arrays
 from cmbench.report.table import csv_text, latex, markdown, table
 
 Facts = list[tuple[str, str]]
@@ -32,7 +32,7 @@ class Number:
     value: float
     text: str
     spread: str
-    mark: str
+    mark: Mark
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +102,13 @@ class Board:
         """The entries that have numbers."""
         return tuple(entry for entry in self.entries if entry.setting.finished)
 
+    @property
+    def known_costs(self) -> tuple[int, ...]:
+        """The places of the costs that are known of some entry."""
+        costs = [entry.costs for entry in self.finished]
+        places = range(len(costs[0])) if costs else ()
+        return tuple(at for at in places if any(each[at][1] is not None for each in costs))
+
 
 @dataclass(frozen=True, eq=False)
 class Overall:
@@ -121,20 +128,24 @@ class Overall:
     missing: tuple[str, ...]
 
 
-def boards(records: Iterable[Record]) -> list[Board]:
-    """Return the boards of records, ordered by dataset and protocol, whatever the order of the records."""
-    made = []
-    number = 0
-    for at, group in enumerate(groups(records), 1):
-        measured_settings = settings(group.records)
-        shown = table(group.records)
-        rows = rows_by_setting(measured_settings, published_maps(group) or {}, shown.columns)
-        entries = []
-        for setting, rows_of_setting in zip(measured_settings, rows, strict=True):
-            number += 1
-            entries.append(_entry(f"record-{number}", setting, rows_of_setting, shown.columns))
-        made.append(Board(f"dataset-{at}", group, shown, tuple(entries), _downloads(group, shown)))
-    return made
+def boards(records: Iterable[Record], arrays: Arrays) -> list[Board]:
+    """Return the boards of records, ordered by dataset and protocol, whatever the order of the records.
+
+    ``arrays`` gives the arrays of a record, of which the marks of tables are made.
+    """
+    return [_board(f"dataset-{at}", group, arrays) for at, group in enumerate(groups(records), 1)]
+
+
+def _board(anchor: str, group: Group, arrays: Arrays) -> Board:
+    shown = table(group.records, arrays=arrays)
+    rows = iter(shown.rows)
+    entries = []
+    for at, setting in enumerate(settings(group.records), 1):
+        finished = next(rows) if setting.finished else None  # a table has a row for each of the two
+        failed = next(rows) if setting.failed else None
+        failure = (failed.failure if failed else None) or setting.left_out
+        entries.append(_entry(f"{anchor}-record-{at}", setting, finished, failure, shown.columns))
+    return Board(anchor, group, shown, tuple(entries), _downloads(group, shown, arrays))
 
 
 def overalls(all_boards: Sequence[Board]) -> list[Overall]:
@@ -181,16 +192,10 @@ def _mean(entry: Entry, column: Column) -> float:
     return float("nan") if score is None else score.mean
 
 
-def _entry(anchor: str, setting: Setting, rows: Sequence[Row], columns: Sequence[Column]) -> Entry:
-    numbers: tuple[Number | None, ...] = (None,) * len(columns)
-    failure = ""
-    for row in rows:
-        if row.failure:
-            failure = row.failure
-        else:
-            numbers = tuple(_number(row, column) for column in columns)
+def _entry(anchor: str, setting: Setting, row: Row | None, failure: str, columns: Sequence[Column]) -> Entry:
+    numbers = tuple(None if row is None else _number(row, column) for column in columns)
     runs = tuple(_run(record, columns) for record in setting.records)
-    return Entry(anchor, setting, numbers, failure or setting.left_out, _facts(setting), runs)
+    return Entry(anchor, setting, numbers, failure, _facts(setting), runs)
 
 
 def _number(row: Row, column: Column) -> Number | None:
@@ -264,15 +269,18 @@ def _plain(values: Mapping[str, Any]) -> str:
 def _costs(records: Sequence[Record]) -> list[tuple[str, Any, float | None]]:
     """Return of each cost its name, how it is printed, and its mean."""
     return [
-        ("training", _seconds, _mean_of(records, "durations", "fit")),
-        ("representations", _seconds, _mean_of(records, "durations", "transform")),
-        ("whole cell", _seconds, _mean_of(records, "durations", "total")),
-        ("memory", _megabytes, fmean(each["peak_memory_bytes"] for each in records) if records else None),
+        ("training", _seconds, _mean_of(records, "fit")),
+        ("representations", _seconds, _mean_of(records, "transform")),
+        ("whole cell", _seconds, _mean_of(records, "total")),
+        ("memory", _megabytes, _mean_of(records, "peak_memory_bytes")),
+        ("weights", _whole, _mean_of(records, "weights")),
+        ("dimensions", _whole, _mean_of(records, "dimension")),
     ]
 
 
-def _mean_of(records: Sequence[Record], field: str, name: str) -> float | None:
-    values = [(record.get(field) or {}).get(name) for record in records]
+def _mean_of(records: Sequence[Record], name: str) -> float | None:
+    """Return the mean of a field of the records, or of a duration; None where a record lacks it."""
+    values = [{**record, **(record.get("durations") or {})}.get(name) for record in records]
     known = [value for value in values if value is not None]
     return fmean(known) if known and len(known) == len(values) else None
 
@@ -281,14 +289,18 @@ def _seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 100 else f"{value:,.0f} s"
 
 
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
 def _megabytes(value: float) -> str:
     return f"{value / 1e6:,.0f} MB"
 
 
-def _downloads(group: Group, shown: Table) -> dict[str, str]:
+def _downloads(group: Group, shown: Table, arrays: Arrays) -> dict[str, str]:
     stem = "-".join(re.sub(r"\W+", "-", part).strip("-") for part in (group.name, group.protocol["name"]))
     return {
-        f"{stem}.csv": csv_text(group),
+        f"{stem}.csv": csv_text(group, arrays=arrays),
         f"{stem}.tex": latex(shown),
         f"{stem}.md": markdown(shown),
     }

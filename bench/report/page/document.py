@@ -29,7 +29,7 @@ from cmbench.output import output_file
 from cmbench.report.page.changes import Changes, changes
 from cmbench.report.page.content import Board, boards, overalls
 from cmbench.report.page.pairwise import Pairwise, as_data, deciding, pairwise
-from cmbench.report.page.sources import Study
+from cmbench.report.page.sources import Study, remembering
 from cmbench.report.page.troubles import dataset_warnings, failures, recipe
 
 DEFAULT_TITLE = "Cross-modal retrieval results"
@@ -44,15 +44,17 @@ def document(study: Study, *, before: Study | None = None, title: str = DEFAULT_
 
     ``ReportError`` where records contradict one another, as for a table.
     """
-    made = boards(study.records)
-    compared = [pairwise(board, study.arrays) for board in made]
+    arrays = remembering(study.arrays)
+    made = boards(study.records, arrays)
+    compared = [pairwise(board, arrays) for board in made]
     changed = None if before is None else _changed(before, study, made)
     return _written(title, study, made, compared, changed)
 
 
 def _changed(before: Study, after: Study, made: Sequence[Board]) -> Changes:
-    arrays = before.arrays, after.arrays
-    return changes(boards(before.records), made, names=(before.names, after.names), arrays=arrays)
+    arrays = remembering(before.arrays), remembering(after.arrays)
+    earlier = boards(before.records, arrays[0])
+    return changes(earlier, made, names=(before.names, after.names), arrays=arrays)
 
 
 def write(text: str, folder: Path) -> Path:

@@ -15,7 +15,7 @@ from cmbench.evaluation.protocol import AVERAGES
 from cmbench.evaluation.statistics import LEVEL, Comparison, compare_all, intervals
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
 from cmbench.report.page.content import Board, Entry
-from cmbench.report.page.sources import Arrays
+from cmbench.report.significance import Arrays
 
 Floats = NDArray[np.float64]
 STEPS = 65_534

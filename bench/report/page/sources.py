@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -15,11 +15,9 @@ from cmbench.current import newest_code
 from cmbench.errors import DamagedRecordWarning, ReportError
 from cmbench.report.cells import stored_records
 from cmbench.report.records import Record, select
+from cmbench.report.significance import Arrays
 from cmbench.schema import parsed
 from cmbench.store import Problem, Store
-
-Arrays: TypeAlias = Callable[[Record], Mapping[str, NDArray[Any]]]
-"""Gives the arrays of a record, or raises ``StoreError``."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,24 @@ class Study:
         }
         kept = tuple(record for record in self.records if _scope(record) not in left_out)
         return Study(kept, self.arrays, self.names)
+
+
+def remembering(arrays: Arrays) -> Arrays:
+    """Return what gives the same arrays, each read once, without those of several dimensions but labels.
+
+    What is left is what a table and a comparison need, a few numbers for each query.
+    """
+    read: dict[str, Mapping[str, NDArray[Any]]] = {}
+
+    def remembered(record: Record) -> Mapping[str, NDArray[Any]]:
+        if record["key"] not in read:
+            held = arrays(record)
+            read[record["key"]] = {
+                name: held[name] for name in held if held[name].ndim < 2 or name == "labels"
+            }
+        return read[record["key"]]
+
+    return remembered
 
 
 def _scope(record: Record) -> tuple[str, str, str]:
