@@ -64,6 +64,7 @@ def finished(
     memory: str | float | None = "auto",
     progress: Progress | None = None,
     allow_repeated: bool = False,
+    check_determinism: bool = False,
 ) -> list[dict[str, Any]]:
     """Fit and evaluate every method on every dataset.
 
@@ -102,6 +103,8 @@ def finished(
         divided by the jobs
     progress : what is told of every step of the run; by default nothing is shown
     allow_repeated : run although pairs stand in two splits; the table then says so
+    check_determinism : fit every method twice with the same seed; one whose representations differ fails.
+        Cells that were not checked yet run again
 
     Raises
     ------
@@ -145,7 +148,9 @@ def finished(
         with_measures_of(cell, earlier.get(cell.key))
         for cell in cells
         if (force or cell.key not in unreadable)
-        and _is_wanted(cell, earlier.get(cell.key), force=force, retry_failed=retry_failed)
+        and _is_wanted(
+            cell, earlier.get(cell.key), force=force, retry_failed=retry_failed, twice=check_determinism
+        )
     ]
     left_out = [cell for cell in pending if cell.left_out]
     pending = [cell for cell in pending if not cell.left_out]
@@ -157,7 +162,16 @@ def finished(
         results.put(left_out_record(cell, limits=limits))
     _note_tuning([cell for cell in cells if cell not in pending], results, earlier)
     progress.planned(pending, len(cells) - len(pending), limits)
-    _execute(pending, results, limits, earlier, jobs=jobs, progress=progress, hidden=_files(given))
+    _execute(
+        pending,
+        results,
+        limits,
+        earlier,
+        jobs=jobs,
+        progress=progress,
+        hidden=_files(given),
+        twice=check_determinism,
+    )
     return _complete(cells, results)
 
 
@@ -237,6 +251,7 @@ def _execute(
     jobs: int,
     progress: Progress,
     hidden: Sequence[Path],
+    twice: bool,
 ) -> None:
     folder = store.folder.resolve() / ".work"
     if not pending:
@@ -245,7 +260,14 @@ def _execute(
     try:
         with workspace(folder) as work:
             LocalExecutor(
-                store, limits, jobs=jobs, progress=progress, work=work, earlier=earlier, hidden=hidden
+                store,
+                limits,
+                jobs=jobs,
+                progress=progress,
+                work=work,
+                earlier=earlier,
+                hidden=hidden,
+                twice=twice,
             ).run(pending)
     finally:
         progress.closed()
@@ -273,11 +295,14 @@ def sound_dataset(
     return dataset
 
 
-def _is_wanted(cell: Cell, record: Mapping[str, Any] | None, *, force: bool, retry_failed: bool) -> bool:
+def _is_wanted(
+    cell: Cell, record: Mapping[str, Any] | None, *, force: bool, retry_failed: bool, twice: bool
+) -> bool:
     if force or record is None:
         return True
     if record["status"] == "ok":
-        return not set(cell.measures) <= set(record.get("measures", ()))
+        lacks_measures = not set(cell.measures) <= set(record.get("measures", ()))
+        return lacks_measures or (twice and not record.get("repeats"))
     return retry_failed and record["status"] != LEFT_OUT
 
 

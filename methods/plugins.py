@@ -11,6 +11,8 @@ import builtins
 import os
 import re
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,8 +72,30 @@ def same_folder() -> Iterator[None]:
 
 
 def broken(what: str, error: BaseException) -> str:
-    """Return a sentence on something that cannot be imported."""
-    return f"{what} cannot be imported: {type(error).__name__}: {error}"
+    """Return a sentence on something that cannot be imported, and the line of it on which that failed."""
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{what} cannot be imported: {type(error).__name__}: {text}{_line_of(error)}"
+
+
+def _line_of(error: BaseException) -> str:
+    """Return the last line of code that is neither Python's nor cmbench's, with its file; else nothing."""
+    if isinstance(error, SyntaxError) and error.filename:
+        places = [(error.filename, error.lineno, error.text or "")]
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [(frame.filename, frame.lineno, frame.line or "") for frame in frames]
+    own = [place for place in places if os.path.isfile(place[0]) and not _is_machinery(place[0])]
+    if not own:
+        return ""
+    file, number, line = own[-1]
+    return f" ({os.path.basename(file)}, line {number}: {line.strip()})"
+
+
+def _is_machinery(file: str) -> bool:
+    return Path(file).resolve() == Path(__file__).resolve() or Path(file).resolve().is_relative_to(_LIBRARY)
+
+
+_LIBRARY = Path(sysconfig.get_paths()["stdlib"]).resolve()
 
 
 @dataclass(frozen=True, eq=False)

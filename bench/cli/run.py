@@ -86,6 +86,11 @@ def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> d
     is_flag=True,
     help="Run although pairs stand in two splits, which is refused otherwise; the table says so.",
 )
+@click.option(
+    "--check-determinism",
+    is_flag=True,
+    help="Fit every method twice with the same seed; one whose representations differ fails.",
+)
 @limit_options
 def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **options: Any) -> None:
     """Fit and evaluate methods on datasets, and print the table.

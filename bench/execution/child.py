@@ -11,9 +11,10 @@ import os
 import sys
 import time
 import traceback
+from bdb import BdbQuit
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,18 @@ from numpy.typing import NDArray
 from cmbench.datasets.formats.numpy_files import load_array, load_split
 from cmbench.disk import replacing, tells_of_full_disk
 from cmbench.errors import MethodError
-from cmbench.execution.job import CURVES, DISK_FULL, LOOKS, MODALITIES, OUTCOME, Job, handed_out_parts
+from cmbench.execution.breakpoints import REMEDY, refuse_breakpoints
+from cmbench.execution.conduct import Mapping, check_repetition, check_rows, check_spread
+from cmbench.execution.job import (
+    CHECKPOINT,
+    CURVES,
+    DISK_FULL,
+    LOOKS,
+    MODALITIES,
+    OUTCOME,
+    Job,
+    handed_out_parts,
+)
 from cmbench.execution.memory import peak_bytes_of_this_process
 from cmbench.execution.outcome import LONGEST_TEXT_LEFT, MOST_COLUMNS, shortened
 from cmbench.execution.weights import weights_of
@@ -32,10 +44,14 @@ from cmbench.methods.training.progress import reporting_to
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
 
+Features: TypeAlias = dict[str, NDArray[Any]]
+"""Rows for each test item, by modality."""
+
 
 def main(folder: Path) -> int:
     """Run the job in ``folder``; the outcome, good or bad, is left in it. Return the exit status."""
     job = Job.read(folder)
+    refuse_breakpoints()
     try:
         outcome = {"status": "ok", **work(job, folder)}
     except BaseException as error:  # the process boundary: whatever a method raises becomes a record
@@ -51,24 +67,21 @@ def main(folder: Path) -> int:
 def work(job: Job, folder: Path) -> dict[str, Any]:
     """Fit and transform; return durations in seconds, the fitted values, and how many weights there are."""
     method = new_method(planned_method(job), job.parameters)
-    train, validation = (load_split(job.features, name) for name in ("train", "val"))
     features = {modality: load_array(job.features, f"{modality}_test") for modality in MODALITIES}
-    learn = method.fit
-    if method.wants_unlabelled:  # only then, so that a plugin's ``fit`` need not know of it
-        learn = partial(method.fit, unlabelled=Unlabelled(**features))  # type: ignore[call-arg]
     start = time.perf_counter()
     with reporting_to(folder / LOOKS):
-        learn(train, validation)
+        fit(method, job, features)
     fitted = time.perf_counter()
-    for modality, rows in features.items():
-        parts = (handed_out_parts(job.features, modality),) if method.uses_parts else ()
-        representations = as_array(getattr(method, f"transform_{modality}")(rows, *parts), modality)
-        np.save(folder / f"{modality}.npy", representations, allow_pickle=False)
+    representations = transform(method, job, features)
+    transformed = time.perf_counter()
+    for modality, rows in representations.items():
+        np.save(folder / f"{modality}.npy", rows, allow_pickle=False)
+    warnings = conduct(method, job, features, representations)
     curves = {f"curve_{name}": values for name, values in training_curves(method).items()}
     np.savez(folder / CURVES, allow_pickle=False, **curves)
     durations = {
         "fit": fitted - start,
-        "transform": time.perf_counter() - fitted,
+        "transform": transformed - fitted,
         "processor": processor_seconds(),
     }
     return {
@@ -76,8 +89,55 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
         "fitted": fitted_values(method),
         "transductive": bool(method.wants_unlabelled),
         "weights": weights_of(method),
+        "warnings": warnings,
+        "repeats": job.twice,
         "peak_memory_bytes": peak_bytes_of_this_process(),  # here, where the features are still mapped
     }
+
+
+def fit(method: Method, job: Job, features: Features) -> None:
+    """Fit a method on the training and validation pairs of a job."""
+    train, validation = (load_split(job.features, name) for name in ("train", "val"))
+    learn = method.fit
+    if method.wants_unlabelled:  # only then, so that a plugin's ``fit`` need not know of it
+        learn = partial(method.fit, unlabelled=Unlabelled(**features))  # type: ignore[call-arg]
+    learn(train, validation)
+
+
+def transform(method: Method, job: Job, features: Features) -> Features:
+    """Return the representations of the test items, by modality."""
+    return {
+        modality: mapping_of(method, modality)(
+            rows, handed_out_parts(job.features, modality) if method.uses_parts else None
+        )
+        for modality, rows in features.items()
+    }
+
+
+def mapping_of(method: Method, modality: str) -> Mapping:
+    """Return a method's transform as a function of features and parts that gives an array."""
+    transform = getattr(method, f"transform_{modality}")
+    if method.uses_parts:
+        return lambda rows, parts: as_array(transform(rows, parts), modality)
+    return lambda rows, _: as_array(transform(rows), modality)
+
+
+def conduct(method: Method, job: Job, features: Features, representations: Features) -> list[str]:
+    """Return warnings of what representations give away of their method; raise for what makes them void."""
+    warnings: list[str] = []
+    for modality, rows in representations.items():
+        check_spread(rows, features[modality], modality)
+        if not method.wants_unlabelled:  # which learned from these items, and says so
+            parts = handed_out_parts(job.features, modality) if method.uses_parts else None
+            mapped = mapping_of(method, modality)
+            warnings += check_rows(rows, mapped, features[modality], parts, modality)
+    if job.twice:
+        anew = dict.fromkeys({CHECKPOINT} & {*job.parameters})  # it would end where the first fit did
+        again = new_method(type(method), {**job.parameters, **anew})
+        fit(again, job, features)
+        for modality, rows in transform(again, job, features).items():
+            check_repetition(representations[modality], rows, modality, exact=accelerator() is None)
+    return warnings
 
 
 def planned_method(job: Job) -> type[Method]:
@@ -157,10 +217,16 @@ def _failure_status(error: BaseException) -> str:
     return "out-of-memory" if names & {"MemoryError", "OutOfMemoryError"} else "failed"
 
 
+def _message(error: BaseException) -> str:
+    if isinstance(error, BdbQuit):  # pdb.set_trace(), which reads the end of an empty standard input
+        return f"a debugger was started: {REMEDY}"
+    return str(error)
+
+
 def _described(error: BaseException) -> dict[str, Any]:
     return {
         "type": type(error).__name__,
-        "message": shortened(str(error), LONGEST_TEXT_LEFT),
+        "message": shortened(_message(error), LONGEST_TEXT_LEFT),
         "traceback": shortened("".join(traceback.format_exception(error)), LONGEST_TEXT_LEFT),
         "exit_status": None,
     }

@@ -29,6 +29,8 @@ JOB, OUTCOME, CURVES, LOOKS = "job.json", "outcome.json", "curves.npz", "looks.j
 DISK_FULL = "disk-full"
 """The status of a child that found no room on a disk; not the method's failure, and no record's status."""
 MODALITIES = ("images", "texts")
+CHECKPOINT = "checkpoint"
+"""The parameter that names the folder an interrupted training is kept in."""
 PARTS = {"images": "image_parts", "texts": "text_parts"}
 
 
@@ -43,7 +45,7 @@ class Job:
     """What a child process is told: where the features are, which method to run, and with what parameters.
 
     ``code_version`` is the version of the method's code when the run was planned, and ``import_path`` the
-    ``sys.path`` on which its module was found then.
+    ``sys.path`` on which its module was found then. ``twice`` asks for a second fit, to be compared.
     """
 
     features: Path
@@ -51,6 +53,7 @@ class Job:
     code_version: str
     parameters: dict[str, Any]
     import_path: list[str]
+    twice: bool = False
 
     def write(self, folder: Path) -> None:
         content = {**asdict(self), "features": str(self.features)}

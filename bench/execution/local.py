@@ -21,7 +21,7 @@ from cmbench.execution.child_process import Ended, Surroundings, run_child
 from cmbench.execution.claims import claims_in
 from cmbench.execution.evaluating import evaluated, status_of
 from cmbench.execution.fence import Fence, built_in_files, files_of
-from cmbench.execution.job import DISK_FULL, HandedOut, Job, hand_out
+from cmbench.execution.job import CHECKPOINT, DISK_FULL, HandedOut, Job, hand_out
 from cmbench.execution.outcome import LeftBehindError, log_tail, read_curves, read_outcome
 from cmbench.execution.progress import Progress
 from cmbench.execution.record import Outcome, cell_record, described, failure_of, stored_arrays
@@ -29,7 +29,6 @@ from cmbench.limits import Limits
 from cmbench.plan import Cell
 from cmbench.store import Store, result_digest
 
-CHECKPOINT = "checkpoint"  # the parameter that names the folder an interrupted training is kept in
 SHARED_MEMORY = "/dev/shm"
 _LOOK_AGAIN_SECONDS = 0.5  # at cells that other runs have
 _MAKE_ROOM = "make room, and run the same command again: what is finished is kept"
@@ -40,7 +39,7 @@ class LocalExecutor:
 
     ``earlier`` holds, by key, the records that cells had when the run was planned: a cell that has another
     one by its turn was finished by another run. Methods can read neither the store nor ``hidden``, the files
-    and folders of datasets.
+    and folders of datasets. ``twice`` has every method fitted a second time, to be compared.
     """
 
     def __init__(
@@ -53,6 +52,7 @@ class LocalExecutor:
         work: Path,
         earlier: Mapping[str, Mapping[str, Any]],
         hidden: Iterable[Path] = (),
+        twice: bool = False,
     ) -> None:
         self._store = store
         self._limits = limits
@@ -69,6 +69,7 @@ class LocalExecutor:
         self._turn = threading.Lock()  # one thread at a time evaluates, tells, or hands out features
         self._handed_out: dict[str, HandedOut] = {}
         self._hidden = tuple(hidden)
+        self._twice = twice
         self._fence: Fence | None = None
         self._numbers = count()
 
@@ -196,7 +197,7 @@ class LocalExecutor:
         parameters = dict(cell.parameters)
         if CHECKPOINT in cell.method.practical and parameters[CHECKPOINT] is None:
             parameters[CHECKPOINT] = str(self._checkpoints)
-        return Job(features.folder, cell.entry, cell.code_version, parameters, import_path)
+        return Job(features.folder, cell.entry, cell.code_version, parameters, import_path, self._twice)
 
     def _features_for(self, dataset: Dataset) -> HandedOut:
         """Return the features of a dataset; without a fence, again after a cell has damaged them."""

@@ -162,6 +162,8 @@ _OF_A_RESULT: Mapping[str, Callable[[Any], bool]] = {
     "fitted": _are_fitted,
     "transductive": lambda value: isinstance(value, bool),
     "weights": _is_size,
+    "repeats": lambda value: isinstance(value, bool),
+    "warnings": lambda value: isinstance(value, list) and all(isinstance(text, str) for text in value),
     "peak_memory_bytes": _is_size,
     "accelerator": _is_accelerator,
 }

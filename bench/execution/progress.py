@@ -135,6 +135,7 @@ def result_text(record: Mapping[str, Any], log: Path) -> str:
     """Return the bi-modal MAP of a cell, or how it failed."""
     seconds = duration_text(record["durations"]["total"])
     if record["status"] == "ok":
-        return f"MAP {record['map']['bimodal_average']:.3f} in {seconds}"
+        warnings = "".join(f"; warning: {text}" for text in record.get("warnings", ()))
+        return f"MAP {record['map']['bimodal_average']:.3f} in {seconds}{warnings}"
     error = record["error"]
     return f"{record['status'].upper()} after {seconds}: {error['type']}: {error['message']} (log: {log})"

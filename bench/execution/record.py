@@ -48,6 +48,7 @@ PACKAGES = (
 MOST_FITTED = 1_000
 """Fitted values that a record keeps, the first by name."""
 DEEPEST_SPLIT = 20
+MOST_WARNINGS, LONGEST_WARNING = 10, 500
 Failure = dict[str, Any]
 
 
@@ -90,6 +91,7 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
         "dimension": None if evaluation is None else evaluation.dimension,
         "fitted": _capped_values(child.get("fitted", {})),
         "transductive": child.get("transductive", False),
+        **_conduct(child),
         "durations": durations,
         "peak_memory_bytes": peak,
         "weights": child.get("weights"),
@@ -245,6 +247,13 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     commit = _git(folder, "rev-parse", "HEAD")
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return None if commit is None else {"commit": commit, "dirty": bool(changes)}
+
+
+def _conduct(child: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of a method's conduct only where it is so: see ``cmbench.execution.conduct``."""
+    warnings = [shortened(text, LONGEST_WARNING) for text in child.get("warnings", ())[:MOST_WARNINGS]]
+    said = {"warnings": warnings, "repeats": child.get("repeats", False)}
+    return {name: value for name, value in said.items() if value}
 
 
 def _dataset(cell: Cell) -> dict[str, Any]:

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Split
 from cmbench.errors import CmbenchError
 from cmbench.evaluation.evaluator import bimodal_map
+from cmbench.methods.conformance.memory import peak_growth
 from cmbench.methods.conformance.subject import (
     ATOL,
     IMAGE_WIDTH,
@@ -44,6 +46,12 @@ def _with_nan(split: Split) -> Split:
     return replace(split, images=images)
 
 
+def _with_infinity(split: Split) -> Split:
+    texts = split.texts.copy()
+    texts[5, 1] = np.inf
+    return replace(split, texts=texts)
+
+
 def _mismatched(split: Split) -> Split:
     return replace(split, texts=split.texts[:-1])
 
@@ -51,12 +59,50 @@ def _mismatched(split: Split) -> Split:
 def refuses_what_it_cannot_learn_from(subject: Subject) -> None:
     """NaN and mismatched rows are errors with a message, and so is one category where labels are used."""
     train, validation, _ = easy_pairs()
-    broken = {"NaN in the images": _with_nan(train), "a text missing": _mismatched(train)}
+    broken = {
+        "NaN in the images": _with_nan(train),
+        "infinity in the texts": _with_infinity(train),
+        "a text missing": _mismatched(train),
+    }
     if subject.method.uses_labels:
         broken["one category alone"] = _without_a_category(train)
     for what, split in broken.items():
         with _told(f"training pairs with {what}"):
             subject.fitted(split, validation)
+
+
+def copes_with_an_unseen_category(subject: Subject) -> None:
+    """Validation pairs of a category without training pairs are learned with, or refused with a message.
+
+    Labels of training then have a gap: three categories are left, called 0, 1 and 3.
+    """
+    train, validation, test = easy_pairs()
+    fewer = _chosen(train, np.flatnonzero(train.labels != 2))
+    try:
+        found = mapped(subject.fitted(fewer, validation), test)
+    except CmbenchError:
+        return
+    except Exception as error:
+        raise NonconformityError(
+            f"validation pairs of a category without training pairs raise {type(error).__name__} ({error}); "
+            "count classes with np.unique(train.labels), and raise MethodError for others (class_numbers in "
+            "cmbench.methods.views.inputs does)"
+        ) from error
+    if not all(np.isfinite(rows).all() for rows in found):
+        raise NonconformityError(
+            "a category without training pairs gives NaN; do not divide by the number of its pairs"
+        )
+
+
+def _chosen(split: Split, rows: NDArray[np.intp]) -> Split:
+    return Split(
+        split.images[rows],
+        split.texts[rows],
+        split.labels[rows],
+        split.ids[rows],
+        chosen_parts(split.image_parts, rows),
+        chosen_parts(split.text_parts, rows),
+    )
 
 
 def refuses_features_of_another_width(subject: Subject) -> None:
@@ -89,12 +135,7 @@ def _told(what: str) -> Iterator[None]:
 def learns_from_few_rows(subject: Subject) -> None:
     """Fewer training pairs than features are learned from, or refused with a message."""
     train, validation, test = easy_pairs()
-    few = replace(
-        train,
-        **{name: getattr(train, name)[:8] for name in ("images", "texts", "labels", "ids")},
-        image_parts=chosen_parts(train.image_parts, np.arange(8)),
-        text_parts=chosen_parts(train.text_parts, np.arange(8)),
-    )
+    few = _chosen(train, np.arange(8))
     try:
         found = mapped(subject.fitted(few, validation), test)
     except CmbenchError:
@@ -233,3 +274,34 @@ def takes_time_as_pairs_do(subject: Subject) -> None:
             f"{len(large)} pairs take {seconds[1]:.1f} s of processor time and {len(train)} take "
             f"{seconds[0]:.1f} s; avoid matrices of pairs by pairs, or solve them by a low-rank factor"
         )
+
+
+def takes_memory_as_pairs_do(subject: Subject) -> None:
+    """Twice the pairs take about twice the memory: a matrix of pairs by pairs fills any, on real data.
+
+    Where it seems otherwise, four times as many pairs are tried: blocks of a fixed size are full by then.
+    """
+    growth: list[int] = []
+    for many in (MANY, 4 * MANY):
+        growth = [_memory_of_fit(subject, size) for size in (many // 2, many // 2, many)]
+        if growth[2] < LARGE or growth[2] < 2.2 * growth[1]:  # the first fit loads what libraries keep
+            return
+    raise NonconformityError(
+        f"{many} pairs take {growth[2] / 1e6:.0f} MB and {many // 2} take {growth[1] / 1e6:.0f} MB, as if "
+        "there were a matrix of pairs by pairs, which would fill 80 GB for 100,000 pairs; compute it in "
+        "blocks, or use a low-rank factor"
+    )
+
+
+MANY = 800
+LARGE = 2_000_000  # bytes; a matrix of MANY by MANY takes 2.5 MB in float32
+
+
+def _memory_of_fit(subject: Subject, size: int) -> int:
+    """Return how many bytes more than before are in use at most while so many pairs are learned from."""
+    pairs, validation = pairs_of("train", size, 5), easy_pairs()[1]
+    once = {name: 1 for name in subject.arguments if name.endswith("epochs") and name != "eval_epochs"}
+    grown = peak_growth(lambda: subject.fitted(pairs, validation, **once))
+    if grown is None:
+        raise Skipped("this system does not tell how much memory a fit took at most")
+    return grown

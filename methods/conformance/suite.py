@@ -34,12 +34,14 @@ from cmbench.methods.conformance.representations import (
     stores_its_parameters,
 )
 from cmbench.methods.conformance.robustness import (
+    copes_with_an_unseen_category,
     gives_the_same_on_a_gpu,
     goes_on_from_its_checkpoint,
     learns_from_few_rows,
     refuses_features_of_another_width,
     refuses_what_it_cannot_learn_from,
     survives_pickling,
+    takes_memory_as_pairs_do,
     takes_time_as_pairs_do,
 )
 from cmbench.methods.conformance.subject import (
@@ -75,12 +77,14 @@ CHECKS: tuple[Check, ...] = (
     says_whether_it_uses_labels,
     looks_at_parts,
     refuses_what_it_cannot_learn_from,
+    copes_with_an_unseen_category,
     refuses_features_of_another_width,
     learns_from_few_rows,
     survives_pickling,
     goes_on_from_its_checkpoint,
     gives_the_same_on_a_gpu,
     takes_time_as_pairs_do,
+    takes_memory_as_pairs_do,
 )
 
 

@@ -215,6 +215,19 @@ class FailsWithFewRows(Sound):
         return super().fit(train, validation)
 
 
+class FailsAtAnUnseenCategory(Sound):
+    def fit(self, train, validation):
+        goal = np.eye(len(np.unique(train.labels)))
+        self.codes_ = goal[train.labels]
+        return super().fit(train, validation)
+
+
+class ComparesAllPairs(Sound):
+    def fit(self, train, validation):
+        nearest = (train.images @ train.images.T).argmax(axis=1)
+        return super().fit(replace(train, texts=train.texts + 1e-3 * train.texts[nearest]), validation)
+
+
 class KeepsHalfACheckpoint(Sound):
     """Keeps the weights but not the state of the random numbers."""
 
@@ -258,6 +271,8 @@ BROKEN = {
     LearnsFromNaN: ("refuses_what_it_cannot_learn_from", "NaN in the images are accepted"),
     CannotBePickled: ("survives_pickling", "lambda"),
     FailsWithFewRows: ("learns_from_few_rows", "LinAlgError"),
+    FailsAtAnUnseenCategory: ("copes_with_an_unseen_category", "np.unique(train.labels)"),
+    ComparesAllPairs: ("takes_memory_as_pairs_do", "matrix of pairs by pairs"),
     KeepsHalfACheckpoint: ("goes_on_from_its_checkpoint", "random generators"),
 }
 
@@ -275,6 +290,24 @@ def test_a_broken_method_is_found_out_for_the_right_reason(method):
     finding = finding_of(failing, Subject(method))
     assert finding.status == "failed"
     assert message in finding.message
+
+
+class ComparesAllTriples(Sound):
+    """The work of n³, without its memory."""
+
+    def fit(self, train, validation):
+        kernel = train.images @ train.images.T / len(train)
+        for _ in range(len(train)):
+            kernel = kernel @ kernel / np.linalg.norm(kernel)
+        return super().fit(train, validation)
+
+
+@pytest.mark.slow
+def test_time_that_grows_much_faster_than_pairs_is_found():
+    failing = next(each for each in CHECKS if each.__name__ == "takes_time_as_pairs_do")
+    finding = finding_of(failing, Subject(ComparesAllTriples))
+    assert finding.status == "failed"
+    assert "640 pairs take" in finding.message
 
 
 def test_a_parameter_that_is_changed_when_given_is_named():

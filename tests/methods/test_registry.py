@@ -143,8 +143,17 @@ def test_a_class_made_by_a_function_is_found_under_its_variable(plugin):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("def broken(:\n", "cannot be imported: SyntaxError"),
-        ("import nothing_of_that_name\n", "cannot be imported: ModuleNotFoundError: No module named"),
+        ("x = 1\ndef broken(:\n", "SyntaxError: invalid syntax (broken.py, line 2: def broken(:)"),
+        (
+            "\nimport nothing_of_that_name\n",
+            "ModuleNotFoundError: No module named 'nothing_of_that_name' (broken.py, line 2: "
+            "import nothing_of_that_name)",
+        ),
+        (
+            "import json\n\njson.loads('{')\n",
+            "Expecting property name enclosed in double quotes: line 1 column 2 (char 1) (broken.py, line 3: "
+            "json.loads('{'))",
+        ),
         ("raise SystemExit(3)\n", "cannot be imported: SystemExit: 3"),
         ("import sys; sys.exit('enough')\n", "cannot be imported: SystemExit: enough"),
         ("1 / 0\n", "cannot be imported: ZeroDivisionError"),

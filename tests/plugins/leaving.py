@@ -14,6 +14,8 @@ OK = {
     "fitted": {},
     "transductive": False,
     "weights": 0,
+    "warnings": [],
+    "repeats": False,
     "peak_memory_bytes": 1000,
     "accelerator": None,
 }
