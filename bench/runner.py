@@ -14,6 +14,7 @@ from cmbench.current import keep_source, note
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.registry import load_dataset
 from cmbench.datasets.soundness import refuse_unsound
+from cmbench.datasets.splits import redrawn
 from cmbench.disk import sweep, workspace
 from cmbench.errors import CmbenchError, DatasetWarning, IncompleteRunError, MethodError
 from cmbench.evaluation.protocol import Protocol, get_protocol
@@ -48,7 +49,8 @@ def finished(
     datasets: Sequence[str | Path | Dataset] | str | Path | Dataset = DEFAULT_DATASETS,
     methods: Sequence[str | Method] | str | Method | None = None,
     *,
-    seeds: Sequence[int] = (0,),
+    seeds: int | Sequence[int] = (0,),
+    splits: int = 1,
     store: str | Path = DEFAULT_STORE,
     protocol: str | Protocol = "paper",
     measures: Sequence[str] | None = None,
@@ -81,7 +83,10 @@ def finished(
     datasets : names, paths of feature files, or ``Dataset`` objects
     methods : names or configured ``Method`` objects of importable classes; by default the
         eleven of the paper and the methods of ``plugins``
-    seeds : values of ``random_state``, for methods that have this parameter and for which it is not set
+    seeds : values of ``random_state``, for methods that have this parameter and for which it is not set; a
+        number N stands for 0 to N - 1
+    splits : in how many ways the pairs of each dataset are divided into training, validation and test
+        pairs: the dataset's own, and further ones drawn anew with the split seeds 1 to splits - 1
     store : folder of the results
     protocol : ``paper``, ``release``, ``pairs``, ``zeroshot``, ``hamming`` or a ``Protocol``
     measures : what is measured beside MAP, such as ``["map@50", "p@10", "r@1", "ndcg@10", "medr"]``; by
@@ -119,8 +124,9 @@ def finished(
     DatasetWarning
         For what makes numbers on a dataset questionable; see ``cmbench.datasets.soundness``.
     """
-    if jobs is not None and jobs < 1:
-        raise CmbenchError(f"jobs is {jobs}; use 1 or more")
+    _at_least_one("jobs", 1 if jobs is None else jobs)
+    if isinstance(seeds, int):
+        seeds = range(_at_least_one("seeds", seeds))
     available = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
     chosen = _chosen(methods, available, parameters or {}, presets or {})
     given = _listed(datasets)
@@ -128,6 +134,11 @@ def finished(
     loaded = [
         sound_dataset(item, unseen_categories=rules.unseen_categories, allow_repeated=allow_repeated)
         for item in given
+    ]
+    loaded += [
+        sound_dataset(redrawn(dataset, seed), allow_repeated=allow_repeated)
+        for dataset in loaded
+        for seed in range(1, _at_least_one("splits", splits))
     ]
     tuned = read_profile(profile) if isinstance(profile, str | Path) else profile
     cells = plan(
@@ -189,6 +200,12 @@ def _as_frame(function: Callable[P, list[dict[str, Any]]]) -> Callable[P, pd.Dat
 
 
 run = _as_frame(finished)
+
+
+def _at_least_one(name: str, count: int) -> int:
+    if count < 1:
+        raise CmbenchError(f"{name} is {count}; use 1 or more")
+    return count
 
 
 def _unreadable(cells: Sequence[Cell], problems: Sequence[Problem]) -> set[str]:

@@ -146,6 +146,8 @@ class Card:
     ``fingerprint`` is the SHA-256 it should have; both are verified when given. ``recipe`` is JSON: every
     setting, hash and version that the features depend on, for those who make them again. ``notes`` say what
     was done to the files of the source, such as validation pairs that were drawn; a sentence each.
+    ``split_of`` and ``split_seed`` are set where the pairs of a dataset were divided anew: its fingerprint,
+    and the seed.
     """
 
     source: str = "unknown"
@@ -157,6 +159,8 @@ class Card:
     fingerprint: str = ""
     recipe: str = ""
     notes: tuple[str, ...] = ()
+    split_of: str = ""
+    split_seed: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +202,11 @@ class Draft:
     def fingerprint(self) -> str:
         """SHA-256 (hexadecimal) over all arrays, ids and class names."""
         return fingerprint(self.splits, self.class_names)
+
+
+def base_name(draft: Draft) -> str:
+    """Return the name of the dataset, also of one whose pairs were divided anew."""
+    return draft.name.removesuffix(f" (split {draft.card.split_seed})")
 
 
 def split_arrays(split: Split) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import combinations
@@ -171,6 +171,25 @@ def near_copies(draft: Draft, *, most_products: float = MOST_PRODUCTS) -> tuple[
     share = min(1.0, most_products / max(1, products))
     copies = (_near(a, b, splits, share) for a, b in _apart(splits))
     return tuple(copy for copy in copies if copy.images)
+
+
+def alike_rows(
+    matrices: Sequence[NDArray[Any]], *, most_products: float = MOST_PRODUCTS
+) -> Iterator[tuple[int, int]]:
+    """Yield the near-copies among the rows of all matrices (n, d), counted through all of them.
+
+    As for ``near_copies``, rows of fewer than ``FEWEST_DIMENSIONS`` dimensions are not compared, nor any if
+    that takes more than ``most_products`` multiplications.
+    """
+    count, width = sum(map(len, matrices)), matrices[0].shape[1]
+    if width < FEWEST_DIMENSIONS or count * count * width > 2 * most_products:
+        return
+    rows = np.concatenate([_unit_rows(matrix) for matrix in matrices])
+    for start in range(0, count, ROWS_AT_ONCE):
+        block = rows[start : start + ROWS_AT_ONCE]
+        for one, other in np.argwhere(block @ rows[: start + len(block)].T > ALIKE).tolist():
+            if other < start + one:
+                yield start + one, other
 
 
 def _near(first: str, second: str, splits: dict[str, Split], share: float) -> NearCopies:

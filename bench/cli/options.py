@@ -8,6 +8,7 @@ from sys import float_info
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from cmbench.limits import DEFAULT_DEADLINE
 
@@ -78,12 +79,24 @@ def names_of(_: click.Context, __: click.Parameter, text: str | None) -> list[st
     return names
 
 
-def seeds_of(_: click.Context, __: click.Parameter, text: str) -> list[int]:
-    """Return the seeds in a list with commas."""
+def seeds_of(context: click.Context, parameter: click.Parameter, text: str) -> list[int]:
+    """Return the seeds 0 to N - 1 for a number N, or those of a list with a comma; ``5,`` is seed 5 alone."""
+    count, comma, _ = text.partition(",")
     try:
-        return [int(seed) for seed in text.split(",")]
+        seeds = (
+            [int(seed) for seed in text.removesuffix(",").split(",")] if comma else list(range(int(count)))
+        )
     except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of whole numbers such as 0,1,2") from None
+        raise click.BadParameter(
+            f"{text!r} is neither a number of seeds such as 3 nor a list of whole numbers such as 0,1,2"
+        ) from None
+    given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    if seeds and given and not comma:
+        last = f"seeds 0 to {seeds[-1]}" if len(seeds) > 1 else "seed 0"
+        click.echo(f"cmbench: --seeds {count} is {last}; seed {count} alone would be '{count},'", err=True)
+    if not seeds:
+        raise click.BadParameter(f"{text} seeds would run nothing; seed {count} alone is '{count},'")
+    return seeds
 
 
 dataset_option = click.option(

@@ -62,11 +62,19 @@ def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> d
 @plugin_option
 @click.option(
     "--seeds",
-    default="0",
+    default="1",
     show_default=True,
     callback=seeds_of,
-    metavar="0,1,2",
-    help="Seeds, for methods that use chance.",
+    metavar="N or A,B,C",
+    help="How many seeds, 0 to N-1, or a list of them ('5,' is seed 5 alone), for methods that use chance.",
+)
+@click.option(
+    "--splits",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Ways to divide the pairs: the dataset's own, and N-1 drawn anew from all its pairs, by category.",
 )
 @click.option(
     "--protocol",

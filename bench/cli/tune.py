@@ -29,7 +29,7 @@ from cmbench.cli.options import dataset_option, limit_options, methods_option, p
     default="0,1,2",
     show_default=True,
     callback=seeds_of,
-    metavar="0,1,2",
+    metavar="N or A,B,C",
     help="Seeds of the best few trials, before one is chosen. The others have the first.",
 )
 @click.option(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.current import source_folder
-from cmbench.datasets.draft import category_counts
+from cmbench.datasets.draft import base_name, category_counts
 from cmbench.execution.child_process import Ended
 from cmbench.execution.outcome import LONGEST_TEXT, shortened
 from cmbench.limits import Limits, available_cores, duration_text
@@ -279,7 +279,10 @@ def _dataset(cell: Cell) -> dict[str, Any]:
 def _peculiarities(dataset: Dataset) -> dict[str, Any]:
     """Return what is said of a dataset only where it is so."""
     unseen = np.setdiff1d(dataset.test.categories, dataset.train.categories)
+    card = dataset.card
     said = {
+        "split_of": card.split_of
+        and {"name": base_name(dataset), "fingerprint": card.split_of, "seed": card.split_seed},
         "multi_label": dataset.is_multi_label,
         "unseen_categories": [dataset.class_names[label] for label in unseen],
     }

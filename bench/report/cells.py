@@ -11,7 +11,7 @@ from cmbench.current import code_of, newest_code
 from cmbench.errors import ReportError, StoreError
 from cmbench.limits import duration_text
 from cmbench.report.layout import COLUMNS
-from cmbench.report.records import Record
+from cmbench.report.records import Record, split_of
 from cmbench.store import Store, matching
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def stored_cells(folder: str | Path, names: Sequence[str]) -> list[Record]:
 
 
 _FIELDS: Mapping[str, Callable[[Record], Any]] = {
-    "dataset": lambda record: record["dataset"]["name"],
+    "dataset": lambda record: (record["dataset"].get("split_of") or record["dataset"])["name"],
+    "split": split_of,
     "fingerprint": lambda record: record["dataset"]["fingerprint"],
     "method": lambda record: record["method"]["name"],
     "paper_name": lambda record: record["method"]["paper_name"],
@@ -72,17 +73,23 @@ _FIELDS: Mapping[str, Callable[[Record], Any]] = {
 _MAPS = tuple(column.key for column in COLUMNS)
 _DURATIONS = ("fit", "transform", "evaluate", "total")
 _SECONDS = tuple(f"{name}_seconds" for name in _DURATIONS)
-_TYPES = {"seed": "Int64", "peak_memory_bytes": "Int64", **dict.fromkeys((*_MAPS, *_SECONDS), "float64")}
+_TYPES = {
+    "split": "int64",
+    "seed": "Int64",
+    "peak_memory_bytes": "Int64",
+    **dict.fromkeys((*_MAPS, *_SECONDS), "float64"),
+}
 
 
 def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return one row per cell, in the order of the records; a failed cell has no MAP.
 
-    Columns: ``dataset``, ``fingerprint``, ``method``, ``paper_name``, ``family``, ``seed`` (missing for
-    a deterministic method), ``parameters`` (JSON, keys sorted), ``protocol``, ``protocol_version``,
-    ``status``, the six MAPs, other measures if there are any (``r@1_image_to_text``), ``fit_seconds``,
-    ``transform_seconds``, ``evaluate_seconds``, ``total_seconds``, ``peak_memory_bytes``, ``error`` (type and
-    message) and ``key``.
+    Columns: ``dataset``, ``split`` (0 for the dataset's own, else the seed of one drawn anew),
+    ``fingerprint``, ``method``, ``paper_name``, ``family``, ``seed`` (missing for a deterministic method),
+    ``parameters`` (JSON, keys sorted), ``protocol``, ``protocol_version``, ``status``, the six MAPs, other
+    measures if there are any (``r@1_image_to_text``), ``fit_seconds``, ``transform_seconds``,
+    ``evaluate_seconds``, ``total_seconds``, ``peak_memory_bytes``, ``error`` (type and message) and
+    ``key``.
     """
     import pandas as pd  # takes longer to import than a table to make
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from cmbench.errors import ReportError
+from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
 from cmbench.report.records import Group, Record, Setting, groups, settings
-from cmbench.report.significance import per_query
+from cmbench.report.significance import runs_of
 from cmbench.store import Store
 
 Floats = NDArray[np.float64]
@@ -28,9 +29,9 @@ class Side:
     store: Store
     setting: Setting
 
-    def ap(self, column: Column) -> Floats:
-        """Return what ``per_query`` does: AP (runs, pairs)."""
-        return per_query(self.setting, column, self.store.arrays)
+    def runs(self, column: Column) -> list[Run]:
+        """Return what ``runs_of`` does: AP of each run."""
+        return runs_of(self.setting, column, self.store.arrays)
 
 
 def compare_methods(store: Store, records: Iterable[Record], first: str, second: str) -> str:
@@ -68,9 +69,9 @@ def compare_stores(first: Store, second: Store) -> str:
 
 _FOOTER = (
     "Differences are first minus second, in MAP; errors and intervals cover test pairs and seeds. p is that "
-    "of a paired permutation test over test pairs, with runs of several seeds nested in them; corrected by "
-    f"Holm's method for the rows of its table, * marks {LEVEL:g} or less. A method with one run says nothing "
-    "of other seeds."
+    "of a paired permutation test over test pairs, with runs of several seeds and splits nested in them; "
+    f"corrected by Holm's method for the rows of its table, * marks {LEVEL:g} or less. A method with one run "
+    "says nothing of other seeds."
 )
 
 
@@ -102,8 +103,13 @@ def _common(before: Group, after: Group) -> Iterable[tuple[Setting, Setting]]:
 
 def _section(title: str, first: Side, second: Side) -> str:
     names = f"first: {_named(first.setting)}, second: {_named(second.setting)}"
-    columns = [(column.alone, first.ap(column), second.ap(column)) for column in _columns(first.setting)]
+    columns = [_row(column.alone, (first, second), column) for column in _columns(first.setting)]
     return f"**{title}**; {names}\n\n{_table(columns)}"
+
+
+def _row(name: str, sides: tuple[Side, Side], column: Column) -> tuple[str, Floats, Floats]:
+    first, second = nested_in_pairs([side.runs(column) for side in sides])
+    return name, first, second
 
 
 def _columns(setting: Setting) -> Sequence[Column]:
@@ -120,8 +126,7 @@ def _store_section(title: str, first: Store, second: Store, pairs: Sequence[tupl
     columns = _columns(pairs[0][0])
     column = columns[0] if len(columns) < len(COLUMNS) else BIMODAL.columns[-1]
     rows = [
-        (setting.label, Side(first, setting).ap(column), Side(second, other).ap(column))
-        for setting, other in pairs
+        _row(setting.label, (Side(first, setting), Side(second, other)), column) for setting, other in pairs
     ]
     return f"**{title}**; {column.alone}, first: {first.folder}, second: {second.folder}\n\n{_table(rows)}"
 

@@ -11,7 +11,7 @@ from cmbench.evaluation.measures import MAP, Measure, chance
 from cmbench.evaluation.protocol import AVERAGES, TASKS, Protocol
 from cmbench.report.layout import COLUMNS
 from cmbench.report.published import PublishedMap
-from cmbench.report.records import Group, Setting
+from cmbench.report.records import Group, Setting, split_of
 
 MOST_NAMED = 5  # categories in a line
 
@@ -34,6 +34,7 @@ def footer(
         _chance(group, shown),
         _left_out(settings),
         _seeds(settings),
+        _splits(settings),
         _transductive(settings),
         _presets(settings),
         _tuning(settings),
@@ -168,9 +169,10 @@ def _worded(words: Mapping[str, str], value: str) -> str:
 
 
 def _counts(group: Group) -> str:
-    """Return the number of queries and gallery items; all records of a group must agree on them."""
+    """Return the number of queries and gallery items; all records of a split must agree on them."""
+    first = {split_of(record): record for record in reversed(group.finished)}
     for field in ("queries", "gallery"):
-        if any(record[field] != group.finished[0][field] for record in group.finished):
+        if any(record[field] != first[split_of(record)][field] for record in group.finished):
             raise ReportError(
                 f"records of {group.title} disagree on the {field} per task, although dataset and protocol "
                 "are the same; one of them is damaged"
@@ -235,7 +237,7 @@ def _seeds(settings: Sequence[Setting]) -> str:
     labels: dict[int, list[str]] = {}
     for setting in settings:
         if setting.is_random and setting.finished:
-            labels.setdefault(len(setting.finished), []).append(setting.label)
+            labels.setdefault(setting.seeds, []).append(setting.label)
     if settings and settings[0].spread == "queries":
         return _queries_spread(labels)
     if not labels:
@@ -245,6 +247,30 @@ def _seeds(settings: Sequence[Setting]) -> str:
         return f"Seeds: {max(labels)} ({spread}); methods without randomness run once."
     parts = "; ".join(f"{count} for {', '.join(names)}" for count, names in sorted(labels.items()))
     return f"Seeds ({spread}): {parts}; methods without randomness run once."
+
+
+def _splits(settings: Sequence[Setting]) -> str:
+    """Return over which splits of the dataset's pairs the rows average, where there are several."""
+    labels: dict[tuple[int, ...], list[str]] = {}
+    for setting in settings:
+        if setting.finished:
+            labels.setdefault(setting.splits, []).append(setting.label)
+    if set(labels) <= {(0,)}:
+        return ""
+    start = (
+        "Splits (all pairs divided anew, by category; mean ± sample standard deviation over seeds and splits)"
+    )
+    if len(labels) == 1:
+        return f"{start}: {_named_splits(next(iter(labels)))}."
+    parts = "; ".join(f"{_named_splits(splits)} for {', '.join(names)}" for splits, names in labels.items())
+    return f"{start}, unequal: {parts}."
+
+
+def _named_splits(splits: Sequence[int]) -> str:
+    drawn = ", ".join(str(split) for split in splits if split)
+    own = "the dataset's own" if 0 in splits else ""
+    seeds = f"{'seeds' if len(splits) > 2 else 'seed'} {drawn}" if drawn else ""
+    return " and ".join(part for part in (own, seeds) if part)
 
 
 def _queries_spread(labels: Mapping[int, Sequence[str]]) -> str:

@@ -34,19 +34,20 @@ PAPER_ORDER = (
 
 @dataclass(frozen=True)
 class Group:
-    """The records of one dataset fingerprint under one protocol; at least one."""
+    """The records of one dataset under one protocol, those of splits drawn anew among them; at least one."""
 
     records: tuple[Record, ...]
 
     @property
     def dataset(self) -> Mapping[str, Any]:
-        """The dataset as the first record describes it."""
-        return self.records[0]["dataset"]  # type: ignore[no-any-return]
+        """The dataset as the first record of its own split describes it, or else one of another split."""
+        described = (record["dataset"] for record in self.records if not record["dataset"].get("split_of"))
+        return next(described, None) or _of_own_split(self.records[0]["dataset"])
 
     @property
     def name(self) -> str:
         """The dataset's name; all of them where the same arrays were evaluated under several."""
-        return " = ".join(sorted({record["dataset"]["name"] for record in self.records}))
+        return " = ".join(sorted({_of_own_split(record["dataset"])["name"] for record in self.records}))
 
     @property
     def protocol(self) -> Mapping[str, Any]:
@@ -68,6 +69,7 @@ class Group:
 def groups(records: Iterable[Record]) -> list[Group]:
     """Return one group per (dataset fingerprint, protocol), by dataset name and protocol.
 
+    Splits of a dataset that were drawn anew belong to the group of the dataset.
     All fields of a protocol count, not its name alone: a changed cut-off is another protocol.
     """
     members: dict[str, list[Record]] = {}
@@ -124,10 +126,11 @@ class Score:
 
 @dataclass(frozen=True)
 class Setting:
-    """The records of one method, one version of it and one set of parameters; a record per seed.
+    """The records of one method, one version of it and one set of parameters; one per seed and split.
 
-    ``spread`` says what its deviations are: ``seeds``, the sample standard deviation over seeds, if there
-    are two or more; ``queries``, the standard error over the queries of the test set, averaged over seeds.
+    ``spread`` says what its deviations are: ``seeds``, the sample standard deviation over seeds and splits,
+    if there are two records or more; ``queries``, the standard error over the queries of the test set,
+    averaged over records.
     """
 
     label: str
@@ -148,6 +151,16 @@ class Setting:
     def failed(self) -> tuple[Record, ...]:
         """The records that hold a failure instead."""
         return tuple(record for record in self.records if record["status"] not in ("ok", LEFT_OUT))
+
+    @property
+    def seeds(self) -> int:
+        """Over how many seeds the finished records are."""
+        return len({record["seed"] for record in self.finished})
+
+    @property
+    def splits(self) -> tuple[int, ...]:
+        """The splits that the finished records are of: 0 for the dataset's own, seeds of those drawn anew."""
+        return tuple(sorted({split_of(record) for record in self.finished}))
 
     @property
     def left_out(self) -> str:
@@ -192,6 +205,18 @@ class Setting:
         ]
         known = [error for error in errors if error is not None]
         return fmean(known) if len(known) == len(errors) else None
+
+
+def split_of(record: Record) -> int:
+    """Return the seed of the split that the record is of, 0 for the dataset's own."""
+    drawn = record["dataset"].get("split_of")
+    return int(drawn["seed"]) if drawn else 0
+
+
+def _of_own_split(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the dataset under the name and fingerprint that it has before its pairs are divided anew."""
+    drawn = dataset.get("split_of")
+    return {**dataset, "name": drawn["name"], "fingerprint": drawn["fingerprint"]} if drawn else dataset
 
 
 def measured(record: Record, column: str, *, maps: str = "map", others: str = "measures") -> float | None:
@@ -248,14 +273,17 @@ def failures_text(setting: Setting) -> str:
     """
     fates: dict[str, list[str]] = {}
     for record in setting.failed:
-        fates.setdefault(failure_text(record), []).append(str(record["seed"]))
+        split = split_of(record)
+        drawn = f" of split {split}" if split else ""
+        fates.setdefault(failure_text(record), []).append(f"{record['seed']}{drawn}")
     if len(setting.records) == 1:
         return next(iter(fates))
     return "; ".join(f"{_seeds(seeds)}: {fate}" for fate, seeds in fates.items())
 
 
 def _group_key(record: Record) -> str:
-    return json.dumps([record["dataset"]["fingerprint"], dict(record["protocol"])], sort_keys=True)
+    fingerprint = _of_own_split(record["dataset"])["fingerprint"]
+    return json.dumps([fingerprint, dict(record["protocol"])], sort_keys=True)
 
 
 def _kept(records: Sequence[Record], kind: str, wanted: Sequence[str], names: Any) -> list[Record]:
@@ -273,8 +301,13 @@ def _matches(value: str, names: Sequence[str]) -> bool:
 
 
 def _dataset_names(record: Record) -> Sequence[str]:
-    name, fingerprint = record["dataset"]["name"], record["dataset"]["fingerprint"]
-    return [name, *(fingerprint[:length] for length in range(8, len(fingerprint) + 1))]
+    """Return what the dataset may be called; all splits of it by its name, each by its fingerprint."""
+    name, fingerprint = _of_own_split(record["dataset"])["name"], record["dataset"]["fingerprint"]
+    return [
+        name,
+        record["dataset"]["name"],
+        *(fingerprint[:length] for length in range(8, len(fingerprint) + 1)),
+    ]
 
 
 def _method_names(record: Record) -> Sequence[str]:
@@ -339,17 +372,17 @@ def _shared_paper_names(members: Mapping[str, Mapping[str, Sequence[Record]]]) -
 
 
 def _one_per_seed(records: Sequence[Record]) -> tuple[Record, ...]:
-    by_seed: dict[int | None, Record] = {}
+    by_seed: dict[tuple[int, int | None], Record] = {}
     for record in records:
-        seed = record["seed"]
+        seed = split_of(record), record["seed"]
         if seed in by_seed:
             raise ReportError(
-                f"two records of one cell: {record['method']['name']} with seed {seed} has the keys "
-                f"{by_seed[seed]['key']} and {record['key']}; remove one of them, or they would count as two "
-                "seeds"
+                f"two records of one cell: {record['method']['name']} with seed {record['seed']} has the "
+                f"keys {by_seed[seed]['key']} and {record['key']}; remove one of them, or they would count "
+                "as two seeds"
             )
         by_seed[seed] = record
-    return tuple(sorted(by_seed.values(), key=lambda record: record["seed"] or 0))
+    return tuple(sorted(by_seed.values(), key=lambda record: (split_of(record), record["seed"] or 0)))
 
 
 def _rank_in_paper(setting: Setting) -> tuple[int, str, str]:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from cmbench.errors import EvaluationError, StoreError
 from cmbench.evaluation.measures import MAP
+from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.protocol import AVERAGES
 from cmbench.evaluation.statistics import LEVEL, Comparison, compare_all
 from cmbench.report.layout import Column, Mark, lone_best
-from cmbench.report.records import Record, Setting
+from cmbench.report.records import Record, Setting, split_of
 
 Arrays: TypeAlias = Callable[[Record], Mapping[str, NDArray[Any]]]
 """Gives the arrays of a record, or raises ``StoreError``: ``Store(folder).arrays``."""
@@ -72,8 +73,8 @@ def marks_of(standings: Mapping[str, Standing]) -> dict[str, tuple[Mark, ...]]:
     return {key: standing.marks for key, standing in standings.items()}
 
 
-def per_query(setting: Setting, column: Column, arrays: Arrays) -> NDArray[np.float64]:
-    """Return what a column is the mean of (runs, queries): AP or another measure, in the order of the test.
+def runs_of(setting: Setting, column: Column, arrays: Arrays) -> list[Run]:
+    """Return the runs of a setting with what the column is the mean of: AP or another measure of each query.
 
     For an average of two tasks it is the mean of the two queries of a pair. Raises ``StoreError`` where the
     arrays of a record are missing, or lack the measure.
@@ -81,16 +82,16 @@ def per_query(setting: Setting, column: Column, arrays: Arrays) -> NDArray[np.fl
     task = column.key.removeprefix(f"{column.measure.name}_")
     kind = "ap" if column.measure == MAP else column.measure.name
     names = [f"{kind}_{each}" for each in AVERAGES.get(task, (task,))]
-    runs = [_values(record, names, arrays(record)) for record in setting.finished]
-    return np.stack(runs)
+    return [_run(record, names, arrays(record)) for record in setting.finished]
 
 
-def _values(record: Record, names: Sequence[str], held: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+def _run(record: Record, names: Sequence[str], held: Mapping[str, NDArray[Any]]) -> Run:
     missing = [name for name in names if name not in held]
     if missing:
         raise StoreError(f"the arrays of cell {record['key']} lack {missing[0]}; run it again with --force")
     values: NDArray[np.float64] = np.mean([held[name] for name in names], axis=0, dtype=np.float64)
-    return values
+    ids = held.get("ids", np.empty(0, dtype=np.str_))
+    return Run(record["seed"], split_of(record), ids, values)
 
 
 class _Reading:
@@ -120,11 +121,12 @@ def _standing(settings: Sequence[Setting], column: Column, arrays: _Reading) -> 
         return Standing(alone)
     if not column.measure.is_mean:
         return Standing(alone, untested=f"{column.measure.heading} is a median, which the test is not for")
-    lacking, values = _gathered([settings[at] for at in shown], column, arrays)
+    lacking, runs = _gathered([settings[at] for at in shown], column, arrays)
     if lacking:
-        whose = f" of {', '.join(lacking)}" if values else ""
+        whose = f" of {', '.join(lacking)}" if runs else ""
         return Standing(alone, untested=f"no values per query are stored{whose}")
     try:
+        values = nested_in_pairs(runs)
         compared = compare_all(values)
     except EvaluationError as error:
         return Standing(alone, untested=str(error))
@@ -135,15 +137,15 @@ def _standing(settings: Sequence[Setting], column: Column, arrays: _Reading) -> 
 
 def _gathered(
     settings: Sequence[Setting], column: Column, arrays: _Reading
-) -> tuple[list[str], list[NDArray[np.float64]]]:
-    """Return the labels of the settings that lack arrays, and the values per query of the others."""
-    lacking, values = [], []
+) -> tuple[list[str], list[list[Run]]]:
+    """Return the labels of the settings that lack arrays, and the runs of the others."""
+    lacking, runs = [], []
     for setting in settings:
         try:
-            values.append(per_query(setting, column, arrays))
+            runs.append(runs_of(setting, column, arrays))
         except StoreError:
             lacking.append(setting.label)
-    return lacking, values
+    return lacking, runs
 
 
 def _marks(compared: Comparison) -> list[Mark]:

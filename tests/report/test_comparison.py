@@ -12,6 +12,8 @@ import cmbench
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError, StoreError
 from cmbench.report.comparison import compare_methods, compare_stores
+from cmbench.report.records import select
+from cmbench.report.table import render
 from cmbench.store import Store
 
 QUICK = {"threads": 1, "memory": "none", "deadline": "60s"}
@@ -85,3 +87,46 @@ def test_the_command_compares_methods_and_stores(store):
     stores = CliRunner().invoke(cli, ["compare", str(store.folder), str(store.folder)])
     assert re.search(r"first: CCA \(1 run\), second: CFA \(1 run\)", methods.output)
     assert "| CCA" in stores.output
+
+
+def test_a_pair_in_the_test_parts_of_several_splits_counts_once(toy, tmp_path):
+    frame = cmbench.run(toy, ["cca", "cfa"], splits=3, store=tmp_path / "s", **QUICK)
+    assert frame["split"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert set(frame["dataset"]) == {"toy"}
+    store = Store(tmp_path / "s")
+    records = store.records()
+    by_pair = {"cca": {}, "cfa": {}}
+    for record in records:
+        arrays = store.arrays(record)
+        ap = (arrays["ap_image_to_text"] + arrays["ap_text_to_image"]) / 2
+        for name, value in zip(arrays["ids"].tolist(), ap, strict=True):
+            by_pair[record["method"]["name"]].setdefault(name, []).append(value)
+    means = {
+        name: {pair: np.mean(values) for pair, values in pairs.items()} for name, pairs in by_pair.items()
+    }
+    assert 48 < len(means["cca"]) < 3 * 48
+    differences = [means["cca"][pair] - means["cfa"][pair] for pair in means["cca"]]
+    shown = row(compare_methods(store, records, "cca", "cfa"), "bi-modal average")
+    assert float(shown[3]) == pytest.approx(np.mean(differences), abs=5e-5)
+    assert float(shown[4]) == pytest.approx(stats.sem(differences), abs=5e-5)
+
+
+def test_splits_are_one_row_of_one_table_with_their_deviation(toy, tmp_path):
+    frame = cmbench.run(toy, ["cca"], splits=3, store=tmp_path / "s", **QUICK)
+    records = Store(tmp_path / "s").records()
+    text = render(records)
+    values = frame["image_to_text"]
+    assert text.count("| CCA") == 1
+    assert f"{values.mean():.3f}" in text
+    assert f"± {values.std(ddof=1):.3f}" in text
+    assert "the dataset's own and seeds 1, 2" in text
+    assert f"toy ({toy.fingerprint[:8]})" in text
+    assert select(records, datasets=["toy"]) == records
+    assert len(select(records, datasets=[toy.fingerprint])) == 1
+
+
+def test_cells_of_the_own_split_are_the_same_with_and_without_others(toy, tmp_path):
+    alone = cmbench.run(toy, ["cca"], store=tmp_path / "s", **QUICK)
+    among = cmbench.run(toy, ["cca"], splits=2, store=tmp_path / "s", **QUICK)
+    assert among["key"][0] == alone["key"][0]
+    assert among["key"][1] != alone["key"][0]

@@ -1,0 +1,211 @@
+"""The pairs of a dataset divided anew: other training, validation and test pairs of the same pool.
+
+The numbers of one split depend on which pairs happen to be its test pairs; 100 of them give a MAP a standard
+error of about .04. Splits that are drawn again show how much of a difference that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Labels, Parts, Scalar, Split
+from cmbench.datasets.repetitions import alike_rows, row_digests
+from cmbench.errors import DatasetError
+
+Numbers = NDArray[np.int64]
+LARGEST_SEED = 2**32 - 1
+
+
+def redrawn(dataset: Dataset, seed: int) -> Dataset:
+    """Return the dataset with its pairs divided anew; the same seed gives the same split.
+
+    Training, validation and test pairs are pooled. Each new split has as many pairs of each category as the
+    dataset's own; a pair of several categories counts for the rarest of them. Pairs that share a picture,
+    by name, by equal features, or by features that are near-copies of each other, stay in one split, for
+    which the numbers of pairs may differ a little.
+
+    The result has a fingerprint and a name of its own, and its card says of which dataset it is a split.
+
+    Raises
+    ------
+    DatasetError
+        If the split is part of what the dataset is: it has a retrieval set, or test pairs of categories
+        without training pairs. Also if pairs that belong together leave a split empty or without a category.
+    """
+    _check(dataset, seed)
+    pool = [dataset.train, dataset.validation, dataset.test]
+    labels = np.concatenate([split.labels for split in pool])
+    strata = _strata(labels)
+    goal = _pairs_wanted(strata, [len(split) for split in pool])
+    owner = _drawn(strata, _belonging_together(pool), goal, np.random.default_rng(seed))
+    train, validation, test = (_taken(pool, np.flatnonzero(owner == at)) for at in range(len(pool)))
+    card = replace(
+        dataset.card, sizes=None, fingerprint="", split_of=dataset.fingerprint, split_seed=int(seed)
+    )
+    name = f"{dataset.name} (split {seed})"  # as base_name has it
+    return Dataset(name, train, validation, test, dataset.class_names, card)
+
+
+def _check(dataset: Dataset, seed: int) -> None:
+    if not 0 <= seed <= LARGEST_SEED:
+        raise DatasetError(f"split seed {seed} is not between 0 and {LARGEST_SEED}")
+    if dataset.card.split_of:
+        raise DatasetError(f"{dataset.name!r} is a split drawn anew already; draw from the dataset it is of")
+    if dataset.retrieval is not None:
+        raise DatasetError(
+            f"dataset {dataset.name!r} has a retrieval set, which belongs to its split; use one split"
+        )
+    unseen = np.setdiff1d(dataset.test.categories, dataset.train.categories)
+    if len(unseen):
+        raise DatasetError(
+            f"dataset {dataset.name!r} has test pairs of {len(unseen)} categories without a training pair, "
+            "which divided anew would be another task; use one split"
+        )
+
+
+def _strata(labels: Labels) -> Numbers:
+    """Return the category by which each pair is drawn (n,): its own, or the rarest of several; else -1."""
+    if labels.ndim == 1:
+        return labels
+    counts = labels.sum(axis=0)
+    order = np.argsort(counts, kind="stable")
+    rarest = [next((int(label) for label in order if row[label]), -1) for row in labels]
+    return np.array(rarest, dtype=np.int64)
+
+
+def _pairs_wanted(strata: Numbers, sizes: Sequence[int]) -> dict[int, Numbers]:
+    """Return by category how many of its pairs each split (train, val, test) has."""
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    return {
+        int(category): np.bincount(owner[strata == category], minlength=len(sizes))
+        for category in np.unique(strata)
+    }
+
+
+def _belonging_together(pool: Sequence[Split]) -> list[Numbers]:
+    """Return the rows of the pool in groups that must stay in one split, most of them of one row."""
+    sizes = [len(split) for split in pool]
+    first = _Groups(sum(sizes))
+    images = [digest for split in pool for digest in row_digests(split.images)]
+    first.join_equal(images)
+    if all(split.image_ids is not None for split in pool):
+        first.join_equal([str(name) for split in pool for name in (split.image_ids or ())])
+    first.join_equal([name for split in pool for name in _captioned(split)])
+    for one, other in alike_rows([split.images for split in pool]):
+        first.join(one, other)
+    return first.rows()
+
+
+def _captioned(split: Split) -> list[str]:
+    """Return PICTURE of ids that read PICTURE#NUMBER, and other ids as they are."""
+    names = (str(identifier).rpartition("#") for identifier in split.ids.tolist())
+    return [
+        picture if picture and number.isdecimal() else f"{picture}#{number}" for picture, _, number in names
+    ]
+
+
+class _Groups:
+    """Rows that are joined two and two, and what belongs together then."""
+
+    def __init__(self, count: int) -> None:
+        self._parent = list(range(count))
+
+    def join(self, one: int, other: int) -> None:
+        first, second = sorted((self._root(one), self._root(other)))
+        self._parent[second] = first
+
+    def join_equal(self, keys: Sequence[object]) -> None:
+        """Join the rows with equal keys."""
+        places: dict[object, int] = {}
+        for row, key in enumerate(keys):
+            self.join(places.setdefault(key, row), row)
+
+    def rows(self) -> list[Numbers]:
+        """Return the groups in the order of their first rows."""
+        members: dict[int, list[int]] = {}
+        for row in range(len(self._parent)):
+            members.setdefault(self._root(row), []).append(row)
+        return [np.array(group, dtype=np.int64) for group in members.values()]
+
+    def _root(self, row: int) -> int:
+        while self._parent[row] != row:
+            self._parent[row] = self._parent[self._parent[row]]
+            row = self._parent[row]
+        return row
+
+
+def _drawn(
+    strata: Numbers, groups: Sequence[Numbers], goal: dict[int, Numbers], random: np.random.Generator
+) -> Numbers:
+    """Return the split (0 train, 1 val, 2 test) of each row.
+
+    Large groups are placed first, in a random order among equals. A group goes to a split drawn with a
+    chance in proportion to the places left there for its categories, among those with room for all of it.
+    For groups of one row, which fill what is left, every division with these sizes is equally likely.
+    """
+    left = {category: counts.copy() for category, counts in goal.items()}
+    owner = np.empty(len(strata), dtype=np.int64)
+    shuffled = random.permutation(len(groups))
+    for at in sorted(shuffled.tolist(), key=lambda at: -len(groups[at])):
+        rows = groups[at]
+        categories, needed = np.unique(strata[rows], return_counts=True)
+        places = np.array([left[int(category)] for category in categories])
+        chances = np.where((places >= needed[:, None]).all(axis=0), places.sum(axis=0), 0)
+        split = _chosen(chances, places.sum(axis=0), random)
+        owner[rows] = split
+        for category, count in zip(categories, needed, strict=True):
+            left[int(category)][split] -= count
+    return owner
+
+
+def _chosen(chances: Numbers, places: Numbers, random: np.random.Generator) -> int:
+    """Return a split drawn by its chances; where none has room, that with the most places left."""
+    if not chances.sum():
+        return int(np.argmax(places))
+    return int(random.choice(len(chances), p=chances / chances.sum()))
+
+
+def _taken(pool: Sequence[Split], rows: Numbers) -> Split:
+    """Return the pairs in these rows of the pool, in order; only they are read."""
+    starts = np.cumsum([0, *(len(split) for split in pool)])
+    own = [rows[(rows >= start) & (rows < end)] - start for start, end in pairwise(starts)]
+
+    def rows_of(arrays: Sequence[NDArray[Scalar]]) -> NDArray[Scalar]:
+        return np.concatenate([array[chosen] for array, chosen in zip(arrays, own, strict=True)])
+
+    first = pool[0]
+    named = [split.image_ids for split in pool if split.image_ids is not None]
+    return Split(
+        images=rows_of([split.images for split in pool]),
+        texts=rows_of([split.texts for split in pool]),
+        labels=rows_of([split.labels for split in pool]),
+        ids=rows_of([split.ids for split in pool]),
+        image_parts=_taken_parts([split.image_parts for split in pool], own),
+        text_parts=_taken_parts([split.text_parts for split in pool], own),
+        image_groups=first.image_groups,
+        text_groups=first.text_groups,
+        image_ids=rows_of(named) if len(named) == len(pool) else None,
+    )
+
+
+def _taken_parts(parts: Sequence[Parts | None], own: Sequence[Numbers]) -> Parts | None:
+    """Return the parts of the chosen items of each split; None where a split has none."""
+    present = [part for part in parts if part is not None]
+    if len(present) < len(parts):
+        return None
+    items = list(_items(present, own))
+    width = present[0].values.shape[1]
+    values = np.concatenate([np.empty((0, width), dtype=np.float32), *items])
+    offsets = np.concatenate([[0], np.cumsum([len(item) for item in items])]).astype(np.int64)
+    return Parts(values, offsets)
+
+
+def _items(parts: Sequence[Parts], own: Sequence[Numbers]) -> Iterator[NDArray[np.float32]]:
+    for part, chosen in zip(parts, own, strict=True):
+        yield from (part[int(item)] for item in chosen)
