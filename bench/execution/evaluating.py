@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -17,8 +16,7 @@ from cmbench.evaluation.evaluator import Evaluation, evaluate
 from cmbench.evaluation.ranking import BETWEEN_CHUNKS
 from cmbench.evaluation.tasks import Retrieval
 from cmbench.execution.job import MODALITIES, HandedOut
-from cmbench.execution.outcome import read_representations
-from cmbench.limits import Limits, duration_text
+from cmbench.limits import duration_text
 from cmbench.plan import Cell
 
 FIRST = 20
@@ -26,19 +24,14 @@ FIRST = 20
 
 
 def evaluated(
-    cell: Cell, features: HandedOut, folder: Path, limits: Limits, seconds: float | None
+    cell: Cell, features: HandedOut, representations: Mapping[str, NDArray[Any]], seconds: float | None
 ) -> Evaluation:
-    """Return the evaluation of what a child left; raises for whatever is wrong with it, or takes too much.
+    """Return the evaluation of what a child left; raises for whatever is wrong with it, or takes too long.
 
+    ``representations`` are those of images and of texts, in the order in which the items were handed out, and
     ``seconds`` is how long the evaluation may take (None: no limit).
     """
-    images, texts = (
-        features.in_order(
-            modality,
-            read_representations(folder, modality, len(features.order[modality]), most_bytes=limits.memory),
-        )
-        for modality in MODALITIES
-    )
+    images, texts = (features.in_order(modality, representations[modality]) for modality in MODALITIES)
     with time_limit(seconds):
         return _evaluation(cell, images, texts)
 

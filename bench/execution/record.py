@@ -54,7 +54,10 @@ Failure = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How a cell ended: ``child`` is what its process left, ``error`` the reason if there is no result."""
+    """How a cell ended: ``child`` is what its process left, ``error`` the reason if there is no result.
+
+    ``representations`` are those that wait for evaluation, in the order in which items were handed out.
+    """
 
     status: str
     ended: Ended
@@ -63,10 +66,22 @@ class Outcome:
     evaluation: Evaluation | None = None
     evaluate_seconds: float | None = None
     training_curves: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    representations: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
-def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> dict[str, Any]:
-    """Return the record of a finished cell, as plain JSON values."""
+@dataclass(frozen=True)
+class Worker:
+    """The machine that a cell ran on, where it is not that of the run, and its provenance."""
+
+    host: str
+    address: str
+    provenance: Mapping[str, Any]
+
+
+def cell_record(
+    cell: Cell, outcome: Outcome, *, limits: Limits, log: str, worker: Worker | None = None
+) -> dict[str, Any]:
+    """Return the record of a finished cell, as plain JSON values; ``worker`` is None for this machine."""
     child, evaluation = outcome.child, outcome.evaluation
     peak = max(outcome.ended.peak_memory_bytes, child.get("peak_memory_bytes", 0))
     durations = {
@@ -101,7 +116,7 @@ def cell_record(cell: Cell, outcome: Outcome, *, limits: Limits, log: str) -> di
         "error": None if outcome.error is None else _capped_values(outcome.error),
         "log": log,
         "provenance": {
-            **provenance(),
+            **_machine(worker),
             "accelerator": child.get("accelerator"),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
@@ -202,6 +217,15 @@ def split_in(recipe: str) -> Any:
         return None
     depth = max(len(line) - len(line.lstrip()) for line in text.splitlines())  # an indent is one space
     return split if len(text) <= LONGEST_TEXT and depth <= DEEPEST_SPLIT else None
+
+
+def _machine(worker: Worker | None) -> dict[str, Any]:
+    """Return the provenance of a cell that ran here, or there; the command is that of the run."""
+    here = provenance()
+    if worker is None:
+        return here
+    place = {"host": worker.host, "address": worker.address}
+    return {**worker.provenance, "command": here["command"], "worker": place}
 
 
 @lru_cache(maxsize=1)

@@ -160,13 +160,13 @@ def test_a_forced_run_takes_what_another_forced_run_has_just_finished(toy, place
 
 def test_a_record_that_another_run_finished_meanwhile_is_not_computed_again(toy, place, monkeypatch):
     """The other run finishes all cells after this one has planned them."""
-    from cmbench.execution import local
+    from cmbench.execution import local, workplace
 
     def run_after_another(executor, cells):
         other = threading.Thread(target=original, args=(executor, cells))
         other.start()
         other.join()
-        monkeypatch.setattr(local, "run_child", None)  # would be called to compute one again
+        monkeypatch.setattr(workplace, "run_child", None)  # would be called to compute one again
         original(executor, cells)
 
     original = local.LocalExecutor.run

@@ -140,7 +140,7 @@ def test_cells_are_run_watched_and_ended_without_what_windows_lacks(windows):
     windows.run("plot", "categories", "--store", "store", "--output", "figure.png")
     assert not list((windows.store.folder / ".work").glob("run-*"))
     seen = set(windows.seen.read_text().splitlines())
-    told = {"execution.keeper os", "execution.child_process subprocess", "execution.local os", "disk os"}
+    told = {"execution.keeper os", "execution.child_process subprocess", "execution.workplace os", "disk os"}
     assert {f"cmbench.{module}" for module in told} <= seen
 
 

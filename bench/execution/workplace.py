@@ -1,0 +1,182 @@
+"""A folder in which cells run, on whatever machine it is: each in a child process, fenced in and watched."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+from cmbench.datasets.formats.numpy_files import load_array
+from cmbench.disk import remove_folder
+from cmbench.errors import MethodError
+from cmbench.execution.child_process import Ended, Surroundings, run_child
+from cmbench.execution.evaluating import status_of
+from cmbench.execution.fence import Fence
+from cmbench.execution.job import CHECKPOINT, MODALITIES, Job
+from cmbench.execution.outcome import (
+    LeftBehindError,
+    log_tail,
+    read_curves,
+    read_outcome,
+    read_representations,
+)
+from cmbench.execution.record import Outcome, described, failure_of
+from cmbench.limits import Limits
+from cmbench.methods.registry import MethodEntry
+from cmbench.plan import Cell
+
+SHARED_MEMORY = "/dev/shm"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What is to be known of a cell where it runs: nothing of test labels, nor of its dataset's name.
+
+    ``twice`` asks for a second fit, to be compared.
+    """
+
+    key: str
+    entry: MethodEntry
+    code_version: str
+    parameters: Mapping[str, Any]
+    keeps_checkpoint: bool
+    twice: bool = False
+
+    @classmethod
+    def of(cls, cell: Cell, *, twice: bool = False) -> Assignment:
+        """Return what the cell's process has to do."""
+        keeps = CHECKPOINT in cell.method.practical
+        return cls(cell.key, cell.entry, cell.code_version, dict(cell.parameters), keeps, twice)
+
+
+class Features(Protocol):
+    """The folder of the features of a dataset, which methods may only read."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    def is_unchanged(self) -> bool: ...
+
+
+class SharedFeaturesError(MethodError):
+    """A method wrote to what it was only to read."""
+
+
+class Workplace:
+    """Where cells run: ``work`` for temporary files, the fence around them, and a folder of checkpoints."""
+
+    def __init__(self, work: Path, fence: Fence | None, *, checkpoints: Path) -> None:
+        self._work = work
+        self._fence = fence
+        self._checkpoints = checkpoints
+        self._numbers = count()
+
+    def run(
+        self,
+        assignment: Assignment,
+        features: Features,
+        limits: Limits,
+        *,
+        stop: threading.Event,
+        log: Path,
+        import_path: tuple[str, ...] = (),
+    ) -> Outcome:
+        """Run the process of a cell and return how it ended, with what it left to be evaluated.
+
+        ``import_path`` comes after that of this process. When ``stop`` is set, the process is ended and the
+        outcome is that of one that was "stopped".
+        """
+        folder = self._work / assignment.key
+        folder.mkdir()
+        job = self._job(assignment, features, import_path)
+        job.write(folder)
+        temporary = self._work / f"t{next(self._numbers)}"  # short, because the paths of sockets are
+        temporary.mkdir()
+        try:
+            with self._fenced(job, folder, temporary, log, assignment.keeps_checkpoint) as surroundings:
+                ended = run_child(surroundings, limits, stop)
+            return _outcome(ended, features, folder, limits=limits, log=log)
+        finally:
+            for used in (folder, temporary):
+                remove_folder(used)
+
+    @contextmanager
+    def _fenced(
+        self, job: Job, folder: Path, temporary: Path, log: Path, keeps_checkpoint: bool
+    ) -> Iterator[Surroundings]:
+        """Yield the surroundings of a cell's process, with the rules of what it may read and change."""
+        writable = [folder, temporary]
+        if keeps_checkpoint:
+            writable.append(Path(job.parameters[CHECKPOINT]))
+            writable[-1].mkdir(parents=True, exist_ok=True)
+        private = _nothing_in_shared_memory(job, folder)
+        surroundings = Surroundings(folder, temporary, log, own_shared_memory=private)
+        if self._fence is None:
+            yield surroundings
+            return
+        with self._fence.ruleset([job.features], writable) as ruleset:
+            yield replace(surroundings, ruleset=ruleset, landlock=self._fence.version)
+
+    def _job(self, assignment: Assignment, features: Features, import_path: tuple[str, ...]) -> Job:
+        own_path = (os.path.abspath(entry) for entry in sys.path if os.path.exists(entry or "."))
+        parameters = dict(assignment.parameters)
+        if assignment.keeps_checkpoint and parameters[CHECKPOINT] is None:
+            parameters[CHECKPOINT] = str(self._checkpoints)
+        path = [*own_path, *import_path]
+        return Job(
+            features.folder, assignment.entry, assignment.code_version, parameters, path, assignment.twice
+        )
+
+
+def _nothing_in_shared_memory(job: Job, folder: Path) -> bool:
+    """Return whether nothing that a method is told of lies in ``/dev/shm``, so that it may have its own."""
+    told = (str(folder), job.entry.location, *job.import_path, *map(str, job.parameters.values()))
+    return not any(text.startswith(SHARED_MEMORY) for text in (*told, *map(os.path.realpath, told[:2])))
+
+
+def _outcome(ended: Ended, features: Features, folder: Path, *, limits: Limits, log: Path) -> Outcome:
+    """Return what a child left, ready to be evaluated, or why there is nothing to evaluate."""
+    if ended.ending == "stopped":
+        return Outcome("stopped", ended, {})
+    if ended.ending != "exited":
+        return _without_result(ended, limits, log)
+    try:
+        if ended.fence["files"] is None and not features.is_unchanged():
+            raise SharedFeaturesError(
+                "the features that all cells of the dataset read were written to while this one ran, by its "
+                "method or by another's; run it again with --retry-failed, without the method that does so"
+            )
+        child = read_outcome(folder)
+    except (LeftBehindError, SharedFeaturesError) as error:
+        return Outcome("failed", ended, {}, described(error, ended.exit_status))
+    if child is None:
+        return _without_result(ended, limits, log)
+    if child["status"] != "ok":
+        return Outcome(child["status"], ended, child, {**child["error"], "exit_status": ended.exit_status})
+    try:
+        curves = read_curves(folder)
+        representations = {
+            modality: read_representations(
+                folder, modality, _rows(features, modality), most_bytes=limits.memory
+            )
+            for modality in MODALITIES
+        }
+    except Exception as error:  # what a method left may be anything; it must not end the run
+        return Outcome(status_of(error), ended, child, described(error, ended.exit_status))
+    return Outcome("ok", ended, child, training_curves=curves, representations=representations)
+
+
+def _rows(features: Features, modality: str) -> int:
+    """Return how many test items were handed out."""
+    return len(load_array(features.folder, f"{modality}_test"))
+
+
+def _without_result(ended: Ended, limits: Limits, log: Path) -> Outcome:
+    status, error = failure_of(ended, limits, log_tail(log))
+    return Outcome(status, ended, {}, error)
