@@ -45,6 +45,10 @@ class DatasetWarning(CmbenchWarning):
     """Something about a dataset that makes numbers on it questionable."""
 
 
+class MethodWarning(UserWarning):
+    """A fit went on, but something about the data or the parameters makes its result doubtful."""
+
+
 class DamagedRecordWarning(CmbenchWarning):
     """A record that cannot be read, and is left out of what is made from the others."""
 

@@ -27,6 +27,10 @@ def _all(values: object, right: Callable[[Any], bool]) -> bool:
     return isinstance(values, dict) and all(map(right, values.values()))
 
 
+def _are_texts(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
 def _or_none(right: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or right(value)
 
@@ -71,7 +75,10 @@ RULES: Mapping[tuple[str, ...], Rule] = {
     ("provenance",): OBJECT,
 }
 """The fields that reports and runs rely on, in the order in which they are checked."""
-OPTIONAL: Mapping[str, Rule] = {"weights": (_or_none(_is_whole), "a whole number or null")}
+OPTIONAL: Mapping[str, Rule] = {
+    "weights": (_or_none(_is_whole), "a whole number or null"),
+    "warnings": (_or_none(_are_texts), "a list of texts or null"),
+}
 """Fields that records of earlier versions lack."""
 NUMBERS_OF_A_RESULT = ("map", "queries", "gallery")
 

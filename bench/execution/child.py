@@ -11,7 +11,10 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from bdb import BdbQuit
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,7 +24,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.formats.numpy_files import load_array, load_split
 from cmbench.disk import replacing, tells_of_full_disk
-from cmbench.errors import MethodError
+from cmbench.errors import MethodError, MethodWarning
 from cmbench.execution.breakpoints import REMEDY, refuse_breakpoints
 from cmbench.execution.conduct import Mapping, check_repetition, check_rows, check_spread
 from cmbench.execution.job import (
@@ -35,7 +38,7 @@ from cmbench.execution.job import (
     handed_out_parts,
 )
 from cmbench.execution.memory import peak_bytes_of_this_process
-from cmbench.execution.outcome import LONGEST_TEXT_LEFT, MOST_COLUMNS, shortened
+from cmbench.execution.outcome import LONGEST_TEXT_LEFT, MOST_COLUMNS, MOST_WARNINGS, shortened
 from cmbench.execution.weights import weights_of
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.registry import new_method
@@ -68,15 +71,16 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
     """Fit and transform; return durations in seconds, the fitted values, and how many weights there are."""
     method = new_method(planned_method(job), job.parameters)
     features = {modality: load_array(job.features, f"{modality}_test") for modality in MODALITIES}
-    start = time.perf_counter()
-    with reporting_to(folder / LOOKS):
-        fit(method, job, features)
-    fitted = time.perf_counter()
-    representations = transform(method, job, features)
-    transformed = time.perf_counter()
+    with method_warnings() as told:
+        start = time.perf_counter()
+        with reporting_to(folder / LOOKS):
+            fit(method, job, features)
+        fitted = time.perf_counter()
+        representations = transform(method, job, features)
+        transformed = time.perf_counter()
     for modality, rows in representations.items():
         np.save(folder / f"{modality}.npy", rows, allow_pickle=False)
-    warnings = conduct(method, job, features, representations)
+    told += conduct(method, job, features, representations)
     curves = {f"curve_{name}": values for name, values in training_curves(method).items()}
     np.savez(folder / CURVES, allow_pickle=False, **curves)
     durations = {
@@ -87,9 +91,9 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
     return {
         "durations": durations,
         "fitted": fitted_values(method),
+        "warnings": list(dict.fromkeys(told))[:MOST_WARNINGS],
         "transductive": bool(method.wants_unlabelled),
         "weights": weights_of(method),
-        "warnings": warnings,
         "repeats": job.twice,
         "peak_memory_bytes": peak_bytes_of_this_process(),  # here, where the features are still mapped
     }
@@ -124,20 +128,37 @@ def mapping_of(method: Method, modality: str) -> Mapping:
 
 def conduct(method: Method, job: Job, features: Features, representations: Features) -> list[str]:
     """Return warnings of what representations give away of their method; raise for what makes them void."""
-    warnings: list[str] = []
+    found: list[str] = []
     for modality, rows in representations.items():
         check_spread(rows, features[modality], modality)
         if not method.wants_unlabelled:  # which learned from these items, and says so
             parts = handed_out_parts(job.features, modality) if method.uses_parts else None
             mapped = mapping_of(method, modality)
-            warnings += check_rows(rows, mapped, features[modality], parts, modality)
+            found += check_rows(rows, mapped, features[modality], parts, modality)
     if job.twice:
         anew = dict.fromkeys({CHECKPOINT} & {*job.parameters})  # it would end where the first fit did
         again = new_method(type(method), {**job.parameters, **anew})
         fit(again, job, features)
         for modality, rows in transform(again, job, features).items():
             check_repetition(representations[modality], rows, modality, exact=accelerator() is None)
-    return warnings
+    return found
+
+
+@contextmanager
+def method_warnings() -> Iterator[list[str]]:
+    """Yield a list that gets the message of each ``MethodWarning``; the log gets the warnings as before."""
+    told: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", MethodWarning)
+        show = warnings.showwarning
+
+        def showing(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+            if issubclass(category, MethodWarning):
+                told.append(shortened(str(message), LONGEST_TEXT_LEFT))
+            show(message, category, *place, **options)
+
+        warnings.showwarning = showing
+        yield told
 
 
 def planned_method(job: Job) -> type[Method]:

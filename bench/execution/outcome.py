@@ -36,6 +36,9 @@ LONGEST_TEXT_LEFT = 100_000
 MOST_COLUMNS = 65_536
 """Of representations: far more than any space that items are compared in."""
 
+MOST_WARNINGS = 20
+"""Warnings of a method that a record keeps."""
+
 _MOST_OUTCOME_BYTES = 16_000_000
 _MOST_CURVE_BYTES = 64_000_000
 _MOST_NUMBER = 2**60
@@ -137,6 +140,11 @@ def _are_fitted(value: Any) -> bool:
     )
 
 
+def _are_warnings(value: Any) -> bool:
+    listed = isinstance(value, list) and len(value) <= MOST_WARNINGS
+    return listed and all(isinstance(text, str) for text in value)
+
+
 def _is_accelerator(value: Any) -> bool:
     return value is None or (
         isinstance(value, dict)
@@ -163,7 +171,7 @@ _OF_A_RESULT: Mapping[str, Callable[[Any], bool]] = {
     "transductive": lambda value: isinstance(value, bool),
     "weights": _is_size,
     "repeats": lambda value: isinstance(value, bool),
-    "warnings": lambda value: isinstance(value, list) and all(isinstance(text, str) for text in value),
+    "warnings": _are_warnings,
     "peak_memory_bytes": _is_size,
     "accelerator": _is_accelerator,
 }

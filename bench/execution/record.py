@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import platform
@@ -24,9 +25,10 @@ from numpy.typing import NDArray
 from cmbench.current import source_folder
 from cmbench.datasets.draft import base_name, category_counts
 from cmbench.execution.child_process import Ended
+from cmbench.execution.doubts import doubts
 from cmbench.execution.outcome import LONGEST_TEXT, shortened
 from cmbench.limits import Limits, available_cores, duration_text
-from cmbench.plan import LEFT_OUT, Cell
+from cmbench.plan import LEFT_OUT, RANDOM_STATE, Cell
 from cmbench.store import SCHEMA
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ def cell_record(
         "dimension": None if evaluation is None else evaluation.dimension,
         "fitted": _capped_values(child.get("fitted", {})),
         "transductive": child.get("transductive", False),
-        **_conduct(child),
+        **_conduct(outcome),
         "durations": durations,
         "peak_memory_bytes": peak,
         "weights": child.get("weights"),
@@ -273,10 +275,15 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     return None if commit is None else {"commit": commit, "dirty": bool(changes)}
 
 
-def _conduct(child: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is said of a method's conduct only where it is so: see ``cmbench.execution.conduct``."""
-    warnings = [shortened(text, LONGEST_WARNING) for text in child.get("warnings", ())[:MOST_WARNINGS]]
-    said = {"warnings": warnings, "repeats": child.get("repeats", False)}
+def _conduct(outcome: Outcome) -> dict[str, Any]:
+    """Return what is said of a method's conduct and of its result only where it is so.
+
+    See ``cmbench.execution.conduct`` and ``cmbench.execution.doubts``.
+    """
+    warnings = [shortened(text, LONGEST_WARNING) for text in outcome.child.get("warnings", ())]
+    if outcome.evaluation is not None:
+        warnings = [*warnings[:MOST_WARNINGS], *doubts(outcome.evaluation, outcome.training_curves)]
+    said = {"warnings": warnings, "repeats": outcome.child.get("repeats", False)}
     return {name: value for name, value in said.items() if value}
 
 
@@ -327,6 +334,7 @@ def _method(cell: Cell) -> dict[str, Any]:
         "parameters": dict(cell.parameters),
         "practical": list(method.practical),
         "preset": _preset(cell),
+        "defaults": _defaults(cell),
         **({} if cell.tuning is None else {"tuning": dict(cell.tuning)}),
         **_source(cell),
     }
@@ -344,6 +352,21 @@ def _preset(cell: Cell) -> str | None:
     parameters = dict(cell.parameters)
     held = (name for name, preset in cell.method.presets.items() if {**parameters, **preset} == parameters)
     return next(held, None)
+
+
+def _defaults(cell: Cell) -> dict[str, Any]:
+    """Return the defaults of the parameters that have other values, by name."""
+    arguments = inspect.signature(cell.method).parameters.values()
+    defaults = {
+        argument.name: list(argument.default) if isinstance(argument.default, tuple) else argument.default
+        for argument in arguments
+        if argument.default is not argument.empty and argument.name != RANDOM_STATE
+    }
+    return {
+        name: default
+        for name, default in defaults.items()
+        if name in cell.parameters and cell.parameters[name] != default
+    }
 
 
 def _category_map(cell: Cell, evaluation: Evaluation) -> dict[str, list[float | None]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Modality, Split, row_slices
-from cmbench.errors import MethodError
+from cmbench.errors import MethodError, MethodWarning
 
 # Values looked at together, so that memory-mapped features are never loaded whole. At 8 MiB in
 # float64, a block stays near the cache and its memory is used again for the next one.
@@ -144,10 +144,6 @@ def class_numbers(train: Split, validation: Split, method: str) -> tuple[Labels,
             f"{method}: category {unknown[0]} of validation has no training pair; remove its pairs"
         )
     return classes.searchsorted(train.labels), classes.searchsorted(validation.labels)
-
-
-class MethodWarning(UserWarning):
-    """A fit went on, but something about the data or the parameters makes its result doubtful."""
 
 
 def warn(message: str) -> None:

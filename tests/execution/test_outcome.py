@@ -63,6 +63,8 @@ def changed(**values):
         (changed(fitted={"a_": 10**400}), "'fitted' is"),
         (changed(peak_memory_bytes=True), "'peak_memory_bytes' is True"),
         (changed(weights=-1), "'weights' is -1"),
+        (changed(warnings=["odd", 1]), "'warnings' is"),
+        (changed(warnings=["odd"] * 21), "'warnings' is"),
         (changed(peak_memory_bytes=10**30), "'peak_memory_bytes' is"),
         (changed(accelerator={"name": "x"}), "'accelerator' is"),
         (changed(transductive=0), "'transductive' is 0"),

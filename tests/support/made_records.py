@@ -79,6 +79,7 @@ def made_record(
             "parameters": parameters,
             "practical": [],
             "preset": None,
+            "defaults": {},
         },
         "seed": seed,
         "protocol": protocol,
