@@ -94,6 +94,13 @@ def tells_of_full_disk(error: BaseException | None) -> bool:
     return False
 
 
+def cache_folder() -> Path:
+    """Return the folder for files from the net: the environment's CMBENCH_CACHE, or the user's cache."""
+    import pooch
+
+    return Path(os.environ.get("CMBENCH_CACHE") or pooch.os_cache("cmbench"))
+
+
 def check_writable(folder: Path) -> None:
     """Make a folder that is missing, and raise ``DatasetError`` unless files can be written to it."""
     with writing_to(folder):

@@ -33,6 +33,10 @@ class IncompleteRunError(StoreError):
         self.records = records
 
 
+class ExecutionError(CmbenchError):
+    """Cells cannot be run where they were to run: a scheduler or a worker is not there, or is another one."""
+
+
 class ReportError(CmbenchError, ValueError):
     """A table or figure cannot be made from the records at hand."""
 

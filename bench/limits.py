@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 import psutil
 
@@ -33,6 +34,32 @@ class Limits:
     def time_left(self, seconds: float) -> float | None:
         """Return what is left of the deadline after so many seconds, at least 0; None without a deadline."""
         return None if self.deadline is None else max(0.0, self.deadline - seconds)
+
+
+@dataclass(frozen=True)
+class AskedLimits:
+    """What a user asks for; what it comes to is for the machine to say that a cell runs on.
+
+    ``memory`` in bytes is ``"auto"`` for a share of what is free there, and ``threads`` None for a share of
+    the processors.
+    """
+
+    deadline: float | None
+    memory: int | Literal["auto"] | None
+    threads: int | None
+
+    def here(self, jobs: int) -> Limits:
+        """Return the limits of a cell on this machine, where so many of them run at the same time."""
+        memory = default_memory(jobs) if self.memory == "auto" else self.memory
+        return Limits(self.deadline, memory, self.threads or max(1, available_cores() // jobs))
+
+    def __str__(self) -> str:
+        time = "no deadline" if self.deadline is None else f"deadline {duration_text(self.deadline)}"
+        memory = "no memory limit" if self.memory is None else "its share of the free memory"
+        if isinstance(self.memory, int):
+            memory = f"at most {self.memory / 1e9:.1f} GB"
+        threads = "its share of the processors" if self.threads is None else f"{self.threads} thread(s)"
+        return f"{time}, {memory}, {threads}"
 
 
 def parse_duration(text: str | float | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -23,9 +23,9 @@ from cmbench.execution.progress import Progress, Silent
 from cmbench.execution.record import card_fields, left_out_record
 from cmbench.limits import (
     DEFAULT_DEADLINE,
+    AskedLimits,
     Limits,
     available_cores,
-    default_memory,
     parse_duration,
     parse_size,
 )
@@ -37,11 +37,13 @@ from cmbench.store import DEFAULT_STORE, Problem, Store
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cmbench.execution.dask import DaskExecutor
     from cmbench.methods.contract import Method
 
 P = ParamSpec("P")
 
 DEFAULT_DATASETS = ("scenes",)
+EXECUTORS = ("local", "dask")
 DEFAULT_JOBS = 2  # where there are as many processors and cells
 
 
@@ -64,6 +66,8 @@ def finished(
     threads: int | None = None,
     deadline: str | float | None = DEFAULT_DEADLINE,
     memory: str | float | None = "auto",
+    executor: str = "local",
+    scheduler: str | None = None,
     progress: Progress | None = None,
     allow_repeated: bool = False,
     check_determinism: bool = False,
@@ -106,6 +110,10 @@ def finished(
     deadline : the longest time a cell may take, such as ``90s``, ``10m``, ``3h``, or ``none``
     memory : the most memory a cell may use, such as ``2GB``, or ``none``; ``auto`` is 80 % of what is free,
         divided by the jobs
+    executor : where cells run: ``local``, on this machine, or ``dask``, on the workers of a Dask cluster.
+        There ``jobs`` is by default as many as the workers have threads, and shares of processors and memory
+        are those of each worker's machine
+    scheduler : the address of the Dask scheduler, such as ``tcp://host:8786``, or the path of its file
     progress : what is told of every step of the run; by default nothing is shown
     allow_repeated : run although pairs stand in two splits; the table then says so
     check_determinism : fit every method twice with the same seed; one whose representations differ fails.
@@ -125,6 +133,80 @@ def finished(
         For what makes numbers on a dataset questionable; see ``cmbench.datasets.soundness``.
     """
     _at_least_one("jobs", 1 if jobs is None else jobs)
+    _check_executor(executor, scheduler)
+    asked = AskedLimits(parse_duration(deadline), "auto" if memory == "auto" else parse_size(memory), threads)
+    agenda = planned(
+        datasets,
+        methods,
+        seeds=seeds,
+        splits=splits,
+        store=store,
+        protocol=protocol,
+        measures=measures,
+        parameters=parameters,
+        presets=presets,
+        profile=profile,
+        plugins=plugins,
+        force=force,
+        retry_failed=retry_failed,
+        allow_repeated=allow_repeated,
+        check_determinism=check_determinism,
+    )
+    _note(agenda.store.folder, agenda.cells)
+    for cell in agenda.left_out:
+        agenda.store.put(left_out_record(cell, limits=asked.here(1)))
+    _note_tuning(agenda)
+    if scheduler is None:
+        jobs = jobs_here(jobs, len(agenda.pending))
+    _execute(
+        agenda,
+        asked,
+        scheduler=scheduler,
+        jobs=jobs,
+        progress=progress or Silent(),
+        twice=check_determinism,
+    )
+    return _complete(agenda.cells, agenda.store)
+
+
+@dataclass(frozen=True, eq=False)
+class Agenda:
+    """The cells of a run: all, and those that it is to run, without those that cannot be.
+
+    ``earlier`` are the summaries of all records of the store, by key, and ``hidden`` the files and folders
+    that datasets were given by.
+    """
+
+    store: Store
+    cells: list[Cell]
+    pending: list[Cell]
+    left_out: list[Cell]
+    earlier: dict[str, dict[str, Any]]
+    hidden: list[Path]
+
+
+def planned(
+    datasets: Sequence[str | Path | Dataset] | str | Path | Dataset = DEFAULT_DATASETS,
+    methods: Sequence[str | Method] | str | Method | None = None,
+    *,
+    seeds: int | Sequence[int] = (0,),
+    splits: int = 1,
+    store: str | Path = DEFAULT_STORE,
+    protocol: str | Protocol = "paper",
+    measures: Sequence[str] | None = None,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    presets: Mapping[str, str] | None = None,
+    profile: str | Path | Profile | None = None,
+    plugins: Sequence[str | Path] | Registry = (),
+    force: bool = False,
+    retry_failed: bool = False,
+    allow_repeated: bool = False,
+    check_determinism: bool = False,
+) -> Agenda:
+    """Return the cells of a run with these arguments of ``run``, and which of them it would run.
+
+    Nothing is written. Raises ``CmbenchError`` as ``run`` does before anything runs.
+    """
     if isinstance(seeds, int):
         seeds = range(_at_least_one("seeds", seeds))
     available = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
@@ -151,11 +233,10 @@ def finished(
         profile=tuned,
     )
     results = Store(Path(store).absolute())  # a method may change the current folder
-    _note(results.folder, cells)
     before = results.read_summaries()
     unreadable = _unreadable(cells, before.problems)
     earlier = before.by_key
-    pending = [
+    wanted = [
         with_measures_of(cell, earlier.get(cell.key))
         for cell in cells
         if (force or cell.key not in unreadable)
@@ -163,27 +244,25 @@ def finished(
             cell, earlier.get(cell.key), force=force, retry_failed=retry_failed, twice=check_determinism
         )
     ]
-    left_out = [cell for cell in pending if cell.left_out]
-    pending = [cell for cell in pending if not cell.left_out]
-    cores = available_cores()
-    jobs = max(1, min(jobs or min(DEFAULT_JOBS, cores), len(pending)))  # those that really run share
-    limits = Limits(parse_duration(deadline), _memory(memory, jobs), threads or max(1, cores // jobs))
-    progress = progress or Silent()
-    for cell in left_out:
-        results.put(left_out_record(cell, limits=limits))
-    _note_tuning([cell for cell in cells if cell not in pending], results, earlier)
-    progress.planned(pending, len(cells) - len(pending), limits)
-    _execute(
-        pending,
-        results,
-        limits,
-        earlier,
-        jobs=jobs,
-        progress=progress,
-        hidden=_files(given),
-        twice=check_determinism,
-    )
-    return _complete(cells, results)
+    pending = [cell for cell in wanted if not cell.left_out]
+    left_out = [cell for cell in wanted if cell.left_out]
+    return Agenda(results, cells, pending, left_out, earlier, _files(given))
+
+
+def jobs_here(jobs: int | None, cells: int) -> int:
+    """Return how many cells run at the same time on this machine: those that really run share it."""
+    return max(1, min(jobs or min(DEFAULT_JOBS, available_cores()), cells))
+
+
+def _check_executor(executor: str, scheduler: str | None) -> None:
+    if executor not in EXECUTORS:
+        raise CmbenchError(f"executor is {executor!r}; use one of {', '.join(EXECUTORS)}")
+    if executor == "dask" and scheduler is None:
+        raise CmbenchError(
+            "executor 'dask' needs the scheduler: --scheduler tcp://HOST:8786, or the path of its file"
+        )
+    if executor != "dask" and scheduler is not None:
+        raise CmbenchError(f"a scheduler is given ({scheduler}), which only executor 'dask' uses")
 
 
 def _as_frame(function: Callable[P, list[dict[str, Any]]]) -> Callable[P, pd.DataFrame]:
@@ -247,10 +326,13 @@ def _note(folder: Path, cells: Sequence[Cell]) -> None:
             keep_source(folder, version, entry.sources())
 
 
-def _note_tuning(cells: Sequence[Cell], store: Store, earlier: Mapping[str, Mapping[str, Any]]) -> None:
+def _note_tuning(agenda: Agenda) -> None:
     """Write into stored records which profile their parameters come from, where they do not say so."""
-    for cell in cells:
-        known = earlier.get(cell.key)
+    store = agenda.store
+    for cell in agenda.cells:
+        if cell in agenda.pending:
+            continue
+        known = agenda.earlier.get(cell.key)
         if cell.tuning is None or known is None or known["method"].get("tuning") == cell.tuning:
             continue
         record = store.find(cell.key)
@@ -260,34 +342,45 @@ def _note_tuning(cells: Sequence[Cell], store: Store, earlier: Mapping[str, Mapp
 
 
 def _execute(
-    pending: Sequence[Cell],
-    store: Store,
-    limits: Limits,
-    earlier: Mapping[str, Mapping[str, Any]],
+    agenda: Agenda,
+    asked: AskedLimits,
     *,
-    jobs: int,
+    scheduler: str | None,
+    jobs: int | None,
     progress: Progress,
-    hidden: Sequence[Path],
     twice: bool,
 ) -> None:
-    folder = store.folder.resolve() / ".work"
+    """Run what is pending, here or on the workers of a scheduler."""
+    pending, folder = agenda.pending, agenda.store.folder.resolve() / ".work"
+    limits = asked.here(jobs or 1) if scheduler is None else asked
+    progress.planned(pending, len(agenda.cells) - len(pending), limits)
     if not pending:
         sweep(folder)
         return
     try:
         with workspace(folder) as work:
-            LocalExecutor(
-                store,
-                limits,
-                jobs=jobs,
-                progress=progress,
-                work=work,
-                earlier=earlier,
-                hidden=hidden,
-                twice=twice,
-            ).run(pending)
+            executor = _executor(
+                agenda, limits, scheduler=scheduler, jobs=jobs, progress=progress, work=work, twice=twice
+            )
+            executor.run(pending)
     finally:
         progress.closed()
+
+
+def _executor(
+    agenda: Agenda,
+    limits: Limits | AskedLimits,
+    *,
+    scheduler: str | None,
+    jobs: int | None,
+    **common: Any,
+) -> LocalExecutor | DaskExecutor:
+    common |= {"earlier": agenda.earlier, "hidden": agenda.hidden}
+    if isinstance(limits, Limits):
+        return LocalExecutor(agenda.store, limits, jobs=jobs or 1, **common)
+    from cmbench.execution.dask import DaskExecutor  # late: what only few runs need
+
+    return DaskExecutor(agenda.store, limits, scheduler=scheduler or "", jobs=jobs, **common)
 
 
 def _files(datasets: Sequence[str | Path | Dataset]) -> list[Path]:
@@ -393,7 +486,3 @@ def _configured(method: Method) -> dict[str, Any]:
     if random_state is not None and configured[RANDOM_STATE] == random_state.default:
         del configured[RANDOM_STATE]
     return configured
-
-
-def _memory(memory: str | float | None, jobs: int) -> int | None:
-    return default_memory(jobs) if memory == "auto" else parse_size(memory)

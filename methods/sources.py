@@ -21,7 +21,7 @@ from cmbench.errors import MethodError
 
 MODULE_SUFFIXES = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)
 MOST_FILES = 2000  # and folders, of a folder that is covered as a whole
-_INSTALLED = ("site-packages", "dist-packages")
+INSTALLED = ("site-packages", "dist-packages")
 
 _NAMED_LOADERS = {"import_module", "__import__"}
 _HIDDEN_LOADERS = {
@@ -73,7 +73,7 @@ def home_of_module(name: str, path: Path) -> Home:
     root = located.parents[len(parts) - 1]
     top = root / parts[0]
     whole = top if top.is_dir() else root
-    if root.name not in _INSTALLED:
+    if root.name not in INSTALLED:
         return Home(root, (root,), whole)
     return Home(root, (root,), whole if top.is_dir() else path, _installed_names(root, parts))
 
@@ -274,7 +274,7 @@ def _whole(home: Home) -> Iterator[Path]:
 def _modules_below(whole: Path) -> tuple[Path, ...]:
     found: list[Path] = []
     for folders, (folder, names, files) in enumerate(os.walk(whole)):
-        names[:] = [name for name in names if name[0] != "." and name not in ("__pycache__", *_INSTALLED)]
+        names[:] = [name for name in names if name[0] != "." and name not in ("__pycache__", *INSTALLED)]
         found += [Path(folder, name) for name in files if name.endswith(MODULE_SUFFIXES)]
         if max(len(found), folders) > MOST_FILES:
             raise MethodError(

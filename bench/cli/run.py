@@ -100,6 +100,18 @@ def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> d
     help="Fit every method twice with the same seed; one whose representations differ fails.",
 )
 @limit_options
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "dask"]),
+    default="local",
+    show_default=True,
+    help="Where cells run: on this machine, or on the workers of a Dask cluster.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="The Dask scheduler, such as tcp://host:8786, or the path of its file; for --executor dask.",
+)
 def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **options: Any) -> None:
     """Fit and evaluate methods on datasets, and print the table.
 

@@ -76,7 +76,7 @@ class HandedOut:
 
     def is_unchanged(self) -> bool:
         """Return whether nobody has written to the features, not even what was there before."""
-        return _state(self.folder) == self.state
+        return state_of(self.folder) == self.state
 
     def in_order(self, modality: str, shuffled: NDArray[Any]) -> NDArray[Any]:
         """Return rows for the items that were handed out, in the order of the test and the retrieval set."""
@@ -107,7 +107,7 @@ def hand_out(dataset: Dataset, folder: Path) -> HandedOut:
     _check_fingerprint(dataset)
     for file in folder.iterdir():
         file.chmod(0o444)  # what keeps nobody from it who wants to, but an honest method from a mistake
-    return HandedOut(folder, order, _state(folder))
+    return HandedOut(folder, order, state_of(folder))
 
 
 def mapped_files(dataset: Dataset) -> dict[Path, int]:
@@ -139,7 +139,7 @@ def _check_fingerprint(dataset: Dataset) -> None:
         raise DatasetError(f"{latest}, or a file beside it, {_CHANGED}")
 
 
-def _state(folder: Path) -> tuple[tuple[Any, ...], ...]:
+def state_of(folder: Path) -> tuple[tuple[Any, ...], ...]:
     """Return what changes when anybody writes to a file in ``folder``, or puts back what was there."""
     found = ((file.name, file.stat()) for file in sorted(folder.iterdir()))
     return tuple((name, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for name, at in found)

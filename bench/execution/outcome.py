@@ -41,6 +41,7 @@ MOST_WARNINGS = 20
 
 _MOST_OUTCOME_BYTES = 16_000_000
 _MOST_CURVE_BYTES = 64_000_000
+_MOST_LOG_BYTES = 20_000_000
 _MOST_NUMBER = 2**60
 _LOG_TAIL = 8000  # characters of the log that the record of a crashed cell repeats
 
@@ -252,6 +253,15 @@ def log_tail(log: Path) -> str:
             return file.read(4 * _LOG_TAIL).decode("utf-8", errors="replace")[-_LOG_TAIL:]
     except LeftBehindError as error:
         return f"(no log: {error})"
+
+
+def whole_log(log: Path) -> bytes:
+    """Return what a cell has printed; of one whose log is no plain file any more, a line that says so."""
+    try:
+        with _plain(log, None) as file:
+            return file.read(_MOST_LOG_BYTES)
+    except LeftBehindError as error:
+        return f"(no log: {error})\n".encode()
 
 
 @contextmanager

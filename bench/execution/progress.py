@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from cmbench.limits import Limits, duration_text
+from cmbench.limits import AskedLimits, Limits, duration_text
 from cmbench.output import printable
 from cmbench.plan import Cell
 
@@ -19,7 +19,7 @@ from cmbench.plan import Cell
 class Progress(Protocol):
     """Told of every step of a run, from one thread at a time."""
 
-    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits) -> None: ...
+    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None: ...
     def started(self, cell: Cell) -> None: ...
     def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None: ...
     def closed(self) -> None: ...
@@ -28,7 +28,7 @@ class Progress(Protocol):
 class Silent:
     """Says nothing."""
 
-    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits) -> None: ...
+    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None: ...
     def started(self, cell: Cell) -> None: ...
     def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None: ...
     def closed(self) -> None: ...
@@ -41,7 +41,7 @@ class PlainLines:
         self._console = console
         self._clock = Clock()
 
-    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits) -> None:
+    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None:
         self._clock.start(len(pending))
         self._line(planned_text(len(pending), stored, limits))
 
@@ -76,7 +76,7 @@ class LiveDisplay:
         self._all: TaskID | None = None
         self._running: dict[str, TaskID] = {}
 
-    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits) -> None:
+    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None:
         self._clock.start(len(pending))
         self._print(planned_text(len(pending), stored, limits))
         if pending:
@@ -124,7 +124,7 @@ def progress_for(console: Console) -> Progress:
     return LiveDisplay(console) if console.is_interactive else PlainLines(console)
 
 
-def planned_text(pending: int, stored: int, limits: Limits) -> str:
+def planned_text(pending: int, stored: int, limits: Limits | AskedLimits) -> str:
     """Return what is about to happen, and under which limits."""
     if not pending:
         return f"{stored} cells: all are in the store, 0 to run"

@@ -69,12 +69,18 @@ class SharedFeaturesError(MethodError):
 
 
 class Workplace:
-    """Where cells run: ``work`` for temporary files, the fence around them, and a folder of checkpoints."""
+    """Where cells run: ``work`` for temporary files, the fence around them, and a folder of checkpoints.
 
-    def __init__(self, work: Path, fence: Fence | None, *, checkpoints: Path) -> None:
+    ``readable`` are folders behind the fence that methods may read.
+    """
+
+    def __init__(
+        self, work: Path, fence: Fence | None, *, checkpoints: Path, readable: tuple[Path, ...] = ()
+    ) -> None:
         self._work = work
         self._fence = fence
         self._checkpoints = checkpoints
+        self._readable = readable
         self._numbers = count()
 
     def run(
@@ -120,7 +126,7 @@ class Workplace:
         if self._fence is None:
             yield surroundings
             return
-        with self._fence.ruleset([job.features], writable) as ruleset:
+        with self._fence.ruleset([job.features, *self._readable], writable) as ruleset:
             yield replace(surroundings, ruleset=ruleset, landlock=self._fence.version)
 
     def _job(self, assignment: Assignment, features: Features, import_path: tuple[str, ...]) -> Job:

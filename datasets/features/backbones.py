@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import pooch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -41,6 +39,7 @@ from cmbench.datasets.features.weights import (
     read_weights,
 )
 from cmbench.datasets.raw.downloads import Download
+from cmbench.disk import cache_folder
 from cmbench.errors import DatasetError
 
 Network: TypeAlias = Callable[[Tensor], Tensor]
@@ -208,11 +207,6 @@ def _own_network(spec: str, weights: str | None, seed: int) -> nn.Module:
         return kind.random(seed)
     file = kind.imagenet.into(cache_folder()) if weights == IMAGENET and kind.imagenet else weights
     return kind.learnt(read_weights(file), file)
-
-
-def cache_folder() -> Path:
-    """Return the folder for files from the net: the environment's CMBENCH_CACHE, or the user's cache."""
-    return Path(os.environ.get("CMBENCH_CACHE") or pooch.os_cache("cmbench"))
 
 
 def _tried(backbone: Backbone) -> Backbone:
