@@ -60,8 +60,8 @@ def test_the_example_runs(tmp_path):
 
 
 VERBS = (
-    ["run"], ["table"], ["plot", "categories"], ["methods"], ["datasets", "prepare"], ["features", "extract"],
-    ["clean"], ["check"], ["tune"], ["compare"], ["datasets", "convert"],
+    ["run"], ["table"], ["plot", "categories"], ["plot", "examples"], ["methods"], ["datasets", "prepare"],
+    ["features", "extract"], ["clean"], ["check"], ["tune"], ["compare"], ["datasets", "convert"],
 )  # fmt: skip
 COMMANDS = sorted(
     set(

@@ -3,12 +3,48 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from cmbench.cli.options import all_versions_option
 from cmbench.store import DEFAULT_STORE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from cmbench.report.records import Group, Record
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+store_option = click.option(
+    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
+)
+_CHOICE = (
+    store_option,
+    click.option("--dataset", help="Name, or start of a fingerprint. Needed where the store holds several."),
+    click.option("--methods", metavar="A,B,C", help="Names separated by commas. Default: all."),
+    click.option("--protocol", help="NAME or NAME:VERSION. Needed where the store holds several."),
+    all_versions_option,
+)
+width_option = click.option(
+    "--width", metavar="column|page|INCHES", help="Width in print. [default: what the figure needs]"
+)
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File ending in .pdf, .svg or .png. Default: named after what is drawn, .pdf.",
+)
+
+
+def choice_options(command: Command) -> Command:
+    """Give a verb the options that choose records of a store, and say how its figure becomes a file."""
+    for option in reversed((*_CHOICE, width_option, output_option)):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -17,50 +53,95 @@ def plot() -> None:
 
 
 @plot.command()
-@click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
-)
-@click.option("--dataset", help="Name, or start of a fingerprint. Needed where the store holds several.")
-@click.option("--methods", help="Names separated by commas. Default: all.")
-@click.option("--protocol", help="NAME or NAME:VERSION. Needed where the store holds several.")
-@all_versions_option
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File ending in .pdf, .svg or .png. Default: categories-<dataset>.pdf",
-)
-def categories(
-    store: str,
-    dataset: str | None,
-    methods: str | None,
-    protocol: str | None,
-    all_versions: bool,
-    output: Path | None,
-) -> None:
+@choice_options
+def categories(width: str | None, output: Path | None, **choice: Any) -> None:
     """Draw the MAP of every category as bars, image→text and text→image."""
     from cmbench.report.categories import figure
-    from cmbench.report.cells import stored_records
-    from cmbench.report.figure import save
-    from cmbench.report.records import only_group, select
 
-    datasets = () if dataset is None else (dataset,)
-    chosen = select(stored_records(store, all_versions=all_versions), datasets=datasets, protocol=protocol)
-    names = None if methods is None else [name.strip() for name in methods.split(",")]
-    path = output or _default_output("categories", only_group(chosen).name)
-    save(figure(chosen, methods=names), path)
-    click.echo(f"wrote {path}", err=True)
+    chosen, names = _chosen(**choice), _names(choice["methods"])
+    _save(figure(chosen, methods=names), output, "categories", _group(chosen).name)
+
+
+@plot.command()
+@choice_options
+@click.option(
+    "--direction",
+    "directions",
+    multiple=True,
+    metavar="TASK",
+    help="image-to-text, text-to-image, image-to-all or text-to-all; repeatable. [default: the first two]",
+)
+@click.option("--queries", metavar="ID,ID", help="Ids of test pairs that ask. [default: found by --contrast]")
+@click.option(
+    "--contrast",
+    metavar="A,B",
+    help="Find queries for which method A is most ahead of B. [default: the best and the worst]",
+)
+@click.option(
+    "--number",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Queries to find in each direction.",
+)
+@click.option(
+    "--top", type=click.IntRange(1, 20), default=5, show_default=True, help="Items to show of each ranking."
+)
+@click.option(
+    "--pairs",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FOLDER",
+    help="Where the raw pictures and texts are; not needed for scenes.",
+)
+@click.option(
+    "--raw", "kind", metavar="NAME", help="How to read them: see 'cmbench datasets'. [default: tried]"
+)
+def examples(
+    directions: tuple[str, ...],
+    queries: str | None,
+    contrast: str | None,
+    number: int,
+    top: int,
+    pairs: Path | None,
+    kind: str | None,
+    width: str | None,
+    output: Path | None,
+    **choice: Any,
+) -> None:
+    """Draw what methods retrieve for some queries: right items in green, wrong ones in red.
+
+    The queries are those you name, or those at which one method fails most where another does not. Pictures
+    and texts are looked up by id in the folder of the raw pairs.
+    """
+    from cmbench.report.example_figure import figure, shown_ids
+    from cmbench.report.examples import Ranked
+    from cmbench.report.examples import examples as examples_of
+    from cmbench.report.figure import title_of
+    from cmbench.report.raw_pairs import raw_pairs
+
+    group = _group(_chosen(**choice), choice["methods"])
+    tasks = [
+        word.replace("-", "_").replace("→", "_to_")
+        for word in directions or ("image-to-text", "text-to-image")
+    ]
+    runs = [Ranked.of(kept, tasks) for kept in _kept(choice["store"], group)]
+    found = examples_of(
+        runs,
+        tasks,
+        queries=_names(queries) or (),
+        contrast=_two(contrast),
+        number=number,
+        top=top,
+    )
+    shown = raw_pairs(group.dataset, shown_ids(found), pairs, kind=kind)
+    drawn = figure(found, shown, width=_width(width or "page"), note=title_of(group))
+    _save(drawn, output, "examples", group.name)
 
 
 @plot.command()
 @click.argument("cells", nargs=-1, required=True)
-@click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File ending in .pdf, .svg or .png. Default: training-<dataset>-<method>.pdf",
-)
+@store_option
+@output_option
 def training(cells: tuple[str, ...], store: str, output: Path | None) -> None:
     """Draw the curves of a training: losses, accuracies, gradients, MAP on validation.
 
@@ -69,13 +150,62 @@ def training(cells: tuple[str, ...], store: str, output: Path | None) -> None:
     """
     from cmbench.report.cells import stored_cells
     from cmbench.report.curves import trainings
-    from cmbench.report.figure import save
     from cmbench.report.training import figure
 
     recorded = trainings(store, stored_cells(store, cells))
     record = recorded[0].record
-    path = output or _default_output("training", record["dataset"]["name"], record["method"]["name"])
-    save(figure(recorded), path)
+    _save(figure(recorded), output, "training", record["dataset"]["name"], record["method"]["name"])
+
+
+def _chosen(
+    *, store: str, dataset: str | None, methods: str | None, protocol: str | None, all_versions: bool
+) -> list[Record]:
+    """Return the records of a dataset under a protocol, of all methods."""
+    from cmbench.report.cells import stored_records
+    from cmbench.report.records import select
+
+    datasets = () if dataset is None else (dataset,)
+    return select(stored_records(store, all_versions=all_versions), datasets=datasets, protocol=protocol)
+
+
+def _group(records: list[Record], methods: str | None = None) -> Group:
+    """Return the records, of some methods if these are named, as the one group they are."""
+    from cmbench.report.records import only_group, select
+
+    return only_group(select(records, methods=_names(methods) or ()))
+
+
+def _kept(store: str, group: Group) -> list[Any]:
+    """Return the settings of a group that have finished, with what the store keeps of them."""
+    from cmbench.report.kept import Kept
+    from cmbench.report.records import settings
+    from cmbench.store import Store
+
+    return [Kept(Store(store), setting) for setting in settings(group.finished)]
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _two(text: str | None) -> tuple[str, str] | None:
+    names = _names(text)
+    if names is not None and len(names) != 2:
+        raise click.UsageError(f"--contrast {text}: name two methods, as cmgans,cca")
+    return None if names is None else (names[0], names[1])
+
+
+def _width(text: str) -> float:
+    from cmbench.report.figure import width_of
+
+    return width_of(text)
+
+
+def _save(figure: Figure, output: Path | None, *names: str) -> None:
+    from cmbench.report.figure import save
+
+    path = output or _default_output(*names)
+    save(figure, path)
     click.echo(f"wrote {path}", err=True)
 
 

@@ -36,6 +36,7 @@ from cmbench.errors import DatasetError
 
 SEED = 2019
 ROUNDS = (60, 10, 20)  # pairs of each category in each split
+COUNT = sum(ROUNDS) * len(CATEGORIES)
 FILE = Path(__file__).with_name("scenes.npz")
 
 
@@ -87,6 +88,14 @@ def generate(seed: int = SEED) -> ScenePairs:
         splits=np.repeat(np.arange(len(SPLIT_NAMES), dtype=np.int64), np.multiply(ROUNDS, len(class_names))),
         class_names=class_names,
     )
+
+
+def pair(number: int, seed: int = SEED) -> tuple[NDArray[np.uint8], str, str]:
+    """Return picture, caption and category of the pair ``scene-NUMBER`` alone, as ``generate`` makes it."""
+    if not 0 <= number < COUNT:
+        raise DatasetError(f"there is no scene {number}; there are {COUNT}")
+    category = tuple(CATEGORIES)[number % len(CATEGORIES)]
+    return *_pair(category, Chance(seed, number)), category
 
 
 def _pair(category: str, chance: Chance) -> tuple[NDArray[np.uint8], str]:

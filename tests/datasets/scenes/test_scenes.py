@@ -111,6 +111,11 @@ def test_a_pair_depends_on_its_seed_and_place_only(pairs):
         assert np.array_equal(render(scene, chance), pairs.images[index])
         assert describe(scene, chance) == pairs.captions[index]
         assert imagine(category, Chance(scenes.SEED + 1, index)) != scene
+        picture, caption, name = scenes.pair(index)
+        assert np.array_equal(picture, pairs.images[index])
+        assert (caption, name) == (pairs.captions[index], category)
+    with pytest.raises(DatasetError, match="there is no scene 1800"):
+        scenes.pair(1800)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])

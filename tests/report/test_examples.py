@@ -1,0 +1,247 @@
+"""Retrieval examples: which queries and items they show, and the figure they become."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from made_records import TASKS, made_dataset, made_record
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
+
+from cmbench.cli.main import cli
+from cmbench.datasets.scenes import collection
+from cmbench.errors import ReportError
+from cmbench.report import example_figure
+from cmbench.report.examples import Ranked, examples
+from cmbench.report.figure import save
+from cmbench.report.fonts import quiet
+from cmbench.report.kept import Kept
+from cmbench.report.raw_pairs import Pair, raw_pairs
+from cmbench.report.records import settings
+from cmbench.store import Store
+
+NAMES = ["cat", "dog", "cow"]
+LABELS = np.array([0, 0, 1, 1, 2, 2])
+IDS = np.array([f"pair-{at}" for at in range(6)])
+
+
+def kept_rankings(ap, **changes):
+    """Arrays in which query i of every task retrieves itself, then the others in the order of their rows."""
+    orders = np.array([[at, *(other for other in range(6) if other != at)] for at in range(6)])
+    arrays = {"labels": LABELS, "ids": IDS}
+    for task in TASKS:
+        arrays |= {
+            f"first_{task}": orders.astype(np.uint8),
+            f"query_rows_{task}": np.arange(6),
+            f"ap_{task}": np.asarray(ap, dtype=np.float64),
+        }
+    return arrays | changes
+
+
+def ranked(name, ap, *, dataset=None, **changes):
+    record = made_record(name, float(np.nanmean(ap)), dataset=dataset or made_dataset(class_names=NAMES))
+    return Ranked(name.upper(), record, kept_rankings(ap, **changes))
+
+
+def test_an_example_says_what_was_retrieved_and_whether_it_is_right():
+    run = ranked("cca", [0.5] * 6)
+    (example,) = examples([run], ["image_to_text"], queries=["pair-2"], top=4)
+    assert (example.query.id, example.query.modality, example.query.category) == ("pair-2", "image", "dog")
+    (answer,) = example.answers
+    assert (answer.label, answer.ap) == ("CCA", 0.5)
+    assert [item.id for item in answer.items] == ["pair-2", "pair-0", "pair-1", "pair-3"]
+    assert [item.is_right for item in answer.items] == [True, False, False, True]
+    assert [item.category for item in answer.items] == ["dog", "cat", "cat", "dog"]
+    assert {item.modality for item in answer.items} == {"text"}
+    assert not any(item.is_query for item in answer.items)  # its own text, but not itself
+
+
+def test_where_both_modalities_are_ranked_texts_follow_the_images_and_the_query_is_told():
+    first = np.array([[3, 9, 8]] * 6)
+    run = ranked("cca", [0.5] * 6, first_text_to_all=first)
+    (example,) = examples([run], ["text_to_all"], queries=["pair-3"])
+    items = example.answers[0].items
+    assert [(item.id, item.modality) for item in items] == [
+        ("pair-3", "image"),
+        ("pair-3", "text"),
+        ("pair-2", "text"),
+    ]
+    assert [item.is_query for item in items] == [False, True, False]
+
+
+def test_items_of_another_gallery_have_its_ids_and_labels():
+    gallery = {"gallery_ids": np.array(["other-0", "other-1"]), "gallery_labels": np.array([1, 0])}
+    run = ranked("cca", [0.5] * 6, **gallery, first_image_to_all=np.array([[0, 3]] * 6))
+    (example,) = examples([run], ["image_to_all"], queries=["pair-0"])
+    assert [(item.id, item.modality, item.is_right) for item in example.answers[0].items] == [
+        ("other-0", "image", False),
+        ("other-1", "text", True),
+    ]
+
+
+def test_pairs_of_several_categories_are_right_if_they_share_one_and_pairs_of_none_by_their_picture():
+    tags = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 1], [0, 0, 1]])
+    run = ranked("cca", [0.5] * 6, labels=tags)
+    (example,) = examples([run], ["image_to_text"], queries=["pair-0"], top=5)
+    assert [item.is_right for item in example.answers[0].items] == [True, True, False, False, True]
+    assert [item.category for item in example.answers[0].items] == ["cat, dog", "dog", "cow", "", "cat, cow"]
+    nameless = made_dataset(class_names=[])
+    by_picture = ranked(
+        "cca",
+        [0.5] * 6,
+        dataset=nameless,
+        labels=np.zeros((6, 0), int),
+        pictures=np.array([0, 0, 1, 1, 2, 2]),
+    )
+    (example,) = examples([by_picture], ["image_to_text"], queries=["pair-1"], top=3)
+    assert [item.is_right for item in example.answers[0].items] == [True, True, False]
+
+
+def test_queries_are_found_at_which_one_method_fails_most_against_another_each_of_its_own_category():
+    good = ranked("jrl", [0.9, 0.8, 0.7, 0.6, 0.5, np.nan])
+    poor = ranked("cca", [0.1, 0.1, 0.2, 0.5, 0.1, 0.1])
+    runs = [good, poor]
+    asked = [example.query.id for example in examples(runs, ["image_to_text"], number=3)]
+    assert asked == ["pair-0", "pair-2", "pair-4"]  # pair-1 lies second, and is another cat
+    asked = [example.query.id for example in examples(runs, ["image_to_text"], number=5)]
+    assert asked == ["pair-0", "pair-2", "pair-4", "pair-1", "pair-3"]
+    turned = examples(runs, ["text_to_image"], contrast=("cca", "JRL"), number=1)
+    assert turned[0].query.id == "pair-3"
+    alone = examples([good], ["text_to_image"], number=1)
+    assert alone[0].query.id == "pair-4"  # its lowest AP
+    with pytest.raises(ReportError, match="'kcca' is none of the methods shown: JRL, CCA"):
+        examples(runs, ["image_to_text"], contrast=("kcca", "jrl"))
+
+
+def test_unknown_queries_and_missing_cells_are_refused_with_what_there_is():
+    with pytest.raises(ReportError, match=r"no query 'pair-7' in image_to_text.*pair-0, pair-1, pair-2"):
+        examples([ranked("cca", [0.5] * 6)], ["image_to_text"], queries=["pair-7"])
+    with pytest.raises(ReportError, match="nothing to draw"):
+        examples([], ["image_to_text"])
+
+
+def stored(tmp_path, record, arrays):
+    store = Store(tmp_path)
+    store.put(record, arrays)
+    (setting,) = settings(store.records())
+    return Kept(store, setting)
+
+
+def test_a_record_of_an_earlier_version_says_by_which_command_its_rankings_are_filled(tmp_path):
+    record = made_record("kcca", seed=3, parameters={"rank": 10, "random_state": 3}, paper_name="KCCA")
+    kept = stored(tmp_path, record, {"labels": LABELS, "ids": IDS})
+    with pytest.raises(ReportError, match="KCCA on toy: its record has no rankings") as raised:
+        Ranked.of(kept, ["image_to_text"])
+    command = (
+        f"cmbench run --dataset toy --methods kcca --store {tmp_path} --force --seeds 3, --set kcca.rank=10"
+    )
+    assert str(raised.value).endswith(command)
+
+
+def test_scenes_are_drawn_by_their_ids_if_their_categories_are_those_of_scenes():
+    picture, caption, category = collection.pair(1799)
+    pairs = raw_pairs({"name": "scenes"}, {"scene-1799": category, "scene-0000": None})
+    np.testing.assert_array_equal(pairs["scene-1799"].picture(), picture)
+    assert pairs["scene-1799"].text == caption
+    for other in ({"scene-1799": "dog"}, {"scene-9999": None}, {"img-1": "cat"}):
+        with pytest.raises(ReportError, match="name their folder with --pairs"):
+            raw_pairs({"name": "mine"}, other)
+
+
+def test_raw_pairs_are_looked_up_in_a_folder_of_any_kind_that_is_read(tmp_path):
+    from PIL import Image
+
+    for at in range(24):
+        Image.new("RGB", (8, 4), (at, 0, 0)).save(tmp_path / f"{at}.png")
+    rows = [f"{at}.png,a text of {at},{category}" for at, category in enumerate(["cat", "dog"] * 12)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["image,text,category", *rows]), encoding="utf-8")
+    pairs = raw_pairs({"name": "mine"}, {"3.png": "dog", "10.png": "cat"}, tmp_path)
+    assert pairs["3.png"].text == "a text of 3"
+    assert pairs["10.png"].picture()[0, 0].tolist() == [10, 0, 0]
+    with pytest.raises(
+        ReportError, match=r"read as pairs_table: there is no pair '99.png' among ids such as"
+    ):
+        raw_pairs({"name": "mine"}, {"99.png": "dog"}, tmp_path, kind="pairs_table")
+
+
+LONG = "A black and white cow stands in a field of high grass beside a fence; " * 6
+
+
+def shown(width, tasks=("image_to_text", "text_to_image", "text_to_all"), top=3, text=LONG):
+    runs = [ranked(name, [0.5] * 6) for name in ("a method with a long name", "jrl")]
+    found = examples(runs, tasks, queries=["pair-5"], top=top)
+    pairs = {id_: Pair(lambda: np.full((60, 90, 3), 128, np.uint8), f"{id_}: {text}") for id_ in IDS.tolist()}
+    return found, example_figure.figure(found, pairs, width=width, note="toy")
+
+
+def frames(drawing):
+    """The frames of a figure, with whether they say that what they hold is right."""
+    said = {to_hex(example_figure.RIGHT): True, to_hex(example_figure.WRONG): False}
+    boxes = [artist for artist in drawing.get_children() if isinstance(artist, Rectangle)]
+    coloured = [(box, to_hex(box.get_edgecolor())) for box in boxes if box is not drawing.patch]
+    return [(box, said[colour]) for box, colour in coloured if colour in said]
+
+
+def test_frames_and_marks_say_which_items_are_right():
+    found, drawing = shown(7.0)
+    expected = [item for example in found for answer in example.answers for item in answer.items]
+    drawn = frames(drawing)[: len(expected)]
+    assert [right for _, right in drawn] == [item.is_right for item in expected]
+    assert all((box.get_linestyle() == "solid") == right for box, right in drawn)
+    texts = [text.get_text() for text in drawing.texts]
+    for is_right, mark in example_figure.MARKS.items():
+        marked = [text for text in texts if text.startswith(mark)]
+        assert len(marked) == sum(item.is_right == is_right for item in expected) + 1  # and the legend
+    pictures = sum(item.modality == "image" for item in expected)
+    assert len(drawing.axes) == pictures + sum(example.query.modality == "image" for example in found)
+    assert texts.count("the query") == sum(item.is_query for item in expected) == 0
+
+
+@pytest.mark.parametrize("width", [3.33, 7.0])
+@pytest.mark.parametrize("text", [LONG, "自行车靠在墙上" * 20, ""])
+def test_nothing_lies_outside_the_page_or_on_something_else(width, text):
+    _, drawing = shown(width, text=text)
+    drawing.set_dpi(600)  # at a lower one, letters move to whole pixels
+    with quiet():
+        drawing.draw_without_rendering()
+    page = drawing.bbox
+    right = page.x1 * (1 if text.isascii() else 1.05)  # a box in place of a letter may be wider than it
+    extents = [label.get_window_extent() for label in drawing.texts if label.get_text()]
+    for extent in extents:
+        assert page.x0 <= extent.x0
+        assert extent.x1 <= right
+        assert page.y0 <= extent.y0
+        assert extent.y1 <= page.y1
+    areas = [axes.get_window_extent() for axes in drawing.axes]
+    for area in areas:
+        assert page.x0 <= area.x0 < area.x1 <= page.x1
+        assert not any(area.overlaps(extent) for extent in extents)
+    boxes = [box.get_window_extent() for box, _ in frames(drawing)]
+    for at, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[at + 1 :])
+        assert page.x0 <= box.x0
+        assert box.x1 <= page.x1
+    assert min(label.get_fontsize() for label in drawing.texts) >= 6.5
+    assert drawing.get_size_inches()[0] == pytest.approx(width)
+
+
+def test_plot_examples_draws_scenes_at_once_and_by_default_into_a_file_of_its_name(tmp_path, monkeypatch):
+    rows = np.arange(0, 120, 20)
+    ids = np.array([f"scene-{row + at // 2:04d}" for at, row in enumerate(rows)])
+    names = list(collection.generate.__globals__["CATEGORIES"])
+    for name, ap in (("cca", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), ("jrl", [0.7] * 6)):
+        dataset = made_dataset("scenes", class_names=names)
+        Store(tmp_path / "s").put(made_record(name, dataset=dataset), kept_rankings(ap, ids=ids))
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(
+        cli, ["plot", "examples", "--store", "s", "--contrast", "jrl,cca", "--number", "1"]
+    )
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "examples-scenes.pdf").read_bytes().startswith(b"%PDF")
+    again = ["plot", "examples", "--store", "s", "--contrast", "jrl"]
+    assert CliRunner().invoke(cli, again).exit_code == 2
+
+
+def test_equal_figures_become_equal_files(tmp_path):
+    for name in ("one.svg", "two.svg"):
+        save(shown(3.33)[1], tmp_path / name)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
