@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from cmbench.disk import DAMAGE, replacing
 
 VERSION = 1
-BULKY = ("category_map", "fitted", "provenance")
+BULKY = ("category_map", "fitted", "looks", "provenance")
 """Fields of a record that only a figure or ``cmbench show`` needs.
 
 A summary of a record has none of them, but for the time of its end, which stands in ``provenance``.

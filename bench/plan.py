@@ -21,6 +21,7 @@ from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
     from cmbench.profiles import Profile
+    from cmbench.pruning import MedianRule
 
 Tuning: TypeAlias = Mapping[str, Any]
 """The name of a profile, and how many trials it chose the parameters from."""
@@ -35,8 +36,8 @@ class Cell:
     """One (dataset, method, parameters, seed, protocol): what is run, evaluated and stored as one.
 
     ``parameters`` are all of the method's, defaults included; ``seed`` is None for a method
-    without ``random_state``; ``measures`` are what is measured beside MAP, and ``tuning`` says which profile
-    the parameters come from; the key depends on neither.
+    without ``random_state``; ``measures`` are what is measured beside MAP, ``tuning`` says which profile
+    the parameters come from, and ``rule`` when to give a training up; the key depends on none of them.
     """
 
     dataset: Dataset
@@ -48,6 +49,7 @@ class Cell:
     code_version: str
     measures: tuple[str, ...] = ()
     tuning: Tuning | None = None
+    rule: MedianRule | None = None
 
     @property
     def left_out(self) -> str:

@@ -42,6 +42,7 @@ def _entry(choice: Choice) -> dict[str, Any]:
         "validation_map": round(choice.score, 6),
         "trials": choice.trials,
         "failed": choice.failed,
+        "pruned": choice.pruned,
         "processor_seconds": round(choice.seconds, 1),
         "parameters": _without_none(choice.parameters),
         **({"unset": unset} if unset else {}),

@@ -32,6 +32,7 @@ from cmbench.limits import (
 from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, preset_of, registry
 from cmbench.plan import LEFT_OUT, RANDOM_STATE, Cell, plan
 from cmbench.profiles import Profile, read_profile
+from cmbench.pruning import MedianRule
 from cmbench.store import DEFAULT_STORE, Problem, Store
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def finished(
     progress: Progress | None = None,
     allow_repeated: bool = False,
     check_determinism: bool = False,
+    pruning: Mapping[str, MedianRule] | None = None,
 ) -> list[dict[str, Any]]:
     """Fit and evaluate every method on every dataset.
 
@@ -118,6 +120,8 @@ def finished(
     allow_repeated : run although pairs stand in two splits; the table then says so
     check_determinism : fit every method twice with the same seed; one whose representations differ fails.
         Cells that were not checked yet run again
+    pruning : by method name, the rule that gives a training up which falls behind earlier ones; its record
+        has the status ``pruned``. ``cmbench tune`` uses it
 
     Raises
     ------
@@ -232,6 +236,7 @@ def planned(
         measures=measures,
         profile=tuned,
     )
+    cells = [replace(cell, rule=(pruning or {}).get(cell.method.name)) for cell in cells]
     results = Store(Path(store).absolute())  # a method may change the current folder
     before = results.read_summaries()
     unreadable = _unreadable(cells, before.problems)

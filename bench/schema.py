@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 SCHEMA = 1
-STATUSES = ("ok", "failed", "crashed", "timeout", "out-of-memory", "left-out")
+STATUSES = ("ok", "failed", "crashed", "timeout", "out-of-memory", "left-out", "pruned")
 REMEDY = "'cmbench clean' moves it aside; the next run fits the cell again"
 
 Rule: TypeAlias = tuple[Callable[[Any], bool], str]

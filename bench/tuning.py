@@ -15,7 +15,7 @@ from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from statistics import fmean
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from cmbench.datasets.contract import Dataset
 from cmbench.errors import CmbenchError, DatasetWarning, MethodError
 from cmbench.methods.parameters import SearchRange
 from cmbench.methods.registry import Registry, registry
+from cmbench.methods.training.progress import Look
+from cmbench.pruning import Finished, MedianRule
 from cmbench.runner import run
 from cmbench.store import Store
 
@@ -67,12 +69,15 @@ class Budget:
 class Trial:
     """One setting and what came of it.
 
-    ``score`` is the bi-modal MAP on validation, None where the cell failed; ``seconds`` is processor time.
+    ``score`` is the bi-modal MAP on validation, None where the cell failed or was ``pruned``; ``seconds`` is
+    processor time; ``looks`` are those of its training at validation.
     """
 
     parameters: Mapping[str, Any]
     score: float | None
     seconds: float
+    looks: tuple[Look, ...] = ()
+    pruned: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class Choice:
     trials: int
     failed: int
     seconds: float
+    pruned: int = 0
 
 
 class Search:
@@ -118,13 +124,24 @@ class Search:
             earlier = [trial for trial in self.trials if trial.parameters == parameters]
             if not earlier:
                 return parameters
-            self._tell(earlier[0].score)
+            self._tell(earlier[0])
         return None
+
+    @property
+    def rule(self) -> MedianRule:
+        """When to give up the training of the next trial: if it falls behind those that went to their end."""
+        return MedianRule(
+            tuple(
+                Finished(trial.looks, trial.score)
+                for trial in self.trials
+                if trial.score is not None and trial.looks
+            )
+        )
 
     def add(self, trial: Trial) -> None:
         """Take in the outcome of the setting that ``next`` gave last."""
         if self.trials:
-            self._tell(trial.score)
+            self._tell(trial)
         self.trials.append(trial)
 
     def best(self, count: int) -> list[Trial]:
@@ -138,13 +155,16 @@ class Search:
         self._asked = self._study.ask(self._distributions)
         return {name: _value(self._space[name], drawn) for name, drawn in self._asked.params.items()}
 
-    def _tell(self, score: float | None) -> None:
+    def _tell(self, trial: Trial) -> None:
         from optuna.trial import TrialState
 
-        if score is None:
+        if trial.pruned:
+            self._asked.report(trial.looks[-1].score, len(trial.looks))
+            self._study.tell(self._asked, state=TrialState.PRUNED)
+        elif trial.score is None:
             self._study.tell(self._asked, state=TrialState.FAIL)
         else:
-            self._study.tell(self._asked, score)
+            self._study.tell(self._asked, trial.score)
 
 
 def _optuna() -> ModuleType:
@@ -196,10 +216,15 @@ def tune(
     store: str | Path = DEFAULT_STORE,
     plugins: Registry | None = None,
     seed: int = 0,
+    pruning: bool = True,
     told: Callable[[str], None] = lambda line: None,
     **limits: Any,
 ) -> Tuned:
     """Search the parameters of each method with the same budget, on training and validation pairs alone.
+
+    A training that falls behind those of earlier trials of its method is given up, as
+    ``cmbench.pruning.MedianRule`` says, and counts as a trial. How a method's trials end depends on its
+    earlier trials alone, however many cells run at a time, and however often the search is killed.
 
     Parameters
     ----------
@@ -209,6 +234,7 @@ def tune(
     store : folder of the trials, which are run only if they are not in it
     plugins : where further methods come from
     seed : of the search
+    pruning : whether trainings that fall behind are given up
     told : is given a line after every round of trials
     **limits : ``jobs``, ``threads``, ``deadline`` and ``memory``, as of ``cmbench.run``
 
@@ -224,7 +250,8 @@ def tune(
     }
     trials = _Trials(validation_only(dataset), store, available, limits)
     while asked := _asked(searches, budget):
-        for name, trial in trials.run(asked, budget.seeds[:1]).items():
+        rules = {name: searches[name].rule for name in asked if pruning}
+        for name, trial in trials.run(asked, budget.seeds[:1], rules).items():
             searches[name].add(trial)
         told(_line(dataset, searches, asked))
     choices = {name: _choice(name, search, trials, budget) for name, search in searches.items()}
@@ -251,8 +278,10 @@ def _line(dataset: Dataset, searches: Mapping[str, Search], asked: Iterable[str]
     scores = [
         f"{name} {trials[0].score:.3f}" if trials else f"{name} failed" for name, trials in best.items()
     ]
+    given_up = sum(trial.pruned for search in searches.values() for trial in search.trials)
+    pruned = f"; {given_up} trainings given up" if given_up else ""
     round_ = max(len(searches[name].trials) for name in asked)
-    return f"{dataset.name}, trial {round_}: best on validation so far {', '.join(scores)}"
+    return f"{dataset.name}, trial {round_}: best on validation so far {', '.join(scores)}{pruned}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,8 +293,16 @@ class _Trials:
     available: Registry
     limits: Mapping[str, Any]
 
-    def run(self, settings: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Trial]:
-        """Run one setting of each method; the score is the mean over seeds, None if any of them failed."""
+    def run(
+        self,
+        settings: Mapping[str, Mapping[str, Any]],
+        seeds: Sequence[int],
+        rules: Mapping[str, MedianRule] = MappingProxyType({}),
+    ) -> dict[str, Trial]:
+        """Run one setting of each method; the score is the mean over seeds, None if any of them failed.
+
+        Trainings are given up by the rule of their method, if there is one.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DatasetWarning)  # here the validation pairs are the test pairs
             frame = run(
@@ -276,6 +313,7 @@ class _Trials:
                 store=self.store,
                 plugins=self.available,
                 allow_repeated=True,
+                pruning=rules,
                 **self.limits,
             )
         results = Store(self.store)
@@ -290,7 +328,9 @@ def _trial(parameters: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) 
     scores = [record["map"][SCORE] for record in records if record["status"] == "ok"]
     seconds = sum(_processor_seconds(record) for record in records)
     complete = bool(records) and len(scores) == len(records)
-    return Trial(parameters, fmean(scores) if complete else None, seconds)
+    looks = tuple(Look(*look) for record in records[:1] for look in record.get("looks", ()))
+    pruned = any(record["status"] == "pruned" for record in records)
+    return Trial(parameters, fmean(scores) if complete else None, seconds, looks, pruned)
 
 
 def _processor_seconds(record: Mapping[str, Any]) -> float:
@@ -314,6 +354,7 @@ def _choice(name: str, search: Search, trials: _Trials, budget: Budget) -> Choic
         parameters=best.parameters,
         score=best.score or 0.0,
         trials=len(search.trials),
-        failed=sum(trial.score is None for trial in search.trials),
+        failed=sum(trial.score is None and not trial.pruned for trial in search.trials),
+        pruned=sum(trial.pruned for trial in search.trials),
         seconds=search.spent + sum(trial.seconds for trial in repeated),
     )

@@ -31,6 +31,7 @@ import numpy as np
 from cmbench.methods.contract import Method
 from cmbench.evaluation.protocol import get_protocol
 from cmbench.methods.parameters import SearchRange
+from cmbench.methods.training.progress import Look, report
 
 
 class Planted(Method):
@@ -47,6 +48,8 @@ class Planted(Method):
 
     def fit(self, train, validation):
         off = abs(np.log10(self.rate) + 2) + abs(self.width - 30) / 30 + (self.kind != "b")
+        for epoch in range(1, 9):
+            report(Look("pairs", epoch, epoch / 8 - off))
         self.noise, self.random = 0.5 * off, np.random.default_rng(self.random_state)
         goal = np.eye(train.labels.max() + 1)[train.labels]
         self.image, self.text = (np.linalg.pinv(rows) @ goal for rows in (train.images, train.texts))
@@ -144,6 +147,7 @@ def test_a_planted_optimum_of_a_plugin_is_found(toy, planted, tmp_path):
     assert chosen["kind"] == "b"
     assert 10**-2.5 <= chosen["rate"] <= 10**-1.5
     assert 15 <= chosen["width"] <= 45
+    assert 0 < found.choices["planted"].pruned < 35
 
 
 def test_every_trial_is_in_the_store_and_the_best_have_all_seeds(toy, planted, tmp_path):
@@ -210,6 +214,14 @@ def test_what_is_no_profile_is_refused_by_name(tmp_path, text):
         read_profile(tmp_path / "none.toml")
 
 
+def sorted_records(folder):
+    """Return what does not depend on the clock in the records of a store."""
+    return [
+        [record[name] for name in ("key", "status", "seed", "map")] + [record.get("looks")]
+        for record in Store(folder).records()
+    ]
+
+
 @pytest.mark.slow
 def test_a_search_killed_five_times_ends_as_an_undisturbed_one(toy, tmp_path):
     save_npz(tmp_path / "toy.npz", toy)
@@ -247,6 +259,9 @@ def test_a_search_killed_five_times_ends_as_an_undisturbed_one(toy, tmp_path):
         for table in profile.values()
     ]
     assert without_times[0] == without_times[1]
+    assert without_times[0]["planted"]["pruned"] > 0
+    whole, killed = (sorted_records(tmp_path / name) for name in ("whole", "killed"))
+    assert whole == killed
 
 
 def test_a_run_takes_parameters_from_a_profile_and_the_table_says_so(toy, tmp_path):

@@ -33,6 +33,9 @@ from cmbench.cli.options import dataset_option, limit_options, methods_option, p
     help="Seeds of the best few trials, before one is chosen. The others have the first.",
 )
 @click.option(
+    "--no-pruning", is_flag=True, help="Let trainings that fall behind earlier ones go to their end."
+)
+@click.option(
     "--store",
     default="results/tuning",
     show_default=True,
@@ -56,6 +59,7 @@ def tune(
     trials: int | None,
     seconds: float | None,
     seeds: list[int],
+    no_pruning: bool,
     store: str,
     output: Path,
     **limits: Any,
@@ -64,9 +68,10 @@ def tune(
 
     Every method, plugins included, gets the same number of trials, or the same processor time, on each
     dataset. What is tried comes from the search space that a method's parameters declare ('cmbench methods
-    NAME'); what counts is the bi-modal MAP of the validation pairs, and test pairs are not read. The best
-    few settings are run again with other seeds, and the one with the best mean is written to the profile.
-    A search that was interrupted goes on where it was.
+    NAME'); what counts is the bi-modal MAP of the validation pairs, and test pairs are not read. A training
+    that has fallen behind the median of earlier ones is ended, and counts as a trial. The best few settings
+    are run again with other seeds, and the one with the best mean is written to the profile. A search that
+    was interrupted goes on where it was.
     """
     from cmbench.methods.registry import DEFAULT_METHODS, registry
     from cmbench.profiles import write_profile
@@ -85,6 +90,7 @@ def tune(
             budget=budget,
             store=store,
             plugins=available,
+            pruning=not no_pruning,
             told=lambda line: click.echo(line, err=True),
             **limits,
         )

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,14 +44,15 @@ LONGEST_LOG = 16_000_000
 KEPT_OF_LOG = 4_000_000
 
 
-Ending = Literal["exited", "timeout", "out-of-memory", "stopped"]
+Ending = Literal["exited", "timeout", "out-of-memory", "stopped", "pruned"]
 
 
 @dataclass(frozen=True)
 class Ended:
     """How a child ended: by itself, or ended by us; its exit status (negative: a signal) and peak memory.
 
-    ``fence`` says what kept its method from test labels and its processes from outliving it.
+    ``fence`` says what kept its method from test labels and its processes from outliving it, and
+    ``processor_seconds`` what a child had used that was given up.
     """
 
     ending: Ending
@@ -59,6 +60,7 @@ class Ended:
     seconds: float
     peak_memory_bytes: int
     fence: Mapping[str, Any]
+    processor_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,17 @@ class Surroundings:
     own_shared_memory: bool = False
 
 
-def run_child(surroundings: Surroundings, limits: Limits, stop: threading.Event) -> Ended:
+def run_child(
+    surroundings: Surroundings,
+    limits: Limits,
+    stop: threading.Event,
+    *,
+    is_given_up: Callable[[], bool] = lambda: False,
+) -> Ended:
     """Run ``cmbench.execution.keeper`` on a cell's folder until it ends or passes a limit.
 
-    Memory is that of all processes of the cell together. When ``stop`` is set they are ended at once.
+    Memory is that of all processes of the cell together. When ``stop`` is set, or ``is_given_up`` returns
+    True, they are ended at once.
     What the method started does not outlive it, nor this process, however that ends.
     """
     start = time.monotonic()
@@ -88,6 +97,7 @@ def run_child(surroundings: Surroundings, limits: Limits, stop: threading.Event)
     peak = 0
     seen: set[psutil.Process] = set()
     ending: Ending = "exited"
+    used: float | None = None
     try:
         while process.poll() is None:
             looked = time.monotonic()
@@ -97,6 +107,8 @@ def run_child(surroundings: Surroundings, limits: Limits, stop: threading.Event)
             memory = charged_bytes([member.pid for member in family])
             peak = max(peak, memory)
             passed = _limit_passed(limits, time.monotonic() - start, memory, stop)
+            if passed is None and is_given_up():
+                passed, used = "pruned", _processor_seconds(family)
             if passed is not None:
                 ending = passed
                 break
@@ -108,7 +120,15 @@ def run_child(surroundings: Surroundings, limits: Limits, stop: threading.Event)
         _end_family(process, seen, ask_where=ending == "timeout")
         cap_log(surroundings.log)
         fence = _reported(report)
-    return Ended(ending, process.returncode, time.monotonic() - start, peak, fence)
+    return Ended(ending, process.returncode, time.monotonic() - start, peak, fence, used)
+
+
+def _processor_seconds(family: Iterable[psutil.Process]) -> float:
+    seconds = 0.0
+    for member in family:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            seconds += sum(member.cpu_times()[:2])
+    return seconds
 
 
 def _started(surroundings: Surroundings, limits: Limits) -> tuple[subprocess.Popen[bytes], int]:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from cmbench.disk import DAMAGE
 from cmbench.errors import MethodError
-from cmbench.execution.job import CURVES, DISK_FULL, OUTCOME
+from cmbench.execution.job import CURVES, DISK_FULL, LOOKS, OUTCOME
+from cmbench.methods.training.progress import Look
 
 STATUSES = ("ok", "failed", "out-of-memory", DISK_FULL)
 """What a child may say of itself."""
@@ -39,10 +40,15 @@ MOST_COLUMNS = 65_536
 MOST_WARNINGS = 20
 """Warnings of a method that a record keeps."""
 
+MOST_LOOKS = 10_000
+"""Looks at validation that are read of a training, the first."""
+
+_MOST_LOOK_BYTES = 4_000_000
 _MOST_OUTCOME_BYTES = 16_000_000
 _MOST_CURVE_BYTES = 64_000_000
 _MOST_LOG_BYTES = 20_000_000
 _MOST_NUMBER = 2**60
+_LONGEST_STAGE = 200
 _LOG_TAIL = 8000  # characters of the log that the record of a crashed cell repeats
 
 # The evaluator holds the representations as they were given, a gallery of both modalities, its rows at unit
@@ -194,6 +200,33 @@ def read_curves(folder: Path) -> dict[str, NDArray[np.float64]]:
     if not well or len({len(values) for values in curves.values()}) > 1:
         raise LeftBehindError(f"the method left {CURVES} with other arrays than its curves")
     return curves
+
+
+def read_looks(folder: Path) -> list[Look]:
+    """Return the looks at validation that a child has reported so far, up to the first line that is none."""
+    try:
+        with _plain(folder / LOOKS, _MOST_LOOK_BYTES) as file:
+            lines = file.read().split(b"\n")[:-1]  # a line without its end is being written
+    except LeftBehindError:  # nothing is reported, or not as it should be
+        return []
+    looks = []
+    for line in lines[:MOST_LOOKS]:
+        look = _look(line)
+        if look is None:
+            break
+        looks.append(look)
+    return looks
+
+
+def _look(line: bytes) -> Look | None:
+    try:
+        held = json.loads(line)
+        look = Look(held["stage"], held["epoch"], held["score"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    numbers = _is_number(look.epoch) and _is_number(look.score)
+    named = isinstance(look.stage, str) and len(look.stage) <= _LONGEST_STAGE
+    return Look(look.stage, float(look.epoch), float(look.score)) if numbers and named else None
 
 
 def read_representations(folder: Path, modality: str, rows: int, *, most_bytes: int | None) -> NDArray[Any]:

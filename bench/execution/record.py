@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -34,6 +34,7 @@ from cmbench.store import SCHEMA
 if TYPE_CHECKING:
     from cmbench.datasets.contract import Dataset
     from cmbench.evaluation.evaluator import Evaluation
+    from cmbench.methods.training.progress import Look
 
 
 PACKAGES = (
@@ -58,7 +59,8 @@ Failure = dict[str, Any]
 class Outcome:
     """How a cell ended: ``child`` is what its process left, ``error`` the reason if there is no result.
 
-    ``representations`` are those that wait for evaluation, in the order in which items were handed out.
+    ``looks`` are those at validation, where a rule looked at them too; ``representations`` are those that
+    wait for evaluation, in the order in which items were handed out.
     """
 
     status: str
@@ -69,6 +71,7 @@ class Outcome:
     evaluate_seconds: float | None = None
     training_curves: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     representations: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    looks: Sequence[Look] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,9 @@ def cell_record(
     """Return the record of a finished cell, as plain JSON values; ``worker`` is None for this machine."""
     child, evaluation = outcome.child, outcome.evaluation
     peak = max(outcome.ended.peak_memory_bytes, child.get("peak_memory_bytes", 0))
+    used = outcome.ended.processor_seconds
     durations = {
+        **({} if used is None else {"processor": used}),
         **child.get("durations", {}),
         "evaluate": outcome.evaluate_seconds,
         "total": outcome.ended.seconds + (outcome.evaluate_seconds or 0.0),
@@ -109,6 +114,7 @@ def cell_record(
         "fitted": _capped_values(child.get("fitted", {})),
         "transductive": child.get("transductive", False),
         **_conduct(outcome),
+        **_looks(outcome),
         "durations": durations,
         "peak_memory_bytes": peak,
         "weights": child.get("weights"),
@@ -123,6 +129,13 @@ def cell_record(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     }
+
+
+def _looks(outcome: Outcome) -> dict[str, Any]:
+    """Return what a training reported, as (stage, epoch, score), where somebody decided by it."""
+    if outcome.looks is None:
+        return {}
+    return {"looks": [[look.stage, look.epoch, look.score] for look in outcome.looks]}
 
 
 def stored_arrays(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -18,11 +18,12 @@ from cmbench.errors import MethodError
 from cmbench.execution.child_process import Ended, Surroundings, run_child
 from cmbench.execution.evaluating import status_of
 from cmbench.execution.fence import Fence
-from cmbench.execution.job import CHECKPOINT, MODALITIES, Job
+from cmbench.execution.job import CHECKPOINT, LOOKS, MODALITIES, Job
 from cmbench.execution.outcome import (
     LeftBehindError,
     log_tail,
     read_curves,
+    read_looks,
     read_outcome,
     read_representations,
 )
@@ -30,6 +31,7 @@ from cmbench.execution.record import Outcome, described, failure_of
 from cmbench.limits import Limits
 from cmbench.methods.registry import MethodEntry
 from cmbench.plan import Cell
+from cmbench.pruning import MedianRule
 
 SHARED_MEMORY = "/dev/shm"
 
@@ -38,7 +40,7 @@ SHARED_MEMORY = "/dev/shm"
 class Assignment:
     """What is to be known of a cell where it runs: nothing of test labels, nor of its dataset's name.
 
-    ``twice`` asks for a second fit, to be compared.
+    ``twice`` asks for a second fit, to be compared; ``rule`` says when to give a training up.
     """
 
     key: str
@@ -47,12 +49,14 @@ class Assignment:
     parameters: Mapping[str, Any]
     keeps_checkpoint: bool
     twice: bool = False
+    rule: MedianRule | None = None
 
     @classmethod
     def of(cls, cell: Cell, *, twice: bool = False) -> Assignment:
         """Return what the cell's process has to do."""
         keeps = CHECKPOINT in cell.method.practical
-        return cls(cell.key, cell.entry, cell.code_version, dict(cell.parameters), keeps, twice)
+        parameters = dict(cell.parameters)
+        return cls(cell.key, cell.entry, cell.code_version, parameters, keeps, twice, cell.rule)
 
 
 class Features(Protocol):
@@ -106,8 +110,12 @@ class Workplace:
         temporary.mkdir()
         try:
             with self._fenced(job, folder, temporary, log, assignment.keeps_checkpoint) as surroundings:
-                ended = run_child(surroundings, limits, stop)
-            return _outcome(ended, features, folder, limits=limits, log=log)
+                ended = run_child(surroundings, limits, stop, is_given_up=watched(folder, assignment.rule))
+            outcome = _outcome(ended, features, folder, limits=limits, log=log)
+            if assignment.rule is None or ended.ending == "stopped":
+                return outcome
+            remove_folder(self._checkpoints / assignment.key)  # of a training that is given up
+            return judged_by(assignment.rule, outcome, folder)
         finally:
             for used in (folder, temporary):
                 remove_folder(used)
@@ -133,11 +141,46 @@ class Workplace:
         own_path = (os.path.abspath(entry) for entry in sys.path if os.path.exists(entry or "."))
         parameters = dict(assignment.parameters)
         if assignment.keeps_checkpoint and parameters[CHECKPOINT] is None:
-            parameters[CHECKPOINT] = str(self._checkpoints)
+            own = () if assignment.rule is None else (assignment.key,)
+            parameters[CHECKPOINT] = str(self._checkpoints.joinpath(*own))
         path = [*own_path, *import_path]
         return Job(
             features.folder, assignment.entry, assignment.code_version, parameters, path, assignment.twice
         )
+
+
+def watched(folder: Path, rule: MedianRule | None) -> Callable[[], bool]:
+    """Return what tells, whenever it is called, whether the training in a folder is to be given up now."""
+    if rule is None:
+        return lambda: False
+    size = judged = 0
+
+    def is_behind() -> bool:
+        nonlocal size, judged
+        file = folder / LOOKS
+        grown = file.lstat().st_size if os.path.lexists(file) else 0
+        if grown == size:
+            return False
+        size, looks = grown, read_looks(folder)
+        behind = rule.behind(looks, judged=judged)
+        judged = len(looks)
+        return behind is not None
+
+    return is_behind
+
+
+def judged_by(rule: MedianRule, outcome: Outcome, folder: Path) -> Outcome:
+    """Return the outcome of a training with its looks at validation, up to where the rule gives it up.
+
+    It is given up wherever its process had come to by then, to its end even: what becomes of a training does
+    not depend on when somebody looked.
+    """
+    looks = read_looks(folder)
+    behind = rule.behind(looks)
+    if behind is None:
+        return replace(outcome, looks=looks)
+    error = {"type": "Pruned", "message": str(behind), "traceback": "", "exit_status": None}
+    return Outcome("pruned", outcome.ended, {}, error, looks=looks[: behind.looks])
 
 
 def _nothing_in_shared_memory(job: Job, folder: Path) -> bool:
@@ -148,8 +191,8 @@ def _nothing_in_shared_memory(job: Job, folder: Path) -> bool:
 
 def _outcome(ended: Ended, features: Features, folder: Path, *, limits: Limits, log: Path) -> Outcome:
     """Return what a child left, ready to be evaluated, or why there is nothing to evaluate."""
-    if ended.ending == "stopped":
-        return Outcome("stopped", ended, {})
+    if ended.ending in ("stopped", "pruned"):
+        return Outcome(ended.ending, ended, {})
     if ended.ending != "exited":
         return _without_result(ended, limits, log)
     try:

@@ -1,0 +1,161 @@
+"""Trainings that fall behind: the rule of the median, and what becomes of a cell that is given up."""
+
+from types import SimpleNamespace
+
+import pytest
+
+import cmbench
+from cmbench.execution.outcome import read_looks
+from cmbench.methods.registry import registry
+from cmbench.methods.training.progress import Look
+from cmbench.pruning import Finished, MedianRule
+from cmbench.store import Store
+from cmbench.tuning import Search, Trial
+
+QUICK = {"threads": 1, "memory": "none", "deadline": "120s", "jobs": 1}
+
+REPORTING = '''
+import time
+
+import numpy as np
+
+from cmbench.methods.contract import Method
+from cmbench.methods.training.progress import Look, report
+
+
+class Reporting(Method):
+    """Reports a score that rises to ``quality`` in 40 epochs, and may hang after the twentieth."""
+
+    def __init__(self, quality=1.0, hangs=False):
+        self.quality, self.hangs = quality, hangs
+
+    def fit(self, train, validation):
+        for epoch in range(1, 41):
+            report(Look("pairs", epoch, self.quality * epoch / 40))
+            if self.hangs and epoch == 20:
+                time.sleep(1000)
+        return self
+
+    def transform_images(self, images):
+        return images[:, :2]
+
+    def transform_texts(self, texts):
+        return texts[:, :2]
+'''
+
+
+def curve(*scores, stage="pairs"):
+    return tuple(Look(stage, float(epoch), score) for epoch, score in enumerate(scores, 1))
+
+
+def rising(quality, epochs=10, stage="pairs"):
+    return curve(*(quality * epoch / epochs for epoch in range(1, epochs + 1)), stage=stage)
+
+
+def rivals(*qualities):
+    return tuple(Finished(rising(quality), quality) for quality in qualities)
+
+
+def test_a_training_is_given_up_at_the_first_look_after_warming_up_that_is_below_the_median():
+    rule = MedianRule(rivals(0.2, 0.4, 0.6, 0.8, 1.0))
+    behind = rule.behind(rising(0.5))
+    assert (behind.looks, behind.at) == (5, Look("pairs", 5.0, 0.25))
+    assert behind.median == pytest.approx(0.3)
+    assert "by epoch 5 of stage pairs the best score was 0.2500" in str(behind)
+    assert rule.behind(rising(0.6)) is None
+
+
+def test_fewer_than_five_rivals_end_nothing():
+    assert MedianRule(rivals(0.4, 0.6, 0.8, 1.0)).behind(rising(0.0)) is None
+    assert MedianRule().behind(rising(0.0)) is None
+
+
+def test_the_best_score_so_far_counts_and_a_rival_that_has_stopped_keeps_its_best():
+    stopped = tuple(Finished(curve(0.1, 0.5 + n / 100, 0.2), 0.5 + n / 100) for n in range(5))
+    rule = MedianRule(stopped)
+    assert rule.behind(curve(0.6, 0.0, 0.0, 0.0, 0.0, 0.0)) is None
+    assert rule.behind(curve(*[0.4] * 6)).median == pytest.approx(0.52)
+
+
+def test_a_stage_whose_scores_do_not_go_with_those_of_trials_ends_nothing():
+    upside_down = tuple(Finished(rising(quality), 1 - quality) for quality in (0.2, 0.4, 0.6, 0.8, 1.0))
+    assert MedianRule(upside_down).behind(rising(0.1)) is None
+
+
+def test_a_stage_is_compared_with_the_same_stage_alone():
+    first = tuple(Finished((*rising(100.0, stage="codes"), *rising(q)), q) for q in (0.2, 0.4, 0.6, 0.8, 1.0))
+    rule = MedianRule(first)
+    assert rule.behind((*rising(100.0, stage="codes"), *rising(0.7))) is None
+    assert rule.behind(rising(0.1, stage="another")) is None
+
+
+def test_looks_that_were_judged_are_not_judged_again():
+    rule = MedianRule(rivals(0.2, 0.4, 0.6, 0.8, 1.0))
+    assert rule.behind(rising(0.5), judged=10) is None
+    assert rule.behind(rising(0.5), judged=4) == rule.behind(rising(0.5))
+
+
+@pytest.fixture
+def reporting(tmp_path):
+    path = tmp_path / "reporting.py"
+    path.write_text(REPORTING)
+    return registry([path])
+
+
+def looked_at(toy, store, reporting, rule, **parameters):
+    """Run the method under the rule and return its record."""
+    cmbench.run(
+        toy,
+        ["reporting"],
+        parameters={"reporting": parameters},
+        plugins=reporting,
+        store=store,
+        pruning={"reporting": rule},
+        **QUICK,
+    )
+    (record,) = Store(store).records()
+    return record
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_training_is_given_up_at_the_same_look_wherever_its_process_has_come_to(
+    toy, tmp_path, reporting, hangs
+):
+    """One that does not hang has gone to its end before anybody looks."""
+    rule = MedianRule(rivals(*[4 * quality for quality in (0.2, 0.4, 0.6, 0.8, 1.0)]))
+    record = looked_at(toy, tmp_path / "s", reporting, rule, quality=1.0, hangs=hangs)
+    assert record["status"] == "pruned"
+    assert record["looks"] == [["pairs", float(epoch), epoch / 40] for epoch in range(1, 6)]
+    assert record["error"]["message"].startswith("by epoch 5 of stage pairs the best score was 0.1250")
+    assert record["durations"]["total"] < 60
+    assert record["durations"].get("processor", 0.1) > 0
+
+
+def test_a_training_that_keeps_up_has_its_looks_in_its_record(toy, tmp_path, reporting):
+    record = looked_at(toy, tmp_path / "s", reporting, MedianRule(), quality=0.5)
+    assert record["status"] == "ok"
+    assert len(record["looks"]) == 40
+
+
+@pytest.mark.parametrize(
+    "end", ["\n{}\n", "\n[1, 2]\n", '\n{"stage": "x", "epoch": 1e999, "score": 1}\n', "\nx"]
+)
+def test_what_is_no_look_ends_what_is_read(tmp_path, end):
+    (tmp_path / "looks.jsonl").write_text('{"stage": "x", "epoch": 1, "score": 0.5}' + end)
+    assert read_looks(tmp_path) == [Look("x", 1.0, 0.5)]
+
+
+def test_links_and_missing_files_hold_no_looks(tmp_path):
+    assert read_looks(tmp_path) == []
+    (tmp_path / "elsewhere").write_text('{"stage": "x", "epoch": 1, "score": 0.5}\n')
+    (tmp_path / "looks.jsonl").symlink_to(tmp_path / "elsewhere")
+    assert read_looks(tmp_path) == []
+
+
+def test_the_next_trial_has_to_keep_up_with_those_that_went_to_their_end():
+    pytest.importorskip("optuna")
+    search = Search(SimpleNamespace(name="toy", tuning_space={"a": tuple(range(50))}))
+    for score in (0.2, None, 0.6):
+        search.add(Trial(search.next(), score, 1.0, rising(score or 0.1), pruned=score is None))
+    assert search.rule == MedianRule((Finished(rising(0.2), 0.2), Finished(rising(0.6), 0.6)))
+    assert [trial.score for trial in search.best(3)] == [0.6, 0.2]
