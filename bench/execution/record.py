@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
-import platform
 import signal
-import subprocess
-import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +21,8 @@ from cmbench.datasets.draft import base_name, category_counts
 from cmbench.execution.child_process import Ended
 from cmbench.execution.doubts import doubts
 from cmbench.execution.outcome import LONGEST_TEXT, shortened
-from cmbench.limits import Limits, available_cores, duration_text
+from cmbench.execution.provenance import provenance
+from cmbench.limits import Limits, duration_text
 from cmbench.plan import LEFT_OUT, RANDOM_STATE, Cell
 from cmbench.store import SCHEMA
 
@@ -37,17 +32,6 @@ if TYPE_CHECKING:
     from cmbench.methods.training.progress import Look
 
 
-PACKAGES = (
-    "cmbench",
-    "cvxpy",
-    "h5py",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "scipy",
-    "threadpoolctl",
-    "torch",
-)
 MOST_FITTED = 1_000
 """Fitted values that a record keeps, the first by name."""
 DEEPEST_SPLIT = 20
@@ -243,51 +227,6 @@ def _machine(worker: Worker | None) -> dict[str, Any]:
     return {**worker.provenance, "command": here["command"], "worker": place}
 
 
-@lru_cache(maxsize=1)
-def provenance() -> dict[str, Any]:
-    """Return package versions, the source's git state, and the machine; the same for a whole run."""
-    return {
-        "packages": {name: package_version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": processor(),
-        "cores": available_cores(),
-        "git": git_state(Path(__file__).parent),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-    }
-
-
-def package_version(name: str) -> str | None:
-    """Return the installed version, or None."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Return the commit and whether tracked files differ from it; None outside a checkout.
-
-    A package installed into an environment that lies in somebody's repository is not in that
-    repository's files, so it has none either.
-    """
-    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return None
-    commit = _git(folder, "rev-parse", "HEAD")
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return None if commit is None else {"commit": commit, "dirty": bool(changes)}
-
-
 def _conduct(outcome: Outcome) -> dict[str, Any]:
     """Return what is said of a method's conduct and of its result only where it is so.
 
@@ -437,20 +376,3 @@ def described(error: Exception, exit_status: int) -> Failure:
 
 def _failure(kind: str, message: str, ended: Ended, log_tail: str) -> Failure:
     return {"type": kind, "message": message, "traceback": log_tail, "exit_status": ended.exit_status}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    # A commit hook is told of its own repository by these; the question here is whose ``folder`` is.
-    others = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-    environment = {name: value for name, value in os.environ.items() if name not in others}
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            text=True,
-            env={**environment, "GIT_OPTIONAL_LOCKS": "0"},
-            timeout=30,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmbench.execution import record as provenance_module
-from cmbench.execution.record import git_state, package_version, processor, provenance
+from cmbench.execution import provenance as provenance_module
+from cmbench.execution.provenance import git_state, package_version, processor, provenance
 
 
 def git(folder, *arguments):
@@ -117,7 +117,7 @@ def test_the_provenance_says_with_what_and_where():
 
 def test_the_command_is_told_without_the_folder_of_its_program():
     code = (
-        "import json; from cmbench.execution.record import provenance; "
+        "import json; from cmbench.execution.provenance import provenance; "
         "print(json.dumps(provenance()['command']))"
     )
     done = subprocess.run(
@@ -135,7 +135,7 @@ def test_a_package_that_is_not_installed_has_no_version():
 
 def test_looking_up_versions_imports_none_of_the_packages():
     code = (
-        "import sys; from cmbench.execution.record import provenance; provenance();"
+        "import sys; from cmbench.execution.provenance import provenance; provenance();"
         "print([name for name in ('torch', 'pandas', 'cvxpy', 'sklearn') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
