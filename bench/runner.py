@@ -156,6 +156,9 @@ def finished(
         allow_repeated=allow_repeated,
         check_determinism=check_determinism,
     )
+    if pruning:
+        ruled = [replace(cell, rule=pruning.get(cell.method.name)) for cell in agenda.pending]
+        agenda = replace(agenda, pending=ruled)
     _note(agenda.store.folder, agenda.cells)
     for cell in agenda.left_out:
         agenda.store.put(left_out_record(cell, limits=asked.here(1)))
@@ -236,7 +239,6 @@ def planned(
         measures=measures,
         profile=tuned,
     )
-    cells = [replace(cell, rule=(pruning or {}).get(cell.method.name)) for cell in cells]
     results = Store(Path(store).absolute())  # a method may change the current folder
     before = results.read_summaries()
     unreadable = _unreadable(cells, before.problems)

@@ -26,7 +26,8 @@ from cmbench.errors import ExecutionError, StoreError
 from cmbench.execution.fence import Fence, built_in_files
 from cmbench.execution.job import DISK_FULL, state_of
 from cmbench.execution.outcome import whole_log
-from cmbench.execution.record import Outcome, Worker, provenance
+from cmbench.execution.provenance import provenance
+from cmbench.execution.record import Outcome, Worker
 from cmbench.execution.workplace import Assignment, Workplace
 from cmbench.limits import AskedLimits, Limits
 from cmbench.methods.registry import MethodEntry
