@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+from cmbench.choosing import chosen_methods, listed
 from cmbench.current import keep_source, note
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.registry import load_dataset
 from cmbench.datasets.soundness import refuse_unsound
 from cmbench.datasets.splits import redrawn
 from cmbench.disk import sweep, workspace
-from cmbench.errors import CmbenchError, DatasetWarning, IncompleteRunError, MethodError
+from cmbench.errors import CmbenchError, DatasetWarning, IncompleteRunError
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.local import LocalExecutor
 from cmbench.execution.progress import Progress, Silent
@@ -29,8 +29,8 @@ from cmbench.limits import (
     parse_duration,
     parse_size,
 )
-from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, preset_of, registry
-from cmbench.plan import LEFT_OUT, RANDOM_STATE, Cell, plan
+from cmbench.methods.registry import Registry, registry
+from cmbench.plan import LEFT_OUT, Cell, plan
 from cmbench.profiles import Profile, read_profile
 from cmbench.pruning import MedianRule
 from cmbench.store import DEFAULT_STORE, Problem, Store
@@ -216,9 +216,9 @@ def planned(
     """
     if isinstance(seeds, int):
         seeds = range(_at_least_one("seeds", seeds))
-    available = plugins if isinstance(plugins, Registry) else _registry(_listed(plugins))
-    chosen = _chosen(methods, available, parameters or {}, presets or {})
-    given = _listed(datasets)
+    available = plugins if isinstance(plugins, Registry) else _registry(listed(plugins))
+    chosen = chosen_methods(methods, available, parameters or {}, presets or {})
+    given = listed(datasets)
     rules = get_protocol(protocol)
     loaded = [
         sound_dataset(item, unseen_categories=rules.unseen_categories, allow_repeated=allow_repeated)
@@ -434,62 +434,3 @@ def _registry(plugins: Sequence[str | Path]) -> Registry:
     for problem in available.problems:
         warnings.warn(problem, stacklevel=3)
     return available
-
-
-def _chosen(
-    methods: Sequence[str | Method] | str | Method | None,
-    available: Registry,
-    parameters: Mapping[str, Mapping[str, Any]],
-    presets: Mapping[str, str],
-) -> list[tuple[MethodEntry, Mapping[str, Any]]]:
-    wanted = (*DEFAULT_METHODS, *available.plugin_names) if methods is None else _listed(methods)
-    chosen = [_entry(method, available, parameters, presets) for method in wanted]
-    names = [entry.name for entry, _ in chosen]
-    for what, named in (("parameters are", parameters), ("a preset is", presets)):
-        unused = sorted(set(named) - set(names))
-        if unused:
-            raise MethodError(
-                f"{what} given for {unused[0]!r}, which is not among the methods to run: {', '.join(names)}"
-            )
-    return chosen
-
-
-def _listed(items: Any) -> list[Any]:
-    return list(items) if isinstance(items, Iterable) and not isinstance(items, str) else [items]
-
-
-def _entry(
-    method: str | Method,
-    available: Registry,
-    parameters: Mapping[str, Mapping[str, Any]],
-    presets: Mapping[str, str],
-) -> tuple[MethodEntry, Mapping[str, Any]]:
-    if isinstance(method, str):
-        entry = available[method]
-        preset = preset_of(entry.load(), presets[method]) if method in presets else {}
-        return entry, {**preset, **parameters.get(method, {})}
-    method_class = type(method)
-    name = method_class.name
-    if name in presets:
-        raise MethodError(
-            f"a preset is given for {name!r}, whose parameters are set already; give the method by its name, "
-            f"or as load_method({name!r}, preset={presets[name]!r})"
-        )
-    by_location = {entry.location: entry for entry in available.entries.values()}
-    location = f"{method_class.__module__}:{method_class.__qualname__}"
-    if method_class.__module__ == "__main__":
-        raise MethodError(
-            f"{method_class.__qualname__} is defined in a script or notebook, where no other process can "
-            "import it; put it into a file and pass plugins=['FILE.py']"
-        )
-    entry = by_location.get(location, MethodEntry(name, "package", location))
-    return entry, {**_configured(method), **parameters.get(name, {})}
-
-
-def _configured(method: Method) -> dict[str, Any]:
-    """Return a method's parameters, without a ``random_state`` at its default, which the seeds set."""
-    configured: dict[str, Any] = method.get_params(deep=False)
-    random_state = inspect.signature(type(method)).parameters.get(RANDOM_STATE)
-    if random_state is not None and configured[RANDOM_STATE] == random_state.default:
-        del configured[RANDOM_STATE]
-    return configured
