@@ -28,6 +28,7 @@ from cmbench.errors import ReportError
 from cmbench.output import output_file
 from cmbench.report.page.changes import Changes, changes
 from cmbench.report.page.content import Board, boards, overalls
+from cmbench.report.page.illustrations import category_figure, category_tables
 from cmbench.report.page.pairwise import Pairwise, as_data, deciding, pairwise
 from cmbench.report.page.sources import Study, remembering
 from cmbench.report.page.troubles import dataset_warnings, failures, recipe
@@ -85,6 +86,7 @@ def _written(
             overalls=overalls(made),
             changes=changed,
             failures=failures(made),
+            illustrations={board.anchor: [category_figure(board)] for board in made},
             command=_command(study),
             pairwise=dict(zip((board.anchor for board in made), compared, strict=True)),
             data={each.board.anchor: as_data(each) for each in compared if each.columns},
@@ -140,7 +142,9 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(data_uri=_data_uri, full=repr, breakable=_breakable)
-    environment.globals.update(deciding=deciding, recipe=recipe, dataset_warnings=dataset_warnings)
+    environment.globals.update(
+        deciding=deciding, recipe=recipe, dataset_warnings=dataset_warnings, category_tables=category_tables
+    )
     return environment
 
 

@@ -1,0 +1,126 @@
+"""The figures of a dataset as pictures within the page, each with words for those who do not see it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from cmbench.errors import ReportError, StoreError
+from cmbench.report.layout import BIMODAL
+from cmbench.report.page.content import Board, Entry
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 144
+"""One and a half dots for each of a usual screen: sharp on most, and half the bytes of what print needs."""
+_SCREEN = 96  # dots of an inch in CSS
+_COLOURS = 64  # flat fills and the edges of letters need no more
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure under its heading: the picture, or why there is none.
+
+    ``source`` is the picture as an address that holds it, ``width`` in pixels of CSS; ``words`` say what it
+    shows to those who do not see it; ``command`` draws it for print.
+    """
+
+    heading: str
+    words: str
+    command: str
+    source: str = ""
+    width: int = 0
+    absent: str = ""
+
+
+def illustrated(heading: str, words: str, command: str, figure: Callable[[], Figure]) -> Illustration:
+    """Return an illustration of what ``figure`` draws; what it cannot draw becomes its reason."""
+    try:
+        drawn = figure()
+    except (ReportError, StoreError) as error:
+        return Illustration(heading, words, command, absent=str(error))
+    width = round(drawn.get_size_inches()[0] * _SCREEN)
+    return Illustration(heading, words, command, png_uri(drawn), width)
+
+
+def png_uri(figure: Figure) -> str:
+    """Return a figure as an address that holds it as PNG; equal figures give equal addresses."""
+    import matplotlib as mpl
+    from PIL import Image
+
+    from cmbench.report.figure import STYLE
+    from cmbench.report.fonts import fit_fonts, quiet
+
+    drawn, small = BytesIO(), BytesIO()
+    with mpl.rc_context(STYLE), quiet():
+        fonts = fit_fonts(figure)  # which lays the figure out; savefig would do so twice more
+        mpl.rcParams.update(fonts)
+        if fonts:
+            figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        figure.savefig(drawn, dpi=DOTS_PER_INCH, format="png")
+    picture = Image.open(drawn).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+    picture.save(small, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class CategoryTable:
+    """MAP of each category in a task, a row for each: (categories, entries), None where there is no query."""
+
+    heading: str
+    categories: tuple[str, ...]
+    labels: tuple[str, ...]
+    rows: tuple[tuple[float | None, ...], ...]
+
+
+def category_tables(board: Board) -> list[CategoryTable]:
+    """Return MAP per category of the two bi-modal tasks, the mean over the runs of each entry.
+
+    There are none where records hold no MAP per category, as where the pair itself is relevant.
+    """
+    tables = []
+    for column in BIMODAL.columns[:2]:
+        by_entry = [_by_category(entry, column.key) for entry in board.finished]
+        names = board.group.dataset["class_names"]
+        if by_entry and names and all(values is not None for values in by_entry):
+            columns = [values for values in by_entry if values is not None]
+            rows = tuple(zip(*columns, strict=True))
+            labels = tuple(entry.label for entry in board.finished)
+            tables.append(CategoryTable(column.heading, tuple(map(str, names)), labels, rows))
+    return tables
+
+
+def _by_category(entry: Entry, task: str) -> list[float | None] | None:
+    runs = [(record.get("category_map") or {}).get(task) for record in entry.setting.finished]
+    known = [run for run in runs if run]
+    if len(known) < len(runs):
+        return None
+    return [_mean(values) for values in zip(*known, strict=True)]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return fmean(numbers) if len(numbers) == len(values) else None
+
+
+def category_figure(board: Board) -> Illustration:
+    """Return MAP per category as bars: Figure 6 of the paper."""
+
+    def draw() -> Figure:
+        from cmbench.report.categories import figure
+
+        return figure(board.group.records)
+
+    labels = ", ".join(entry.label for entry in board.finished)
+    words = f"Bars of the MAP of each category for {labels}; the tables below hold the numbers."
+    return illustrated("MAP per category", words, f"cmbench plot categories {_choosing(board)}", draw)
+
+
+def _choosing(board: Board) -> str:
+    return f"--dataset {board.group.dataset['fingerprint'][:8]} --protocol {board.group.protocol['name']}"
