@@ -32,6 +32,7 @@ from cmbench.store import DEFAULT_STORE
 @click.option("--methods", callback=names_of, help="Names separated by commas. Default: all.")
 @click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
 @all_versions_option
+@click.option("--figures/--no-figures", default=True, help="Draw the figures, which take most of the time.")
 @click.option("--title", default="Cross-modal retrieval results", show_default=True, help="Of the page.")
 def report(
     sources: tuple[Path, ...],
@@ -41,6 +42,7 @@ def report(
     methods: list[str] | None,
     protocol: str | None,
     all_versions: bool,
+    figures: bool,
     title: str,
 ) -> None:
     """Write a page of all results that opens in any browser, from one file and without a network.
@@ -55,5 +57,5 @@ def report(
     study, before = studies_of(folders, all_versions=all_versions)
     chosen = study.chosen(datasets=datasets, methods=methods or (), protocol=protocol)
     earlier = before and before.chosen_like(study, chosen)
-    path = write(document(chosen, before=earlier, title=title), output)
+    path = write(document(chosen, before=earlier, title=title, figures=figures), output)
     click.echo(f"wrote {path}", err=True)

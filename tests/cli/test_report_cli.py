@@ -27,7 +27,7 @@ def records_file(tmp_path):
 
 
 def report(tmp_path, *words):
-    arguments = ["report", *map(str, words), "-o", str(tmp_path / "page")]
+    arguments = ["report", *map(str, words), "--no-figures", "-o", str(tmp_path / "page")]
     result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return parsed_html((tmp_path / "page" / "index.html").read_text(encoding="utf-8"))

@@ -31,8 +31,8 @@ def no_arrays(record):
     raise StoreError("no arrays here")
 
 
-def page(records, arrays=no_arrays, **options):
-    return document(Study(tuple(records), arrays, ("runs",)), **options)
+def page(records, arrays=no_arrays, *, figures=False, **options):
+    return document(Study(tuple(records), arrays, ("runs",)), figures=figures, **options)
 
 
 def html(*arguments, **options):
@@ -119,11 +119,43 @@ def test_failed_cells_are_told_with_what_happened():
     assert table.text.count("a message") == 2
 
 
+def test_warnings_of_methods_stand_at_their_row_and_in_a_list_once_for_all_seeds():
+    records = [made_record("ccl", seed=seed, warnings=["it collapsed"]) for seed in (0, 1)]
+    parsed = html([*records, made_record("cca")])
+    (table,) = parsed.find("table", class_="doubts")
+    (row,) = [each for each in table.find("tr") if each.find("td")]
+    assert [cell.text for cell in row.find("td")][1:] == ["0, 1", "it collapsed"]
+    marks = parsed.find("a", class_="doubted")
+    assert len(marks) == 1
+
+
+def test_parameters_that_are_not_at_defaults_are_told_with_these():
+    record = made_record("cca", parameters={"ridge": 0.5, "solver": "auto"})
+    record["method"]["defaults"] = {"ridge": 0.25}
+    (fact,) = html([record]).find("div", data_fact="not at defaults")
+    assert fact.text.strip().endswith("ridge=0.5 (default 0.25)")
+
+
+def test_the_figure_of_categories_is_within_the_page_and_its_numbers_in_tables():
+    records = [
+        made_record(name, category_map={task: [0.25, at] for task in TASKS})
+        for name, at in (("cca", 0.5), ("cfa", 0.75))
+    ]
+    parsed = html(records, figures=True)
+    (picture,) = parsed.find("img")
+    assert base64.b64decode(picture["src"].removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+    assert "CFA, CCA" in picture["alt"]
+    tables = parsed.find("table", class_="categories")
+    assert [[cell.text for cell in table.find("td")] for table in tables] == [
+        ["0.250", "0.250", "0.750", "0.500"]
+    ] * 2
+
+
 def test_the_order_of_records_changes_no_byte():
     records = some_records()
     mixed = records.copy()
     random.Random(1).shuffle(mixed)
-    assert page(mixed) == page(records)
+    assert page(mixed, figures=True) == page(records, figures=True)
 
 
 def test_nothing_is_loaded_from_elsewhere():

@@ -1,4 +1,4 @@
-"""The page of ``cmbench report`` in Chromium: what a reader does with it, by mouse, keyboard and screen reader.
+"""The page of ``cmbench report`` in Chromium: what readers do with it, by mouse, by keyboard, by tap.
 
 Needs Debian's package chromium and the extra ``browser``.
 """

@@ -48,6 +48,12 @@ class Run:
         """The seed, or what stands for none."""
         return "none" if self.record["seed"] is None else str(self.record["seed"])
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the method warned of, and what its result gives reason to doubt."""
+        repeats = ["the same seed gave another result"] if self.record.get("repeats") is True else []
+        return (*(self.record.get("warnings") or ()), *repeats)
+
 
 @dataclass(frozen=True, eq=False)
 class Entry:
@@ -224,9 +230,19 @@ def _facts(setting: Setting) -> Facts:
         ("origin", method.get("origin")),
         ("preset", method.get("preset")),
         ("tuned", trials),
+        ("not at defaults", _changed(setting)),
         ("parameters", _plain(setting.parameters)),
     ]
     return [(name, str(value)) for name, value in known if value]
+
+
+def _changed(setting: Setting) -> str:
+    """Return the parameters that are not at their defaults, with these."""
+    parameters, defaults = setting.parameters, setting.method.get("defaults") or {}
+    changed = (name for name in sorted(defaults) if name in parameters)
+    return ", ".join(
+        f"{name}={json.dumps(parameters[name])} (default {json.dumps(defaults[name])})" for name in changed
+    )
 
 
 def _facts_of_run(record: Record) -> Facts:
@@ -244,6 +260,7 @@ def _facts_of_run(record: Record) -> Facts:
         ("accelerator", accelerator and accelerator.get("name")),
         ("commit", git and f"{git['commit'][:12]}{' with local changes' if git['dirty'] else ''}"),
         ("packages", _packages(provenance.get("packages") or {})),
+        ("warnings", "; ".join(record.get("warnings") or ())),
         ("error", _error(record)),
     ]
     return [(name, str(value)) for name, value in known if value]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -28,20 +28,23 @@ from cmbench.errors import ReportError
 from cmbench.output import output_file
 from cmbench.report.page.changes import Changes, changes
 from cmbench.report.page.content import Board, boards, overalls
-from cmbench.report.page.illustrations import category_figure, category_tables
+from cmbench.report.page.illustrations import Illustration, category_tables, illustrations
 from cmbench.report.page.pairwise import Pairwise, as_data, deciding, pairwise
 from cmbench.report.page.sources import Study, remembering
-from cmbench.report.page.troubles import dataset_warnings, failures, recipe
+from cmbench.report.page.troubles import dataset_warnings, doubts, failures, recipe
 
 DEFAULT_TITLE = "Cross-modal retrieval results"
 _LIBRARY, _LICENCE = "vendor/datatables-3.1.5.min.js", "vendor/datatables-licence.txt"
 _MEDIA_TYPES = {".csv": "text/csv", ".tex": "text/x-tex", ".md": "text/markdown", ".html": "text/html"}
 
 
-def document(study: Study, *, before: Study | None = None, title: str = DEFAULT_TITLE) -> str:
+def document(
+    study: Study, *, before: Study | None = None, title: str = DEFAULT_TITLE, figures: bool = True
+) -> str:
     """Return the page of a study as HTML, with what changed since another if there is one.
 
-    The same records give the same text, in whatever order they are.
+    Without ``figures``, which take most of the time, the commands that draw them stand in their place. The
+    same records give the same text, in whatever order they are.
 
     ``ReportError`` where records contradict one another, as for a table.
     """
@@ -49,7 +52,8 @@ def document(study: Study, *, before: Study | None = None, title: str = DEFAULT_
     made = boards(study.records, arrays)
     compared = [pairwise(board, arrays) for board in made]
     changed = None if before is None else _changed(before, study, made)
-    return _written(title, study, made, compared, changed)
+    drawn = {board.anchor: illustrations(board, figures=figures) for board in made}
+    return _written(title, study, made, compared, changed, drawn)
 
 
 def _changed(before: Study, after: Study, made: Sequence[Board]) -> Changes:
@@ -74,6 +78,7 @@ def _written(
     made: Sequence[Board],
     compared: Sequence[Pairwise],
     changed: Changes | None,
+    drawn: Mapping[str, Sequence[Illustration]],
 ) -> str:
     scripts = [Markup(text) for text in _scripts()]
     return (
@@ -86,7 +91,8 @@ def _written(
             overalls=overalls(made),
             changes=changed,
             failures=failures(made),
-            illustrations={board.anchor: [category_figure(board)] for board in made},
+            doubts=doubts(made),
+            illustrations=drawn,
             command=_command(study),
             pairwise=dict(zip((board.anchor for board in made), compared, strict=True)),
             data={each.board.anchor: as_data(each) for each in compared if each.columns},

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DOTS_PER_INCH = 144
 """One and a half dots for each of a usual screen: sharp on most, and half the bytes of what print needs."""
+MOST_BARS = 600
+"""Of a task; more take seconds to draw, and several screens."""
 _SCREEN = 96  # dots of an inch in CSS
 _COLOURS = 64  # flat fills and the edges of letters need no more
 
@@ -38,14 +40,34 @@ class Illustration:
     absent: str = ""
 
 
-def illustrated(heading: str, words: str, command: str, figure: Callable[[], Figure]) -> Illustration:
-    """Return an illustration of what ``figure`` draws; what it cannot draw becomes its reason."""
-    try:
-        drawn = figure()
-    except (ReportError, StoreError) as error:
-        return Illustration(heading, words, command, absent=str(error))
-    width = round(drawn.get_size_inches()[0] * _SCREEN)
-    return Illustration(heading, words, command, png_uri(drawn), width)
+def illustrations(board: Board, *, figures: bool) -> list[Illustration]:
+    """Return the figures of a board; without ``figures`` none is drawn, and their commands are told."""
+    planned = [category_figure(board)]
+    return [each.drawn() if figures else each.told() for each in planned]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A figure that is not drawn yet; see ``Illustration``."""
+
+    heading: str
+    words: str
+    command: str
+    draw: Callable[[], Figure]
+
+    def told(self) -> Illustration:
+        """Return the command in place of the figure."""
+        absent = f"Figures were left out of this page; '{self.command}' draws this one."
+        return Illustration(self.heading, self.words, self.command, absent=absent)
+
+    def drawn(self) -> Illustration:
+        """Return the figure; where there is nothing to draw it of, why."""
+        try:
+            drawn = self.draw()
+        except (ReportError, StoreError) as error:
+            return Illustration(self.heading, self.words, self.command, absent=str(error))
+        width = round(drawn.get_size_inches()[0] * _SCREEN)
+        return Illustration(self.heading, self.words, self.command, png_uri(drawn), width)
 
 
 def png_uri(figure: Figure) -> str:
@@ -109,17 +131,24 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(numbers) if len(numbers) == len(values) else None
 
 
-def category_figure(board: Board) -> Illustration:
-    """Return MAP per category as bars: Figure 6 of the paper."""
+def category_figure(board: Board) -> Plan:
+    """Return MAP per category as bars: Figure 6 of the paper, if there are at most ``MOST_BARS`` of them."""
 
     def draw() -> Figure:
         from cmbench.report.categories import figure
 
+        bars = len(board.finished) * len(board.group.dataset["class_names"])
+        if bars > MOST_BARS:
+            raise ReportError(
+                f"{len(board.finished)} methods on {len(board.group.dataset['class_names'])} categories are "
+                f"too many bars to read here; the tables below hold the numbers, and '{command}' draws them"
+            )
         return figure(board.group.records)
 
     labels = ", ".join(entry.label for entry in board.finished)
     words = f"Bars of the MAP of each category for {labels}; the tables below hold the numbers."
-    return illustrated("MAP per category", words, f"cmbench plot categories {_choosing(board)}", draw)
+    command = f"cmbench plot categories {_choosing(board)}"
+    return Plan("MAP per category", words, command, draw)
 
 
 def _choosing(board: Board) -> str:

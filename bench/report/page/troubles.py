@@ -32,6 +32,20 @@ def failures(boards: Sequence[Board]) -> list[Trouble]:
     ]
 
 
+def doubts(boards: Sequence[Board]) -> list[Trouble]:
+    """Return the warnings of methods and of their results, those that several seeds share once."""
+    told: dict[tuple[str, str], tuple[Board, Entry, list[str]]] = {}
+    for board in boards:
+        for entry in board.entries:
+            for run in entry.runs:
+                for text in run.warnings:
+                    told.setdefault((entry.anchor, text), (board, entry, []))[2].append(run.seed)
+    return [
+        Trouble(board, entry, ", ".join(dict.fromkeys(seeds)), "warning", text)
+        for (_, text), (board, entry, seeds) in told.items()
+    ]
+
+
 def dataset_warnings(board: Board) -> list[str]:
     """Return what makes numbers on the dataset questionable."""
     return list(
