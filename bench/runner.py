@@ -17,9 +17,10 @@ from cmbench.datasets.soundness import refuse_unsound
 from cmbench.datasets.splits import redrawn
 from cmbench.disk import sweep, workspace
 from cmbench.errors import CmbenchError, DatasetWarning, IncompleteRunError
+from cmbench.estimates import estimates
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.local import LocalExecutor
-from cmbench.execution.progress import Progress, Silent
+from cmbench.execution.progress import Foreseeing, Progress, Silent
 from cmbench.execution.record import card_fields, left_out_record
 from cmbench.limits import (
     DEFAULT_DEADLINE,
@@ -360,6 +361,9 @@ def _execute(
     """Run what is pending, here or on the workers of a scheduler."""
     pending, folder = agenda.pending, agenda.store.folder.resolve() / ".work"
     limits = asked.here(jobs or 1) if scheduler is None else asked
+    if isinstance(progress, Foreseeing):
+        expected = estimates(pending, agenda.earlier.values(), deadline=limits.deadline)
+        progress.expects({key: estimate.seconds for key, estimate in expected.items()}, jobs or 1)
     progress.planned(pending, len(agenda.cells) - len(pending), limits)
     if not pending:
         sweep(folder)

@@ -20,6 +20,7 @@ from cmbench.output import printable
 # What --help says of each verb without importing it.
 VERBS = {
     "run": "Fit and evaluate methods on datasets, and print the table.",
+    "plan": "Print the cells of a run, which of them are stored, and how long the others will take.",
     "tune": "Choose parameters on validation pairs, with the same budget for every method.",
     "table": "Print the results in a store as a table.",
     "compare": "Say how two methods or two stores differ, and whether by more than chance.",

@@ -8,110 +8,11 @@ from typing import Any
 
 import click
 
-from cmbench.cli.options import (
-    dataset_option,
-    limit_options,
-    measures_option,
-    methods_option,
-    plugin_option,
-    seeds_of,
-    settings_of,
-)
-from cmbench.evaluation.protocol import PROTOCOLS
-from cmbench.store import DEFAULT_STORE
-
-
-def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    return settings_of(texts, "METHOD.PARAMETER=VALUE, such as cca.n_components=50")
-
-
-def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    presets = {}
-    for text in texts:
-        method, equals, preset = text.partition("=")
-        if not (method and equals and preset):
-            raise click.BadParameter(f"{text!r} is not METHOD=PRESET, such as corr-ae=paper")
-        presets[method] = preset
-    return presets
+from cmbench.cli.options import run_options
 
 
 @click.command()
-@dataset_option
-@methods_option
-@click.option(
-    "--set",
-    "parameters",
-    multiple=True,
-    callback=_settings,
-    metavar="METHOD.PARAMETER=VALUE",
-    help="A parameter of a method; 'cmbench methods METHOD' tells which there are. Repeatable.",
-)
-@click.option(
-    "--preset",
-    "presets",
-    multiple=True,
-    callback=_presets,
-    metavar="METHOD=PRESET",
-    help="Named parameters of a method, such as corr-ae=paper; --set goes before them. Repeatable.",
-)
-@click.option(
-    "--profile",
-    metavar="FILE.toml",
-    help="Parameters that 'cmbench tune' chose, in place of the defaults; --preset and --set go before them.",
-)
-@plugin_option
-@click.option(
-    "--seeds",
-    default="1",
-    show_default=True,
-    callback=seeds_of,
-    metavar="N or A,B,C",
-    help="How many seeds, 0 to N-1, or a list of them ('5,' is seed 5 alone), for methods that use chance.",
-)
-@click.option(
-    "--splits",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Ways to divide the pairs: the dataset's own, and N-1 drawn anew from all its pairs, by category.",
-)
-@click.option(
-    "--protocol",
-    type=click.Choice(list(PROTOCOLS)),
-    default="paper",
-    show_default=True,
-    help="How to evaluate.",
-)
-@measures_option
-@click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
-)
-@click.option("--force", is_flag=True, help="Run cells again that are in the store.")
-@click.option("--retry-failed", is_flag=True, help="Run those of them again that failed.")
-@click.option(
-    "--allow-repeated",
-    is_flag=True,
-    help="Run although pairs stand in two splits, which is refused otherwise; the table says so.",
-)
-@click.option(
-    "--check-determinism",
-    is_flag=True,
-    help="Fit every method twice with the same seed; one whose representations differ fails.",
-)
-@limit_options
-@click.option(
-    "--executor",
-    type=click.Choice(["local", "dask"]),
-    default="local",
-    show_default=True,
-    help="Where cells run: on this machine, or on the workers of a Dask cluster.",
-)
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="The Dask scheduler, such as tcp://host:8786, or the path of its file; for --executor dask.",
-)
+@run_options
 def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **options: Any) -> None:
     """Fit and evaluate methods on datasets, and print the table.
 

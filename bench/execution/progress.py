@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -25,6 +25,14 @@ class Progress(Protocol):
     def closed(self) -> None: ...
 
 
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A progress that makes use of how long cells are expected to take."""
+
+    def expects(self, seconds: Mapping[str, float], jobs: int) -> None:
+        """Be told, before ``planned``, the seconds of cells by key, and how many run at the same time."""
+
+
 class Silent:
     """Says nothing."""
 
@@ -41,15 +49,19 @@ class PlainLines:
         self._console = console
         self._clock = Clock()
 
+    def expects(self, seconds: Mapping[str, float], jobs: int) -> None:
+        self._clock.expect(seconds, jobs)
+
     def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None:
-        self._clock.start(len(pending))
+        self._clock.start(pending)
         self._line(planned_text(len(pending), stored, limits))
 
     def started(self, cell: Cell) -> None:
+        self._clock.begin(cell)
         self._line(f"started  {cell.label}")
 
     def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None:
-        self._clock.count()
+        self._clock.count(cell)
         self._line(f"finished {cell.label}: {result_text(record, log)}   [{self._clock.text()}]")
 
     def closed(self) -> None: ...
@@ -76,18 +88,22 @@ class LiveDisplay:
         self._all: TaskID | None = None
         self._running: dict[str, TaskID] = {}
 
+    def expects(self, seconds: Mapping[str, float], jobs: int) -> None:
+        self._clock.expect(seconds, jobs)
+
     def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None:
-        self._clock.start(len(pending))
+        self._clock.start(pending)
         self._print(planned_text(len(pending), stored, limits))
         if pending:
             self._display.start()
             self._all = self._display.add_task("all cells", total=len(pending), note="")
 
     def started(self, cell: Cell) -> None:
+        self._clock.begin(cell)
         self._running[cell.key] = self._display.add_task(printable(cell.label), total=1, note="")
 
     def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None:
-        self._clock.count()
+        self._clock.count(cell)
         self._display.remove_task(self._running.pop(cell.key))
         if self._all is not None:
             self._display.update(self._all, advance=1, note=self._clock.text())
@@ -101,22 +117,57 @@ class LiveDisplay:
 
 
 class Clock:
-    """Time gone since the start, and an estimate of the time left from the cells finished."""
+    """Time gone since the start, and an estimate of the time left.
+
+    Where earlier records tell how long cells take, that is what counts, multiplied by how much longer or
+    shorter those took that have ended by now; a cell of which nothing is known counts as the mean of
+    the others. Where they tell nothing, each cell left takes as long as those that have ended.
+    """
 
     def __init__(self) -> None:
         self._cells = self._done = 0
         self._start = time.monotonic()
+        self._expected: dict[str, float] = {}
+        self._jobs = 1
+        self._mean = self._waiting = 0.0  # of all cells, and together of those that have not begun
+        self._running: dict[str, tuple[float, float]] = {}  # when they began, and what they are to take
+        self._taken = self._foreseen = 0.0  # by the cells that have ended and had been estimated
 
-    def start(self, cells: int) -> None:
-        self._cells, self._done, self._start = cells, 0, time.monotonic()
+    def expect(self, seconds: Mapping[str, float], jobs: int) -> None:
+        self._expected, self._jobs = dict(seconds), jobs
 
-    def count(self) -> None:
+    def start(self, cells: Sequence[Cell]) -> None:
+        self._cells, self._done, self._start = len(cells), 0, time.monotonic()
+        known = [self._expected[cell.key] for cell in cells if cell.key in self._expected]
+        self._mean = sum(known) / len(known) if known else 0.0
+        self._waiting = self._mean * len(cells)
+
+    def begin(self, cell: Cell) -> None:
+        seconds = self._expected.get(cell.key, self._mean)
+        self._waiting -= seconds
+        self._running[cell.key] = time.monotonic(), seconds
+
+    def count(self, cell: Cell) -> None:
         self._done += 1
+        began, seconds = self._running.pop(cell.key, (time.monotonic(), 0.0))
+        if cell.key in self._expected:
+            self._taken += time.monotonic() - began
+            self._foreseen += seconds
 
     def text(self) -> str:
         gone = time.monotonic() - self._start
-        left = gone / self._done * (self._cells - self._done) if self._done else 0.0
-        return f"{self._done} of {self._cells}, {duration_text(gone)} gone, about {duration_text(left)} left"
+        left = f"about {duration_text(self.left())} left"
+        return f"{self._done} of {self._cells}, {duration_text(gone)} gone, {left}"
+
+    def left(self) -> float:
+        """Return the seconds that are left, as far as one can tell."""
+        now = time.monotonic()
+        if not self._mean:
+            return (now - self._start) / self._done * (self._cells - self._done) if self._done else 0.0
+        slower = self._taken / self._foreseen if self._foreseen else 1.0
+        running = [max(0.0, slower * seconds - (now - began)) for began, seconds in self._running.values()]
+        together = (slower * max(0.0, self._waiting) + sum(running)) / self._jobs
+        return max(together, max(running, default=0.0))
 
 
 def progress_for(console: Console) -> Progress:

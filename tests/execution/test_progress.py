@@ -184,15 +184,47 @@ def test_a_failure_names_its_log_and_a_success_its_map():
     assert result_text(good(), LOG) == "MAP 0.432 in 2.0 s"
 
 
+FOUR = [FakeCell(key=str(number)) for number in range(4)]
+
+
 def test_the_time_left_follows_from_the_cells_done(clock):
     told = Clock()
-    told.start(4)
+    told.start(FOUR)
     assert told.text() == "0 of 4, 0.0 s gone, about 0.0 s left"
+    told.begin(FOUR[0])
     clock.now += 20
-    told.count()
+    told.count(FOUR[0])
     assert told.text() == "1 of 4, 20 s gone, about 1 min left"
-    told.start(2)
+    told.start(FOUR[:2])
     assert told.text().startswith("0 of 2, 0.0 s gone")
+
+
+def test_the_time_left_follows_from_earlier_records_and_how_far_off_they_were(clock):
+    told = Clock()
+    told.expect({"0": 100.0, "1": 10.0, "2": 10.0}, 2)  # nothing is known of the fourth: the mean, 40
+    told.start(FOUR)
+    assert told.left() == 160 / 2
+    told.begin(FOUR[1])
+    told.begin(FOUR[0])
+    clock.now += 20
+    assert told.left() == 80  # the longest; together they are 130, two at a time
+    told.count(FOUR[1])  # it took twice as long as expected
+    assert told.left() == 2 * 100 - 20
+    told.begin(FOUR[2])
+    told.begin(FOUR[3])
+    told.count(FOUR[2])
+    told.count(FOUR[3])
+    clock.now += 80
+    told.count(FOUR[0])
+    assert told.left() == 0
+
+
+def test_the_longest_cell_that_runs_is_the_least_time_left():
+    told = Clock()
+    told.expect({"0": 1000.0, "1": 1.0}, 8)
+    told.start(FOUR[:2])
+    told.begin(FOUR[0])
+    assert told.left() == pytest.approx(1000, rel=0.01)
 
 
 def test_silence_is_silent(capsys):

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -58,8 +58,9 @@ class Cluster:
         found = []
         for nanny in self.nannies:
             for child in psutil.Process(nanny.pid).children():
-                if "spawn_main" in " ".join(child.cmdline()):
-                    found.append(child)
+                with suppress(psutil.NoSuchProcess):
+                    if "spawn_main" in " ".join(child.cmdline()):
+                        found.append(child)
         return found
 
     def close(self):

@@ -1,0 +1,127 @@
+"""How long cells will take, from the records of earlier ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from heapq import heapify, heapreplace
+from statistics import median
+from typing import Any
+
+from cmbench.plan import RANDOM_STATE, Cell
+
+Record = Mapping[str, Any]
+
+SIMILAR = 4.0
+"""A dataset tells of another one that has at most so many times as many training pairs, or as few."""
+SAME, OTHER_PARAMETERS, OTHER_DATASET = "same settings", "other parameters", "other dataset"
+FACTORS = {SAME: 1.5, OTHER_PARAMETERS: 2.0, OTHER_DATASET: 3.0}
+"""Four in five cells take between the estimate divided by its factor and the estimate times it.
+
+So it was for the first and the last among the 221 records of ``results/``, each estimated from the others;
+of other parameters on the same dataset there were too few, and the factor lies between.
+"""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds that a cell will take, what records they come from, and the range that four in five keep to."""
+
+    seconds: float
+    basis: str
+
+    @property
+    def low(self) -> float:
+        """The seconds that few cells stay below."""
+        return self.seconds / FACTORS[self.basis]
+
+    @property
+    def high(self) -> float:
+        """The seconds that few cells exceed."""
+        return self.seconds * FACTORS[self.basis]
+
+
+def estimates(
+    cells: Iterable[Cell], records: Iterable[Record], *, deadline: float | None = None
+) -> dict[str, Estimate]:
+    """Return the estimate of each cell by its key; none of a cell whose method has no record that is like it.
+
+    It is the median of the whole time of finished cells of the same method: with the same parameters on the
+    same dataset, whatever the seed; else with other parameters there; else on datasets of ``1/SIMILAR`` to
+    ``SIMILAR`` times as many training pairs, their seconds multiplied by the ratio. No cell takes longer than
+    its deadline. Threads, machines, and other cells at the same time are not looked at.
+    """
+    earlier = Earlier(records)
+    found = {}
+    for cell in cells:
+        estimate = earlier.estimate(cell)
+        if estimate is not None:
+            seconds = min(estimate.seconds, deadline or estimate.seconds)
+            found[cell.key] = Estimate(seconds, estimate.basis)
+    return found
+
+
+class Earlier:
+    """The seconds of finished cells, by what they have in common with another cell."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._same: dict[tuple[str, str, str], list[float]] = {}
+        self._on_dataset: dict[tuple[str, str], list[float]] = {}
+        self._by_size: dict[str, list[tuple[int, float]]] = {}
+        for record in records:
+            if record["status"] == "ok":
+                self._add(record)
+        self._scaled = cache(self._scaled_to)
+
+    def _add(self, record: Record) -> None:
+        method, fingerprint = record["method"]["name"], record["dataset"]["fingerprint"]
+        seconds, pairs = record["durations"].get("total"), record["dataset"]["sizes"].get("train")
+        if seconds is None:
+            return
+        settings = settings_of(record["method"]["parameters"], record["method"].get("practical", ()))
+        self._same.setdefault((method, fingerprint, settings), []).append(seconds)
+        self._on_dataset.setdefault((method, fingerprint), []).append(seconds)
+        if pairs:
+            self._by_size.setdefault(method, []).append((pairs, seconds))
+
+    def estimate(self, cell: Cell) -> Estimate | None:
+        """Return the estimate of a cell from the records that are most like it."""
+        method, fingerprint = cell.method.name, cell.dataset.fingerprint
+        settings = settings_of(cell.parameters, cell.method.practical)
+        same = self._same.get((method, fingerprint, settings))
+        if same:
+            return Estimate(median(same), SAME)
+        on_dataset = self._on_dataset.get((method, fingerprint))
+        if on_dataset:
+            return Estimate(median(on_dataset), OTHER_PARAMETERS)
+        scaled = self._scaled(method, len(cell.dataset.train))
+        return None if scaled is None else Estimate(scaled, OTHER_DATASET)
+
+    def _scaled_to(self, method: str, pairs: int) -> float | None:
+        """Return the median seconds on similar datasets, for so many training pairs."""
+        ratios = [(pairs / known, seconds) for known, seconds in self._by_size.get(method, ())]
+        scaled = [ratio * seconds for ratio, seconds in ratios if 1 / SIMILAR <= ratio <= SIMILAR]
+        return median(scaled) if scaled else None
+
+
+def settings_of(parameters: Mapping[str, Any], practical: Iterable[str]) -> str:
+    """Return parameters as text, without the seed and those that a result does not depend on."""
+    left_out = {RANDOM_STATE, *practical}
+    return json.dumps(
+        {name: value for name, value in parameters.items() if name not in left_out}, sort_keys=True
+    )
+
+
+def makespan(seconds: Sequence[float], jobs: int) -> float:
+    """Return how long cells take that run one after another, in this order, ``jobs`` at the same time.
+
+    >>> makespan([3.0, 1.0, 1.0, 1.0], 2), makespan([], 2)
+    (3.0, 0.0)
+    """
+    ends = [0.0] * jobs
+    heapify(ends)
+    for each in seconds:
+        heapreplace(ends, ends[0] + each)
+    return max(ends)

@@ -1,0 +1,108 @@
+"""How long cells will take, from earlier records, and what ``cmbench plan`` prints of it."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+from made_records import failed_record, made_dataset, made_record
+
+from cmbench.cli.main import cli
+from cmbench.datasets.formats.numpy_files import save_npz
+from cmbench.estimates import OTHER_DATASET, OTHER_PARAMETERS, SAME, Estimate, estimates, makespan
+from cmbench.runner import planned
+from cmbench.store import Store
+
+
+@pytest.fixture(scope="module")
+def cell(toy, tmp_path_factory):
+    (cell,) = planned(toy, ["cca"], store=tmp_path_factory.mktemp("store")).cells
+    return cell
+
+
+def took(cell, seconds, *, parameters=None, pairs=80, fingerprint=None, **changes):
+    """A record of the method of a cell, on its dataset unless another fingerprint is given."""
+    sizes = {"train": pairs, "validation": 8, "test": 10}
+    dataset = made_dataset(fingerprint=fingerprint or cell.dataset.fingerprint, sizes=sizes)
+    durations = {"fit": 1.0, "total": seconds}
+    parameters = dict(cell.parameters) if parameters is None else parameters
+    return made_record(dataset=dataset, parameters=parameters, durations=durations, **changes)
+
+
+OTHER = "f" * 64
+
+
+def test_the_records_most_like_a_cell_are_those_that_count(cell):
+    other = {**cell.parameters, "n_components": 7}
+    elsewhere = [took(cell, 8.0, fingerprint=OTHER, pairs=40)]
+    unlike = [took(cell, 999.0, fingerprint=OTHER, pairs=400)]
+    there = [took(cell, 30.0, parameters=other)]
+    same = [took(cell, 1.0), took(cell, 2.0), took(cell, 60.0)]
+    assert estimates([cell], [*elsewhere, *unlike, *there, *same]) == {cell.key: Estimate(2.0, SAME)}
+    assert estimates([cell], [*elsewhere, *there]) == {cell.key: Estimate(30.0, OTHER_PARAMETERS)}
+    assert estimates([cell], [*elsewhere, *unlike]) == {cell.key: Estimate(16.0, OTHER_DATASET)}
+    assert estimates([cell], unlike) == estimates([cell], []) == {}
+
+
+def test_seeds_and_practical_parameters_make_no_difference_and_failures_tell_nothing(cell):
+    practical = replace(cell, parameters={**cell.parameters, "random_state": 5})
+    assert estimates([practical], [took(cell, 3.0)])[practical.key].basis == SAME
+    failed = failed_record(dataset=made_dataset(fingerprint=cell.dataset.fingerprint))
+    assert estimates([cell], [failed, took(cell, 3.0, method="cfa")]) == {}
+
+
+def test_no_cell_is_expected_beyond_its_deadline(cell):
+    assert estimates([cell], [took(cell, 300.0)], deadline=60)[cell.key].seconds == 60
+
+
+def test_a_range_says_how_much_an_estimate_is_worth():
+    assert (Estimate(6.0, SAME).low, Estimate(6.0, SAME).high) == (4.0, 9.0)
+    assert (Estimate(6.0, OTHER_DATASET).low, Estimate(6.0, OTHER_DATASET).high) == (2.0, 18.0)
+
+
+def test_jobs_share_the_cells():
+    assert makespan([4, 1, 1, 1, 5], 2) == 8
+    assert makespan([4, 1, 1, 1, 5], 1) == 12
+    assert makespan([1], 9) == 1
+
+
+MORE = ("--methods", "cca,cfa,deep-sm", "--seeds", "0,1")
+
+
+def test_a_plan_says_what_is_stored_what_is_left_and_how_long_it_takes(toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_npz(tmp_path / "toy.npz", toy)
+    (cca, *_) = planned(tmp_path / "toy.npz", ["cca"], store="store").cells
+    store = Store("store")
+    record = took(cca, 90.0)
+    store.put({**record, "key": cca.key})
+    store.put(took(cca, 30.0, method="deep-sm", parameters={"a": 1}))
+    words = [
+        "plan",
+        "--dataset",
+        "toy.npz",
+        "--store",
+        "store",
+        "--methods",
+        "cca,cfa,deep-sm",
+        "--seeds",
+        "0,1",
+    ]
+    before = sorted(tmp_path.rglob("*"))
+    done = CliRunner().invoke(cli, [*words, *MORE, "--jobs", "2", "--deadline", "1h", "--threads", "1"])
+    assert done.exit_code == 0, done.output
+    assert sorted(tmp_path.rglob("*")) == before
+    lines = [re.sub(" +", " ", line) for line in done.stdout.splitlines()]
+    assert lines[:5] == [
+        "dataset method seed state expected",
+        "toy cca stored",
+        "toy cfa to run -",
+        "toy deep-sm 0 to run 30 s ~",
+        "toy deep-sm 1 to run 30 s ~",
+    ]
+    assert lines[6] == (
+        "4 cells: 1 in the store, 3 to run with 2 job(s): about 30 s (15 s to 1 min); of 1 of them nothing "
+        "is known, and they come on top"
+    )
+    again = CliRunner().invoke(cli, [*words, "--methods", "cca", "--force", "--jobs", "1"])
+    assert "toy cca to run 1 min 30 s =" in re.sub(" +", " ", again.stdout)
