@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from cmbench.choosing import chosen_methods, listed
 from cmbench.current import keep_source, note
 from cmbench.datasets.contract import Dataset
+from cmbench.datasets.limiting import limited
 from cmbench.datasets.registry import load_dataset
 from cmbench.datasets.soundness import refuse_unsound
 from cmbench.datasets.splits import redrawn
@@ -74,6 +75,8 @@ def finished(
     allow_repeated: bool = False,
     check_determinism: bool = False,
     pruning: Mapping[str, MedianRule] | None = None,
+    limit: int | None = None,
+    debug: bool = False,
 ) -> list[dict[str, Any]]:
     """Fit and evaluate every method on every dataset.
 
@@ -123,6 +126,9 @@ def finished(
         Cells that were not checked yet run again
     pruning : by method name, the rule that gives a training up which falls behind earlier ones; its record
         has the status ``pruned``. ``cmbench tune`` uses it
+    limit : take that many pairs of each split, by category, for a first try: a dataset of its own
+    debug : run one cell in this process, with ``breakpoint()``, and pdb at an error. There is no fence and
+        no limit then, and nothing is stored
 
     Raises
     ------
@@ -156,10 +162,15 @@ def finished(
         retry_failed=retry_failed,
         allow_repeated=allow_repeated,
         check_determinism=check_determinism,
+        limit=limit,
     )
     if pruning:
         ruled = [replace(cell, rule=pruning.get(cell.method.name)) for cell in agenda.pending]
         agenda = replace(agenda, pending=ruled)
+    if debug:
+        from cmbench.execution.debugging import debugged, only  # pdb, and what a child process imports
+
+        return [debugged(only(agenda.cells))]
     _note(agenda.store.folder, agenda.cells)
     for cell in agenda.left_out:
         agenda.store.put(left_out_record(cell, limits=asked.here(1)))
@@ -210,6 +221,7 @@ def planned(
     retry_failed: bool = False,
     allow_repeated: bool = False,
     check_determinism: bool = False,
+    limit: int | None = None,
 ) -> Agenda:
     """Return the cells of a run with these arguments of ``run``, and which of them it would run.
 
@@ -225,6 +237,8 @@ def planned(
         sound_dataset(item, unseen_categories=rules.unseen_categories, allow_repeated=allow_repeated)
         for item in given
     ]
+    if limit is not None:
+        loaded = [limited(dataset, limit) for dataset in loaded]
     loaded += [
         sound_dataset(redrawn(dataset, seed), allow_repeated=allow_repeated)
         for dataset in loaded

@@ -248,6 +248,12 @@ RUN_OPTIONS = (
         is_flag=True,
         help="Fit every method twice with the same seed; one whose representations differ fails.",
     ),
+    click.option(
+        "--limit",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Take N pairs of each split, by category, for a first try; a dataset of its own in tables.",
+    ),
     limit_options,
     click.option(
         "--executor",

@@ -10,10 +10,23 @@ import click
 
 from cmbench.cli.options import run_options
 
+DEBUGGING = (
+    "cmbench: debugging: the method runs in this process, without limits and without the fence around test "
+    "labels, so that nothing is stored. In pdb, 'u' and 'd' move between calls, 'c' goes on, 'q' leaves"
+)
+
 
 @click.command()
 @run_options
-def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **options: Any) -> None:
+@click.option("--verbose", is_flag=True, help="Show every line that methods print.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Run one cell in this process, with breakpoint(), and pdb at an error; nothing is stored.",
+)
+def run(
+    plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, verbose: bool, **options: Any
+) -> None:
     """Fit and evaluate methods on datasets, and print the table.
 
     Methods learn from the training pairs and choose parameters on the validation pairs; the numbers
@@ -35,7 +48,9 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
     available = registry(plugins)
     for problem in available.problems:
         click.echo(printable(f"cmbench: {problem}"), err=True)
-    progress = progress_for(Console(stderr=True))
+    progress = progress_for(Console(stderr=True), verbose=verbose)
+    if options["debug"]:
+        click.echo(DEBUGGING, err=True)
     incomplete: IncompleteRunError | None = None
     records: Sequence[Mapping[str, Any]]
     try:
@@ -53,11 +68,9 @@ def run(plugins: tuple[str, ...], datasets: tuple[str, ...], store: str, **optio
         raise incomplete
     failed = sum(record["status"] not in ("ok", LEFT_OUT) for record in records)
     if failed:
-        click.echo(
-            f"cmbench: {failed} of {len(records)} cells failed; "
-            "'cmbench show METHOD' tells why, --retry-failed runs them again",
-            err=True,
-        )
+        remedy = "'cmbench show METHOD' tells why, --retry-failed runs them again"
+        what = "nothing is stored" if options["debug"] else remedy
+        click.echo(f"cmbench: {failed} of {len(records)} cells failed; {what}", err=True)
     sys.exit(1 if failed or (plugins and available.problems) else 0)
 
 

@@ -127,21 +127,42 @@ def mapping_of(method: Method, modality: str) -> Mapping:
 
 
 def conduct(method: Method, job: Job, features: Features, representations: Features) -> list[str]:
-    """Return warnings of what representations give away of their method; raise for what makes them void."""
-    found: list[str] = []
+    """Return warnings of what representations give away of their method; raise for what makes them void.
+
+    What a method says it cannot keep (``nonconforming``) is a warning in place of an error.
+    """
+    excused, told = type(method).nonconforming, list[str]()
     for modality, rows in representations.items():
-        check_spread(rows, features[modality], modality)
+        with excusing("gives_usable_representations" in excused, told):
+            check_spread(rows, features[modality], modality)
         if not method.wants_unlabelled:  # which learned from these items, and says so
             parts = handed_out_parts(job.features, modality) if method.uses_parts else None
             mapped = mapping_of(method, modality)
-            found += check_rows(rows, mapped, features[modality], parts, modality)
+            with excusing("maps_row_by_row" in excused, told):
+                told += check_rows(rows, mapped, features[modality], parts, modality)
     if job.twice:
-        anew = dict.fromkeys({CHECKPOINT} & {*job.parameters})  # it would end where the first fit did
-        again = new_method(type(method), {**job.parameters, **anew})
-        fit(again, job, features)
-        for modality, rows in transform(again, job, features).items():
-            check_repetition(representations[modality], rows, modality, exact=accelerator() is None)
-    return found
+        with excusing("repeats_itself" in excused, told):
+            _check_repetition(method, job, features, representations)
+    return told
+
+
+def _check_repetition(method: Method, job: Job, features: Features, representations: Features) -> None:
+    anew = dict.fromkeys({CHECKPOINT} & {*job.parameters})  # it would end where the first fit did
+    again = new_method(type(method), {**job.parameters, **anew})
+    fit(again, job, features)
+    for modality, rows in transform(again, job, features).items():
+        check_repetition(representations[modality], rows, modality, exact=accelerator() is None)
+
+
+@contextmanager
+def excusing(is_excused: bool, told: list[str]) -> Iterator[None]:
+    """Make a ``MethodError`` of the block a warning, if it is excused."""
+    try:
+        yield
+    except MethodError as error:
+        if not is_excused:
+            raise
+        told.append(str(error))
 
 
 @contextmanager

@@ -85,11 +85,12 @@ def run_child(
     stop: threading.Event,
     *,
     is_given_up: Callable[[], bool] = lambda: False,
+    watch: Callable[[], None] = lambda: None,
 ) -> Ended:
     """Run ``cmbench.execution.keeper`` on a cell's folder until it ends or passes a limit.
 
     Memory is that of all processes of the cell together. When ``stop`` is set, or ``is_given_up`` returns
-    True, they are ended at once.
+    True, they are ended at once. ``watch`` is called now and then while it runs, and should take no time.
     What the method started does not outlive it, nor this process, however that ends.
     """
     start = time.monotonic()
@@ -106,6 +107,7 @@ def run_child(
             seen.update(family)
             memory = charged_bytes([member.pid for member in family])
             peak = max(peak, memory)
+            watch()
             passed = _limit_passed(limits, time.monotonic() - start, memory, stop)
             if passed is None and is_given_up():
                 passed, used = "pruned", _processor_seconds(family)

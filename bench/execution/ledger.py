@@ -14,6 +14,7 @@ from cmbench.disk import writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
 from cmbench.execution.evaluating import evaluated, status_of
+from cmbench.execution.following import Follower
 from cmbench.execution.job import DISK_FULL, HandedOut
 from cmbench.execution.progress import Progress
 from cmbench.execution.record import Outcome, Worker, cell_record, described, stored_arrays
@@ -66,6 +67,16 @@ class Ledger:
     def started(self, cell: Cell) -> None:
         """Tell that a cell has begun."""
         self._progress.started(cell)
+
+    def advanced(self, cell: Cell, follower: Follower) -> None:
+        """Tell how far a cell has come; while it runs, not if that would mean to wait for its turn."""
+        if self.turn.acquire(blocking=follower.ended):
+            try:
+                step = follower.step()
+                if step is not None:
+                    self._progress.advanced(cell, step)
+            finally:
+                self.turn.release()
 
     def keep(self, cell: Cell, outcome: Outcome, *, limits: Limits, worker: Worker | None = None) -> None:
         """Write the record of a cell that was run, and tell of it.

@@ -104,7 +104,14 @@ class LocalExecutor:
             features = self._features_for(cell.dataset)
         assignment = Assignment.of(cell, twice=self._twice)
         log = self._ledger.log_of(cell)
-        outcome = workplace.run(assignment, features, self._limits, stop=self._stop, log=log)
+        outcome = workplace.run(
+            assignment,
+            features,
+            self._limits,
+            stop=self._stop,
+            log=log,
+            tell=lambda follower: self._ledger.advanced(cell, follower),
+        )
         if outcome.status == "stopped":
             return
         with self._turn:

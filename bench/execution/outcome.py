@@ -82,7 +82,7 @@ def read_outcome(folder: Path) -> dict[str, Any] | None:
     """Return what a child says of itself, or None if it left nothing; raises ``LeftBehindError``."""
     if not os.path.lexists(folder / OUTCOME):
         return None
-    with _plain(folder / OUTCOME, _MOST_OUTCOME_BYTES) as file:
+    with plain_file(folder / OUTCOME, _MOST_OUTCOME_BYTES) as file:
         text = file.read()
     try:
         content = json.loads(text, parse_constant=_refused)
@@ -186,7 +186,7 @@ _OF_A_RESULT: Mapping[str, Callable[[Any], bool]] = {
 
 def read_curves(folder: Path) -> dict[str, NDArray[np.float64]]:
     """Return the curves of the training, arrays (points,) of one length; raises ``LeftBehindError``."""
-    with _plain(folder / CURVES, _MOST_CURVE_BYTES) as file, _as_left(CURVES):
+    with plain_file(folder / CURVES, _MOST_CURVE_BYTES) as file, _as_left(CURVES):
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > _MOST_CURVE_BYTES:
@@ -205,7 +205,7 @@ def read_curves(folder: Path) -> dict[str, NDArray[np.float64]]:
 def read_looks(folder: Path) -> list[Look]:
     """Return the looks at validation that a child has reported so far, up to the first line that is none."""
     try:
-        with _plain(folder / LOOKS, _MOST_LOOK_BYTES) as file:
+        with plain_file(folder / LOOKS, _MOST_LOOK_BYTES) as file:
             lines = file.read().split(b"\n")[:-1]  # a line without its end is being written
     except LeftBehindError:  # nothing is reported, or not as it should be
         return []
@@ -236,7 +236,7 @@ def read_representations(folder: Path, modality: str, rows: int, *, most_bytes: 
     an array of its size is made; ``MemoryError`` for what could not be evaluated within ``most_bytes``.
     """
     path = folder / f"{modality}.npy"
-    with _plain(path, None) as file:
+    with plain_file(path, None) as file:
         with _as_left(path.name):
             shape, dtype, fortran = _header(file)
         if len(shape) != 2 or shape[0] != rows:
@@ -280,7 +280,7 @@ def _check_size(modality: str, shape: tuple[int, ...], dtype: np.dtype[Any], mos
 def log_tail(log: Path) -> str:
     """Return the end of a cell's log; of one that the method has made away with, that it did so."""
     try:
-        with _plain(log, None) as file:
+        with plain_file(log, None) as file:
             # a character takes at most four bytes
             file.seek(max(0, os.fstat(file.fileno()).st_size - 4 * _LOG_TAIL))
             return file.read(4 * _LOG_TAIL).decode("utf-8", errors="replace")[-_LOG_TAIL:]
@@ -291,14 +291,14 @@ def log_tail(log: Path) -> str:
 def whole_log(log: Path) -> bytes:
     """Return what a cell has printed; of one whose log is no plain file any more, a line that says so."""
     try:
-        with _plain(log, None) as file:
+        with plain_file(log, None) as file:
             return file.read(_MOST_LOG_BYTES)
     except LeftBehindError as error:
         return f"(no log: {error})\n".encode()
 
 
 @contextmanager
-def _plain(path: Path, most_bytes: int | None) -> Iterator[IO[bytes]]:
+def plain_file(path: Path, most_bytes: int | None) -> Iterator[IO[bytes]]:
     """Open a plain file of one name and at most so many bytes; raises ``LeftBehindError``."""
     try:
         descriptor = os.open(path, _READING)

@@ -11,9 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
+from cmbench.execution.following import Step
+from cmbench.execution.outcome import shortened
 from cmbench.limits import AskedLimits, Limits, duration_text
 from cmbench.output import printable
 from cmbench.plan import Cell
+
+_LONGEST_NOTE = 100
 
 
 class Progress(Protocol):
@@ -21,6 +25,7 @@ class Progress(Protocol):
 
     def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None: ...
     def started(self, cell: Cell) -> None: ...
+    def advanced(self, cell: Cell, step: Step) -> None: ...
     def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None: ...
     def closed(self) -> None: ...
 
@@ -38,15 +43,20 @@ class Silent:
 
     def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None: ...
     def started(self, cell: Cell) -> None: ...
+    def advanced(self, cell: Cell, step: Step) -> None: ...
     def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None: ...
     def closed(self) -> None: ...
 
 
 class PlainLines:
-    """A line when a cell starts and one when it ends, with the time gone and the time left."""
+    """A line when a cell starts and one when it ends, with the time gone and the time left.
 
-    def __init__(self, console: Console) -> None:
+    ``verbose`` adds every line that methods print.
+    """
+
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
         self._console = console
+        self._verbose = verbose
         self._clock = Clock()
 
     def expects(self, seconds: Mapping[str, float], jobs: int) -> None:
@@ -60,6 +70,10 @@ class PlainLines:
         self._clock.begin(cell)
         self._line(f"started  {cell.label}")
 
+    def advanced(self, cell: Cell, step: Step) -> None:
+        for line in step.lines if self._verbose else ():
+            self._line(f"{cell.label} | {line}")
+
     def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None:
         self._clock.count(cell)
         self._line(f"finished {cell.label}: {result_text(record, log)}   [{self._clock.text()}]")
@@ -71,9 +85,14 @@ class PlainLines:
 
 
 class LiveDisplay:
-    """A bar over all cells, a spinner for each running one, and a line for each finished one."""
+    """A bar over all cells, one for each running one, and a line for each finished one.
 
-    def __init__(self, console: Console) -> None:
+    The bar of a running cell shows the epochs of its training, and the last line that its method printed.
+    ``verbose`` shows all of these lines.
+    """
+
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+        self._verbose = verbose
         self._clock = Clock()
         self._display = RichProgress(
             SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
@@ -101,6 +120,16 @@ class LiveDisplay:
     def started(self, cell: Cell) -> None:
         self._clock.begin(cell)
         self._running[cell.key] = self._display.add_task(printable(cell.label), total=1, note="")
+
+    def advanced(self, cell: Cell, step: Step) -> None:
+        for line in step.lines if self._verbose else ():
+            self._print(f"{cell.label} | {line}")
+        task = self._running[cell.key]
+        if step.epochs:
+            stage = f"{step.stage}, validation {step.score:.3f}"
+            self._display.update(task, total=step.epochs, completed=int(step.epoch), note=printable(stage))
+        if step.lines:
+            self._display.update(task, note=printable(shortened(step.lines[-1], _LONGEST_NOTE)))
 
     def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None:
         self._clock.count(cell)
@@ -170,9 +199,14 @@ class Clock:
         return max(together, max(running, default=0.0))
 
 
-def progress_for(console: Console) -> Progress:
-    """Return a live display on a terminal that can move its cursor, plain lines elsewhere."""
-    return LiveDisplay(console) if console.is_interactive else PlainLines(console)
+def progress_for(console: Console, *, verbose: bool = False) -> Progress:
+    """Return a live display on a terminal that can move its cursor, plain lines elsewhere.
+
+    ``verbose`` shows every line that methods print.
+    """
+    if console.is_interactive:
+        return LiveDisplay(console, verbose=verbose)
+    return PlainLines(console, verbose=verbose)
 
 
 def planned_text(pending: int, stored: int, limits: Limits | AskedLimits) -> str:

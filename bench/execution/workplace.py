@@ -18,6 +18,7 @@ from cmbench.errors import MethodError
 from cmbench.execution.child_process import Ended, Surroundings, run_child
 from cmbench.execution.evaluating import status_of
 from cmbench.execution.fence import Fence
+from cmbench.execution.following import Follower
 from cmbench.execution.job import CHECKPOINT, LOOKS, MODALITIES, Job
 from cmbench.execution.outcome import (
     LeftBehindError,
@@ -96,11 +97,13 @@ class Workplace:
         stop: threading.Event,
         log: Path,
         import_path: tuple[str, ...] = (),
+        tell: Callable[[Follower], None] = lambda _: None,
     ) -> Outcome:
         """Run the process of a cell and return how it ended, with what it left to be evaluated.
 
         ``import_path`` comes after that of this process. When ``stop`` is set, the process is ended and the
-        outcome is that of one that was "stopped".
+        outcome is that of one that was "stopped". ``tell`` is called now and then while it runs, and once at
+        its end.
         """
         folder = self._work / assignment.key
         folder.mkdir()
@@ -110,7 +113,16 @@ class Workplace:
         temporary.mkdir()
         try:
             with self._fenced(job, folder, temporary, log, assignment.keeps_checkpoint) as surroundings:
-                ended = run_child(surroundings, limits, stop, is_given_up=watched(folder, assignment.rule))
+                follower = Follower(log, folder)
+                ended = run_child(
+                    surroundings,
+                    limits,
+                    stop,
+                    is_given_up=watched(folder, assignment.rule),
+                    watch=lambda: tell(follower),
+                )
+                follower.end()
+                tell(follower)
             outcome = _outcome(ended, features, folder, limits=limits, log=log)
             if assignment.rule is None or ended.ending == "stopped":
                 return outcome

@@ -247,7 +247,7 @@ class Training(Generic[Drawn]):
         self.curves.point(self.iteration, {**means, **finding.measured})
         self.best.offer(finding.score, step=self.iteration, modules=self.kept)
         epoch, score = self.iteration / self.rounds, _numbers(finding.score)[0]
-        self.looks.append(Look(self.stage, epoch, float(score)))
+        self.looks.append(Look(self.stage, epoch, float(score), self.epochs))
         report(self.looks[-1])
         return self.best.waited(self.iteration) >= self.patience * self.rounds
 

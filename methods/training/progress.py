@@ -3,14 +3,14 @@
 Whoever runs a fit chooses the file (``reporting_to``); the trainer reports each look (``report``), which
 without a file does nothing. A line is one look, as JSON, in the order in which looks happen::
 
-    {"stage": "full_0.5", "epoch": 4.0, "score": 0.213}
+    {"stage": "full_0.5", "epoch": 4.0, "score": 0.213, "epochs": 60}
 
 ``stage`` is the name of the stage within the fit, ``epoch`` how many epochs the stage has come, fractions
-included, and ``score`` what early stopping looks at, the higher the better: the mean of the two bi-modal MAPs
-of the validation pairs, unless the method says otherwise (an accuracy in Deep-SM and in classifiers of class
-codes, the total correlation in DCCA with ``stopping="correlation"``). Scores of different stages need not be
-comparable. Stages that do not look at validation, RBMs for one, report nothing. A fit that goes on from a
-checkpoint first reports again what it had come to.
+included, of ``epochs`` at most, and ``score`` what early stopping looks at, the higher the better: the mean
+of the two bi-modal MAPs of the validation pairs, unless the method says otherwise (an accuracy in Deep-SM and
+in classifiers of class codes, the total correlation in DCCA with ``stopping="correlation"``). Scores of
+different stages need not be comparable. Stages that do not look at validation, RBMs for one, report nothing.
+A fit that goes on from a checkpoint first reports again what it had come to.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cmbench.errors import MethodError
@@ -29,11 +29,12 @@ _file: ContextVar[Path | None] = ContextVar("file of reports", default=None)
 
 @dataclass(frozen=True)
 class Look:
-    """One look of a stage at validation, after so many ``epoch`` s of the stage."""
+    """One look of a stage at validation, after so many ``epoch`` s of the stage, of ``epochs`` at most."""
 
     stage: str
     epoch: float
     score: float
+    epochs: int = field(default=0, compare=False, repr=False)
 
 
 @contextmanager

@@ -52,6 +52,10 @@ class Constant(Sound):
         return np.ones((len(texts), 4))
 
 
+class Excused(Constant):
+    nonconforming = {"gives_usable_representations": "a control that knows nothing"}
+
+
 class Noisy(Sound):
     def transform_images(self, images):
         self.again = getattr(self, "again", np.random.default_rng(0))
@@ -69,11 +73,12 @@ class Tracing(Sound):
 """
 EXPECTED = {
     "sound": None,
+    "excused": None,
     "noisy": None,
     "forgetful": "two fits with the same parameters and the same seed gave other representations",
     "centring": "transform_images gives an item another representation alone than among all test items",
     "constant": "transform_texts returned the same row for each of 48 items",
-    "stopping": "breakpoint() in conduct.py, line 49: a cell runs in a process of its own without a terminal",
+    "stopping": "breakpoint() in conduct.py, line 53: a cell runs in a process of its own without a terminal",
     "tracing": "'cmbench run --debug' with the same options runs one cell",
 }
 
@@ -90,6 +95,7 @@ def test_a_run_sees_what_makes_numbers_void_and_says_so(toy, tmp_path):
         assert message is None or message in record["error"]["message"]
     assert records["sound"]["repeats"] is True
     assert "warnings" not in records["sound"]
+    assert "same row for each of 48 items" in records["excused"]["warnings"][0]
     assert "another representation each time" in records["noisy"]["warnings"][0]
 
 

@@ -10,6 +10,7 @@ from made_records import failed_record, made_error, made_record
 from rich.console import Console
 
 from cmbench.execution import progress as progress_module
+from cmbench.execution.following import Step
 from cmbench.execution.progress import (
     Clock,
     LiveDisplay,
@@ -160,6 +161,37 @@ def test_a_live_display_shows_cells_through_a_whole_run(clock):
     assert not told._display.live.is_started
 
 
+STEP = Step(("loss 0.7", "loss [red]0.5"), "pairs", 12.0, 60, 0.4321)
+
+
+def test_the_bar_of_a_cell_shows_its_epochs_and_the_last_line_it_printed():
+    console = terminal()
+    told, cell = LiveDisplay(console), FakeCell()
+    told.planned([cell], 0, LIMITS)
+    told.started(cell)
+    told.advanced(cell, STEP)
+    told._display.refresh()
+    assert "12/60" in written(console)
+    assert "loss [red]0.5" in written(console)
+    assert "loss 0.7" not in written(console)
+    told.advanced(cell, Step((), "pairs", 13.0, 60, 0.5))
+    told._display.refresh()
+    assert "pairs, validation 0.500" in written(console)
+    told.closed()
+
+
+@pytest.mark.parametrize(("display", "console"), [(PlainLines, plain), (LiveDisplay, terminal)])
+@pytest.mark.parametrize("verbose", [True, False])
+def test_all_lines_are_shown_on_request(display, console, verbose):
+    console = console()
+    told, cell = display(console, verbose=verbose), FakeCell()
+    told.planned([cell], 0, LIMITS)
+    told.started(cell)
+    told.advanced(cell, STEP)
+    told.closed()
+    assert ("toy cca | loss 0.7" in written(console)) is verbose
+
+
 def test_a_display_can_be_closed_in_the_middle_and_twice():
     told = LiveDisplay(terminal())
     told.planned([FakeCell()], 0, LIMITS)
@@ -231,6 +263,7 @@ def test_silence_is_silent(capsys):
     told = Silent()
     told.planned([FakeCell()], 0, LIMITS)
     told.started(FakeCell())
+    told.advanced(FakeCell(), STEP)
     told.finished(FakeCell(), good(), LOG)
     told.closed()
     assert capsys.readouterr() == ("", "")

@@ -1,0 +1,99 @@
+"""A few pairs of a dataset, for a first try of a method."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Labels, Parts, Split
+from cmbench.errors import DatasetError
+
+SEED = 0
+Rows = NDArray[np.intp]
+
+
+def limited(dataset: Dataset, pairs: int) -> Dataset:
+    """Return a dataset of at most ``pairs`` pairs of each split, drawn by category.
+
+    Every category keeps its share, and at least one training pair. The draw follows from the number alone.
+    The dataset is called ``NAME-limit-PAIRS`` and has a fingerprint of its own, so that its numbers stand in
+    tables of their own. Raises ``DatasetError`` for fewer pairs than there are categories in training.
+    """
+    random = np.random.default_rng(SEED)
+    wanted = len(dataset.train.categories)
+    if pairs < wanted:
+        raise DatasetError(
+            f"a limit of {pairs} pairs leaves categories of dataset {dataset.name!r} without a training "
+            f"pair; there are {wanted}, so give {wanted} or more"
+        )
+    train = _limited(dataset.train, pairs, random, np.arange(len(dataset.train)))
+    seen = None if dataset.unseen_categories else train.categories
+    note = f"limited to {pairs} pairs of each split, drawn by category, for a first try"
+    retrieval = dataset.retrieval
+    return Dataset(
+        f"{dataset.name}-limit-{pairs}",
+        train,
+        _limited(dataset.validation, pairs, random, _of(dataset.validation, train.categories)),
+        _limited(dataset.test, pairs, random, _of(dataset.test, seen)),
+        dataset.class_names,
+        replace(dataset.card, sizes=None, fingerprint="", notes=(*dataset.card.notes, note)),
+        None if retrieval is None else _limited(retrieval, pairs, random, _of(retrieval, seen)),
+        dataset.unseen_categories,
+    )
+
+
+def _limited(split: Split, pairs: int, random: np.random.Generator, allowed: Rows) -> Split:
+    """Return that many of the allowed pairs of a split, in their order."""
+    strata = _strata(split)[allowed]
+    order = random.permutation(len(allowed))
+    # the k-th pair of a category of m comes at (k + 1/2) / m: shares are kept wherever one cuts
+    rank = np.empty(len(allowed))
+    for stratum in np.unique(strata):
+        members = order[strata[order] == stratum]
+        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+        rank[members[0]] = -1.0  # the first of every category comes before all others
+    chosen = np.sort(allowed[np.lexsort((order, rank))[:pairs]])
+    return taken(split, chosen)
+
+
+def _strata(split: Split) -> Labels:
+    """Return the category of each pair; of several the first, and -1 where there is none."""
+    if not split.is_multi_label:
+        return split.labels
+    if not split.labels.shape[1]:
+        return np.full(len(split), -1, dtype=np.int64)
+    return np.where(split.labels.any(axis=1), split.labels.argmax(axis=1), -1).astype(np.int64)
+
+
+def _of(split: Split, categories: Labels | None) -> Rows:
+    """Return the pairs all of whose categories are among these, or all pairs for None."""
+    if categories is None:
+        return np.arange(len(split))
+    if not split.is_multi_label:
+        return np.flatnonzero(np.isin(split.labels, categories))
+    others = np.setdiff1d(np.arange(split.labels.shape[1]), categories)
+    return np.flatnonzero(~split.labels[:, others].any(axis=1))
+
+
+def taken(split: Split, rows: Rows) -> Split:
+    """Return some pairs of a split, with their parts."""
+    changes: dict[str, Any] = {
+        name: getattr(split, name)[rows] for name in ("images", "texts", "labels", "ids")
+    }
+    if split.image_ids is not None:
+        changes["image_ids"] = split.image_ids[rows]
+    for name in ("image_parts", "text_parts"):
+        parts: Parts | None = getattr(split, name)
+        if parts is not None:
+            changes[name] = _taken_parts(parts, rows)
+    return replace(split, **changes)
+
+
+def _taken_parts(parts: Parts, rows: Rows) -> Parts:
+    values = [parts[int(row)] for row in rows]
+    offsets = np.concatenate([[0], np.cumsum([len(value) for value in values])]).astype(np.int64)
+    return Parts(np.concatenate(values), offsets)
