@@ -10,6 +10,17 @@ from cmbench.cli.options import all_versions_option, names_of
 from cmbench.store import DEFAULT_STORE
 
 
+def _folders_of(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Path]:
+    """Return folders by the names of datasets."""
+    folders = {}
+    for text in texts:
+        name, equals, folder = text.rpartition("=")
+        if not (equals and name and Path(folder).is_dir()):
+            raise click.BadParameter(f"{text!r} is not DATASET=FOLDER with a folder that is there")
+        folders[name] = Path(folder)
+    return folders
+
+
 @click.command()
 @click.argument("sources", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @click.option(
@@ -32,6 +43,13 @@ from cmbench.store import DEFAULT_STORE
 @click.option("--methods", callback=names_of, help="Names separated by commas. Default: all.")
 @click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
 @all_versions_option
+@click.option(
+    "--pairs",
+    multiple=True,
+    callback=_folders_of,
+    metavar="DATASET=FOLDER",
+    help="Raw pairs of a dataset, of which retrieval examples are drawn. Repeatable.",
+)
 @click.option("--figures/--no-figures", default=True, help="Draw the figures, which take most of the time.")
 @click.option("--title", default="Cross-modal retrieval results", show_default=True, help="Of the page.")
 def report(
@@ -42,6 +60,7 @@ def report(
     methods: list[str] | None,
     protocol: str | None,
     all_versions: bool,
+    pairs: dict[str, Path],
     figures: bool,
     title: str,
 ) -> None:
@@ -57,5 +76,5 @@ def report(
     study, before = studies_of(folders, all_versions=all_versions)
     chosen = study.chosen(datasets=datasets, methods=methods or (), protocol=protocol)
     earlier = before and before.chosen_like(study, chosen)
-    path = write(document(chosen, before=earlier, title=title, figures=figures), output)
+    path = write(document(chosen, before=earlier, title=title, figures=figures, pairs=pairs), output)
     click.echo(f"wrote {path}", err=True)

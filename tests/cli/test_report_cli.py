@@ -66,6 +66,14 @@ def test_other_sources_together_are_refused(tmp_path, records_file):
         report(tmp_path, file, file.parent)
 
 
+def test_folders_of_pairs_name_their_datasets(tmp_path, records_file):
+    store = records_file("a", made_record("cca")).parent
+    words = ["report", str(store), "-o", str(tmp_path / "page"), "--pairs", str(tmp_path)]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 2
+    assert "is not DATASET=FOLDER" in result.output
+
+
 def test_filters_choose_what_is_on_the_page(tmp_path, records_file):
     store = records_file("a", made_record("cca"), made_record("cfa"), made_record("cca", dataset="b")).parent
     parsed = report(tmp_path, store, "--methods", "cca", "--dataset", "toy")

@@ -248,6 +248,40 @@ def test_the_queries_that_decide_stand_on_the_page_without_scripts():
     assert table.find("td")[3].text == f"{(first - second)[most]:+.3f}"
 
 
+def with_rankings(record):
+    """Arrays with rankings: those of CFA are right, those of others wrong."""
+    arrays, shift = arrays_of(record), 0 if record["method"]["name"] == "cfa" else 1
+    right = np.array([[(query + 2 * at + shift) % 10 for at in range(5)] for query in range(10)])
+    for task in TASKS:
+        arrays |= {f"first_{task}": right, f"query_rows_{task}": np.arange(10)}
+        arrays[f"ap_{task}"] = np.full(10, 1.0 - shift)
+    return arrays
+
+
+def test_retrieval_examples_say_of_every_item_whether_it_is_relevant():
+    parsed = html([made_record("cca", 0.25), made_record("cfa", 0.5)], with_rankings)
+    examples = parsed.find("article", class_="example")
+    assert examples[0].find("h4")[0].text == "image\u2192text: pair 0 cat"
+    assert len(examples) == 4
+    for example in examples:
+        methods = [each.text.split()[0] for each in example.find("p", class_="answer")]
+        right, wrong = example.find("ol")
+        assert methods == ["CFA", "CCA"]
+        assert [item["class"] for item in right.find("li")] == ["right"] * 5
+        assert [item["class"] for item in wrong.find("li")] == ["wrong"] * 5
+        assert all("not relevant" in item.text for item in wrong.find("li"))
+
+
+def test_examples_without_pictures_say_how_to_get_them():
+    parsed = html([made_record("cca", 0.25), made_record("cfa", 0.5)], with_rankings, figures=True)
+    assert any("not built in" in each.text for each in parsed.find("p", class_="absent"))
+
+
+def test_without_rankings_the_page_says_which_command_stores_them():
+    told = [each.text for each in html(some_records()).find("p", class_="absent")]
+    assert any("cmbench run --dataset toy --methods ccl,cca --force" in text for text in told)
+
+
 def test_what_changed_between_two_stores_is_told_row_by_row():
     before = [made_record("cca", 0.25), made_record("cfa", 0.5), made_record("jrl", 0.5)]
     after = [made_record("cca", 0.25), made_record("cfa", 0.75), made_record("kcca", 0.5, seed=0)]

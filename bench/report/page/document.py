@@ -19,6 +19,8 @@ from hashlib import sha256
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,10 +28,12 @@ from markupsafe import Markup
 from cmbench.disk import writing_to
 from cmbench.errors import ReportError
 from cmbench.output import output_file
+from cmbench.report.layout import COLUMNS
 from cmbench.report.page.changes import Changes, changes
 from cmbench.report.page.content import Board, boards, overalls
-from cmbench.report.page.illustrations import Illustration, category_tables, illustrations
+from cmbench.report.page.illustrations import category_tables, illustrations
 from cmbench.report.page.pairwise import Pairwise, as_data, deciding, pairwise
+from cmbench.report.page.retrieved import retrieved
 from cmbench.report.page.sources import Study, remembering
 from cmbench.report.page.troubles import dataset_warnings, doubts, failures, recipe
 
@@ -39,10 +43,16 @@ _MEDIA_TYPES = {".csv": "text/csv", ".tex": "text/x-tex", ".md": "text/markdown"
 
 
 def document(
-    study: Study, *, before: Study | None = None, title: str = DEFAULT_TITLE, figures: bool = True
+    study: Study,
+    *,
+    before: Study | None = None,
+    title: str = DEFAULT_TITLE,
+    figures: bool = True,
+    pairs: Mapping[str, Path] = MappingProxyType({}),
 ) -> str:
     """Return the page of a study as HTML, with what changed since another if there is one.
 
+    ``pairs`` are folders of raw pairs, by the names of datasets, of which retrieval examples are drawn.
     Without ``figures``, which take most of the time, the commands that draw them stand in their place. The
     same records give the same text, in whatever order they are.
 
@@ -53,7 +63,8 @@ def document(
     compared = [pairwise(board, arrays) for board in made]
     changed = None if before is None else _changed(before, study, made)
     drawn = {board.anchor: illustrations(board, figures=figures) for board in made}
-    return _written(title, study, made, compared, changed, drawn)
+    found = {board.anchor: retrieved(board, study.arrays, folders=pairs, figures=figures) for board in made}
+    return _written(title, study, made, compared, changed, illustrations=drawn, examples=found)
 
 
 def _changed(before: Study, after: Study, made: Sequence[Board]) -> Changes:
@@ -78,7 +89,7 @@ def _written(
     made: Sequence[Board],
     compared: Sequence[Pairwise],
     changed: Changes | None,
-    drawn: Mapping[str, Sequence[Illustration]],
+    **others: Mapping[str, Any],
 ) -> str:
     scripts = [Markup(text) for text in _scripts()]
     return (
@@ -92,8 +103,9 @@ def _written(
             changes=changed,
             failures=failures(made),
             doubts=doubts(made),
-            illustrations=drawn,
-            command=_command(study),
+            headings={column.key: column.heading for column in COLUMNS},
+            **others,
+            command=_command(study, changed),
             pairwise=dict(zip((board.anchor for board in made), compared, strict=True)),
             data={each.board.anchor: as_data(each) for each in compared if each.columns},
             newest=_newest(study),
@@ -105,8 +117,13 @@ def _written(
     )
 
 
-def _command(study: Study) -> str:
-    return shlex.join(["cmbench", "report", *study.names, "-o", "DIR"])
+def _command(study: Study, changed: Changes | None) -> str:
+    earlier = changed.before if changed else ()
+    return shlex.join(["cmbench", "report", *earlier, *study.names, "-o", "DIR"])
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _newest(study: Study) -> str:
@@ -147,7 +164,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(data_uri=_data_uri, full=repr, breakable=_breakable)
+    environment.filters.update(data_uri=_data_uri, full=repr, breakable=_breakable, counted=_counted)
     environment.globals.update(
         deciding=deciding, recipe=recipe, dataset_warnings=dataset_warnings, category_tables=category_tables
     )

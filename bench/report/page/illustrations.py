@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 144
-"""One and a half dots for each of a usual screen: sharp on most, and half the bytes of what print needs."""
+"""More than a screen has at the size shown, and half the bytes of what print needs."""
 MOST_BARS = 600
 """Of a task; more take seconds to draw, and several screens."""
-_SCREEN = 96  # dots of an inch in CSS
-_COLOURS = 64  # flat fills and the edges of letters need no more
+_SCREEN = 120  # pixels of CSS for an inch, so that letters of 8 points are as large as small print
+_COLOURS = 256
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Illustration:
 def illustrations(board: Board, *, figures: bool) -> list[Illustration]:
     """Return the figures of a board; without ``figures`` none is drawn, and their commands are told."""
     planned = [category_figure(board)]
-    return [each.drawn() if figures else each.told() for each in planned]
+    return [each.illustration(figures=figures) for each in planned]
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,11 @@ class Plan:
     command: str
     draw: Callable[[], Figure]
 
-    def told(self) -> Illustration:
-        """Return the command in place of the figure."""
-        absent = f"Figures were left out of this page; '{self.command}' draws this one."
-        return Illustration(self.heading, self.words, self.command, absent=absent)
-
-    def drawn(self) -> Illustration:
-        """Return the figure; where there is nothing to draw it of, why."""
+    def illustration(self, *, figures: bool) -> Illustration:
+        """Return the figure, or why there is none; without ``figures`` it is not drawn."""
+        if not figures:
+            absent = f"Figures were left out of this page; '{self.command}' draws this one."
+            return Illustration(self.heading, self.words, self.command, absent=absent)
         try:
             drawn = self.draw()
         except (ReportError, StoreError) as error:

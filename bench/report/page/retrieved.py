@@ -1,0 +1,89 @@
+"""What methods retrieve for single queries: as lists, and with pictures where these are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmbench.errors import ReportError, StoreError
+from cmbench.report.examples import Example, Ranked, examples
+from cmbench.report.layout import BIMODAL
+from cmbench.report.page.content import Board, Entry
+from cmbench.report.page.illustrations import Illustration, Plan
+from cmbench.report.significance import Arrays
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TASKS = tuple(column.key for column in BIMODAL.columns[:2])
+METHODS, QUERIES, ITEMS = 3, 2, 5
+
+
+@dataclass(frozen=True, eq=False)
+class Retrieved:
+    """Examples of a board, or why there are none; ``picture`` has them with their pictures and texts."""
+
+    examples: tuple[Example, ...] = ()
+    absent: str = ""
+    picture: Illustration | None = None
+
+
+def retrieved(board: Board, arrays: Arrays, *, folders: Mapping[str, Path], figures: bool) -> Retrieved:
+    """Return the queries at which the best method is most ahead of the worst that keeps rankings.
+
+    Shown are the first seeds of the two best methods and the worst. ``folders`` are those of raw pairs, by
+    the names of datasets; the pictures of the built-in dataset need none.
+    """
+    runs = [run for entry in _ranked(board) if (run := _run(entry, arrays)) is not None]
+    if not runs:
+        return Retrieved(absent=_reason(board))
+    shown = runs if len(runs) <= METHODS else [*runs[: METHODS - 1], runs[-1]]
+    try:
+        found = examples(shown, TASKS, number=QUERIES, top=ITEMS)
+    except ReportError as error:
+        return Retrieved(absent=str(error))
+    plan = _plan(board, found, folders.get(board.group.dataset["name"]))
+    return Retrieved(tuple(found), "", plan.illustration(figures=figures))
+
+
+def _ranked(board: Board) -> list[Entry]:
+    """Return the entries with results of both directions, the best first."""
+    means = {
+        entry: [score.mean for task in TASKS if (score := entry.setting.score(task)) is not None]
+        for entry in board.finished
+    }
+    whole = [entry for entry in means if len(means[entry]) == len(TASKS)]
+    return sorted(whole, key=lambda entry: -sum(means[entry]))
+
+
+def _run(entry: Entry, arrays: Arrays) -> Ranked | None:
+    """Return the first run of an entry, or None where its rankings are not stored."""
+    record = entry.setting.finished[0]
+    try:
+        held = arrays(record)
+    except StoreError:
+        return None
+    needed = (f"{kind}_{task}" for kind in ("ap", "first", "query_rows") for task in TASKS)
+    return Ranked(entry.label, record, held) if all(name in held for name in needed) else None
+
+
+def _reason(board: Board) -> str:
+    names = dict.fromkeys(entry.setting.method["name"] for entry in board.finished)
+    command = (
+        f"cmbench run --dataset {board.group.dataset['name']} --methods {','.join(names) or 'A,B'} --force"
+    )
+    return f"No rankings are stored beside these records; '{command}' stores their beginnings."
+
+
+def _plan(board: Board, found: Sequence[Example], folder: Path | None) -> Plan:
+    def draw() -> Figure:
+        from cmbench.report.example_figure import figure, shown_ids
+        from cmbench.report.raw_pairs import raw_pairs
+
+        return figure(found, raw_pairs(board.group.dataset, shown_ids(found), folder))
+
+    words = "The queries listed below with their pictures and texts, and what each method retrieved."
+    command = f"cmbench plot examples --dataset {board.group.dataset['fingerprint'][:8]}"
+    return Plan("With pictures and texts", words, command, draw)
