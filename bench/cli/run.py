@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmbench.cli.options import run_options
+from cmbench.cli.terminal import print_tables
+
+if TYPE_CHECKING:
+    from cmbench.report.layout import View
 
 DEBUGGING = (
     "cmbench: debugging: the method runs in this process, without limits and without the fence around test "
@@ -41,9 +45,7 @@ def run(
     from cmbench.output import printable
     from cmbench.report.layout import View
     from cmbench.report.records import LEFT_OUT
-    from cmbench.report.table import render
     from cmbench.runner import DEFAULT_DATASETS, finished
-    from cmbench.store import Store
 
     available = registry(plugins)
     for problem in available.problems:
@@ -61,8 +63,7 @@ def run(
         incomplete, records = error, error.records
     click.echo(err=True)  # on a terminal, a line between progress and table
     if records:
-        view = View(measures=options["measures"])
-        click.echo(printable(render(records, arrays=Store(store).arrays, view=view)), nl=False)
+        _print(records, store, View(measures=options["measures"]))
         _tell_left_out(records)
     if incomplete is not None:
         raise incomplete
@@ -72,6 +73,19 @@ def run(
         what = "nothing is stored" if options["debug"] else remedy
         click.echo(f"cmbench: {failed} of {len(records)} cells failed; {what}", err=True)
     sys.exit(1 if failed or (plugins and available.problems) else 0)
+
+
+def _print(records: Sequence[Mapping[str, Any]], store: str, view: View) -> None:
+    """Print the tables of records, as Markdown unless it goes to a terminal."""
+    from cmbench.output import printable
+    from cmbench.report.table import render, tables
+    from cmbench.store import Store
+
+    arrays = Store(store).arrays
+    if sys.stdout.isatty():
+        print_tables(tables(records, arrays=arrays, view=view))
+    else:
+        click.echo(printable(render(records, arrays=arrays, view=view)), nl=False)
 
 
 def _tell_left_out(records: Sequence[Mapping[str, Any]]) -> None:

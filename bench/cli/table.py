@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmbench.cli.options import all_versions_option, measures_option
+from cmbench.cli.options import all_versions_option, measures_option, names_of
+from cmbench.cli.terminal import print_tables
 from cmbench.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
-    from cmbench.report.records import Spread
-    from cmbench.report.table import Format
+    from cmbench.report.formats import Format
+
+ENDINGS: dict[str, Format] = {
+    ".md": "markdown",
+    ".tex": "latex",
+    ".csv": "csv",
+    ".html": "html",
+    ".htm": "html",
+    ".txt": "text",
+}
 
 
-def _format_of(output: Path | None) -> Format:
-    """Return the format that the ending of a file stands for."""
-    endings: dict[str, Format] = {".tex": "latex", ".csv": "csv"}
-    return endings.get("" if output is None else output.suffix.lower(), "markdown")
+def _format_of(output: Path | None) -> Format | None:
+    """Return the format that the ending of a file stands for, Markdown for others; None without a file."""
+    return None if output is None else ENDINGS.get(output.suffix.lower(), "markdown")
 
 
 @click.command()
@@ -40,9 +49,24 @@ def _format_of(output: Path | None) -> Format:
 @measures_option
 @click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
 @click.option(
+    "--columns",
+    callback=names_of,
+    metavar="A,B,C",
+    help="What to show beside the numbers: seconds, memory, weights, seeds, trials, profile, family, or "
+    "further measures such as p@10.",
+)
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    help="Order rows by a column, such as bimodal_average, r@1 or seconds. [default: as in the paper]",
+)
+@click.option(
+    "--digits", type=click.IntRange(1, 9), default=3, show_default=True, help="Decimals of numbers."
+)
+@click.option(
     "--format",
-    type=click.Choice(["markdown", "latex", "csv"]),
-    help="[default: what the ending of --output says, else markdown]",
+    type=click.Choice(["markdown", "latex", "csv", "html", "text"]),
+    help="[default: what the ending of --output says; else text for a terminal, and markdown for others]",
 )
 @click.option(
     "--spread",
@@ -56,25 +80,28 @@ def _format_of(output: Path | None) -> Format:
     is_flag=True,
     help="Put letters behind the numbers: methods that share one cannot be told apart.",
 )
+@click.option("--caption", metavar="TEXT", help="Above the table, in place of title and description.")
+@click.option("--label", metavar="NAME", help="Of the LaTeX table, for its \\ref.")
 @all_versions_option
+@click.option("-v", "--verbose", is_flag=True, help="On a terminal: definitions and all deviations too.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead.")
 def table(
     store: str,
     datasets: tuple[str, ...],
     methods: str | None,
     ablation: bool,
-    measures: list[str] | None,
     protocol: str | None,
     format: Format | None,
-    spread: Spread,
-    letters: bool,
     all_versions: bool,
+    verbose: bool,
     output: Path | None,
+    columns: list[str] | None,
+    **options: Any,
 ) -> None:
     """Print the leaderboard of each dataset under each protocol.
 
-    The best number of a column is bold, and so is every other that a paired test over the queries cannot
-    tell apart from it; failed cells are spelled out. CSV holds one table: choose it with --dataset and
+    The best number of a column is bold or green, and so is every other that a paired test over the queries
+    cannot tell apart from it; failed cells are spelled out. CSV holds one table: choose it with --dataset and
     --protocol. Of each method, the newest code is shown.
     """
     from cmbench.output import output_file, printable
@@ -87,15 +114,18 @@ def table(
 
     if ablation and methods is not None:
         raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
-    format = format or _format_of(output)
+    if ablation and options["measures"] is not None:
+        raise click.UsageError("the columns of --ablation are those of the paper; leave --measures out")
     names = [] if methods is None else [name.strip() for name in methods.split(",")]
     records = stored_summaries(store, all_versions=all_versions)
     chosen = select(records, datasets=datasets, methods=names, protocol=protocol)
-    if ablation and measures is not None:
-        raise click.UsageError("the columns of --ablation are those of the paper; leave --measures out")
-    view = View(spread=spread, measures=measures, letters=letters)
-    render = ablations.render if ablation else leaderboards.render
-    text = render(chosen, format=format, arrays=Store(store).arrays, view=view)
+    made = ablations if ablation else leaderboards
+    arrays, view = Store(store).arrays, View(columns=columns or (), **options)
+    format = format or _format_of(output)
+    if format is None and sys.stdout.isatty():
+        print_tables(made.tables(chosen, arrays=arrays, view=view), verbose=verbose)
+        return
+    text = made.render(chosen, format=format or "markdown", arrays=arrays, view=view)
     if output is None:
         click.echo(printable(text), nl=False)
         return

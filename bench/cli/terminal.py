@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import codecs
 import os
+import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
 from cmbench.errors import CmbenchWarning
 from cmbench.output import printable
+
+if TYPE_CHECKING:
+    from cmbench.report.layout import Table
 
 READABLE = "cmbench.readable"
 _PLAIN = {
@@ -74,6 +78,20 @@ def _show_warning(
     else:
         text = warnings.formatwarning(message, category, filename, lineno, line)
         click.echo(text, file=file or sys.stderr, nl=False)
+
+
+def print_tables(tables: Sequence[Table], *, verbose: bool = False) -> None:
+    """Print tables as wide as the terminal is, in colour unless NO_COLOR is set."""
+    from cmbench.report.screen import text
+
+    shown = text(
+        tables,
+        width=shutil.get_terminal_size().columns,
+        verbose=verbose,
+        colour=not os.environ.get("NO_COLOR"),
+        encoding=sys.stdout.encoding,
+    )
+    click.echo(shown, nl=False)
 
 
 class LastingStream:

@@ -6,10 +6,14 @@ from itertools import chain
 from typing import Any
 
 from cmbench.errors import ReportError
-from cmbench.report.footer import footer
+from cmbench.report.delimited import csv_of, csv_row, empty_row
+from cmbench.report.facts import Fact, columns_of, fact_notes
+from cmbench.report.footer import brief, footer
+from cmbench.report.formats import Format
 from cmbench.report.layout import (
     BIMODAL,
     COLUMNS,
+    DEFAULT_VIEW,
     PUBLISHED_BIMODAL,
     Column,
     Mark,
@@ -21,11 +25,13 @@ from cmbench.report.layout import (
     rows_by_setting,
     shown_values,
     subtitle,
+    with_digits,
 )
 from cmbench.report.published import Published, published_maps
 from cmbench.report.records import Group, Record, Setting, groups, only_group, settings
 from cmbench.report.significance import Arrays, Standing, best_groups, marks_of, significance_note
-from cmbench.report.table import DEFAULT_VIEW, Format, csv_of, csv_row, empty_row, written
+from cmbench.report.signs import sign_notes
+from cmbench.report.table import rows_with_facts, written
 
 
 @dataclass(frozen=True)
@@ -86,37 +92,62 @@ def render(
     Everything else is as in ``cmbench.report.table.render``. As CSV, the three are one
     table with a column ``table``. Without a record of the six methods there is a ``ReportError``.
     """
+    if format == "csv":
+        return csv_of(_csv_rows(only_group(_of_variants(records)), arrays, view))
+    return written(tables(records, arrays=arrays, view=view), format)
+
+
+def tables(
+    records: Iterable[Record], *, arrays: Arrays | None = None, view: View = DEFAULT_VIEW
+) -> list[Table]:
+    """Return one table with the three parts for each dataset and protocol; as ``render``."""
+    return [_table(group, arrays, view) for group in groups(_of_variants(records))]
+
+
+def _of_variants(records: Iterable[Record]) -> list[Record]:
     chosen = [record for record in records if record["method"]["name"] in VARIANTS]
     if not chosen:
         raise ReportError(
             "there are no records of CM-GANs or its ablations; run "
             f"'cmbench run --methods {','.join(VARIANTS)}' first, or choose another dataset or protocol"
         )
-    if format == "csv":
-        return csv_of(_csv_rows(only_group(chosen), arrays, view))
-    return written([_table(group, arrays, view) for group in groups(chosen)], format)
+    return chosen
 
 
 def _table(group: Group, arrays: Arrays | None, view: View) -> Table:
     measured = settings(group.records, spread=view.spread)
     published = published_maps(group)
     shown = None if published is None else PUBLISHED_BIMODAL
+    _, facts = columns_of(view)
+    columns = with_digits(BIMODAL, view.digits)
     standings = {
-        ablation.number: _standings(ablation, measured, BIMODAL.columns, arrays) for ablation in ABLATIONS
+        ablation.number: _standings(ablation, measured, columns.columns, arrays) for ablation in ABLATIONS
     }
     sections = tuple(
-        _section(ablation, measured, published or {}, standings[ablation.number]) for ablation in ABLATIONS
+        _section(ablation, measured, published or {}, standings[ablation.number], columns.columns, facts)
+        for ablation in ABLATIONS
     )
     by_place = {(number, key): each for number, keys in standings.items() for key, each in keys.items()}
-    notes = [significance_note(by_place, measured), *_unlike(measured), *_missing(measured)]
+    notes = [
+        note
+        for note in (
+            significance_note(by_place, measured),
+            *sign_notes(measured),
+            *_unlike(measured),
+            *_missing(measured),
+        )
+        if note
+    ]
     return Table(
         f"Ablations of CM-GANs, {group.title}",
         f"{subtitle(group.dataset)} Tables are numbered as in arXiv 1710.05106.",
-        (BIMODAL,),
+        (columns,),
         shown,
         sections,
-        footer(group, measured, shown_values(sections, shown), notes=notes),
+        footer(group, measured, shown_values(sections, shown), notes=[*notes, *fact_notes(facts)]),
         view,
+        tuple(fact.heading for fact in facts),
+        (*brief(group, measured), *notes),
     )
 
 
@@ -136,12 +167,14 @@ def _section(
     measured: Sequence[Setting],
     published: Published,
     standings: Mapping[str, Standing],
+    columns: Sequence[Column],
+    facts: Sequence[Fact],
 ) -> Section:
     """Return the rows of one table in its order."""
     in_table = _in_table(ablation, measured)
     rows_of: dict[str, list[Row]] = {}
-    rows_by = rows_by_setting(in_table, published, BIMODAL.columns, marks_of(standings))
-    for setting, rows in zip(in_table, rows_by, strict=True):
+    by_setting = rows_by_setting(in_table, published, columns, marks_of(standings))
+    for setting, rows in zip(in_table, rows_with_facts(in_table, by_setting, facts), strict=True):
         rows_of.setdefault(setting.method["name"], []).extend(rows)
     listed = [rows_of.get(variant.name) or [_empty_row(variant, published)] for variant in ablation.variants]
     return Section(f"Table {ablation.number}: {ablation.subject}", tuple(chain.from_iterable(listed)))

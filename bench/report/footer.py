@@ -46,6 +46,19 @@ def footer(
     return tuple(line for line in lines if line)
 
 
+def brief(group: Group, settings: Sequence[Setting], *, measures: Iterable[Measure] = (MAP,)) -> list[str]:
+    """Return the lines of the footer that a reader of the numbers should know at once."""
+    lines = (
+        _chance(group, tuple(dict.fromkeys(measures))),
+        _left_out(settings),
+        _seeds(settings),
+        _splits(settings),
+        _transductive(settings),
+        *_questionable(group, ("warnings",)),
+    )
+    return [line for line in lines if line]
+
+
 def _tuning(settings: Sequence[Setting]) -> str:
     """Return how many trials the parameters were chosen from, where a profile was used."""
     chosen = {setting.label: setting.records[0]["method"].get("tuning") for setting in settings}
@@ -278,12 +291,13 @@ def _queries_spread(labels: Mapping[int, Sequence[str]]) -> str:
     return f"± standard error over the queries of the test set{seeds}."
 
 
-def _questionable(group: Group) -> Iterator[str]:
+def _questionable(group: Group, kinds: Sequence[str] = ("notes", "warnings")) -> Iterator[str]:
     """Yield what was done to the files of the dataset, and what makes numbers on it questionable."""
-    for kind, word in (("notes", "Dataset"), ("warnings", "Warning")):
+    words = {"notes": "Dataset", "warnings": "Warning"}
+    for kind in kinds:
         sentences = (sentence for record in group.records for sentence in record["dataset"].get(kind, ()))
         for sentence in dict.fromkeys(sentences):
-            yield f"{word}: {sentence}."
+            yield f"{words[kind]}: {sentence}."
 
 
 def _transductive(settings: Sequence[Setting]) -> str:

@@ -1,117 +1,31 @@
-"""Leaderboards in the layout of the paper, one for each dataset and protocol: as Markdown, LaTeX or CSV."""
+"""Tables as Markdown, LaTeX, HTML and plain text."""
 
-import csv
-import json
+from __future__ import annotations
+
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from io import StringIO
-from itertools import chain
 from typing import Any, Literal, TypeAlias
 from unicodedata import normalize
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from tabulate import tabulate
 
-from cmbench.errors import ReportError
-from cmbench.report.footer import footer
-from cmbench.report.layout import (
-    ALLMODAL,
-    BIMODAL,
-    COLUMNS,
-    PUBLISHED,
-    Column,
-    Mark,
-    Row,
-    Section,
-    Table,
-    View,
-    column_groups,
-    printed,
-    rows_by_setting,
-    shown_values,
-    subtitle,
-)
-from cmbench.report.published import Published, published_maps
-from cmbench.report.records import (
-    Group,
-    Record,
-    Score,
-    Setting,
-    failures_text,
-    groups,
-    only_group,
-    settings,
-)
+from cmbench.report.layout import Column, ColumnGroup, Mark, Row, Section, Table, View, printed
+from cmbench.report.records import Score
 from cmbench.report.scripts import needs_of, turned
-from cmbench.report.significance import Arrays, best_groups, marks_of, significance_note
 
-Format: TypeAlias = Literal["markdown", "latex", "csv"]
-DEFAULT_VIEW = View()
-
-
-def render(
-    records: Iterable[Record],
-    *,
-    format: Format = "markdown",
-    arrays: Arrays | None = None,
-    view: View = DEFAULT_VIEW,
-) -> str:
-    """Return the tables of these records as text, one for each dataset fingerprint and protocol.
-
-    In each column the best number is bold, and with it all that cannot be told apart from it by a test over
-    the stored AP of each query. ``arrays`` gives them: ``Store(folder).arrays``. Without them the best
-    number is bold alone, and the footer says so. Several seeds of a setting are shown as their mean ±
-    sample standard deviation, or as ``view`` says. Where cells failed, the row says how in place
-    of numbers. CSV holds the numbers at full precision. Raises ``ReportError`` if there
-    are no records, and for CSV, which is one table, if they belong to several; a frame from
-    ``cmbench.report.cells.records_frame`` holds any records.
-    """
-    records = list(records)
-    if format == "csv" or not records:
-        return csv_text(only_group(records), arrays=arrays, view=view)
-    tables = [table(group.records, arrays=arrays, view=view) for group in groups(records)]
-    return written(tables, format)
-
-
-def table(records: Iterable[Record], *, arrays: Arrays | None = None, view: View = DEFAULT_VIEW) -> Table:
-    """Return the leaderboard of these records; several datasets or protocols raise ``ReportError``.
-
-    Methods that cannot run on the dataset have no row; the footer names them. ``arrays`` and ``view`` are
-    as for ``render``.
-    """
-    group = only_group(records)
-    measured = settings(group.records, spread=view.spread)
-    published = published_maps(group)
-    columns = column_groups(group, view.measures)
-    flat = [column for part in columns for column in part.columns]
-    standings = best_groups(measured, flat, arrays)
-    rows = chain.from_iterable(rows_by_setting(measured, published or {}, flat, marks_of(standings)))
-    sections = (Section("", tuple(rows)),)
-    shown = PUBLISHED if published is not None and ALLMODAL in columns else None
-    lines = footer(
-        group,
-        measured,
-        shown_values(sections, shown),
-        notes=[significance_note(standings, measured)],
-        measures=[each.measure for each in flat],
-    )
-    return Table(group.title, subtitle(group.dataset), columns, shown, sections, lines, view)
-
-
-def written(tables: Iterable[Table], format: Format) -> str:
-    """Return tables as Markdown or LaTeX, one after the other; other formats raise ``ReportError``."""
-    writers = {"markdown": markdown, "latex": latex}
-    if format not in writers:
-        raise ReportError(f"unknown table format {format!r}; use markdown, latex or csv")
-    return "\n".join(writers[format](table) for table in tables)
+Format: TypeAlias = Literal["markdown", "latex", "csv", "html", "text"]
 
 
 def markdown(table: Table) -> str:
     """Return the table as Markdown: heading, description, pipe tables, and the footer as a list."""
     grids = "\n\n".join(_grid(section, table) for section in table.sections)
     notes = "\n".join(f"- {_escaped(line)}" for line in table.footer)
-    return f"### {_escaped(table.title)}\n\n{_escaped(table.subtitle)}\n\n{grids}\n\n{notes}\n"
+    title, *described = (table.title, table.subtitle) if table.view.caption is None else (table.view.caption,)
+    above = "".join(f"{_escaped(text)}\n\n" for text in described)
+    return f"### {_escaped(title)}\n\n{above}{grids}\n\n{notes}\n"
 
 
 def latex(table: Table) -> str:
@@ -120,100 +34,74 @@ def latex(table: Table) -> str:
     Text outside ASCII passes through as UTF-8, which LaTeX reads by itself since 2018. A comment names the
     engine and packages for scripts other than Latin.
     """
-    groups = [*table.groups, *([table.published] if table.published else ())]
     sections = [
         (section.heading, [_latex_cells(row, table) for row in section.rows]) for section in table.sections
     ]
-    text = _template().render(table=table, groups=groups, sections=sections)
+    text = _template().render(table=table, groups=_headed(table), sections=sections)
     comment = "".join(f"% {line}\n" for line in needs_of(text))
     plain = "\\providecommand{\\RLE}[1]{#1} % without bidi\n" if "\\RLE{" in text else ""
     return comment + plain + text
 
 
-def csv_text(group: Group, *, arrays: Arrays | None = None, view: View = DEFAULT_VIEW) -> str:
-    """Return the table of a group as CSV with a header row, settings in the order of tables.
+@dataclass(frozen=True)
+class Headed:
+    """Headings of columns that stand under one heading, which may be empty."""
 
-    Each row names its dataset, fingerprint and protocol. ``status`` is ``ok`` or what failed; ``seeds``
-    counts the finished records the means are over; ``<column>_std`` is the sample standard deviation,
-    empty for one seed, or with the spread ``queries`` the standard error over queries; ``<column>_best``
-    says what tables print in bold, and settings that share a letter in ``<column>_group`` cannot be told
-    apart; it is empty where this was not tested. ``published_*`` columns, with source and confidence, are
-    there where dataset and features are the paper's.
-    """
-    published = published_maps(group)
-    columns = _csv_columns(group, view.measures)
-    rows = settings(group.records, spread=view.spread)
-    marks = marks_of(best_groups(rows, columns, arrays))
-    return csv_of(
-        [
-            csv_row(group, setting, published, columns, {key: of[at] for key, of in marks.items()})
-            for at, setting in enumerate(rows)
-        ]
-    )
+    heading: str
+    columns: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """The number of columns."""
+        return len(self.columns)
 
 
-def _csv_columns(group: Group, measures: Sequence[str] | None) -> list[Column]:
-    """Return MAP of all tasks evaluated, and the columns of the measures shown."""
-    maps = BIMODAL.columns if group.protocol.get("relevance") == "pair" else COLUMNS
-    shown = (column for columns in column_groups(group, measures) for column in columns.columns)
-    return list({column.key: column for column in (*maps, *shown)}.values())
+def _headed(table: Table) -> list[Headed]:
+    groups: Sequence[ColumnGroup] = [*table.groups, *([table.published] if table.published else ())]
+    headed = [Headed(group.heading, tuple(each.heading for each in group.columns)) for group in groups]
+    return [*headed, Headed("", table.facts)] if table.facts else headed
 
 
-def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as CSV with a header; the longest row has all the columns, in their order."""
-    text = StringIO()
-    writer = csv.DictWriter(text, fieldnames=max(map(list, rows), key=len), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+def html(tables: Sequence[Table]) -> str:
+    """Return a document with the tables, readable without anything else; all that is data is escaped."""
+    parts = [(each, _headed(each), [_html_section(part, each) for part in each.sections]) for each in tables]
+    return _html_template().render(tables=parts)
 
 
-def csv_row(
-    group: Group,
-    setting: Setting,
-    published: Published | None,
-    columns: Sequence[Column],
-    marks: Mapping[str, Mark],
-) -> dict[str, Any]:
-    """Return the row of a setting, by column; None where there is no number, or nothing to say."""
-    method = setting.method
-    row = {
-        **_origin(group),
-        "method": method["name"],
-        "paper_name": method["paper_name"],
-        "label": setting.label,
-        "family": method["family"],
-        "version": method["version"],
-        "parameters": json.dumps(setting.parameters, sort_keys=True),
-        "status": _status(setting),
-        "seeds": len(setting.finished),
+def _html_section(section: Section, table: Table) -> dict[str, Any]:
+    return {"heading": section.heading, "rows": [_html_row(row, table) for row in section.rows]}
+
+
+def _html_row(row: Row, table: Table) -> dict[str, Any]:
+    """Return what the template shows of a row: of each number its text, spread, mark and letters."""
+    cells = [
+        _number(column, row.scores.get(column.key), row.marks.get(column.key, Mark()), table.view)
+        for column in table.columns
+    ]
+    return {
+        "label": row.label,
+        "signs": row.signs,
+        "failure": row.failure,
+        "cells": cells,
+        "beside": [*_published(row, table), *_facts(row, table)],
     }
-    for column in columns:
-        score = setting.score(column.key)
-        row[column.key] = None if score is None else score.mean
-        row[f"{column.key}_std"] = None if score is None else score.deviation
-        row[f"{column.key}_best"] = None if score is None else marks[column.key].best
-        row[f"{column.key}_group"] = marks[column.key].letters or None
-    return {**row, **_csv_published(method["paper_name"], published)}
 
 
-def _status(setting: Setting) -> str:
-    if setting.failed:
-        return failures_text(setting)
-    return f"left out: {setting.left_out}" if setting.left_out else "ok"
+@dataclass(frozen=True)
+class Printed:
+    """A number as it is printed, in parts."""
+
+    text: str
+    spread: str = ""
+    best: bool = False
+    letters: str = ""
 
 
-def empty_row(group: Group, name: str, paper_name: str, published: Published | None) -> dict[str, Any]:
-    """Return the row of a method that has no record, with the columns that have a value."""
-    row = {
-        **_origin(group),
-        "method": name,
-        "paper_name": paper_name,
-        "label": paper_name,
-        "status": "not run",
-        "seeds": 0,
-    }
-    return {**row, **_csv_published(paper_name, published)}
+def _number(column: Column, score: Score | None, mark: Mark, view: View) -> Printed:
+    if score is None:
+        return Printed(_MISSING)
+    spread = "" if score.deviation is None else column.printed(score.deviation)
+    return Printed(column.printed(score.mean), spread, mark.best, mark.letters if view.letters else "")
 
 
 def escaped(text: str) -> str:
@@ -236,16 +124,18 @@ def _grid(section: Section, table: Table) -> str:
     columns = [*table.columns, *table.published_columns]
     grid = tabulate(
         [_markdown_cells(row, table) for row in section.rows],
-        headers=["Method", *(column.alone for column in columns)],
+        headers=["Method", *(column.alone for column in columns), *table.facts],
         tablefmt="pipe",
-        colalign=["left"] * (len(columns) + 1),
+        colalign=["left"] * (len(columns) + 1) + ["right"] * len(table.facts),
         disable_numparse=True,
     )
     return f"#### {_escaped(section.heading)}\n\n{grid}" if section.heading else grid
 
 
 def _markdown_cells(row: Row, table: Table) -> list[str]:
-    return [_escaped(row.label), *_measured(row, table), *_published(row, table)]
+    label = _escaped(f"{row.label} {row.signs}".rstrip())
+    facts = map(_escaped, _facts(row, table))
+    return [label, *_measured(row, table), *_published(row, table), *facts]
 
 
 def _measured(row: Row, table: Table) -> list[str]:
@@ -262,12 +152,14 @@ def _failure(text: str, at: int) -> str:
 
 
 def _score(column: Column, score: Score | None, mark: Mark, view: View) -> str:
-    if score is None:
-        return _MISSING
-    number = column.printed(score.mean)
-    spread = "" if score.deviation is None else f" ± {column.printed(score.deviation)}"
-    letters = f"<sup>{mark.letters}</sup>" if view.letters and mark.letters else ""
-    return (f"**{number}**" if mark.best else number) + spread + letters
+    shown = _number(column, score, mark, view)
+    number = f"**{shown.text}**" if shown.best else shown.text
+    spread = f" ± {shown.spread}" if shown.spread else ""
+    return number + spread + (f"<sup>{shown.letters}</sup>" if shown.letters else "")
+
+
+def _facts(row: Row, table: Table) -> list[str]:
+    return [row.facts.get(heading, _MISSING) for heading in table.facts]
 
 
 def _published(row: Row, table: Table) -> list[str]:
@@ -300,8 +192,23 @@ _SPECIAL = {
     "±": r"$\pm$",
     "\u00d7": r"$\times$",
     "\u2013": r"\textendash{}",
+    "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
     "…": r"\ldots{}",
 }
+
+
+@cache
+def _html_template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("cmbench.report", "."),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        autoescape=True,
+    )
+    return environment.get_template("table.html.j2")
 
 
 @cache
@@ -328,7 +235,9 @@ def _template() -> Template:
 def _latex_cells(row: Row, table: Table) -> list[str]:
     values = [row.published.get(column.key) for column in table.published_columns]
     published = [_LATEX_MISSING if value is None else printed(value.map) for value in values]
-    return [escaped(row.label), *_latex_measured(row, table), *published]
+    signs = rf"\textsuperscript{{{escaped(row.signs)}}}" if row.signs else ""
+    facts = map(escaped, _facts(row, table))
+    return [escaped(row.label) + signs, *_latex_measured(row, table), *published, *facts]
 
 
 def _latex_measured(row: Row, table: Table) -> list[str]:
@@ -343,10 +252,10 @@ def _latex_measured(row: Row, table: Table) -> list[str]:
 def _latex_score(column: Column, score: Score | None, mark: Mark, view: View) -> str:
     if score is None:
         return _LATEX_MISSING
-    number = column.printed(score.mean)
-    spread = "" if score.deviation is None else rf"{{\tiny\,$\pm$\,{column.printed(score.deviation)}}}"
-    letters = rf"\textsuperscript{{{mark.letters}}}" if view.letters and mark.letters else ""
-    return (rf"\textbf{{{number}}}" if mark.best else number) + spread + letters
+    shown = _number(column, score, mark, view)
+    number = rf"\textbf{{{shown.text}}}" if shown.best else shown.text
+    spread = rf"{{\tiny\,$\pm$\,{shown.spread}}}" if shown.spread else ""
+    return number + spread + (rf"\textsuperscript{{{shown.letters}}}" if shown.letters else "")
 
 
 def _label(title: str) -> str:
@@ -358,22 +267,20 @@ def _label(title: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-")
 
 
-def _origin(group: Group) -> dict[str, Any]:
-    return {
-        "dataset": group.name,
-        "fingerprint": group.dataset["fingerprint"],
-        "protocol": group.protocol["name"],
-        "protocol_version": group.protocol["version"],
-    }
+def _each(write: Callable[[Table], str]) -> Callable[[Sequence[Table]], str]:
+    return lambda tables: "\n".join(map(write, tables))
 
 
-def _csv_published(name: str, published: Published | None) -> dict[str, Any]:
-    if published is None:
-        return {}
-    values = {column.key: published.get((name, column.key)) for column in COLUMNS}
-    in_paper = [value for value in values.values() if value is not None]
-    return {
-        **{f"published_{key}": None if value is None else value.map for key, value in values.items()},
-        "published_source": "; ".join(dict.fromkeys(value.source for value in in_paper)),
-        "published_confidence": "; ".join(dict.fromkeys(value.confidence for value in in_paper)),
-    }
+def _text(tables: Sequence[Table]) -> str:
+    from cmbench.report.screen import text  # with what draws on terminals, which other formats do without
+
+    return text(tables, verbose=True)
+
+
+WRITERS: Mapping[str, Callable[[Sequence[Table]], str]] = {
+    "markdown": _each(markdown),
+    "latex": _each(latex),
+    "html": html,
+    "text": _text,
+}
+"""What writes tables in each format but CSV."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -27,10 +27,11 @@ class Column:
     heading: str
     alone: str
     measure: Measure = MAP
+    digits: int = DECIMALS
 
     def printed(self, value: float) -> str:
         """Return a number as the table prints it."""
-        return printed(value, decimals=1 if self.measure.lower_is_better else DECIMALS)
+        return printed(value, decimals=1 if self.measure.lower_is_better else self.digits)
 
 
 @dataclass(frozen=True)
@@ -99,22 +100,44 @@ class View:
         standard error over queries
     measures : the measures shown; by default those that the protocol reports
     letters : whether the letters of marks stand behind the numbers
+    columns : what stands beside them: names of ``cmbench.report.facts.FACTS``, and further measures
+    sort : the column that rows are ordered by, its key or heading; by default the order of the paper
+    digits : decimals of numbers
+    caption : in place of title and description
+    label : of the LaTeX table, in place of one made of the title
     """
 
     spread: Spread = "seeds"
     measures: Sequence[str] | None = None
     letters: bool = False
+    columns: Sequence[str] = ()
+    sort: str | None = None
+    digits: int = DECIMALS
+    caption: str | None = None
+    label: str | None = None
 
 
-def column_groups(group: Group, measures: Iterable[str] | None = None) -> tuple[ColumnGroup, ...]:
+DEFAULT_VIEW = View()
+
+
+def column_groups(
+    group: Group,
+    measures: Iterable[str] | None = None,
+    *,
+    added: Iterable[str] = (),
+    digits: int = DECIMALS,
+) -> tuple[ColumnGroup, ...]:
     """Return the columns of a table: those of the measures named, by default those its protocol reports.
+
+    Those of ``added`` come beside them.
 
     Where the pair itself is relevant, the measures of a task stand together, else the tasks of a
     measure. Raises ``ReportError`` for a measure that no record holds.
     """
     by_pair = group.protocol.get("relevance") == "pair"
     by_default = PAIRS.measures if by_pair else (MAP.name,)
-    wanted = list(dict.fromkeys(map(get_measure, by_default if measures is None else measures)))
+    named = (*(by_default if measures is None else measures), *added)
+    wanted = list(dict.fromkeys(map(get_measure, named)))
     for measure in wanted:
         if (
             measure != MAP
@@ -126,11 +149,18 @@ def column_groups(group: Group, measures: Iterable[str] | None = None) -> tuple[
                 f"{measure.name}'"
             )
     if by_pair:
-        return tuple(
+        found = [
             ColumnGroup(column.heading, tuple(_column(column, measure) for measure in wanted))
             for column in BIMODAL.columns[:2]
-        )
-    return tuple(chain.from_iterable(GROUPS if each == MAP else (_bimodal(each),) for each in wanted))
+        ]
+    else:
+        found = list(chain.from_iterable(GROUPS if each == MAP else (_bimodal(each),) for each in wanted))
+    return tuple(with_digits(columns, digits) for columns in found)
+
+
+def with_digits(group: ColumnGroup, digits: int) -> ColumnGroup:
+    """Return columns whose numbers are printed with so many decimals."""
+    return replace(group, columns=tuple(replace(column, digits=digits) for column in group.columns))
 
 
 def _holds(record: Mapping[str, Any], measure: Measure) -> bool:
@@ -179,7 +209,9 @@ def lone_best(scores: Sequence[Score | None], column: Column = BIMODAL.columns[0
 class Row:
     """A row: a label and either its scores, by column key, or the reason why it has none.
 
-    ``published`` holds what the paper gives for the method, by column key, as far as it is known.
+    ``published`` holds what the paper gives for the method, by column key, as far as it is known, ``facts``
+    what stands beside the scores, by the headings of ``Table.facts``, and ``signs`` what stands behind the
+    label and is told under the table.
     """
 
     label: str
@@ -187,6 +219,8 @@ class Row:
     marks: Mapping[str, Mark]
     failure: str | None
     published: Mapping[str, PublishedMap]
+    facts: Mapping[str, str] = field(default_factory=dict)
+    signs: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,7 +233,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Table:
-    """One table. ``groups`` are the columns that are measured, ``published`` those of the paper, if shown."""
+    """One table. ``groups`` are the columns that are measured, ``published`` those of the paper, if shown.
+
+    ``facts`` are the headings of columns beside them. ``footer`` is all that there is to say of the numbers,
+    ``brief`` what a reader should know at once.
+    """
 
     title: str
     subtitle: str
@@ -208,6 +246,8 @@ class Table:
     sections: tuple[Section, ...]
     footer: tuple[str, ...]
     view: View
+    facts: tuple[str, ...] = ()
+    brief: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[Column, ...]:

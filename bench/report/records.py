@@ -199,12 +199,17 @@ class Setting:
                 f"{self.label}: a record has no standard errors; run it again with --force, or show the "
                 "spread over seeds"
             )
+        return self.standard_error(column)
+
+    def standard_error(self, column: str) -> float | None:
+        """Return the standard error over queries, the mean over records; None where one lacks it."""
         errors = [
             measured(record, column, maps="standard_error", others="measure_errors")
             for record in self.finished
+            if record.get("standard_error")
         ]
         known = [error for error in errors if error is not None]
-        return fmean(known) if len(known) == len(errors) else None
+        return fmean(known) if known and len(known) == len(self.finished) else None
 
 
 def split_of(record: Record) -> int:

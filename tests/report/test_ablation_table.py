@@ -196,8 +196,8 @@ def test_without_a_record_of_the_six_methods_there_is_an_error_that_says_what_to
 
 
 def test_an_unknown_format_is_refused():
-    with pytest.raises(ReportError, match="unknown table format 'html'"):
-        render(all_six(), format="html")
+    with pytest.raises(ReportError, match="unknown table format 'xml'"):
+        render(all_six(), format="xml")
 
 
 def test_published_values_stand_beside_the_full_model_only_and_only_where_they_may():

@@ -3,8 +3,9 @@
 import pytest
 from made_records import made_dataset, made_record
 
+from cmbench.report.formats import escaped
 from cmbench.report.scripts import needs_of
-from cmbench.report.table import escaped, render
+from cmbench.report.table import render
 
 
 def latex(name, feature="deep"):

@@ -305,8 +305,10 @@ def test_no_records_and_unknown_formats_are_refused():
     for format_ in ("markdown", "latex", "csv"):
         with pytest.raises(ReportError, match="no records"):
             render([], format=format_)
-    with pytest.raises(ReportError, match="unknown table format 'html'; use markdown, latex or csv"):
-        render([record()], format="html")
+    with pytest.raises(
+        ReportError, match="unknown table format 'xml'; use markdown, latex, html, text or csv"
+    ):
+        render([record()], format="xml")
 
 
 def test_a_frame_has_one_typed_row_per_cell():

@@ -14,10 +14,12 @@ import numpy as np
 from cmbench.current import code_of
 from cmbench.evaluation.statistics import Ranks, ranks
 from cmbench.limits import duration_text
+from cmbench.report.delimited import csv_text
+from cmbench.report.formats import latex, markdown
 from cmbench.report.layout import BIMODAL, Column, Mark, Row, Table
 from cmbench.report.records import Group, Record, Setting, groups, measured, settings
 from cmbench.report.significance import Arrays
-from cmbench.report.table import csv_text, latex, markdown, table
+from cmbench.report.table import table
 
 Facts = list[tuple[str, str]]
 _MISSING = "\u2013"  # an en dash

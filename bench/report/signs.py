@@ -1,0 +1,67 @@
+"""Signs behind the label of a row, and the lines under the table that say what they stand for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from cmbench.report.facts import changed, trials_of
+from cmbench.report.records import Setting, split_of
+
+CHANGED, FEWER, DOUBTFUL = "†", "‡", "!"
+MOST_CHANGED = 8
+"""Parameters of a row that its line names."""
+
+
+def signs_of(setting: Setting, settings: Sequence[Setting]) -> str:
+    """Return the signs of a row: not at defaults, tuned with fewer trials than others, with warnings."""
+    signs = {
+        CHANGED: bool(changed(setting)),
+        FEWER: trials_of(setting) < max(map(trials_of, settings)),
+        DOUBTFUL: bool(_warnings(setting)),
+    }
+    return "".join(sign for sign, stands in signs.items() if stands)
+
+
+def sign_notes(settings: Sequence[Setting]) -> list[str]:
+    """Return a line for each sign that stands in a table of these settings."""
+    shown = [setting for setting in settings if setting.finished]
+    given = {setting.label: changed(setting) for setting in shown}
+    differing = [f"{label} ({_values(names, label, shown)})" for label, names in given.items() if names]
+    most = max(map(trials_of, shown), default=0)
+    fewer = [f"{each.label} {trials_of(each) or 'none'}" for each in shown if trials_of(each) < most]
+    doubts = [f"{each.label}: {text}" for each in shown for text in _warnings(each)]
+    lines = (
+        f"{CHANGED} Not at the defaults of the method, which stand in brackets: {'; '.join(differing)}.",
+        f"{FEWER} Parameters chosen from fewer trials than the {most} of others: {', '.join(fewer)}.",
+        f"{DOUBTFUL} Warnings: {'; '.join(doubts)}.",
+    )
+    held = (differing, fewer, doubts)
+    return [line for line, names in zip(lines, held, strict=True) if names]
+
+
+def _values(names: Mapping[str, object], label: str, settings: Sequence[Setting]) -> str:
+    """Return parameters with their values and, in brackets, their defaults."""
+    defaults = next(each for each in settings if each.label == label).method["defaults"]
+    texts = [f"{name}={_text(value)} [{_text(defaults[name])}]" for name, value in sorted(names.items())]
+    rest = f", and {len(texts) - MOST_CHANGED} more" if len(texts) > MOST_CHANGED else ""
+    return ", ".join(texts[:MOST_CHANGED]) + rest
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _warnings(setting: Setting) -> list[str]:
+    """Return the warnings of a setting, with the seeds that have them where not all have."""
+    seeds: dict[str, list[str]] = {}
+    for record in setting.finished:
+        split = split_of(record)
+        run = f"{record['seed']}{f' of split {split}' if split else ''}"
+        for text in record.get("warnings") or ():
+            seeds.setdefault(text, []).append(run)
+    every = len(setting.finished)
+    return [
+        text if len(runs) == every else f"{text} (seed {', '.join(runs)} of {every})"
+        for text, runs in seeds.items()
+    ]
