@@ -7,17 +7,19 @@ if TYPE_CHECKING:
     from cmbench.datasets.registry import load_dataset
     from cmbench.evaluation.evaluator import evaluate
     from cmbench.methods.registry import load_method
+    from cmbench.report.cells import load_results
     from cmbench.runner import run
 
     __version__: str
 
-__all__ = ["evaluate", "load_dataset", "load_method", "run"]
+__all__ = ["evaluate", "load_dataset", "load_method", "load_results", "run"]
 
 # Imported on use: torch alone takes two seconds, and reading results needs none of it.
 _HOMES = {
     "evaluate": "cmbench.evaluation.evaluator",
     "load_dataset": "cmbench.datasets.registry",
     "load_method": "cmbench.methods.registry",
+    "load_results": "cmbench.report.cells",
     "run": "cmbench.runner",
 }
 

@@ -37,7 +37,8 @@ class Cell:
 
     ``parameters`` are all of the method's, defaults included; ``seed`` is None for a method
     without ``random_state``; ``measures`` are what is measured beside MAP, ``tuning`` says which profile
-    the parameters come from, and ``rule`` when to give a training up; the key depends on none of them.
+    the parameters come from, ``rule`` when to give a training up, and ``given`` how the dataset was named,
+    if it was: a name, or the place of its files. The key depends on none of them.
     """
 
     dataset: Dataset
@@ -50,6 +51,7 @@ class Cell:
     measures: tuple[str, ...] = ()
     tuning: Tuning | None = None
     rule: MedianRule | None = None
+    given: str | None = None
 
     @property
     def left_out(self) -> str:

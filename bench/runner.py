@@ -13,7 +13,7 @@ from cmbench.choosing import chosen_methods, listed
 from cmbench.current import keep_source, note
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.limiting import limited
-from cmbench.datasets.registry import load_dataset
+from cmbench.datasets.registry import BUILT_IN, load_dataset
 from cmbench.datasets.soundness import refuse_unsound
 from cmbench.datasets.splits import redrawn
 from cmbench.disk import sweep, workspace
@@ -239,6 +239,11 @@ def planned(
     ]
     if limit is not None:
         loaded = [limited(dataset, limit) for dataset in loaded]
+    places = {
+        dataset.fingerprint: _place(item)
+        for dataset, item in zip(loaded, given, strict=True)
+        if isinstance(item, str | Path)
+    }
     loaded += [
         sound_dataset(redrawn(dataset, seed), allow_repeated=allow_repeated)
         for dataset in loaded
@@ -254,6 +259,7 @@ def planned(
         measures=measures,
         profile=tuned,
     )
+    cells = [replace(cell, given=places.get(own_fingerprint(cell.dataset))) for cell in cells]
     results = Store(Path(store).absolute())  # a method may change the current folder
     before = results.read_summaries()
     unreadable = _unreadable(cells, before.problems)
@@ -406,6 +412,17 @@ def _executor(
     from cmbench.execution.dask import DaskExecutor  # late: what only few runs need
 
     return DaskExecutor(agenda.store, limits, scheduler=scheduler or "", jobs=jobs, **common)
+
+
+def _place(given: str | Path) -> str:
+    """Return the name of a built-in dataset, or the whole path of another."""
+    path = Path(given).expanduser()
+    return str(given) if given in BUILT_IN else str(path.absolute())
+
+
+def own_fingerprint(dataset: Dataset) -> str:
+    """Return the fingerprint of a dataset, or of that whose pairs were divided anew."""
+    return dataset.card.split_of or dataset.fingerprint
 
 
 def _files(datasets: Sequence[str | Path | Dataset]) -> list[Path]:

@@ -21,6 +21,9 @@ from cmbench.errors import DatasetError
 FEW_PAIRS = 20
 """With fewer validation pairs, the standard error of a MAP is larger than most differences of settings."""
 
+TRAINED = "trained on"
+"""What cards say of features whose networks have learned from the dataset."""
+
 NAMED = 3  # pairs or categories named in a sentence
 FULL_NAMES = {"train": "training", "val": "validation", "test": "test", "retrieval": "retrieval"}
 
@@ -51,6 +54,7 @@ def findings(draft: Draft, *, thorough: bool = False) -> tuple[Finding, ...]:
         *_nothing_to_learn(draft.train),
         *_repetitions(draft),
         *_choosing(draft),
+        *_trained_on_test(draft),
         *(_near_copies(copies, draft) for copies in near),
     ]
     return tuple(sorted(all_findings, key=lambda finding: not finding.stops))
@@ -138,6 +142,18 @@ def _images_with_several_texts(draft: Draft, distinct: dict[str, int]) -> Iterat
                 f"an image has {len(split) / distinct[name]:.3g} texts on average, and a gallery of images "
                 "holds each as often"
             )
+
+
+def _trained_on_test(draft: Draft) -> Iterator[Finding]:
+    """Yield that the features of a split drawn anew come from networks that know its test pairs."""
+    features = {"image": draft.card.image_feature, "text": draft.card.text_feature}
+    trained = [modality for modality, feature in features.items() if TRAINED in feature]
+    if draft.card.split_of and trained:
+        yield Finding(
+            f"the networks that made the {' and '.join(trained)} features were trained on the training pairs "
+            "of the dataset's own split, among which are test pairs of this one, so that its numbers are too "
+            "high; for several splits, use features of networks that were trained elsewhere"
+        )
 
 
 def _both(repeated: Repeated, draft: Draft) -> str:

@@ -62,11 +62,13 @@ def test_the_example_runs(tmp_path):
 VERBS = (
     ["run"], ["table"], ["plot", "categories"], ["plot", "examples"], ["methods"], ["datasets", "prepare"],
     ["features", "extract"], ["clean"], ["check"], ["tune"], ["compare"], ["datasets", "convert"],
+    ["reproduce"],
 )  # fmt: skip
 COMMANDS = sorted(
     set(
         re.findall(
-            r"cmbench ((?:datasets|features|plot) [a-z]+|run|check|table|show|clean|methods|tune|compare)",
+            r"cmbench ((?:datasets|features|plot) [a-z]+|run|check|table|show|clean|methods|tune|compare"
+            r"|reproduce)",
             README,
         )
     )

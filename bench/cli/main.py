@@ -27,6 +27,7 @@ VERBS = {
     "plot": "Draw figures from the results in a store.",
     "report": "Write a page of all results that opens in any browser.",
     "show": "Show everything that a store holds about a cell.",
+    "reproduce": "Run a stored cell again and compare.",
     "clean": "Remove failed cells, and those that newer code has been run for.",
     "methods": "List the methods, or describe one with all its parameters.",
     "check": "Check that a method keeps what every method has to keep.",

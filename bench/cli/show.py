@@ -13,11 +13,16 @@ from cmbench.store import DEFAULT_STORE
     "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
 )
 def show(cell: str, store: str) -> None:
-    """Show everything that a store holds about a cell: results, parameters, durations, errors, origin.
+    """Show everything that a store holds about a cell.
+
+    First how to run it again, and what differs from the defaults; then results, parameters, durations,
+    errors, origin. Seeds and splits of a method are told together.
 
     CELL is a method (cca), a dataset and method (scenes/cca), or the first digits of a key.
     """
     from cmbench.output import printable
-    from cmbench.report.cells import describe, stored_cells
+    from cmbench.report.cells import stored_cells
+    from cmbench.report.description import described
 
-    click.echo(printable("\n\n".join(describe(record) for record in stored_cells(store, [cell]))))
+    place = None if store == DEFAULT_STORE else store
+    click.echo(printable(described(stored_cells(store, [cell]), store=place)))

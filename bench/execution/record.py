@@ -86,6 +86,7 @@ def cell_record(
         "status": outcome.status,
         "dataset": _dataset(cell),
         "method": _method(cell),
+        "configuration": _configuration(cell, limits),
         "seed": cell.seed,
         "protocol": cell.protocol.as_dict(),
         "map": None if evaluation is None else dict(evaluation.map),
@@ -112,6 +113,24 @@ def cell_record(
             "accelerator": child.get("accelerator"),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
+    }
+
+
+def _configuration(cell: Cell, limits: Limits) -> dict[str, Any]:
+    """Return what a run has to be told to give this cell again; see ``cmbench.report.command``."""
+    file, _, _ = cell.entry.location.rpartition(":")
+    return {
+        "dataset": cell.given,
+        "split": cell.dataset.card.split_seed or 0,
+        "method": cell.method.name,
+        "code_version": cell.code_version,
+        "plugin": file if cell.entry.origin == "file" else None,
+        "parameters": {name: cell.parameters[name] for name in _defaults(cell)},
+        "seed": cell.seed,
+        "protocol": cell.protocol.name,
+        "measures": list(cell.measures),
+        "profile": None if cell.tuning is None else dict(cell.tuning),
+        "threads": limits.threads,
     }
 
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmbench.current import code_of, newest_code
+from cmbench.current import newest_code
 from cmbench.errors import ReportError, StoreError
-from cmbench.limits import duration_text
 from cmbench.report.layout import COLUMNS
 from cmbench.report.records import Record, split_of
-from cmbench.store import Store, matching
+from cmbench.store import DEFAULT_STORE, Store, matching
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,29 +93,16 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     import pandas as pd  # takes longer to import than a table to make
 
     listed = list(records)
-    measures = list(dict.fromkeys(name for record in listed for name in _measures(record)))
+    measures = list(dict.fromkeys(name for record in listed for name in measures_of(record)))
     columns = [*_FIELDS, *_MAPS, *measures, *_SECONDS, "peak_memory_bytes", "error", "key"]
     types = {**_TYPES, **dict.fromkeys(measures, "float64")}
     return pd.DataFrame([_encodable(_row(record)) for record in listed], columns=columns).astype(types)
 
 
-def _measures(record: Record) -> dict[str, float]:
+def measures_of(record: Record) -> dict[str, float]:
     """Return the measures beside MAP by measure and task: ``r@1_image_to_text``."""
     measures = record.get("measures") or {}
     return {f"{name}_{task}": value for name, by_task in measures.items() for task, value in by_task.items()}
-
-
-_PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")
-
-
-def describe(record: Mapping[str, Any]) -> str:
-    """Return a record as text: one fact a line, errors with their traceback."""
-    lines = [f"{record['dataset']['name']} / {record['method']['paper_name']}  ({record['status']})"]
-    lines += [f"  {name:<12} {value}" for name, value in _facts(record) if value not in (None, "")]
-    error = record["error"]
-    if error:
-        lines += ["", *("  " + line for line in error["traceback"].rstrip().splitlines())]
-    return "\n".join(lines)
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -124,10 +110,10 @@ def _row(record: Record) -> dict[str, Any]:
     return {
         **{name: read(record) for name, read in _FIELDS.items()},
         **{name: maps.get(name) for name in _MAPS},
-        **_measures(record),
+        **measures_of(record),
         **{column: durations.get(name) for column, name in zip(_SECONDS, _DURATIONS, strict=True)},
         "peak_memory_bytes": record["peak_memory_bytes"],
-        "error": _error(record),
+        "error": error_of(record),
         "key": record["key"],
     }
 
@@ -140,54 +126,21 @@ def _encodable(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _error(record: Record) -> str | None:
+def error_of(record: Record) -> str | None:
+    """Return type and message of the error of a cell, None where it has none."""
     error = record["error"]
     return f"{error['type']}: {error['message']}" if error else None
 
 
-def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    dataset, provenance = record["dataset"], record["provenance"]
-    error = record["error"]
-    sizes = dataset["sizes"]
-    git = provenance["git"]
-    return [
-        ("key", record["key"]),
-        ("error", error and f"{error['type']}: {error['message']}"),
-        *((task, f"{value:.4f}") for task, value in (record["map"] or {}).items()),
-        *((name, f"{value:.4f}") for name, value in _measures(record).items()),
-        ("code", _code(record["method"])),
-        ("preset", record["method"].get("preset")),
-        ("parameters", _plain(record["method"]["parameters"])),
-        ("fitted", _plain(record["fitted"])),
-        ("seed", record["seed"]),
-        ("protocol", f"{record['protocol']['name']} version {record['protocol']['version']}"),
-        (
-            "dataset",
-            f"{sizes['train']}/{sizes['validation']}/{sizes['test']} pairs, {dataset['fingerprint'][:16]}",
-        ),
-        *(("warning", sentence) for sentence in (*record.get("warnings", ()), *dataset.get("warnings", ()))),
-        ("repeats", "two fits gave the same representations" if record.get("repeats") else None),
-        *(("note", sentence) for sentence in dataset.get("notes", ())),
-        ("images", f"{dataset['image_dimension']}-d, {dataset['image_feature']}"),
-        ("texts", f"{dataset['text_dimension']}-d, {dataset['text_feature']}"),
-        (
-            "durations",
-            ", ".join(f"{k} {duration_text(v)}" for k, v in record["durations"].items() if v is not None),
-        ),
-        ("memory", f"{record['peak_memory_bytes'] / 1e6:.0f} MB at most, {record['threads']} thread(s)"),
-        ("log", record["log"]),
-        ("packages", ", ".join(f"{name} {provenance['packages'].get(name)}" for name in _PACKAGES)),
-        ("machine", f"{provenance['processor']}, Python {provenance['python']}, {provenance['platform']}"),
-        ("accelerator", provenance["accelerator"] and provenance["accelerator"]["name"]),
-        ("source", git and f"commit {git['commit'][:12]}{' with local changes' if git['dirty'] else ''}"),
-        ("finished", provenance["finished"]),
-    ]
+def load_results(store: str | Path = DEFAULT_STORE, *, all_versions: bool = False) -> pd.DataFrame:
+    """Return the results in a store as a data frame with one row per cell, whose columns ``run`` has too.
 
+    They are those of the newest code of each method, unless ``all_versions``. For the mean and deviation of
+    every method over seeds and splits::
 
-def _code(method: Mapping[str, Any]) -> str:
-    source = method.get("source")
-    return f"version {code_of({'method': method})}{f', kept in {source}' if source else ''}"
+        frame = cmbench.load_results("results/runs")
+        frame.groupby(["dataset", "method", "parameters"])["bimodal_average"].agg(["mean", "std"])
 
-
-def _plain(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(values.items()))
+    Raises ``ReportError`` where there are none. What cannot be read is left out with a warning.
+    """
+    return records_frame(stored_summaries(store, all_versions=all_versions))

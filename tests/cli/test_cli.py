@@ -279,7 +279,7 @@ def test_show_tells_everything_of_a_cell(place, command):
     out = command("show", "cca", "--store", place.stored).out
     assert out == command("show", "toy/cca", "--store", place.stored).out
     assert out == command("show", record["key"][:10], "--store", place.stored).out
-    assert out.startswith("toy / CCA  (ok)\n")
+    assert out.startswith("toy / CCA  (ok)\n  run again    cmbench run --dataset ")
     for text in (
         record["key"],
         f"{record['map']['image_to_text']:.4f}",

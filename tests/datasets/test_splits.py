@@ -114,6 +114,18 @@ def test_pairs_of_several_categories_and_their_parts_are_divided_too():
             assert set(part.image_parts[row].ravel().tolist()) == {part.images[row, 0]}
 
 
+def test_features_of_networks_that_were_trained_on_the_dataset_are_warned_of(toy):
+    def warned(dataset):
+        return [finding.sentence for finding in dataset.findings if "too high" in finding.sentence]
+
+    card = replace(toy.card, image_feature="small-cnn, trained on 80 pictures", text_feature="LSA")
+    trained = Dataset("toy", toy.train, toy.validation, toy.test, toy.class_names, card)
+    assert not warned(trained)
+    assert not warned(redrawn(toy, 1))
+    (sentence,) = warned(redrawn(trained, 1))
+    assert sentence.startswith("the networks that made the image features were trained on the training pairs")
+
+
 def test_splits_that_belong_to_a_dataset_are_refused(toy):
     with pytest.raises(DatasetError, match="retrieval set"):
         redrawn(replace(toy, retrieval=toy.train), 1)

@@ -8,7 +8,7 @@ import cmbench
 from cmbench.evaluation.evaluator import evaluate
 from cmbench.execution.doubts import doubts
 from cmbench.execution.progress import PlainLines
-from cmbench.report.cells import describe
+from cmbench.report.description import describe
 from cmbench.report.table import render
 from cmbench.store import Store
 

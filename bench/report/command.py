@@ -1,0 +1,94 @@
+"""The command that a record stands for.
+
+A record of ``cmbench run`` holds its ``configuration``; what earlier records hold is enough for most of it,
+but for the place of a dataset that is not built in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from cmbench.evaluation.protocol import PAPER
+from cmbench.report.records import Record, split_of
+
+RANDOM_STATE = "random_state"
+
+
+def command(records: Sequence[Record], *, store: str | None = None) -> str:
+    """Return the ``cmbench run`` that gives these records, which differ in seed and split at most."""
+    return shlex.join(["cmbench", "run", *_options(records, store)])
+
+
+def _options(records: Sequence[Record], store: str | None) -> Iterator[str]:
+    first = records[0]
+    method, configuration = first["method"], first.get("configuration", {})
+    name, limit = whole_dataset(first)
+    yield from ("--dataset", configuration.get("dataset") or name)
+    if limit is not None:
+        yield from ("--limit", str(limit))
+    yield from ("--methods", method["name"])
+    if configuration.get("plugin"):
+        yield from ("--plugin", configuration["plugin"])
+    for name, value in changed_parameters(first).items():
+        yield from ("--set", f"{method['name']}.{name}={_json(value)}")
+    seeds = sorted({record["seed"] for record in records if record["seed"] is not None})
+    if seeds and seeds != [0]:
+        yield from ("--seeds", ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else ""))
+    splits = max(split_of(record) for record in records)
+    if splits:
+        yield from ("--splits", str(splits + 1))
+    if first["protocol"]["name"] != PAPER.name:
+        yield from ("--protocol", first["protocol"]["name"])
+    if first.get("measures"):
+        yield from ("--measures", ",".join(first["measures"]))
+    if "--allow-repeated" in first["provenance"].get("command", ()):
+        yield "--allow-repeated"
+    yield from ("--threads", str(first["threads"]))
+    if store is not None:
+        yield from ("--store", store)
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) and not _is_json(value) else json.dumps(value)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def base_dataset(record: Record) -> Mapping[str, Any]:
+    """Return name and fingerprint of the dataset, before its pairs were divided anew."""
+    base: Mapping[str, Any] = record["dataset"].get("split_of") or record["dataset"]
+    return base
+
+
+def whole_dataset(record: Record) -> tuple[str, int | None]:
+    """Return the name of the dataset before it was limited to a number of pairs, and that number or None."""
+    name: str = base_dataset(record)["name"]
+    limited = re.fullmatch(r"(.+)-limit-(\d+)", name)
+    return (limited[1], int(limited[2])) if limited else (name, None)
+
+
+def changed_parameters(record: Record) -> dict[str, Any]:
+    """Return the parameters that differ from the defaults, without the seed and those of no effect.
+
+    Earlier records do not say which these are; then all are returned.
+    """
+    chosen = chosen_parameters(record)
+    defaults = record["method"].get("defaults", chosen)
+    return {name: value for name, value in chosen.items() if name in defaults}
+
+
+def chosen_parameters(record: Record) -> dict[str, Any]:
+    """Return all parameters that a result depends on, without the seed."""
+    method = record["method"]
+    left_out = {*method.get("practical", ()), *([RANDOM_STATE] if record["seed"] is not None else [])}
+    return {name: value for name, value in method["parameters"].items() if name not in left_out}

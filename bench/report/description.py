@@ -1,0 +1,136 @@
+"""Stored cells as text: how to run them again, what is special about them, and all else that is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from cmbench.current import code_of
+from cmbench.limits import duration_text
+from cmbench.report.cells import error_of, measures_of
+from cmbench.report.command import RANDOM_STATE, changed_parameters, command
+from cmbench.report.records import Record, groups, settings, split_of
+
+_PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")
+
+
+def described(records: Iterable[Record], *, store: str | None = None) -> str:
+    """Return cells as text: those that differ in seed or split alone are told together.
+
+    Of each there is the command that runs it again, the parameters that are not the defaults, its results,
+    and what else is known.
+    """
+    cells = (
+        setting.records for group in groups(records) for setting in settings(group.records) if setting.records
+    )
+    return "\n\n".join(describe(*together, store=store) for together in cells)
+
+
+def describe(*records: Mapping[str, Any], store: str | None = None) -> str:
+    """Return what is known of the cells of one setting: one fact a line, errors with their traceback.
+
+    What is the same in all of them is told once, and all else by seed.
+    """
+    statuses = ", ".join(dict.fromkeys(record["status"] for record in records))
+    first = records[0]
+    name = (first["dataset"].get("split_of") or first["dataset"])["name"]
+    lines = [f"{name} / {first['method']['paper_name']}  ({statuses})"]
+    lines += [f"  {name:<12} {value}" for name, value in _heading(records, store)]
+    lines += [f"  {name:<12} {value}" for name, value in _together(records) if value not in (None, "")]
+    for record in records:
+        if record["error"] and record["error"]["traceback"]:
+            whose = [f"  {_place(record)}"] if len(records) > 1 else []
+            lines += ["", *whose]
+            lines += ["  " + line for line in record["error"]["traceback"].rstrip().splitlines()]
+    return "\n".join(lines)
+
+
+def _heading(records: Sequence[Record], store: str | None) -> Iterator[tuple[str, str]]:
+    """Yield what a reader wants first: the command, and which parameters are not the defaults."""
+    first = records[0]
+    yield "run again", command(records, store=store)
+    defaults = first["method"].get("defaults")
+    if defaults is not None:
+        changes = (
+            f"{name}={json.dumps(value)} (default {json.dumps(defaults[name])})"
+            for name, value in sorted(changed_parameters(first).items())
+        )
+        yield "changed", ", ".join(changes) or "nothing: all parameters are the defaults"
+
+
+def _together(records: Sequence[Record]) -> Iterator[tuple[str, Any]]:
+    """Yield the facts of all records in the order of those of the first, equal ones once."""
+    facts = [list(_facts(record)) for record in records]
+    names = list(dict.fromkeys(name for told in facts for name, _ in told))
+    for name in names:
+        by_record = [[value for other, value in told if other == name] for told in facts]
+        if all(values == by_record[0] for values in by_record):
+            yield from ((name, value) for value in by_record[0])
+        else:
+            yield from (
+                (name, f"{_place(record)}: {value}")
+                for record, values in zip(records, by_record, strict=True)
+                for value in values
+                if value not in (None, "")
+            )
+
+
+def _place(record: Record) -> str:
+    """Return by what a record differs from others of its setting."""
+    seed = "" if record["seed"] is None else f"seed {record['seed']}"
+    split = f"split {split_of(record)}" if split_of(record) else ""
+    return " ".join(filter(None, [seed, split])) or "own split"
+
+
+def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    dataset, provenance = record["dataset"], record["provenance"]
+    sizes = dataset["sizes"]
+    git = provenance["git"]
+    return [
+        ("key", record["key"]),
+        ("error", error_of(record)),
+        *((task, f"{value:.4f}") for task, value in (record["map"] or {}).items()),
+        *((name, f"{value:.4f}") for name, value in measures_of(record).items()),
+        ("code", _code(record["method"])),
+        ("preset", record["method"].get("preset")),
+        ("parameters", _plain(_parameters(record))),
+        ("fitted", _plain(record["fitted"])),
+        ("seed", record["seed"]),
+        ("protocol", f"{record['protocol']['name']} version {record['protocol']['version']}"),
+        (
+            "dataset",
+            f"{sizes['train']}/{sizes['validation']}/{sizes['test']} pairs, {dataset['fingerprint'][:16]}",
+        ),
+        *(("warning", sentence) for sentence in (*record.get("warnings", ()), *dataset.get("warnings", ()))),
+        ("repeats", "two fits gave the same representations" if record.get("repeats") else None),
+        *(("note", sentence) for sentence in dataset.get("notes", ())),
+        ("images", f"{dataset['image_dimension']}-d, {dataset['image_feature']}"),
+        ("texts", f"{dataset['text_dimension']}-d, {dataset['text_feature']}"),
+        (
+            "durations",
+            ", ".join(f"{k} {duration_text(v)}" for k, v in record["durations"].items() if v is not None),
+        ),
+        ("memory", f"{record['peak_memory_bytes'] / 1e6:.0f} MB at most, {record['threads']} thread(s)"),
+        ("log", record["log"]),
+        ("packages", ", ".join(f"{name} {provenance['packages'].get(name)}" for name in _PACKAGES)),
+        ("machine", f"{provenance['processor']}, Python {provenance['python']}, {provenance['platform']}"),
+        ("accelerator", provenance["accelerator"] and provenance["accelerator"]["name"]),
+        ("source", git and f"commit {git['commit'][:12]}{' with local changes' if git['dirty'] else ''}"),
+        ("finished", provenance["finished"]),
+    ]
+
+
+def _parameters(record: Record) -> dict[str, Any]:
+    """Return all parameters but the seed, which is told by itself."""
+    seed = {RANDOM_STATE} if record["seed"] is not None else set()
+    return {name: value for name, value in record["method"]["parameters"].items() if name not in seed}
+
+
+def _code(method: Mapping[str, Any]) -> str:
+    source = method.get("source")
+    return f"version {code_of({'method': method})}{f', kept in {source}' if source else ''}"
+
+
+def _plain(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(values.items()))
