@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cmbench.errors import MethodError
-from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, preset_of
+from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, expanded, preset_of
 from cmbench.plan import RANDOM_STATE
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def chosen_methods(
     By default they are the eleven of the paper and the methods of plugins. Raises ``MethodError`` for an
     unknown name or preset, and where parameters are given for a method that is not among them.
     """
-    wanted = (*DEFAULT_METHODS, *available.plugin_names) if methods is None else listed(methods)
+    wanted = (*DEFAULT_METHODS, *available.plugin_names) if methods is None else expanded(listed(methods))
     chosen = [_entry(method, available, parameters, presets) for method in wanted]
     names = [entry.name for entry, _ in chosen]
     for what, named in (("parameters are", parameters), ("a preset is", presets)):

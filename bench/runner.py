@@ -91,8 +91,8 @@ def finished(
     Parameters
     ----------
     datasets : names, paths of feature files, or ``Dataset`` objects
-    methods : names or configured ``Method`` objects of importable classes; by default the
-        eleven of the paper and the methods of ``plugins``
+    methods : names, of groups (``paper``, ``beyond``, ``controls``) too, or configured ``Method`` objects of
+        importable classes; by default the eleven of the paper and the methods of ``plugins``
     seeds : values of ``random_state``, for methods that have this parameter and for which it is not set; a
         number N stands for 0 to N - 1
     splits : in how many ways the pairs of each dataset are divided into training, validation and test

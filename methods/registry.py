@@ -24,6 +24,8 @@ GROUP = "cmbench.methods"
 """The entry-point group by which an installed package brings methods: ``name = "package.module:Class"``."""
 
 BUILT_IN = {
+    "acmr": "cmbench.methods.beyond.acmr:ACMR",
+    "acmr-released": "cmbench.methods.beyond.acmr:ACMRReleased",
     "cca": "cmbench.methods.cca:CCA",
     "ccl": "cmbench.methods.ccl.method:CCL",
     "ccl-coarse": "cmbench.methods.ccl.method:CCLCoarse",
@@ -42,11 +44,22 @@ BUILT_IN = {
     "corr-ae-full": "cmbench.methods.corr_ae.method:CorrAEFull",
     "dcca": "cmbench.methods.dcca.method:DCCA",
     "deep-sm": "cmbench.methods.deep_sm:DeepSM",
+    "dscmr": "cmbench.methods.beyond.dscmr:DSCMR",
+    "identity": "cmbench.methods.beyond.controls:Identity",
+    "infonce": "cmbench.methods.beyond.contrastive:InfoNCE",
+    "jfssl": "cmbench.methods.beyond.joint_selection:JFSSL",
     "jrl": "cmbench.methods.jrl.method:JRL",
     "jrl-release": "cmbench.methods.jrl.release:JRLRelease",
     "kcca": "cmbench.methods.kcca.method:KCCA",
+    "lcfs": "cmbench.methods.beyond.coupled_selection:LCFS",
     "lgcfl": "cmbench.methods.lgcfl.method:LGCFL",
+    "majority": "cmbench.methods.beyond.controls:Majority",
+    "random": "cmbench.methods.beyond.controls:Random",
     "rcca": "cmbench.methods.cca:RCCA",
+    "ridge": "cmbench.methods.beyond.label_regression:Ridge",
+    "scm": "cmbench.methods.beyond.semantic_matching:SCM",
+    "sm": "cmbench.methods.beyond.semantic_matching:SM",
+    "triplet": "cmbench.methods.beyond.contrastive:Triplet",
 }
 """Where the class of each built-in method is, as ``module:Class``; it is imported when it is needed."""
 DEFAULT_METHODS = (
@@ -63,6 +76,28 @@ DEFAULT_METHODS = (
     "deep-sm",
 )
 """What a run fits unless told otherwise: the rows of the paper's tables, the long ones not at the end."""
+
+BEYOND = ("sm", "scm", "ridge", "lcfs", "jfssl", "acmr", "dscmr", "infonce", "triplet")
+"""Methods that the paper does not compare with: those since, and plain baselines."""
+CONTROLS = ("random", "majority", "identity")
+"""What a suite must show of methods that know nothing, or nothing but the features."""
+GROUPS = {"paper": DEFAULT_METHODS, "beyond": BEYOND, "controls": CONTROLS}
+"""Names that stand for several methods wherever methods are listed."""
+
+
+def expanded(methods: Iterable[Any]) -> list[Any]:
+    """Return the methods, with those of a group in the place of its name, each name once.
+
+    >>> expanded(["cca", "controls"])
+    ['cca', 'random', 'majority', 'identity']
+    """
+    named = [GROUPS.get(method, (method,)) if isinstance(method, str) else (method,) for method in methods]
+    every = [method for members in named for method in members]
+    return [
+        method
+        for place, method in enumerate(every)
+        if not isinstance(method, str) or method not in every[:place]
+    ]
 
 
 @dataclass(frozen=True)

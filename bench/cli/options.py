@@ -112,7 +112,7 @@ methods_option = click.option(
     "--methods",
     callback=names_of,
     metavar="A,B,C",
-    help="Methods to run. [default: the eleven of the paper, and those of plugins]",
+    help="Methods to run, or the groups paper, beyond, controls. [default: paper, and those of plugins]",
 )
 plugin_option = click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."

@@ -73,7 +73,7 @@ def tune(
     are run again with other seeds, and the one with the best mean is written to the profile. A search that
     was interrupted goes on where it was.
     """
-    from cmbench.methods.registry import DEFAULT_METHODS, registry
+    from cmbench.methods.registry import DEFAULT_METHODS, expanded, registry
     from cmbench.profiles import write_profile
     from cmbench.runner import DEFAULT_DATASETS, sound_dataset
     from cmbench.tuning import Budget
@@ -86,7 +86,7 @@ def tune(
     tuned = [
         search(
             sound_dataset(name),
-            methods or [*DEFAULT_METHODS, *available.plugin_names],
+            expanded(methods or [*DEFAULT_METHODS, *available.plugin_names]),
             budget=budget,
             store=store,
             plugins=available,

@@ -131,6 +131,8 @@ class TrainedMethod(DeepMethod):
     evaluated_in: ClassVar[torch.dtype] = torch.float32
     """The precision in which trained networks are evaluated."""
 
+    _epoch_number: int = field(init=False, default=0)
+
     precision: Annotated[str, Words("auto", "float32", "bfloat16")] = "float32"
     """Of the matrix products of networks in training. ``"auto"`` is bfloat16 on a GPU."""
 
@@ -150,6 +152,11 @@ class TrainedMethod(DeepMethod):
         ``multi_label`` gets 0/1 labels (n, c) as they are.
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method loss(images, texts, labels)")
+
+    @property
+    def epoch_number(self) -> int:
+        """The number of the epoch that is being trained, from 0, for what a loss changes as it goes on."""
+        return self._epoch_number
 
     def loss_of(self, outputs: Mapping[Modality, Tensor], labels: Tensor) -> LossReturned:
         """Return the loss of the outputs of networks that train together."""
@@ -280,6 +287,7 @@ class _Learner:
 
     def draws(self, epoch: int) -> Iterator[Index]:
         """Seed PyTorch's own random numbers for an epoch, and return the rows of its batches."""
+        self.method._epoch_number = epoch
         torch.manual_seed(self.run.stream(f"{self.purpose} dropout {epoch}").initial_seed())
         return self.batches.epoch(epoch)
 

@@ -28,6 +28,7 @@ CMDN = {"first_level": 16, "sae_hidden": 12, "sae_code": 8, "sae_rate": 0.02, "f
 EPOCHS = {"rbm_epochs": 8, "class_epochs": 10, "correlation_epochs": 2, "epochs": 8}
 GAN = {"embedding": 16, "hidden": 32, "discriminator_width": 16, "generator_steps": 1, "learning_rate": 0.01}
 PAIRED = {"hidden": 16, "code": 8, "embedding": 8, "rbm_epochs": 15, "epochs": 25, "trial_steps": 10}
+HEADS = {"hidden_width": 16, "image_width": 16, "text_width": 16, "n_components": 8, "epochs": 30}
 SMALL = {
     "ccl": {**CODES, **EPOCHS},
     "cmdn": {**CODES, **CMDN, **EPOCHS},
@@ -35,6 +36,12 @@ SMALL = {
     "corr": PAIRED,
     "dcca": {"n_components": 4, "hidden_width": 16, "epochs": 20, "batch_size": 80},
     "deep": {"hidden_width": 16, "epochs": 20},
+    "acmr": {**HEADS, "learning_rate": 0.01},
+    "dscmr": {**HEADS, "learning_rate": 0.003},
+    "infonce": HEADS,
+    "triplet": {**HEADS, "learning_rate": 0.003},
+    "jfssl": {"alpha": 0.01, "coupling": 0.1},
+    "lcfs": {"alpha": 0.01, "coupling": 0.1},
 }
 """Networks that train in a second, by the first part of a method's name."""
 
@@ -45,10 +52,14 @@ def small(method):
     return {name: value for name, value in chosen.items() if name in inspect.signature(method).parameters}
 
 
-BUILT_IN = [entry.load() for entry in registry().entries.values()]
+BUILT_IN = [
+    entry.load()
+    for entry in registry().entries.values()
+    if entry.name != "identity"  # refuses features of different width, which those of the checks are
+]
 
 
-VARIANTS = {"ccl", "corr-ae", "corr-ae-corr", "corr-ae-cross", "rcca"} | {
+VARIANTS = {"acmr-released", "ccl", "scm", "corr-ae", "corr-ae-corr", "corr-ae-cross", "rcca"} | {
     method.name for method in BUILT_IN if method.name.startswith("cmgans-")
 }
 """Methods that share nearly all of their code with another one of the list; slow."""
