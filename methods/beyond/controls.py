@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Self
 
@@ -47,7 +48,7 @@ class Random(Control):
     name: ClassVar[str] = "random"
     paper_name: ClassVar[str] = "Random"
     version: ClassVar[int] = 1
-    nonconforming: ClassVar[dict[str, str]] = {"beats_chance": "it is chance"}
+    nonconforming: ClassVar[Mapping[str, str]] = {"beats_chance": "it is chance"}
 
     n_components: Annotated[int, Count(1)] = 64
     """Size of a code."""
@@ -78,7 +79,7 @@ class Majority(Control):
     uses_labels: ClassVar[bool] = True
     multi_label: ClassVar[bool] = True
     version: ClassVar[int] = 1
-    nonconforming: ClassVar[dict[str, str]] = {
+    nonconforming: ClassVar[Mapping[str, str]] = {
         "gives_usable_representations": "every item has the same representation",
         "beats_chance": "it is chance",
         "says_whether_it_uses_labels": "the labels of training tell only which category is the most frequent",
