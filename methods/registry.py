@@ -38,6 +38,7 @@ BUILT_IN = {
     "cmgans-release": "cmbench.methods.cmgans.method:CMGANsRelease",
     "cmgans-sc": "cmbench.methods.cmgans.method:CMGANsSC",
     "cmgans-ws": "cmbench.methods.cmgans.method:CMGANsWS",
+    "contrastive": "cmbench.methods.beyond.contrastive:InfoNCE",
     "corr-ae": "cmbench.methods.corr_ae.method:CorrAE",
     "corr-ae-corr": "cmbench.methods.corr_ae.method:CorrAECorr",
     "corr-ae-cross": "cmbench.methods.corr_ae.method:CorrAECross",
@@ -46,7 +47,6 @@ BUILT_IN = {
     "deep-sm": "cmbench.methods.deep_sm:DeepSM",
     "dscmr": "cmbench.methods.beyond.dscmr:DSCMR",
     "identity": "cmbench.methods.beyond.controls:Identity",
-    "infonce": "cmbench.methods.beyond.contrastive:InfoNCE",
     "jfssl": "cmbench.methods.beyond.joint_selection:JFSSL",
     "jrl": "cmbench.methods.jrl.method:JRL",
     "jrl-release": "cmbench.methods.jrl.release:JRLRelease",
@@ -77,7 +77,7 @@ DEFAULT_METHODS = (
 )
 """What a run fits unless told otherwise: the rows of the paper's tables, the long ones not at the end."""
 
-BEYOND = ("sm", "scm", "ridge", "lcfs", "jfssl", "acmr", "dscmr", "infonce", "triplet")
+BEYOND = ("sm", "scm", "ridge", "lcfs", "jfssl", "acmr", "dscmr", "contrastive", "triplet")
 """Methods that the paper does not compare with: those since, and plain baselines."""
 CONTROLS = ("random", "majority", "identity")
 """What a suite must show of methods that know nothing, or nothing but the features."""

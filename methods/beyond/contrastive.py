@@ -82,7 +82,7 @@ class InfoNCE(ContrastiveMethod):
     (40, 8)
     """
 
-    name: ClassVar[str] = "infonce"
+    name: ClassVar[str] = "contrastive"
     paper_name: ClassVar[str] = "InfoNCE"
     citation: ClassVar[str] = (
         "A. Radford, J. W. Kim, C. Hallacy, A. Ramesh, G. Goh, S. Agarwal, G. Sastry, A. Askell, P. Mishkin, "

@@ -38,7 +38,7 @@ SMALL = {
     "deep": {"hidden_width": 16, "epochs": 20},
     "acmr": {**HEADS, "learning_rate": 0.01},
     "dscmr": {**HEADS, "learning_rate": 0.003},
-    "infonce": HEADS,
+    "contrastive": HEADS,
     "triplet": {**HEADS, "learning_rate": 0.003},
     "jfssl": {"alpha": 0.01, "coupling": 0.1},
     "lcfs": {"alpha": 0.01, "coupling": 0.1},

@@ -8,6 +8,7 @@ from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import evaluate
 from cmbench.methods.beyond.controls import Identity, Majority, Random
 from cmbench.methods.registry import BEYOND, BUILT_IN, CONTROLS, expanded
+from cmbench.runner import run
 
 
 def pairs_of(n=300, widths=(5, 5), classes=10):
@@ -62,3 +63,8 @@ def test_every_method_beyond_the_paper_is_in_a_group():
     there = {name for name, home in BUILT_IN.items() if ".beyond." in home}
     assert there - {*BEYOND, *CONTROLS} == {"acmr-released", "scm"} - {*BEYOND}
     assert expanded(["cca", "controls", "random"]) == ["cca", *CONTROLS]
+
+
+def test_controls_run_as_cells_though_one_is_constant(toy, tmp_path):
+    frame = run(toy, ["random", "majority"], store=tmp_path, memory=None)
+    assert list(frame["status"]) == ["ok", "ok"]
