@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from cmbench.methods.beyond.label_regression import LabelRegressionMethod, Regression, Weights
-from cmbench.methods.jrl.curvature import knn_graph
 from cmbench.methods.parameters import Count, Number, SearchSpace
 from cmbench.methods.views.inputs import Matrix
+from cmbench.methods.views.neighbours import knn_graph
 from cmbench.methods.views.scaling import ScaledView, product_with
 
 Index: TypeAlias = NDArray[Any]

@@ -12,12 +12,13 @@ from scipy import linalg
 
 from cmbench.datasets.draft import Split
 from cmbench.methods.contract import Unlabelled
-from cmbench.methods.jrl.curvature import Points, all_points, degrees, knn_graph, squared_distance_blocks
+from cmbench.methods.jrl.curvature import all_points, degrees
 from cmbench.methods.jrl.method import JRL, check_unlabelled
 from cmbench.methods.jrl.regression import JointProducts, JointRegression, Projections, joint_products
 from cmbench.methods.parameters import Count, Number, Words, check_parameters
 from cmbench.methods.views.inputs import Labels, Matrix, check_training_pairs, checked_classes, one_hot
 from cmbench.methods.views.maps import LinearMap, MappedMethod, RowMap
+from cmbench.methods.views.neighbours import Points, knn_graph, squared_distance_blocks
 from cmbench.methods.views.scaling import ScaledView, Scaling, gram, scaled_view
 
 

@@ -14,13 +14,13 @@ from cmbench.methods.jrl.curvature import (
     FeatureCurvature,
     SampleCurvature,
     SampleProducts,
-    knn_graph,
     normalised_adjacency,
     view_products,
 )
 from cmbench.methods.jrl.method import JRL, SPARSITIES
 from cmbench.methods.jrl.regression import Projections, joint_products, minimise, row_norms, smoothing
 from cmbench.methods.views.inputs import MethodWarning, one_hot
+from cmbench.methods.views.neighbours import knn_graph
 from cmbench.methods.views.scaling import scaled_view
 
 NEIGHBOURS = 5
