@@ -46,6 +46,11 @@ def _format_of(output: Path | None) -> Format | None:
     is_flag=True,
     help="Compare CM-GANs with its ablations instead, as its paper's Tables IV to VI.",
 )
+@click.option(
+    "--overview",
+    is_flag=True,
+    help="Show all datasets in one table instead, with average ranks and wins.",
+)
 @measures_option
 @click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
 @click.option(
@@ -90,6 +95,7 @@ def table(
     datasets: tuple[str, ...],
     methods: str | None,
     ablation: bool,
+    overview: bool,
     protocol: str | None,
     format: Format | None,
     all_versions: bool,
@@ -106,12 +112,19 @@ def table(
     """
     from cmbench.output import output_file, printable
     from cmbench.report import ablation as ablations
+    from cmbench.report import overview as overviews
     from cmbench.report import table as leaderboards
     from cmbench.report.cells import stored_summaries
     from cmbench.report.layout import View
     from cmbench.report.records import select
     from cmbench.store import Store
 
+    if ablation and overview:
+        raise click.UsageError("--ablation and --overview are two tables; leave one out")
+    if overview and (options["sort"] or columns):
+        raise click.UsageError(
+            "--overview sorts by average rank and has its own columns; leave --sort and --columns out"
+        )
     if ablation and methods is not None:
         raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
     if ablation and options["measures"] is not None:
@@ -119,7 +132,7 @@ def table(
     names = [] if methods is None else [name.strip() for name in methods.split(",")]
     records = stored_summaries(store, all_versions=all_versions)
     chosen = select(records, datasets=datasets, methods=names, protocol=protocol)
-    made = ablations if ablation else leaderboards
+    made = ablations if ablation else overviews if overview else leaderboards
     arrays, view = Store(store).arrays, View(columns=columns or (), **options)
     format = format or _format_of(output)
     if format is None and sys.stdout.isatty():

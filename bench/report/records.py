@@ -247,7 +247,7 @@ def settings(records: Iterable[Record], *, spread: Spread = "seeds") -> list[Set
         settings_of_method.setdefault(json.dumps(_traits(record), sort_keys=True), []).append(record)
     shared = _shared_paper_names(members)
     by_method = [_settings_of(list(cells.values()), shared) for cells in members.values()]
-    ordered = sorted(chain.from_iterable(by_method), key=_rank_in_paper)
+    ordered = sorted(chain.from_iterable(by_method), key=rank_in_paper)
     return [replace(setting, spread=spread) for setting in ordered]
 
 
@@ -390,7 +390,7 @@ def _one_per_seed(records: Sequence[Record]) -> tuple[Record, ...]:
     return tuple(sorted(by_seed.values(), key=lambda record: (split_of(record), record["seed"] or 0)))
 
 
-def _rank_in_paper(setting: Setting) -> tuple[int, str, str]:
+def rank_in_paper(setting: Setting) -> tuple[int, str, str]:
     """Return where a method stands in a table; settings of one method keep their order.
 
     A method named "CCL (coarse only)" comes after CCL, or where CCL would be.

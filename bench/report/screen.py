@@ -139,7 +139,10 @@ class _Drawing:
         return grid
 
     def beside(self) -> list[str]:
-        return [*map(_heading, self.table.published_columns), *self.table.facts]
+        return [
+            *map(_heading, self.table.published_columns),
+            *(re.sub(" ", "\n", each) for each in self.table.facts),
+        ]
 
     def cells_beside(self, row: Row) -> list[Text]:
         values = [row.published.get(column.key) for column in self.table.published_columns]
@@ -160,5 +163,5 @@ class _Drawing:
 
 
 def _heading(column: Column) -> str:
-    """Return a heading in lines that are hardly wider than the numbers."""
-    return re.sub(r"\s+|(?=→)", "\n", column.alone).strip()
+    """Return a heading in lines that are hardly wider than the numbers; names of files break after a _."""
+    return re.sub(r"\s+|(?=→)|(?<=\w\w\w_)", "\n", column.alone).strip()
