@@ -54,6 +54,26 @@ def _updated(known: Mapping[str, Any], card: Mapping[str, Any], code: Mapping[st
     return {"dataset": {**known.get("dataset", {}), **said}, "code": {**known.get("code", {}), **code}}
 
 
+def bring_notes(source: Path, into: Path, records: Iterable[Record]) -> None:
+    """Note in a store what another one has noted, where the first says nothing else.
+
+    ``records`` are those of both stores together, as they are now in the first: where the two do not agree on
+    the newest code of a method, it is that of the record that was finished last.
+    """
+    by_dataset: dict[str, dict[str, list[Record]]] = {}
+    for record in records:
+        stem = _path(into, record["dataset"]["fingerprint"]).stem
+        by_dataset.setdefault(stem, {}).setdefault(record["method"]["name"], []).append(record)
+    for path in sorted((source / "current").glob("*.json")):
+        theirs, ours = _read(path), _read(_path(into, path.stem))
+        code = {**theirs.get("code", {}), **ours.get("code", {})}
+        for method, version in theirs.get("code", {}).items():
+            rivals = by_dataset.get(path.stem, {}).get(method)
+            if code[method] != version and rivals:
+                code[method] = code_of(max(rivals, key=_finished))
+        note(into, path.stem, {**theirs.get("dataset", {}), **ours.get("dataset", {})}, code)
+
+
 def with_card(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     """Return the record with the card that its dataset had in the last run."""
     return with_cards(folder, [record])[0]

@@ -221,6 +221,10 @@ class Store:
         earlier = [path for path in there if path.name.count(".") == 1]
         return next(iter((*found, *earlier)), own)
 
+    def has_arrays(self, record: Record) -> bool:
+        """Return whether there are arrays of a record, whole or not."""
+        return bool(self._arrays_of(record["key"]))
+
     def remove(self, record: Record) -> None:
         """Remove a record that has a file of its own, with its arrays and its log."""
         with writing_to(self.folder, raising=StoreError):
@@ -289,8 +293,8 @@ class Store:
         for rank, each in (*((0, each) for each in packed), *((1, each) for each in read)):
             if isinstance(each, dict):
                 counted = placed.get(each["key"])
-                if counted is None or (rank, _finished(each)) >= counted[0]:
-                    placed[each["key"]] = (rank, _finished(each)), each
+                if counted is None or (rank, finished_at(each)) >= counted[0]:
+                    placed[each["key"]] = (rank, finished_at(each)), each
         records = with_cards(self.folder, [record for _, record in placed.values()])
         return Contents(
             sorted(records, key=_order), [each for each in (*read, *packed) if isinstance(each, Problem)]
@@ -358,7 +362,7 @@ def read_record(path: Path) -> dict[str, Any]:
 def result_digest(record: Record) -> str:
     """Return what tells a result from that of another run of the cell: of its numbers, durations and end."""
     said = [record.get(name) for name in ("status", "map", "standard_error", "durations")]
-    return sha256(json.dumps([*said, _finished(record)], sort_keys=True).encode()).hexdigest()[:8]
+    return sha256(json.dumps([*said, finished_at(record)], sort_keys=True).encode()).hexdigest()[:8]
 
 
 def warned(contents: Contents) -> list[dict[str, Any]]:
@@ -406,14 +410,15 @@ def _latest(read: list[dict[str, Any] | Problem]) -> dict[str, Any] | None:
     records = [each for each in read if isinstance(each, dict)]
     for problem in read if not records else ():
         raise StoreError(str(problem))
-    return sorted(records, key=_finished)[-1] if records else None
+    return sorted(records, key=finished_at)[-1] if records else None
 
 
 def _may_be(each: dict[str, Any] | Problem, key: str) -> bool:
     return isinstance(each, Problem) or each["key"] == key
 
 
-def _finished(record: Record) -> str:
+def finished_at(record: Record) -> str:
+    """Return when a record was made, as text that sorts by time; empty where it does not say."""
     finished = (record.get("provenance") or {}).get("finished")
     return finished if isinstance(finished, str) else ""
 

@@ -24,6 +24,7 @@ VERBS = {
     "tune": "Choose parameters on validation pairs, with the same budget for every method.",
     "table": "Print the results in a store as a table.",
     "compare": "Say how two methods or two stores differ, and whether by more than chance.",
+    "merge": "Bring the results of other stores into one, and say what differs and what is replaced.",
     "plot": "Draw figures from the results in a store.",
     "report": "Write a page of all results that opens in any browser.",
     "show": "Show everything that a store holds about a cell.",

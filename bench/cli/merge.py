@@ -1,0 +1,37 @@
+"""``cmbench merge``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cmbench.store import DEFAULT_STORE
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="FROM...", type=click.Path(exists=True))
+@click.option(
+    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where they are brought to."
+)
+@click.option("--dry-run", is_flag=True, help="Compare only, and change nothing.")
+def merge(sources: tuple[str, ...], store: str, dry_run: bool) -> None:
+    """Bring the results of other stores into one, and say what is new, equal, different and replaced.
+
+    Where two machines have run the same cell and its numbers differ, the one that did not fail stays, else
+    the one that was run later. The other is kept in the folder 'replaced' of the store, which holds a store
+    for each merge. FROM stays as it is. The exit status is 1 if any numbers differ, or a cell is running.
+    """
+    from cmbench.merging import compared, merge_into, report
+    from cmbench.output import printable
+    from cmbench.store import Store
+
+    into, all_well = Store(store), True
+    for source in sources:
+        comparison = compared(Store(source), into) if dry_run else merge_into(Store(source), into)
+        for problem in comparison.problems:
+            click.echo(printable(f"cmbench: left out: {problem}"), err=True)
+        for line in report(comparison, source, store, dry_run=dry_run):
+            click.echo(printable(line))
+        all_well = all_well and comparison.is_peaceful
+    sys.exit(0 if all_well else 1)

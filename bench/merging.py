@@ -1,0 +1,202 @@
+"""Bringing the records of one store into another: what is new, what differs, and what replaces what."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from cmbench.current import bring_notes
+from cmbench.disk import writing_to
+from cmbench.errors import StoreError
+from cmbench.execution.claims import claims_in
+from cmbench.store import Problem, Store, finished_at
+
+Record = Mapping[str, Any]
+Fate = Literal["new", "equal", "extended", "replaced", "kept", "running"]
+
+REPLACED = "replaced"
+"""The folder of a store for records that others have replaced: stores of their own, numbered by merge."""
+_NUMBERS = ("status", "map", "standard_error", "category_map", "queries", "gallery")
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """What becomes of a record that is brought to a store, where there may be one of the same cell.
+
+    It is ``new``, ``equal`` to the one there, ``extended`` where it has the same numbers and more measures,
+    ``replaced`` where it takes the place of other numbers, ``kept`` where these stay, or ``running`` where
+    a run has the cell just now.
+    """
+
+    fate: Fate
+    theirs: Record
+    ours: Record | None = None
+
+    def __str__(self) -> str:
+        record, seed = self.theirs, self.theirs["seed"]
+        name = f"{record['dataset']['name']}/{record['method']['name']}"
+        name += f"{'' if seed is None else f' seed {seed}'} ({record['key']})"
+        if self.fate == "running":
+            return f"{name}: a run has this cell now, and it is left alone"
+        if self.ours is None:
+            return f"{name}: {self.fate}"
+        return f"{name}: {_said(self.ours)} here, {_said(self.theirs)} there; {self._reason()}"
+
+    def _reason(self) -> str:
+        winner = "that of here" if self.fate == "kept" else "that of there"
+        statuses = {record["status"] for record in (self.ours, self.theirs) if record is not None}
+        failed_once = "ok" in statuses and len(statuses) > 1
+        return f"{winner} {'did not fail' if failed_once else 'was run later'}, and stays"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What merging a store into another does, record by record, and what cannot be read there.
+
+    ``aside`` is the store that replaced records were put into, if there were any.
+    """
+
+    meetings: list[Meeting]
+    problems: list[Problem]
+    aside: Path | None = None
+
+    def count(self, *fates: Fate) -> int:
+        """Return how many records have one of these fates."""
+        return sum(meeting.fate in fates for meeting in self.meetings)
+
+    @property
+    def is_peaceful(self) -> bool:
+        """Whether no numbers differ, no cell is running, and everything can be read."""
+        return not self.problems and not self.count("replaced", "kept", "running")
+
+
+def compared(source: Store, into: Store) -> Comparison:
+    """Return what merging would do with each record of ``source``; nothing is changed.
+
+    Raises ``StoreError`` where both are the same folder.
+    """
+    if source.folder.resolve() == into.folder.resolve():
+        raise StoreError(f"{source.folder} cannot be merged into itself; name another --store")
+    theirs, ours = source.read(), into.read().by_key
+    meetings = [_meeting(record, ours.get(record["key"])) for record in theirs.records]
+    return Comparison(meetings, theirs.problems)
+
+
+def merge_into(source: Store, into: Store) -> Comparison:
+    """Bring the records of ``source`` into a store, with arrays, logs, cards and plugins' code.
+
+    Of two records of a cell whose numbers differ, one that did not fail stays, else the one that was run
+    later; the other goes to a store of its own in ``replaced/``, so that nothing is lost. ``source`` stays as
+    it is. A cell that a run has just now is left alone. Raises ``StoreError`` where ``into`` cannot be
+    written to.
+    """
+    comparison = compared(source, into)
+    work = into.folder.resolve() / ".work"
+    with writing_to(work, raising=StoreError):
+        claims = claims_in(work)
+    aside = _next_aside(into)
+    done = []
+    for meeting in comparison.meetings:
+        if meeting.fate != "equal":
+            with claims.on(meeting.theirs["key"]) as is_free:
+                meeting = meeting if is_free else replace(meeting, fate="running")
+                _carry_out(meeting, source, into, aside)
+        done.append(meeting)
+    bring_notes(source.folder, into.folder, into.summaries())
+    return Comparison(done, comparison.problems, aside.folder if aside.folder.exists() else None)
+
+
+def report(comparison: Comparison, source: str, into: str, *, dry_run: bool) -> Iterator[str]:
+    """Yield a line for each record whose numbers differ or that is running, and one with the counts."""
+    for meeting in comparison.meetings:
+        if meeting.fate in ("replaced", "kept", "running"):
+            yield str(meeting)
+    counts = {
+        "new": comparison.count("new"),
+        "equal": comparison.count("equal"),
+        "with more measures": comparison.count("extended"),
+        "different": comparison.count("replaced", "kept"),
+        "running": comparison.count("running"),
+        "unreadable": len(comparison.problems),
+    }
+    always = ("new", "equal", "different")
+    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word in always)
+    yield f"{source} into {into}{' (nothing is changed)' if dry_run else ''}: {said}"
+    if counts["different"]:
+        replaced = comparison.count("replaced")
+        where = f"; the other numbers are in {comparison.aside}" if comparison.aside else ""
+        verb = "would replace" if dry_run else "replaced"
+        yield f"of those that differ {replaced} {verb} what was here{where}"
+
+
+def _meeting(theirs: Record, ours: Record | None) -> Meeting:
+    if ours is None:
+        return Meeting("new", theirs)
+    if _numbers(theirs) != _numbers(ours) or _common_measures(theirs, ours) != _common_measures(ours, theirs):
+        return Meeting("replaced" if _precedence(theirs) > _precedence(ours) else "kept", theirs, ours)
+    has_more = set(_measures(theirs)) > set(_measures(ours))
+    return Meeting("extended" if has_more else "equal", theirs, ours)
+
+
+def _numbers(record: Record) -> tuple[Any, ...]:
+    """Return what two runs of a cell share if they came to the same."""
+    error = record.get("error") or {}
+    return (*(record.get(name) for name in _NUMBERS), error.get("type"))
+
+
+def _measures(record: Record) -> Mapping[str, Any]:
+    return record.get("measures") or {}
+
+
+def _common_measures(record: Record, other: Record) -> dict[str, Any]:
+    return {name: values for name, values in _measures(record).items() if name in _measures(other)}
+
+
+def _precedence(record: Record) -> tuple[bool, str]:
+    return record["status"] == "ok", finished_at(record)
+
+
+def _said(record: Record) -> str:
+    if record["status"] != "ok":
+        return str(record["status"])
+    return f"MAP {record['map']['bimodal_average']:.6f}"
+
+
+def _next_aside(into: Store) -> Store:
+    """Return a store, not yet made, for what a merge replaces."""
+    folder = into.folder / REPLACED
+    numbers = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
+    return Store(folder / str(max(numbers, default=0) + 1))
+
+
+def _carry_out(meeting: Meeting, source: Store, into: Store, aside: Store) -> None:
+    if meeting.fate == "kept":
+        _copy(meeting.theirs, source, aside)
+    elif meeting.fate in ("new", "extended", "replaced"):
+        if meeting.ours is not None:
+            _copy(meeting.ours, into, aside)
+        _copy(meeting.theirs, source, into)
+
+
+def _copy(record: Record, source: Store, into: Store) -> None:
+    """Copy a record with its arrays, as far as they are there, its log, and the code of its plugin."""
+    into.put(record, _arrays(record, source))
+    for name in (record.get("log"), record["method"].get("source")):
+        if not name:
+            continue
+        place, target = source.folder / name, into.folder / name
+        with writing_to(target, raising=StoreError):
+            if place.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(place, target)
+            elif place.is_dir() and not target.exists():
+                shutil.copytree(place, target)
+
+
+def _arrays(record: Record, store: Store) -> dict[str, NDArray[Any]] | None:
+    return store.arrays(record) if record["status"] == "ok" and store.has_arrays(record) else None
