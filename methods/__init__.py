@@ -1,8 +1,9 @@
 """The method contract, the registry, and one entry a method.
 
-What a method of one's own needs can be imported from here: ``Method`` or, for networks that are trained,
-``TrainedMethod`` with ``Loss`` and ``Finding``; and for its parameters ``Annotated``, ``Count``, ``Number``,
-``Words``, ``SearchSpace`` and ``check_parameters``. PyTorch is imported with ``TrainedMethod`` alone.
+What a method of one's own needs can be imported from here: ``Method`` or, for two matrices of weights,
+``LinearMethod``, or for networks that are trained, ``TrainedMethod`` with ``Loss`` and ``Finding``; and for
+its parameters ``Annotated``, ``Count``, ``Number``, ``Words``, ``SearchSpace`` and ``check_parameters``.
+PyTorch is imported with ``TrainedMethod`` alone.
 """
 
 from importlib import import_module
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters
     from cmbench.methods.training.loop import Finding
     from cmbench.methods.training.trained_method import Loss, TrainedMethod
+    from cmbench.methods.views.linear_method import LinearMethod
 
 __all__ = [
     "Annotated",
     "Count",
     "Finding",
+    "LinearMethod",
     "Loss",
     "Method",
     "Number",
@@ -41,6 +44,7 @@ _MODULES = {
     "Annotated": "typing",
     "Count": "cmbench.methods.parameters",
     "Finding": "cmbench.methods.training.loop",
+    "LinearMethod": "cmbench.methods.views.linear_method",
     "Loss": "cmbench.methods.training.trained_method",
     "Method": "cmbench.methods.contract",
     "Number": "cmbench.methods.parameters",

@@ -72,6 +72,9 @@ class Method(ABC):
     """The name in tables, as the field writes it: ``CCA``. Default: ``name``."""
     family: ClassVar[Literal["traditional", "deep"]] = "traditional"
     citation: ClassVar[str] = ""
+    """The paper in a line: authors, title, where and when."""
+    bibtex: ClassVar[str] = ""
+    """The paper as a BibTeX entry, for ``cmbench cite``; without it one is made of ``citation``."""
     uses_labels: ClassVar[bool] = True
     """Whether ``fit`` reads ``train.labels``. Choosing parameters on validation does not count."""
     multi_label: ClassVar[bool] = False

@@ -31,6 +31,7 @@ VERBS = {
     "reproduce": "Run a stored cell again and compare.",
     "clean": "Remove failed cells, and those that newer code has been run for.",
     "methods": "List the methods, or describe one with all its parameters.",
+    "cite": "Print BibTeX entries of the papers of methods, and of cmbench.",
     "check": "Check that a method keeps what every method has to keep.",
     "datasets": "List, describe and check datasets.",
     "features": "Make features of pictures and texts.",

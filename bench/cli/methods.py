@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("names", nargs=-1, metavar="[NAME | new NAME]")
 @click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."
 )
 @click.option("--parameters", is_flag=True, help="List parameters with their defaults and presets, too.")
-def methods(name: str | None, plugins: tuple[str, ...], parameters: bool) -> None:
+@click.option("--deep", is_flag=True, help="With 'new': a method that trains networks.")
+def methods(names: tuple[str, ...], plugins: tuple[str, ...], parameters: bool, deep: bool) -> None:
     """List the methods, built in and from plugins, or describe the one called NAME.
+
+    'cmbench methods new NAME' writes a method to begin with, and its test, into the current folder.
 
     The description says what the method is, and of each of its parameters the default, the values that are
     allowed, those worth trying, and the meaning.
     """
-    if name is None:
-        _list(plugins, parameters)
+    if names[:1] == ("new",):
+        _write(names[1:], deep=deep)
+    elif len(names) > 1:
+        raise click.UsageError(f"{len(names)} names are given; describe one method at a time")
+    elif names:
+        _describe(names[0], plugins)
     else:
-        _describe(name, plugins)
+        _list(plugins, parameters)
+
+
+def _write(names: tuple[str, ...], *, deep: bool) -> None:
+    from cmbench.methods.scaffold import write_new
+
+    if len(names) != 1:
+        raise click.UsageError("give the new method one name, such as 'cmbench methods new my-method'")
+    method, test = write_new(names[0], Path(), deep=deep)
+    click.echo(f"wrote {method} and {test}; next:")
+    click.echo(f"  cmbench check {method}")
+    click.echo(f"  cmbench run --plugin {method} --methods cca,{names[0]} --limit 200")
 
 
 def _describe(name: str, plugins: tuple[str, ...]) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from itertools import product
 from typing import Any, Literal
 
@@ -115,18 +116,36 @@ def parametrize_with_checks(
 ) -> Any:
     """Return a decorator that runs a test with ``subject`` and ``check`` for every method and check.
 
-    A check that a method says it cannot keep is an expected failure, with the method's reason. Needs pytest.
+    A check that a method says it cannot keep is an expected failure, with the method's reason, and one that
+    does not apply to it is skipped. Needs pytest.
     """
     import pytest
 
     subjects = [Subject(method, (parameters or {}).get(method, {})) for method in methods]
     cases = [
         pytest.param(
-            subject, check, id=f"{subject.method.name}-{check.__name__}", marks=_marks(subject, check, pytest)
+            subject,
+            _skipping(check),
+            id=f"{subject.method.name}-{check.__name__}",
+            marks=_marks(subject, check, pytest),
         )
         for subject, check in product(subjects, CHECKS)
     ]
     return pytest.mark.parametrize(("subject", "check"), cases)
+
+
+def _skipping(check: Check) -> Check:
+    """Return a check that pytest skips where it does not apply."""
+    import pytest
+
+    @wraps(check)
+    def skipping(subject: Subject) -> None:
+        try:
+            check(subject)
+        except Skipped as reason:
+            pytest.skip(str(reason))
+
+    return skipping
 
 
 def _marks(subject: Subject, check: Check, pytest: Any) -> list[Any]:
