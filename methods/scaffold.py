@@ -100,7 +100,8 @@ def new_files(name: str, *, deep: bool) -> dict[str, str]:
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise MethodError(
-            f"{name!r} is no name of a method; use small letters, digits and single hyphens, such as my-method"
+            f"{name!r} is no name of a method; use small letters, digits and single hyphens, such as "
+            "my-method"
         )
     if name in BUILT_IN:
         raise MethodError(f"there is a built-in method {name!r}; choose another name")

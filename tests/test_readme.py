@@ -60,14 +60,14 @@ def test_the_example_runs(tmp_path):
 
 
 VERBS = (
-    ["run"], ["table"], ["plot", "categories"], ["plot", "examples"], ["methods"], ["datasets", "prepare"],
+    ["run"], ["table"], ["plot", "categories"], ["plot", "examples"], ["methods"], ["cite"], ["datasets", "prepare"],
     ["features", "extract"], ["clean"], ["check"], ["tune"], ["compare"], ["datasets", "convert"],
     ["reproduce"],
 )  # fmt: skip
 COMMANDS = sorted(
     set(
         re.findall(
-            r"cmbench ((?:datasets|features|plot) [a-z]+|run|check|table|show|clean|methods|tune|compare"
+            r"cmbench ((?:datasets|features|plot) [a-z]+|run|check|table|show|clean|methods|cite|tune|compare"
             r"|reproduce)",
             README,
         )

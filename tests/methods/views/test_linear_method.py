@@ -24,9 +24,8 @@ def test_the_example_of_the_docstring_is_cfa(toy):
     for transform, views in (("transform_images", toy.test.images), ("transform_texts", toy.test.texts)):
         ours, theirs = (getattr(method, transform)(views) for method in (mine, cfa))
         assert np.allclose(np.abs(ours), np.abs(theirs), atol=1e-6)  # components have any sign
-    products = [
-        m.transform_images(toy.test.images) @ m.transform_texts(toy.test.texts).T for m in (mine, cfa)
-    ]
+    test = toy.test
+    products = [m.transform_images(test.images) @ m.transform_texts(test.texts).T for m in (mine, cfa)]
     assert np.allclose(*products, atol=1e-6)
 
 
