@@ -60,9 +60,9 @@ def test_the_example_runs(tmp_path):
 
 
 VERBS = (
-    ["run"], ["table"], ["plot", "categories"], ["plot", "examples"], ["methods"], ["cite"], ["datasets", "prepare"],
+    ["run"], ["table"], ["plot", "categories"], ["plot", "examples"], ["methods"], ["datasets", "prepare"],
     ["features", "extract"], ["clean"], ["check"], ["tune"], ["compare"], ["datasets", "convert"],
-    ["reproduce"],
+    ["reproduce"], ["cite"],
 )  # fmt: skip
 COMMANDS = sorted(
     set(
