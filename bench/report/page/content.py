@@ -305,7 +305,9 @@ def _mean_of(records: Sequence[Record], name: str) -> float | None:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.2f} s" if value < 100 else f"{value:,.0f} s"
+    if value < 1:
+        return f"{value:.2g} s"
+    return f"{value:.1f} s" if value < 100 else f"{value:,.0f} s"
 
 
 def _whole(value: float) -> str:

@@ -100,8 +100,8 @@
 
   /* The record behind a number, on hover, focus and tap. It is made of what the record's own place says. */
   const popover = one("#popover");
-  const SHORT = ["parameters", "tuned", "preset"];
-  const SHORT_OF_RUN = ["time", "memory", "finished"];
+  const SHORT = ["not at defaults", "parameters", "tuned", "preset"];
+  const SHORT_OF_RUN = ["time", "memory", "warnings", "finished"];
   let shownFor = null;
   let hiding = 0;
 
