@@ -35,7 +35,9 @@ def main() -> None:
             put_dataset(store, number, options)
         for words in ([], ["--no-figures"]):
             seconds, size = report(store, Path(folder) / "page", words)
-            print(f"cmbench report {' '.join(words):13} {seconds:5.1f} s of processor time, {size / 1e6:.2f} MB")
+            print(
+                f"cmbench report {' '.join(words):13} {seconds:5.1f} s of processor time, {size / 1e6:.2f} MB"
+            )
 
 
 def parsed_options() -> argparse.Namespace:

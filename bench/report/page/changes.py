@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from cmbench.current import code_of
-from cmbench.errors import StoreError
-from cmbench.evaluation.protocol import AVERAGES
+from cmbench.errors import EvaluationError, StoreError
+from cmbench.evaluation.nesting import nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, difference
 from cmbench.report.layout import Column
 from cmbench.report.page.content import Board, Entry
-from cmbench.report.significance import Arrays
+from cmbench.report.significance import Arrays, runs_of
 
 
 @dataclass(frozen=True)
@@ -168,14 +166,10 @@ def _step(column: Column, before: Entry, after: Entry, arrays: tuple[Arrays, Arr
     values = _mean(before, column), _mean(after, column)
     if None in values or values[0] == values[1]:
         return Step(column, *values, None)
+    sides = zip((before, after), arrays, strict=True)
     try:
-        runs = [_ap(entry, column, read) for entry, read in zip((before, after), arrays, strict=True)]
-    except (StoreError, KeyError):  # the numbers differ all the same; whether by chance, nobody can say
+        runs = [runs_of(entry.setting, column, read) for entry, read in sides]
+        earlier, later = nested_in_pairs(runs)
+        return Step(column, *values, difference(later, earlier).p)
+    except (StoreError, EvaluationError):  # the numbers differ; whether by chance, nobody can say
         return Step(column, *values, None)
-    return Step(column, *values, difference(runs[1], runs[0]).p)
-
-
-def _ap(entry: Entry, column: Column, arrays: Arrays) -> np.ndarray[Any, np.dtype[np.float64]]:
-    names = [f"ap_{task}" for task in AVERAGES.get(column.key, (column.key,))]
-    read = [arrays(record) for record in entry.setting.finished]
-    return np.stack([np.mean([run[name] for name in names], axis=0, dtype=np.float64) for run in read])

@@ -14,10 +14,12 @@ import numpy as np
 from cmbench.current import code_of
 from cmbench.evaluation.statistics import Ranks, ranks
 from cmbench.limits import duration_text
+from cmbench.report.command import command
 from cmbench.report.delimited import csv_text
+from cmbench.report.facts import changed
 from cmbench.report.formats import latex, markdown
 from cmbench.report.layout import BIMODAL, Column, Mark, Row, Table
-from cmbench.report.records import Group, Record, Setting, groups, measured, settings
+from cmbench.report.records import Group, Record, Setting, groups, measured, settings, split_of
 from cmbench.report.significance import Arrays
 from cmbench.report.table import table
 
@@ -47,8 +49,10 @@ class Run:
 
     @property
     def seed(self) -> str:
-        """The seed, or what stands for none."""
-        return "none" if self.record["seed"] is None else str(self.record["seed"])
+        """The seed, or what stands for none, and the split if it is not the dataset's own."""
+        seed = "none" if self.record["seed"] is None else str(self.record["seed"])
+        split = split_of(self.record)
+        return f"{seed}, split {split}" if split else seed
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -61,13 +65,15 @@ class Run:
 class Entry:
     """A setting on the page: its anchor, its numbers in the order of columns, its runs, and its facts.
 
-    ``failure`` says how the seeds that failed did; it is empty if none did.
+    ``failure`` says how the seeds that failed did, ``signs`` stand behind the label in tables; both may be
+    empty.
     """
 
     anchor: str
     setting: Setting
     numbers: tuple[Number | None, ...]
     failure: str
+    signs: str
     facts: Facts
     runs: tuple[Run, ...]
 
@@ -203,7 +209,8 @@ def _mean(entry: Entry, column: Column) -> float:
 def _entry(anchor: str, setting: Setting, row: Row | None, failure: str, columns: Sequence[Column]) -> Entry:
     numbers = tuple(None if row is None else _number(row, column) for column in columns)
     runs = tuple(_run(record, columns) for record in setting.records)
-    return Entry(anchor, setting, numbers, failure, _facts(setting), runs)
+    signs = "" if row is None else row.signs
+    return Entry(anchor, setting, numbers, failure, signs, _facts(setting), runs)
 
 
 def _number(row: Row, column: Column) -> Number | None:
@@ -234,17 +241,17 @@ def _facts(setting: Setting) -> Facts:
         ("tuned", trials),
         ("not at defaults", _changed(setting)),
         ("parameters", _plain(setting.parameters)),
+        ("run again by", command(setting.records)),
     ]
     return [(name, str(value)) for name, value in known if value]
 
 
 def _changed(setting: Setting) -> str:
     """Return the parameters that are not at their defaults, with these."""
-    parameters, defaults = setting.parameters, setting.method.get("defaults") or {}
-    changed = (name for name in sorted(defaults) if name in parameters)
-    return ", ".join(
-        f"{name}={json.dumps(parameters[name])} (default {json.dumps(defaults[name])})" for name in changed
-    )
+    defaults = setting.method.get("defaults") or {}
+    given = (changed(setting) or {}).items()
+    texts = ((name, json.dumps(value), json.dumps(defaults[name])) for name, value in given)
+    return ", ".join(f"{name}={value} (default {default})" for name, value, default in texts)
 
 
 def _facts_of_run(record: Record) -> Facts:

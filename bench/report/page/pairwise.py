@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.errors import EvaluationError, StoreError
-from cmbench.evaluation.protocol import AVERAGES
+from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, Comparison, compare_all, intervals
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
 from cmbench.report.page.content import Board, Entry
-from cmbench.report.significance import Arrays
+from cmbench.report.significance import Arrays, runs_of
 
 Floats = NDArray[np.float64]
 STEPS = 65_534
@@ -73,21 +73,24 @@ class Deciding:
 
 
 def pairwise(board: Board, arrays: Arrays) -> Pairwise:
-    """Return the comparison of every two methods of a board; fewer than two with APs give no columns."""
-    held = {entry: _stored(entry, arrays) for entry in board.finished}
-    entries = [entry for entry in held if held[entry] is not None]
-    read = [runs for runs in held.values() if runs is not None]
-    lacking = tuple(entry for entry in held if held[entry] is None)
+    """Return the comparison of every two methods of a board; fewer than two with APs give no columns.
+
+    The unit is the test pair, with the runs of several seeds and splits nested in it.
+    """
+    columns = _comparable(board)
+    held = {entry: _runs(entry, columns[0], arrays) for entry in board.finished}
+    entries = tuple(entry for entry in held if held[entry])
+    lacking = tuple(entry for entry in held if not held[entry])
     if len(entries) < 2:
-        return Pairwise(board, tuple(entries), (), (), (), lacking)
+        return Pairwise(board, entries, (), (), (), lacking)
     made, reasons = [], []
-    for column in _comparable(board):
+    for column in columns:
         try:
-            made.append(_compared(column, read))
-        except EvaluationError as error:
+            made.append(_compared(column, entries, arrays))
+        except (EvaluationError, StoreError) as error:
             reasons.append(f"{column.alone}: {error}")
-    ids, categories = _queries(board, read[0][0])
-    return Pairwise(board, tuple(entries), tuple(made), ids, categories, lacking, tuple(reasons))
+    ids, categories = _queries(board, entries, [run for entry in entries for run in held[entry]], arrays)
+    return Pairwise(board, entries, tuple(made), ids, categories, lacking, tuple(reasons))
 
 
 def deciding(compared: Pairwise, first: int, second: int, *, count: int = DECIDING) -> list[Deciding]:
@@ -131,42 +134,37 @@ def _comparable(board: Board) -> Sequence[Column]:
     return BIMODAL.columns[:2] if by_pair else COLUMNS
 
 
-def _stored(entry: Entry, arrays: Arrays) -> list[dict[str, NDArray[Any]]] | None:
-    """Return the arrays of each run that the comparison needs, or None if one of them is not stored."""
+def _runs(entry: Entry, column: Column, arrays: Arrays) -> list[Run]:
+    """Return the APs of each run of an entry; none where they are not stored of all."""
     try:
-        runs = [arrays(record) for record in entry.setting.finished]
+        return runs_of(entry.setting, column, arrays)
     except StoreError:
-        return None
-    kept = [
-        {name: run[name] for name in run if name.startswith("ap_") or name in ("ids", "labels")}
-        for run in runs
-    ]
-    return kept if all(any(name.startswith("ap_") for name in run) for run in kept) else None
+        return []
 
 
-def _compared(column: Column, read: Sequence[Sequence[Mapping[str, NDArray[Any]]]]) -> Compared:
+def _compared(column: Column, entries: Sequence[Entry], arrays: Arrays) -> Compared:
     """Return the comparison in a column; ``EvaluationError`` where none can be made."""
-    names = [f"ap_{task}" for task in AVERAGES.get(column.key, (column.key,))]
-    if not all(name in run for runs in read for run in runs for name in names):
-        raise EvaluationError("some runs have no AP of this task")
-    values = tuple(
-        np.stack([np.mean([run[name] for name in names], axis=0, dtype=np.float64) for run in runs])
-        for runs in read
-    )
+    values = tuple(nested_in_pairs([runs_of(entry.setting, column, arrays) for entry in entries]))
     low, high = intervals(values)
     return Compared(column, values, compare_all(values), low, high)
 
 
-def _queries(board: Board, run: Mapping[str, NDArray[Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the id of each query and the names of its categories."""
-    count = len(next(values for name, values in run.items() if name.startswith("ap_")))
-    ids = [str(each) for each in run["ids"]] if "ids" in run else []
-    ids = ids if len(ids) == count else [str(at) for at in range(count)]
+def _queries(
+    board: Board, entries: Sequence[Entry], runs: Sequence[Run], arrays: Arrays
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the id of each pair, in the order of the values, and the names of its categories."""
+    count = len(runs[0].values)
+    ids = runs[0].ids.tolist() if len(runs[0].ids) == count else [str(at) for at in range(count)]
+    if len({run.split for run in runs}) > 1:
+        ids = np.unique(np.concatenate([run.ids for run in runs])).tolist()
     names = board.group.dataset["class_names"]
-    labels = run.get("labels")
-    if labels is None or len(labels) != count:
-        return tuple(ids), ("",) * count
-    return tuple(ids), tuple(_categories(label, names) for label in labels)
+    known: dict[str, str] = {}
+    for record in entries[0].setting.finished:
+        held = arrays(record)
+        if "labels" in held and "ids" in held:
+            labels = (_categories(label, names) for label in held["labels"])
+            known |= dict(zip(held["ids"].tolist(), labels, strict=False))
+    return tuple(map(str, ids)), tuple(known.get(each, "") for each in ids)
 
 
 def _categories(label: Any, names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from cmbench.report.command import command
 from cmbench.report.page.content import Board, Entry
 from cmbench.report.records import LEFT_OUT, Record, failure_text
 
@@ -57,9 +58,12 @@ def dataset_warnings(board: Board) -> list[str]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the cells of a board were run, and with what: commands, commits, packages and machines."""
+    """How the cells of a board were run, and with what: commands, commits, packages and machines.
 
-    again: str
+    ``again`` are the commands that run them again, one for each row; ``commands`` those that made them.
+    """
+
+    again: tuple[str, ...]
     commands: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
 
@@ -76,18 +80,8 @@ def recipe(board: Board) -> Recipe:
         "fingerprint": [str(board.group.dataset["fingerprint"])],
     }
     told = tuple((name, "; ".join(values)) for name, values in facts.items() if values)
-    return Recipe(_again(board), tuple(_distinct(map(_command, records))), told)
-
-
-def _again(board: Board) -> str:
-    """Return the command that runs the cells at the parameters that are the defaults of their methods."""
-    protocol = board.group.protocol
-    names = _distinct(entry.setting.method["name"] for entry in board.entries)
-    seeds = sorted({run.record["seed"] for entry in board.entries for run in entry.runs} - {None})
-    parts = ["cmbench", "run", "--dataset", str(board.group.dataset["name"]), "--methods", ",".join(names)]
-    parts += ["--protocol", str(protocol["name"])]
-    parts += ["--seeds", ",".join(map(str, seeds))] if seeds else []
-    return shlex.join(parts)
+    again = tuple(command(entry.setting.records) for entry in board.entries)
+    return Recipe(again, tuple(_distinct(map(_command, records))), told)
 
 
 def _message(record: Record) -> str:
