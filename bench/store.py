@@ -101,7 +101,7 @@ class Store:
         path, key = self._path(record), record["key"]
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
         with writing_to(path, raising=StoreError):
-            earlier = {*self._paths_of(key), *self._arrays_of(key)} - {path}
+            earlier = {*self._paths_of(key, record["method"]["name"]), *self._arrays_of(key)} - {path}
             with replacing(path) as beside:
                 _write_text(beside, text + "\n")
                 if arrays is not None:
@@ -141,9 +141,12 @@ class Store:
         record = record or _latest([each for each in self._packed(f'"{key}"') if _may_be(each, key)])
         return record and with_card(self.folder, record)
 
-    def find_own(self, key: str) -> dict[str, Any] | None:
-        """Return the record of a cell from a file of its own, as it stands there, or None."""
-        return _latest(_all_read(self.own, lambda: self._paths_of(key)))
+    def find_own(self, key: str, method: str | None = None) -> dict[str, Any] | None:
+        """Return the record of a cell from a file of its own, as it stands there, or None.
+
+        With the name of its method it is found without looking through all files.
+        """
+        return _latest(_all_read(self.own, lambda: self._paths_of(key, method)))
 
     def records(self) -> list[dict[str, Any]]:
         """Return all records with the newest cards, by the names of dataset and method, then by key.
@@ -339,12 +342,22 @@ class Store:
         found = {*_listed(self._cells(), ".json"), *_listed(self._cells(), ".json")}
         return sorted(found, key=lambda name: name.split("/"))
 
-    def _paths_of(self, key: str) -> list[Path]:
-        return [self._cells() / name for name in self._names() if name.endswith(f"-{key}.json")]
+    def _paths_of(self, key: str, method: str | None = None) -> list[Path]:
+        """Return the files about a cell; with the name of its method, without listing the others.
+
+        Only the folder may not be known, because a dataset may have had other names.
+        """
+        if method is None:
+            return [self._cells() / name for name in self._names() if name.endswith(f"-{key}.json")]
+        name = f"{_file_name(method)}-{key}.json"
+        folders = sorted(entry.name for entry in _entries(self._cells()) if entry.name[0] != ".")
+        places = [self._cells() / folder / name for folder in folders]
+        return sorted({place for place in (*places, *places) if os.path.lexists(place)})  # see _names
 
     def _arrays_of(self, key: str) -> list[Path]:
         pattern = re.compile(rf".*-{re.escape(key)}(\.[0-9a-f]+)?\.npz")
-        return [self._cells() / name for name in _listed(self._cells(), ".npz") if pattern.fullmatch(name)]
+        names = _listed(self._cells(), ".npz", containing=key)
+        return [self._cells() / name for name in names if pattern.fullmatch(name)]
 
     def _path(self, record: Record) -> Path:
         stem = f"{_file_name(record['method']['name'])}-{record['key']}"
@@ -427,14 +440,21 @@ def _order(record: Record) -> tuple[str, str]:
     return _file_name(record["dataset"]["name"]), f"{_file_name(record['method']['name'])}-{record['key']}"
 
 
-def _listed(folder: Path, suffix: str) -> list[str]:
+def _listed(folder: Path, suffix: str, *, containing: str = "") -> list[str]:
     """Return the names ``FOLDER/FILE`` two levels down that end so; none that are hidden."""
     found = []
     for inner in _entries(folder):
         if not inner.name.startswith(".") and inner.is_dir():
-            names = (entry.name for entry in _entries(Path(inner.path)))
+            names = [name for name in _names_in(inner.path) if containing in name]
             found += [f"{inner.name}/{name}" for name in names if name.endswith(suffix) and name[0] != "."]
     return found
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -101,7 +101,7 @@ class Ledger:
 
     def _is_finished_elsewhere(self, cell: Cell) -> bool:
         try:
-            record = self._store.find_own(cell.key)
+            record = self._store.find_own(cell.key, cell.method.name)
         except StoreError:  # damaged; the cell is run all the same only if that was asked for
             return False
         earlier = self._earlier.get(cell.key)
