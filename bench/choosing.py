@@ -37,6 +37,13 @@ def chosen_methods(
     return chosen
 
 
+def published(methods: Sequence[str | Method] | str | Method | None, available: Registry) -> dict[str, str]:
+    """Return the preset ``paper`` for each method, given by name, that has it."""
+    wanted = (*DEFAULT_METHODS, *available.plugin_names) if methods is None else listed(methods)
+    names = (method for method in wanted if isinstance(method, str))
+    return {name: "paper" for name in names if "paper" in available[name].load().presets}
+
+
 def listed(items: Any) -> list[Any]:
     """Return a list of items, of which one may be given by itself."""
     return list(items) if isinstance(items, Iterable) and not isinstance(items, str) else [items]

@@ -156,11 +156,12 @@ def _tuned(
     """Return what a profile has for a method on a dataset: parameters, and how they were chosen."""
     if profile is None:
         return {}, None
-    parameters = profile.parameters(dataset.fingerprint, method.name)
-    if parameters is None:
-        return {}, None
-    trials = profile.trials(dataset.fingerprint, method.name) or 0
-    return parameters, {"profile": profile.name, "trials": trials}
+    for fingerprint in (dataset.fingerprint, dataset.card.split_of):  # that of its own split serves for all
+        parameters = profile.parameters(fingerprint, method.name)
+        if parameters is not None:
+            trials = profile.trials(fingerprint, method.name) or 0
+            return parameters, {"profile": profile.name, "trials": trials}
+    return {}, None
 
 
 def check_protocol(dataset: Dataset, protocol: Protocol) -> None:

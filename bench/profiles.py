@@ -1,4 +1,8 @@
-"""Profiles: parameters chosen by tuning, as a TOML file that says how they were chosen."""
+"""Profiles: parameters chosen by tuning, as a TOML file that says how they were chosen.
+
+A search leaves its profiles beside its trials too, one for each dataset by the fingerprint, where
+``run --profile tuned`` finds them. Next it looks among those that come with the package.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,19 @@ if TYPE_CHECKING:
     from cmbench.tuning import Budget, Choice, Tuned
 
 
-def profile_text(name: str, tuned: Sequence[Tuned], budget: Budget) -> str:
-    """Return a profile as TOML: what was chosen for every dataset and method, and from how many trials."""
+PAPER, TUNED = "paper", "tuned"
+"""Names of profiles: what was published, where a method has it as a preset, and what was tuned before."""
+PACKAGED = Path(__file__).parent / "tuned"
+
+
+def profile_text(name: str, tuned: Sequence[Tuned], budget: Budget, *, protocol: str = "paper") -> str:
+    """Return a profile as TOML: for every dataset and method what was tried, and what was chosen."""
     import tomli_w  # of the extra as well
 
     return tomli_w.dumps(
         {
             "name": name,
+            "protocol": protocol,
             "budget": _without_none(
                 {"trials": budget.trials, "seconds": budget.seconds, "seeds": budget.seeds}
             ),
@@ -37,16 +47,27 @@ def profile_text(name: str, tuned: Sequence[Tuned], budget: Budget) -> str:
 
 
 def _entry(choice: Choice) -> dict[str, Any]:
-    unset = [name for name, value in choice.parameters.items() if value is None]  # TOML has no None
     return {
         "validation_map": round(choice.score, 6),
         "trials": choice.trials,
         "failed": choice.failed,
         "pruned": choice.pruned,
         "processor_seconds": round(choice.seconds, 1),
-        "parameters": _without_none(choice.parameters),
-        **({"unset": unset} if unset else {}),
+        **_parameters(choice.parameters),
+        "tried": [
+            {
+                **({} if trial.score is None else {"validation_map": round(trial.score, 6)}),
+                **({"pruned": True} if trial.pruned else {}),
+                **_parameters(trial.parameters),
+            }
+            for trial in choice.tried
+        ],
     }
+
+
+def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    unset = [name for name, value in parameters.items() if value is None]  # TOML has no None
+    return {"parameters": _without_none(parameters), **({"unset": unset} if unset else {})}
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +116,36 @@ def _methods(table: Mapping[str, Any]) -> dict[str, Any]:
     return dict(table)
 
 
-def write_profile(path: str | Path, name: str, tuned: Sequence[Tuned], budget: Budget) -> None:
+def write_profile(
+    path: str | Path, name: str, tuned: Sequence[Tuned], budget: Budget, *, protocol: str = "paper"
+) -> None:
     """Write a profile; an older file is replaced as a whole."""
     with replacing(Path(path)) as beside:
-        beside.write_text(profile_text(name, tuned, budget), encoding="utf-8")
+        beside.write_text(profile_text(name, tuned, budget, protocol=protocol), encoding="utf-8")
+
+
+def profile_path(tuning_store: str | Path, fingerprint: str) -> Path:
+    """Return where the store of a search keeps the profile of a dataset."""
+    return Path(tuning_store) / "profiles" / f"{fingerprint[:32]}.toml"
+
+
+def tuned_profile(datasets: Mapping[str, str], store: str | Path) -> Profile:
+    """Return what was tuned before for datasets, given as names by fingerprint.
+
+    The folder ``tuning`` beside the store of results is looked into, then that within it, then the package.
+    Raises ``CmbenchError`` for a dataset that nothing was tuned for.
+    """
+    folders = [Path(store).absolute().parent / "tuning", Path(store) / "tuning"]
+    tables: dict[str, Mapping[str, Any]] = {}
+    for fingerprint, name in datasets.items():
+        places = [*(profile_path(folder, fingerprint) for folder in folders)]
+        places.append(PACKAGED / f"{fingerprint[:32]}.toml")
+        found = next((place for place in places if place.exists()), None)
+        if found is None:
+            looked = ", ".join(str(place.parent) for place in places)
+            raise CmbenchError(
+                f"no profile was tuned for dataset {name!r} ({fingerprint[:12]}); looked in {looked}. "
+                f"'cmbench tune --dataset {name} --store {folders[0]}' makes one, or give a file"
+            )
+        tables |= read_profile(found).datasets
+    return Profile(TUNED, tables)

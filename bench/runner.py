@@ -9,9 +9,10 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from cmbench.choosing import chosen_methods, listed
+from cmbench.choosing import chosen_methods, listed, published
 from cmbench.current import keep_source, note
 from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import base_name
 from cmbench.datasets.limiting import limited
 from cmbench.datasets.registry import BUILT_IN, load_dataset
 from cmbench.datasets.soundness import refuse_unsound
@@ -33,7 +34,7 @@ from cmbench.limits import (
 )
 from cmbench.methods.registry import Registry, registry
 from cmbench.plan import LEFT_OUT, Cell, plan
-from cmbench.profiles import Profile, read_profile
+from cmbench.profiles import PAPER, TUNED, Profile, read_profile, tuned_profile
 from cmbench.pruning import MedianRule
 from cmbench.store import DEFAULT_STORE, Problem, Store
 
@@ -105,7 +106,9 @@ def finished(
     presets : names of presets by method name, for example ``{"corr-ae-full": "paper"}``, in place of the
         defaults; ``parameters`` override those of a preset
     profile : a file that ``cmbench tune`` wrote, whose parameters take the place of the defaults on the
-        datasets it was made on; presets and ``parameters`` override them
+        datasets it was made on; presets and ``parameters`` override them. ``tuned`` is what was tuned before,
+        as ``cmbench.profiles.tuned_profile`` finds it, and ``paper`` the preset ``paper`` of each method that
+        has one
     plugins : Python files that define methods, or a ``Registry``; a file that cannot be imported is
         left out with a warning
     force : run cells again that are in the store
@@ -230,6 +233,8 @@ def planned(
     if isinstance(seeds, int):
         seeds = range(_at_least_one("seeds", seeds))
     available = plugins if isinstance(plugins, Registry) else _registry(listed(plugins))
+    if profile == PAPER:
+        profile, presets = None, {**published(methods, available), **(presets or {})}
     chosen = chosen_methods(methods, available, parameters or {}, presets or {})
     given = listed(datasets)
     rules = get_protocol(protocol)
@@ -249,7 +254,7 @@ def planned(
         for dataset in loaded
         for seed in range(1, _at_least_one("splits", splits))
     ]
-    tuned = read_profile(profile) if isinstance(profile, str | Path) else profile
+    tuned = _profile(profile, loaded, store)
     cells = plan(
         loaded,
         chosen,
@@ -412,6 +417,15 @@ def _executor(
     from cmbench.execution.dask import DaskExecutor  # late: what only few runs need
 
     return DaskExecutor(agenda.store, limits, scheduler=scheduler or "", jobs=jobs, **common)
+
+
+def _profile(
+    profile: str | Path | Profile | None, datasets: Sequence[Dataset], store: str | Path
+) -> Profile | None:
+    if profile == TUNED:
+        own = {own_fingerprint(dataset): base_name(dataset) for dataset in datasets}
+        return tuned_profile(own, store)
+    return read_profile(profile) if isinstance(profile, str | Path) else profile
 
 
 def _place(given: str | Path) -> str:

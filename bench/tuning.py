@@ -22,9 +22,11 @@ import numpy as np
 
 from cmbench.datasets.contract import Dataset
 from cmbench.errors import CmbenchError, DatasetWarning, MethodError
+from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.methods.parameters import SearchRange
 from cmbench.methods.registry import Registry, registry
 from cmbench.methods.training.progress import Look
+from cmbench.profiles import profile_path, write_profile
 from cmbench.pruning import Finished, MedianRule
 from cmbench.runner import run
 from cmbench.store import Store
@@ -90,6 +92,7 @@ class Choice:
     failed: int
     seconds: float
     pruned: int = 0
+    tried: tuple[Trial, ...] = ()
 
 
 class Search:
@@ -170,7 +173,9 @@ class Search:
 def _optuna() -> ModuleType:
     """Return the package Optuna; ``CmbenchError`` where it is not installed."""
     try:
-        return import_module("optuna")
+        optuna = import_module("optuna")
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # lines about studies are nothing to a user
+        return optuna
     except ImportError as error:
         raise CmbenchError(f"tuning needs Optuna ({error}); pip install 'cmbench[tune]'") from error
 
@@ -216,6 +221,7 @@ def tune(
     store: str | Path = DEFAULT_STORE,
     plugins: Registry | None = None,
     seed: int = 0,
+    protocol: str | Protocol = "paper",
     pruning: bool = True,
     told: Callable[[str], None] = lambda line: None,
     **limits: Any,
@@ -234,6 +240,8 @@ def tune(
     store : folder of the trials, which are run only if they are not in it
     plugins : where further methods come from
     seed : of the search
+    protocol : by which validation pairs are ranked; one about unseen categories, which validation pairs
+        have none of, ranks as ``paper`` does
     pruning : whether trainings that fall behind are given up
     told : is given a line after every round of trials
     **limits : ``jobs``, ``threads``, ``deadline`` and ``memory``, as of ``cmbench.run``
@@ -248,14 +256,20 @@ def tune(
         name: Search(available[name].load(), seed=seed)
         for name in dict.fromkeys(_suitable(available, name, dataset) for name in methods)
     }
-    trials = _Trials(validation_only(dataset), store, available, limits)
+    rules = get_protocol(protocol)
+    rules = get_protocol("paper") if rules.unseen_categories else rules
+    trials = _Trials(validation_only(dataset), store, available, {**limits, "protocol": rules})
     while asked := _asked(searches, budget):
-        rules = {name: searches[name].rule for name in asked if pruning}
-        for name, trial in trials.run(asked, budget.seeds[:1], rules).items():
+        pruned_by = {name: searches[name].rule for name in asked if pruning}
+        for name, trial in trials.run(asked, budget.seeds[:1], pruned_by).items():
             searches[name].add(trial)
         told(_line(dataset, searches, asked))
     choices = {name: _choice(name, search, trials, budget) for name, search in searches.items()}
-    return Tuned(dataset.name, dataset.fingerprint, choices)
+    tuned = Tuned(dataset.name, dataset.fingerprint, choices)
+    place = profile_path(store, dataset.fingerprint)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_profile(place, "tuned", [tuned], budget, protocol=get_protocol(protocol).name)
+    return tuned
 
 
 def _suitable(available: Registry, name: str, dataset: Dataset) -> str:
@@ -356,5 +370,6 @@ def _choice(name: str, search: Search, trials: _Trials, budget: Budget) -> Choic
         trials=len(search.trials),
         failed=sum(trial.score is None and not trial.pruned for trial in search.trials),
         pruned=sum(trial.pruned for trial in search.trials),
+        tried=tuple(search.trials),
         seconds=search.spent + sum(trial.seconds for trial in repeated),
     )

@@ -202,9 +202,9 @@ RUN_OPTIONS = (
     ),
     click.option(
         "--profile",
-        metavar="FILE.toml",
-        help="Parameters that 'cmbench tune' chose, in place of the defaults; --preset and --set go before "
-        "them.",
+        metavar="tuned|paper|FILE.toml",
+        help="Parameters in place of the defaults: what 'cmbench tune' chose before, or wrote to a file, or "
+        "the published ones where a method has them. --preset and --set go before them.",
     ),
     plugin_option,
     click.option(

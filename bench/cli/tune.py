@@ -8,6 +8,21 @@ from typing import Any
 import click
 
 from cmbench.cli.options import dataset_option, limit_options, methods_option, plugin_option, seeds_of
+from cmbench.errors import CmbenchError
+from cmbench.evaluation.protocol import PROTOCOLS
+from cmbench.limits import parse_duration
+
+
+def _time(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = parse_duration(text)
+    except CmbenchError:
+        seconds = None
+    if seconds is None:
+        raise click.BadParameter(f"{text!r} is no budget; give a time such as 90s, 10m or 3h")
+    return seconds
 
 
 @click.command()
@@ -17,12 +32,15 @@ from cmbench.cli.options import dataset_option, limit_options, methods_option, p
 @click.option(
     "--trials",
     type=click.IntRange(1),
-    help="Settings to try for each method, the defaults first. [default: 40 if --seconds is not given]",
+    help="Settings to try for each method, the defaults first. [default: 40 if --budget is not given]",
 )
 @click.option(
-    "--seconds",
-    type=click.FloatRange(0, min_open=True),
-    help="Processor time for each method on each dataset; a trial that has begun is finished.",
+    "--budget",
+    "seconds",
+    callback=_time,
+    metavar="TIME",
+    help="Processor time for each method on each dataset, such as 90s, 10m or 3h; a trial that has begun is "
+    "finished.",
 )
 @click.option(
     "--seeds",
@@ -31,6 +49,13 @@ from cmbench.cli.options import dataset_option, limit_options, methods_option, p
     callback=seeds_of,
     metavar="N or A,B,C",
     help="Seeds of the best few trials, before one is chosen. The others have the first.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(list(PROTOCOLS)),
+    default="paper",
+    show_default=True,
+    help="How the validation pairs are ranked.",
 )
 @click.option(
     "--no-pruning", is_flag=True, help="Let trainings that fall behind earlier ones go to their end."
@@ -59,6 +84,7 @@ def tune(
     trials: int | None,
     seconds: float | None,
     seeds: list[int],
+    protocol: str,
     no_pruning: bool,
     store: str,
     output: Path,
@@ -85,16 +111,17 @@ def tune(
     budget = Budget(40 if trials is None and seconds is None else trials, seconds, tuple(seeds))
     tuned = [
         search(
-            sound_dataset(name),
+            sound_dataset(name, unseen_categories=PROTOCOLS[protocol].unseen_categories),
             expanded(methods or [*DEFAULT_METHODS, *available.plugin_names]),
             budget=budget,
             store=store,
             plugins=available,
+            protocol=protocol,
             pruning=not no_pruning,
             told=lambda line: click.echo(line, err=True),
             **limits,
         )
         for name in datasets or DEFAULT_DATASETS
     ]
-    write_profile(output, output.stem, tuned, budget)
+    write_profile(output, output.stem, tuned, budget, protocol=protocol)
     click.echo(f"wrote {output}; use it with 'cmbench run --profile {output}'")

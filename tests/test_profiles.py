@@ -1,0 +1,94 @@
+"""Profiles by name: what was tuned before is found by the dataset, and what was published is a preset."""
+
+import tomllib
+
+import pytest
+from click.testing import CliRunner
+
+from cmbench.cli.main import cli
+from cmbench.datasets.splits import redrawn
+from cmbench.errors import CmbenchError
+from cmbench.profiles import Profile, profile_path, profile_text, tuned_profile, write_profile
+from cmbench.report.table import render
+from cmbench.runner import finished, planned
+from cmbench.store import Store
+from cmbench.tuning import Budget, Choice, Trial, Tuned, tune
+
+pytest.importorskip("tomli_w")
+QUICK = {"threads": 1, "memory": "none", "deadline": "60s", "jobs": 1}
+
+
+def tuned(dataset, **parameters):
+    tried = (
+        Trial({}, 0.4, 1.0),
+        Trial(parameters, 0.5, 1.0),
+        Trial({"n_components": 1}, None, 1.0, pruned=True),
+    )
+    choice = Choice(parameters, 0.5, trials=3, failed=0, seconds=3.0, pruned=1, tried=tried)
+    return Tuned("toy", dataset.fingerprint, {"cca": choice})
+
+
+def put(folder, dataset, **parameters):
+    path = profile_path(folder, dataset.fingerprint)
+    path.parent.mkdir(parents=True)
+    write_profile(path, "tuned", [tuned(dataset, **parameters)], Budget(3))
+
+
+def test_a_profile_says_what_was_tried_and_what_was_chosen(toy):
+    (entry,) = tomllib.loads(profile_text("x", [tuned(toy, n_components=2, ridge=None)], Budget(3)))[
+        "datasets"
+    ]["toy"]["methods"].values()
+    assert entry["parameters"] == {"n_components": 2}
+    assert entry["unset"] == ["ridge"]
+    assert entry["tried"] == [
+        {"validation_map": 0.4, "parameters": {}},
+        {"validation_map": 0.5, "parameters": {"n_components": 2}, "unset": ["ridge"]},
+        {"pruned": True, "parameters": {"n_components": 1}},
+    ]
+
+
+def test_what_was_tuned_before_is_found_beside_the_store_then_within_it(toy, tmp_path):
+    store, names = tmp_path / "results" / "runs", {toy.fingerprint: "toy"}
+    with pytest.raises(CmbenchError, match=r"'cmbench tune --dataset toy --store .*tuning' makes one"):
+        tuned_profile(names, store)
+    put(store / "tuning", toy, n_components=2)
+    assert tuned_profile(names, store).parameters(toy.fingerprint, "cca") == {"n_components": 2}
+    put(tmp_path / "results" / "tuning", toy, n_components=3)
+    assert tuned_profile(names, store).parameters(toy.fingerprint, "cca") == {"n_components": 3}
+
+
+def test_a_search_leaves_the_profile_where_a_run_finds_it_and_the_table_says_so(toy, tmp_path):
+    pytest.importorskip("optuna")
+    found = tune(toy, ["cfa"], budget=Budget(2, seeds=(0,)), store=tmp_path / "tuning", **QUICK)
+    finished(toy, ["cfa"], profile="tuned", store=tmp_path / "runs", **QUICK)
+    (record,) = Store(tmp_path / "runs").records()
+    chosen = found.choices["cfa"].parameters
+    assert {name: record["method"]["parameters"][name] for name in chosen} == dict(chosen)
+    assert record["method"]["tuning"] == {"profile": "tuned", "trials": 2}
+    assert "from 2 trials each, profile tuned" in render([record])
+
+
+def test_the_profile_of_the_own_split_serves_for_those_drawn_anew(toy, tmp_path):
+    profile = Profile("mine", {toy.fingerprint: {"cca": {"parameters": {"n_components": 2}, "trials": 3}}})
+    cells = planned(toy, ["cca"], splits=2, profile=profile, store=tmp_path / "s").cells
+    assert [cell.parameters["n_components"] for cell in cells] == [2, 2]
+    assert cells[1].dataset.fingerprint == redrawn(toy, 1).fingerprint
+
+
+def test_the_profile_of_the_paper_is_the_preset_of_each_method_that_has_one(toy, tmp_path):
+    cells = planned(toy, ["cca", "corr-ae-full"], profile="paper", store=tmp_path / "s").cells
+    preset = planned(toy, ["corr-ae-full"], presets={"corr-ae-full": "paper"}, store=tmp_path / "s").cells
+    plain = planned(toy, ["cca"], store=tmp_path / "s").cells
+    assert [cell.key for cell in cells] == [plain[0].key, preset[0].key]
+
+
+def test_trials_are_ranked_by_the_protocol_and_a_budget_is_a_time(toy, tmp_path):
+    pytest.importorskip("optuna")
+    tune(toy, ["cca"], budget=Budget(1, seeds=(0,)), protocol="release", store=tmp_path / "t", **QUICK)
+    assert [record["protocol"]["name"] for record in Store(tmp_path / "t").records()] == ["release"]
+    content = tomllib.loads(profile_path(tmp_path / "t", toy.fingerprint).read_text(encoding="utf-8"))
+    assert content["protocol"] == "release"
+    for wrong in ("none", "0s"):
+        done = CliRunner().invoke(cli, ["tune", "--budget", wrong])
+        assert done.exit_code == 2
+        assert "is no budget; give a time such as 90s, 10m or 3h" in done.output
