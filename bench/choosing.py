@@ -39,7 +39,7 @@ def chosen_methods(
 
 def published(methods: Sequence[str | Method] | str | Method | None, available: Registry) -> dict[str, str]:
     """Return the preset ``paper`` for each method, given by name, that has it."""
-    wanted = (*DEFAULT_METHODS, *available.plugin_names) if methods is None else listed(methods)
+    wanted = (*DEFAULT_METHODS, *available.plugin_names) if methods is None else expanded(listed(methods))
     names = (method for method in wanted if isinstance(method, str))
     return {name: "paper" for name in names if "paper" in available[name].load().presets}
 
