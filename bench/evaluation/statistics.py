@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 RESAMPLES = 9_999
 """Draws of a permutation test or a bootstrap: with 9,999 the smallest p is .0001."""
 MOST_RESAMPLES = 99_999
+MOST_METHODS = 100
+"""Of which every two are compared: of more, no difference could be found after correction."""
 LEVEL = 0.05
 _BLOCK = 2**24  # numbers drawn at a time
 
@@ -197,8 +199,7 @@ def compare_all(methods: Sequence[ArrayLike], *, resamples: int | None = None, s
     Raises
     ------
     EvaluationError
-        As ``difference``, and for so many methods that no difference could be found with
-        ``MOST_RESAMPLES`` draws: more than 100.
+        As ``difference``, and for more than ``MOST_METHODS`` methods.
 
     Examples
     --------
@@ -208,6 +209,11 @@ def compare_all(methods: Sequence[ArrayLike], *, resamples: int | None = None, s
     >>> result.groups, result.best
     (('b', 'a', 'a'), (False, True, True))
     """
+    if len(methods) > MOST_METHODS:
+        raise EvaluationError(
+            f"{len(methods)} methods are too many to find a difference after correction; compare up to "
+            f"{MOST_METHODS}"
+        )
     runs = _judged(methods)
     means = np.array([values.mean() for values in runs])
     twos = [(i, j) for i in range(len(runs)) for j in range(i)]
@@ -222,13 +228,7 @@ def compare_all(methods: Sequence[ArrayLike], *, resamples: int | None = None, s
 
 
 def _draws_for(comparisons: int) -> int:
-    draws = min(max(RESAMPLES, 100 * comparisons - 1), MOST_RESAMPLES)
-    if comparisons > LEVEL * (draws + 1):
-        raise EvaluationError(
-            f"{comparisons} comparisons are too many to find a difference after correction; compare fewer "
-            "methods"
-        )
-    return draws
+    return min(max(RESAMPLES, 100 * comparisons - 1), MOST_RESAMPLES)
 
 
 def _alike(runs: Sequence[Floats], resamples: int, random: np.random.Generator) -> Floats:

@@ -61,7 +61,7 @@ def brief(group: Group, settings: Sequence[Setting], *, measures: Iterable[Measu
 
 def _tuning(settings: Sequence[Setting]) -> str:
     """Return how many trials the parameters were chosen from, where a profile was used."""
-    chosen = {setting.label: setting.records[0]["method"].get("tuning") for setting in settings}
+    chosen = {each.label: each.records[0]["method"].get("tuning") for each in settings if each.finished}
     profiles = sorted({tuning["profile"] for tuning in chosen.values() if tuning})
     if not profiles:
         return ""

@@ -45,10 +45,11 @@ def latex(table: Table) -> str:
 
 @dataclass(frozen=True)
 class Headed:
-    """Headings of columns that stand under one heading, which may be empty."""
+    """Headings of columns that stand under one heading, which may be empty; ``side`` is where they align."""
 
     heading: str
     columns: tuple[str, ...]
+    side: Literal["l", "r"] = "l"
 
     @property
     def width(self) -> int:
@@ -59,7 +60,7 @@ class Headed:
 def _headed(table: Table) -> list[Headed]:
     groups: Sequence[ColumnGroup] = [*table.groups, *([table.published] if table.published else ())]
     headed = [Headed(group.heading, tuple(each.heading for each in group.columns)) for group in groups]
-    return [*headed, Headed("", table.facts)] if table.facts else headed
+    return [*headed, Headed("", table.facts, "r")] if table.facts else headed
 
 
 def html(tables: Sequence[Table]) -> str:

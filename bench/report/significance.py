@@ -13,7 +13,7 @@ from cmbench.errors import EvaluationError, StoreError
 from cmbench.evaluation.measures import MAP
 from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.protocol import AVERAGES
-from cmbench.evaluation.statistics import LEVEL, Comparison, compare_all
+from cmbench.evaluation.statistics import LEVEL, MOST_METHODS, Comparison, compare_all
 from cmbench.report.layout import Column, Mark, lone_best
 from cmbench.report.records import Record, Setting, split_of
 
@@ -121,6 +121,8 @@ def _standing(settings: Sequence[Setting], column: Column, arrays: _Reading) -> 
         return Standing(alone)
     if not column.measure.is_mean:
         return Standing(alone, untested=f"{column.measure.heading} is a median, which the test is not for")
+    if len(shown) > MOST_METHODS:  # before their arrays are read
+        return Standing(alone, untested=f"{len(shown)} rows are too many; choose up to {MOST_METHODS}")
     lacking, runs = _gathered([settings[at] for at in shown], column, arrays)
     if lacking:
         whose = f" of {', '.join(lacking)}" if runs else ""
@@ -174,7 +176,8 @@ def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Sett
 
 def _single_runs(settings: Sequence[Setting]) -> str:
     """Return which methods depend on a seed and were run with one, of whose chance the test knows nothing."""
-    names = [each.label for each in settings if each.is_random and len(each.finished) == 1]
+    once = (each.label for each in settings if each.is_random and len(each.finished) == 1)
+    names = list(dict.fromkeys(once))
     return f"Of {', '.join(names)} one seed was run, so that other seeds may differ more." if names else ""
 
 
