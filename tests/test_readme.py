@@ -67,7 +67,7 @@ VERBS = (
 COMMANDS = sorted(
     set(
         re.findall(
-            r"cmbench ((?:datasets|features|plot) [a-z]+|run|check|table|show|clean|methods|cite|tune|compare"
+            r"cmbench ((?:datasets|features|plot) [a-z-]+|run|check|table|show|clean|methods|cite|tune|compare"
             r"|reproduce)",
             README,
         )

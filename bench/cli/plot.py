@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cmbench.report.records import Group, Record
+    from cmbench.report.space import Projection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -60,6 +61,106 @@ def categories(width: str | None, output: Path | None, **choice: Any) -> None:
 
     chosen, names = _chosen(**choice), _names(choice["methods"])
     _save(figure(chosen, methods=names), output, "categories", _group(chosen).name)
+
+
+@plot.command("precision-recall")
+@choice_options
+def precision_recall(width: str | None, output: Path | None, **choice: Any) -> None:
+    """Draw precision by recall, image→text and text→image."""
+    from cmbench.report.figure import title_of
+    from cmbench.report.precision_recall import figure
+
+    group = _group(_chosen(**choice), choice["methods"])
+    drawn = figure(_kept(choice["store"], group), width=_width(width or "column"), title=title_of(group))
+    _save(drawn, output, "precision-recall", group.name)
+
+
+@plot.command()
+@choice_options
+def costs(width: str | None, output: Path | None, **choice: Any) -> None:
+    """Draw MAP against the time of training, and against memory."""
+    from cmbench.report.costs import cost_figure
+    from cmbench.report.figure import title_of
+    from cmbench.report.records import settings
+
+    group = _group(_chosen(**choice), choice["methods"])
+    drawn = cost_figure(settings(group.records), width=_width(width or "column"), title=title_of(group))
+    _save(drawn, output, "costs", group.name)
+
+
+@plot.command()
+@choice_options
+def sizes(width: str | None, output: Path | None, **choice: Any) -> None:
+    """Draw MAP against the number of dimensions of the common space."""
+    from cmbench.report.costs import size_figure
+    from cmbench.report.figure import title_of
+    from cmbench.report.records import settings
+
+    group = _group(_chosen(**choice), choice["methods"])
+    drawn = size_figure(settings(group.records), width=_width(width or "column"), title=title_of(group))
+    _save(drawn, output, "sizes", group.name)
+
+
+@plot.command()
+@choice_options
+@click.option(
+    "--projection",
+    type=click.Choice(["pca", "tsne"]),
+    default="pca",
+    show_default=True,
+    help="The principal axes, or t-SNE of them.",
+)
+@click.option(
+    "--categories", metavar="A,B", help="Categories that have colours, up to ten. [default: the first]"
+)
+def space(
+    projection: Projection, categories: str | None, width: str | None, output: Path | None, **choice: Any
+) -> None:
+    """Draw the common space in two dimensions, a panel for each method.
+
+    Categories have colours, pictures are circles and texts triangles.
+    """
+    from cmbench.report.figure import title_of
+    from cmbench.report.space import figure, points
+
+    group = _group(_chosen(**choice), choice["methods"])
+    drawn = figure(
+        [points(kept, projection) for kept in _kept(choice["store"], group)],
+        group.dataset["class_names"],
+        coloured=_names(categories) or (),
+        width=_width(width or "column"),
+        title=title_of(group),
+    )
+    _save(drawn, output, "space", group.name)
+
+
+@plot.command()
+@store_option
+@click.option(
+    "--dataset", "datasets", multiple=True, help="Name, or start of a fingerprint; repeatable. [default: all]"
+)
+@click.option("--methods", metavar="A,B,C", help="Names separated by commas. Default: all.")
+@click.option("--protocol", help="NAME or NAME:VERSION. Needed where the store holds several.")
+@all_versions_option
+@width_option
+@output_option
+def ranks(
+    store: str,
+    datasets: tuple[str, ...],
+    methods: str | None,
+    protocol: str | None,
+    all_versions: bool,
+    width: str | None,
+    output: Path | None,
+) -> None:
+    """Draw average ranks over datasets with the critical difference between methods."""
+    from cmbench.report.cells import stored_records
+    from cmbench.report.rank_figure import figure, ranked
+    from cmbench.report.records import groups, select
+
+    records = stored_records(store, all_versions=all_versions)
+    chosen = select(records, datasets=datasets, methods=_names(methods) or (), protocol=protocol)
+    _save(figure(ranked(groups(chosen)), width=_width(width or "column")), output, "ranks")
 
 
 @plot.command()

@@ -1,0 +1,200 @@
+"""MAP against what it costs: time of training, memory, and the size of the representation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from cmbench.errors import ReportError
+from cmbench.report.figure import STYLE, WIDTHS
+from cmbench.report.layout import BIMODAL, Column
+from cmbench.report.looks import Look, looks
+from cmbench.report.panels import add_legend, panelled
+from cmbench.report.records import Record, Setting
+
+AVERAGE = BIMODAL.columns[2]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What stands along the axis of a panel: how to read it of a record, and how its ticks are written."""
+
+    label: str
+    read: Callable[[Record], float | None]
+    written: Callable[[float], str]
+    ticks: tuple[float, ...]
+    base: float = 10.0
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a time in the unit that suits it.
+
+    >>> [seconds_text(each) for each in (0.01, 1.0, 120.0, 7200.0)]
+    ['0.01 s', '1 s', '2 min', '2 h']
+    """
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def bytes_text(size: float) -> str:
+    """Return an amount of memory in the unit that suits it.
+
+    >>> bytes_text(2e8), bytes_text(1.5e9)
+    ('200 MB', '1.5 GB')
+    """
+    return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+
+
+_MINUTE, _HOUR = 60.0, 3600.0
+TIME = Quantity(
+    "time of training",
+    lambda record: (record["durations"] or {}).get("fit"),
+    seconds_text,
+    (0.001, 0.01, 0.1, 1.0, 10.0, _MINUTE, 10 * _MINUTE, _HOUR, 10 * _HOUR, 100 * _HOUR),
+)
+MEMORY = Quantity(
+    "memory at most",
+    lambda record: record["peak_memory_bytes"] or None,
+    bytes_text,
+    tuple(step * 10.0**power for power in range(6, 13) for step in (1, 3)),
+)
+SIZE = Quantity(
+    "size of the representation",
+    lambda record: record.get("dimension"),
+    lambda size: f"{size:g}",
+    tuple(2.0**power for power in range(17)),
+    base=2.0,
+)
+_MOST_TICKS = 4
+
+
+def cost_figure(settings: Sequence[Setting], *, width: float = WIDTHS["column"], title: str = "") -> Figure:
+    """Return a figure of MAP against the time of training, and against memory.
+
+    Points are means over runs, bars the standard deviation of MAP over runs. Raises ``ReportError`` where
+    nothing finished. A note tells where times were measured on several processors, or with other numbers of
+    threads.
+    """
+    finished = _finished(settings)
+    note = _differing_machines(finished)
+    return _drawn(finished, [(TIME, AVERAGE), (MEMORY, AVERAGE)], width=width, title=title, note=note)
+
+
+def size_figure(settings: Sequence[Setting], *, width: float = WIDTHS["column"], title: str = "") -> Figure:
+    """Return a figure of MAP against the number of dimensions of the common space, in both directions.
+
+    Settings of one method that differ are joined by a line. Records of earlier versions do not hold the
+    number; settings of these alone are named below, and ``ReportError`` is raised where there is nothing
+    else.
+    """
+    finished = _finished(settings)
+    known = [setting for setting in finished if _mean(setting, SIZE) is not None]
+    unknown = [setting.label for setting in finished if setting not in known]
+    if not known:
+        raise ReportError(
+            f"the records of {', '.join(unknown)} do not hold the size of representations, since an earlier "
+            "cmbench made them; run the cells again with --force"
+        )
+    note = f"Not drawn, size not recorded: {', '.join(unknown)}" if unknown else ""
+    pairs = [(SIZE, column) for column in BIMODAL.columns[:2]]
+    return _drawn(known, pairs, width=width, title=title, note=note, joined=True)
+
+
+def _finished(settings: Sequence[Setting]) -> list[Setting]:
+    finished = [setting for setting in settings if setting.finished]
+    if not finished:
+        raise ReportError("no cell finished, so there is nothing to draw")
+    return finished
+
+
+def _drawn(
+    settings: Sequence[Setting],
+    pairs: Sequence[tuple[Quantity, Column]],
+    *,
+    width: float,
+    title: str,
+    note: str,
+    joined: bool = False,
+) -> Figure:
+    found = (
+        _looks_of_methods(settings) if joined else dict(zip(_labels(settings), looks(settings), strict=True))
+    )
+    with mpl.rc_context(STYLE):
+        drawing, panels = panelled(width, len(pairs), list(found), title=title, note=note)
+        for panel, (quantity, column) in zip(panels, pairs, strict=True):
+            for label, look in found.items():
+                members = [each for each in settings if (_method(each) if joined else each.label) == label]
+                _draw_points(panel, members, quantity, column, look)
+            _draw_axes(panel, quantity)
+            panel.set_ylabel(f"MAP, {column.alone}" if column != AVERAGE else "MAP", fontsize=7)
+        keys = [Line2D([], [], linestyle="none", **look.point()) for look in found.values()]
+        add_legend(drawing, keys, list(found), title=title)
+    return drawing
+
+
+def _draw_points(
+    panel: Axes, settings: Sequence[Setting], quantity: Quantity, column: Column, look: Look
+) -> None:
+    """Draw the settings of a method, those of more than one joined in the order of the quantity."""
+    points = []
+    for setting in settings:
+        place, score = _mean(setting, quantity), setting.score(column.key)
+        if place is not None and score is not None:
+            points.append((place, score.mean, score.deviation or 0.0))
+    if not points:
+        return
+    places, means, deviations = zip(*sorted(points), strict=True)
+    style = {**look.point(), **look.line()} if len(points) > 1 else {**look.point(), "linestyle": "none"}
+    errors = deviations if any(deviations) else None
+    panel.errorbar(places, means, yerr=errors, ecolor="0.3", elinewidth=0.7, capsize=1.5, **style)
+
+
+def _draw_axes(panel: Axes, quantity: Quantity) -> None:
+    panel.set_xscale("log", base=quantity.base)
+    panel.margins(x=0.12)
+    left, right = panel.get_xlim()
+    within = [tick for tick in quantity.ticks if left <= tick <= right]
+    shown = within[:: -(-len(within) // _MOST_TICKS) or 1]
+    panel.set_xticks(shown, [quantity.written(tick) for tick in shown])
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.set_xlabel(quantity.label)
+    panel.grid(color="0.9", linewidth=0.5)
+    panel.set_axisbelow(True)
+
+
+def _mean(setting: Setting, quantity: Quantity) -> float | None:
+    values = [quantity.read(record) for record in setting.finished]
+    known = [float(value) for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
+
+
+def _labels(settings: Sequence[Setting]) -> list[str]:
+    return [setting.label for setting in settings]
+
+
+def _method(setting: Setting) -> str:
+    return str(setting.method["paper_name"])
+
+
+def _looks_of_methods(settings: Sequence[Setting]) -> dict[str, Look]:
+    firsts = {_method(setting): setting for setting in reversed(settings)}
+    ordered = [firsts[name] for name in dict.fromkeys(map(_method, settings))]
+    return dict(zip(map(_method, ordered), looks(ordered), strict=True))
+
+
+def _differing_machines(settings: Sequence[Setting]) -> str:
+    records = [record for setting in settings for record in setting.finished]
+    machines = {record["provenance"].get("processor") for record in records}
+    threads = sorted({record["threads"] for record in records})
+    told = [f"{len(machines)} kinds of processors"] if len(machines) > 1 else []
+    told += [f"{' or '.join(map(str, threads))} threads"] if len(threads) > 1 else []
+    return f"Times are of runs on {' and with '.join(told)}." if told else ""

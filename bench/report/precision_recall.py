@@ -1,0 +1,67 @@
+"""Precision by recall, image→text and text→image, a curve for each method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from cmbench.errors import ReportError
+from cmbench.report.figure import STYLE, WIDTHS
+from cmbench.report.kept import Kept
+from cmbench.report.layout import BIMODAL
+from cmbench.report.looks import looks
+from cmbench.report.panels import POINTS, add_legend, panelled
+
+_TASKS = BIMODAL.columns[:2]
+
+
+def figure(kept: Sequence[Kept], *, width: float = WIDTHS["column"], title: str = "") -> Figure:
+    """Return a figure with a panel for each direction and a curve for each setting.
+
+    A curve has the mean precision in each hundredth of recall, averaged over queries and then over runs; a
+    band around it is a standard deviation over runs to either side. The area under it is the MAP over
+    full rankings.
+
+    Raises
+    ------
+    ReportError
+        Nothing finished, or a record that does not keep precision by recall.
+    """
+    if not kept:
+        raise ReportError("no cell finished, so there is nothing to draw")
+    labels = [each.setting.label for each in kept]
+    with mpl.rc_context(STYLE):
+        drawing, panels = panelled(width, len(_TASKS), labels, title=title)
+        drawn = looks([each.setting for each in kept])
+        for panel, task in zip(panels, _TASKS, strict=True):
+            for each, look in zip(kept, drawn, strict=True):
+                curves = precision(each, task.key)
+                at = (np.arange(curves.shape[1]) + 0.5) / curves.shape[1]
+                mean = curves.mean(axis=0)
+                panel.plot(at, mean, **look.line())
+                if len(curves) > 1:
+                    spread = curves.std(axis=0, ddof=1)
+                    panel.fill_between(
+                        at, mean - spread, mean + spread, color=look.colour, alpha=0.15, linewidth=0
+                    )
+            panel.set_title(task.heading, fontsize=POINTS, loc="left")
+            panel.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall")
+            panel.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+            panel.grid(color="0.9", linewidth=0.5)
+        panels[0].set_ylabel("precision")
+        add_legend(drawing, [Line2D([], [], **look.line()) for look in drawn], labels, title=title)
+    return drawing
+
+
+def precision(kept: Kept, task: str) -> NDArray[np.float64]:
+    """Return precision by recall of every run (runs, 100)."""
+    name = f"precision_by_recall_{task}"
+    arrays = [
+        kept.arrays(record, name, called="precision by recall")[name] for record in kept.setting.finished
+    ]
+    return np.stack(arrays).astype(np.float64)

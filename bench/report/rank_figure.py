@@ -1,0 +1,164 @@
+"""The critical-difference diagram: average ranks of methods over datasets, and which of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cmbench.errors import ReportError
+from cmbench.evaluation.statistics import LEVEL, Ranks, ranks
+from cmbench.report.figure import STYLE, WIDTHS
+from cmbench.report.layout import BIMODAL
+from cmbench.report.lettering import folded, inches
+from cmbench.report.panels import POINTS
+from cmbench.report.records import Group, settings
+
+AVERAGE = BIMODAL.columns[2].key
+_ROW, _LINE = 0.17, 0.145  # inches between names, and between lines of text
+_BAR_ROW = 0.07  # inches between the bars of groups
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Methods with their ranks over datasets; those ``left_out`` did not finish on all of these."""
+
+    names: tuple[str, ...]
+    ranks: Ranks
+    datasets: int
+    left_out: tuple[str, ...]
+
+    @property
+    def groups(self) -> list[tuple[int, int]]:
+        """First and last of methods that the critical difference spans, by places in the order of ranks."""
+        limit = self.ranks.critical_difference
+        if limit is None:
+            return []
+        average = np.sort(self.ranks.average)
+        ends = [int(np.searchsorted(average, rank + limit, side="right")) - 1 for rank in average]
+        spans = [(start, end) for start, end in enumerate(ends) if end > start]
+        return [span for at, span in enumerate(spans) if at == 0 or span[1] > spans[at - 1][1]]
+
+
+def ranked(groups: Sequence[Group]) -> Ranked:
+    """Return the ranks, by mean MAP of both directions, of the methods that finished on every dataset.
+
+    ``ReportError`` where a method stands in several settings, where protocols differ, or fewer than two
+    datasets or three methods are left: then no critical difference is defined.
+    """
+    scores: list[dict[str, float]] = []
+    for group in groups:
+        found: dict[str, float] = {}
+        for setting in settings(group.finished):
+            name, score = setting.method["paper_name"], setting.score(AVERAGE)
+            if name in found:
+                raise ReportError(
+                    f"{group.title} has several settings of {name}; rank stores that have one each"
+                )
+            if score is not None:
+                found[name] = score.mean
+        scores.append(found)
+    if len({(group.protocol["name"], group.protocol["version"]) for group in groups}) > 1:
+        raise ReportError("ranks under several protocols say nothing; choose one with --protocol")
+    names = [name for name in scores[0] if all(name in found for found in scores)] if scores else []
+    if len(groups) < 2 or len(names) < 3:
+        raise ReportError(
+            f"{len(names)} methods finished on each of {len(groups)} datasets; ranks need three methods and "
+            "two datasets"
+        )
+    everywhere = dict.fromkeys(name for found in scores for name in found)
+    left_out = tuple(name for name in everywhere if name not in names)
+    table = [[found[name] for name in names] for found in scores]
+    return Ranked(tuple(names), ranks(table), len(groups), left_out)
+
+
+def figure(found: Ranked, *, width: float = WIDTHS["column"]) -> Figure:
+    """Return the diagram of Demšar (2006): methods along their average ranks, best on the left.
+
+    Bars join methods whose ranks differ by less than the critical difference of Nemenyi's test (5 %), which
+    is drawn above. The p of Friedman's test stands below; where it is above 5 %, ranks may differ by chance.
+    """
+    order = np.argsort(found.ranks.average, kind="stable")
+    names = [found.names[at] for at in order]
+    average = found.ranks.average[order]
+    notes = folded(_note(found), width=width - 0.12, lines=6, points=POINTS)
+    half = (len(names) + 1) // 2
+    bars = len(found.groups) * _BAR_ROW
+    height = 0.62 + bars + half * _ROW + 0.1 + len(notes) * _LINE + 0.05
+    with mpl.rc_context(STYLE):
+        drawing = Figure(figsize=(width, height))
+        axes = drawing.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(0, width), ylim=(height, 0))  # inches from the upper left corner
+        axes.set_axis_off()
+        scale = _Scale.of(width, names, half)
+        line = 0.5
+        _draw_scale(axes, scale, found, line)
+        for at, (start, last) in enumerate(found.groups):
+            level = line + 0.1 + at * _BAR_ROW
+            ends = [scale(average[start]) - 0.03, scale(average[last]) + 0.03]
+            axes.plot(ends, [level, level], color="black", linewidth=2.2, solid_capstyle="butt")
+        for at, (name, rank) in enumerate(zip(names, average, strict=True)):
+            is_left = at < half
+            row = at if is_left else len(names) - 1 - at
+            level = line + 0.12 + bars + (row + 0.5) * _ROW
+            end = scale.left - 0.06 if is_left else scale.right + 0.06
+            axes.plot([scale(rank), scale(rank), end], [line, level, level], color="0.25", linewidth=0.6)
+            text = f"{name} {rank:.2f}" if is_left else f"{rank:.2f} {name}"
+            place = end - 0.03 if is_left else end + 0.03
+            axes.text(place, level, text, fontsize=POINTS, ha="right" if is_left else "left", va="center")
+        for at, text in enumerate(notes):
+            top = height - 0.05 - (len(notes) - 1 - at) * _LINE
+            axes.text(0.06, top, text, fontsize=POINTS, color="0.35", va="bottom")
+    return drawing
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Where a rank is, in inches: rank 1 at ``left``, that of the last method at ``right``."""
+
+    left: float
+    right: float
+    count: int
+
+    @classmethod
+    def of(cls, width: float, names: Sequence[str], half: int) -> _Scale:
+        """Return the scale between the names, those of the better half on the left."""
+        room = [
+            max(inches(f"{name} 00.00", POINTS) for name in part) + 0.2
+            for part in (names[:half], names[half:])
+        ]
+        return cls(room[0], width - room[1], len(names))
+
+    def __call__(self, rank: float) -> float:
+        return self.left + (rank - 1) / (self.count - 1) * (self.right - self.left)
+
+
+def _draw_scale(axes: Axes, scale: _Scale, found: Ranked, line: float) -> None:
+    axes.plot([scale.left, scale.right], [line, line], color="black", linewidth=0.8)
+    step = 1 if scale.count <= 12 else 2
+    for rank in range(1, scale.count + 1):
+        axes.plot([scale(rank)] * 2, [line, line - 0.05], color="black", linewidth=0.6)
+        if (rank - 1) % step == 0:
+            axes.text(scale(rank), line - 0.07, str(rank), fontsize=POINTS, ha="center", va="bottom")
+    limit = found.ranks.critical_difference
+    if limit is not None:
+        ends = [scale(1), scale(min(1 + limit, scale.count))]
+        axes.plot(ends, [0.2, 0.2], color="black", linewidth=1.2, marker="|", markersize=4)
+        axes.text(
+            sum(ends) / 2, 0.16, f"critical difference {limit:.2f}", fontsize=POINTS, ha="center", va="bottom"
+        )
+
+
+def _note(found: Ranked) -> str:
+    p = found.ranks.p
+    parts = [f"Average ranks by MAP over {found.datasets} datasets."]
+    if p is not None:
+        verdict = "" if p <= LEVEL else ": these ranks may differ by chance alone"
+        parts.append(f"Friedman p = {p:.3f}{verdict}." if p >= 0.001 else "Friedman p < 0.001.")
+    if found.left_out:
+        parts.append(f"Not on all datasets: {', '.join(found.left_out)}.")
+    return " ".join(parts)

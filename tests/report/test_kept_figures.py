@@ -1,0 +1,304 @@
+"""Figures of what records keep: precision by recall, costs, sizes, the common space, ranks over datasets."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from made_records import made_dataset, made_record
+from matplotlib.colors import to_hex
+from sklearn.manifold import TSNE
+from sklearn.metrics import auc
+
+from cmbench.cli.main import cli
+from cmbench.errors import ReportError
+from cmbench.evaluation.components import components
+from cmbench.evaluation.evaluator import evaluate
+from cmbench.report import costs, precision_recall, rank_figure, space
+from cmbench.report.figure import save, width_of
+from cmbench.report.kept import Kept
+from cmbench.report.looks import LOOKS, METHODS, looks
+from cmbench.report.panels import POINTS
+from cmbench.report.records import groups, settings
+from cmbench.store import Store
+
+LABELS = np.repeat(np.arange(3), 8)
+DATASET = made_dataset(class_names=["cat", "dog", "cow"])
+
+
+def arrays(seed):
+    random = np.random.default_rng(seed)
+    images, texts = (np.eye(3)[LABELS] + random.standard_normal((24, 3)) for _ in range(2))
+    result, kept = evaluate(images, texts, LABELS), components(images, texts)
+    made = {"labels": LABELS, "component_rows": kept.rows, "component_values": kept.values.astype(np.float16)}
+    made["component_share"] = kept.share
+    return result, made | {
+        f"precision_by_recall_{task}": curve for task, curve in result.precision_by_recall.items()
+    }
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with two seeds of one method and one run of another, each with its arrays."""
+    made = Store(tmp_path / "store")
+    for method, seed in (("cca", None), ("cmgans", 0), ("cmgans", 1)):
+        result, held = arrays(hash_of(method, seed))
+        values = [result.map[task] for task in result.per_query]
+        paper = {"cca": "CCA", "cmgans": "CM-GANs"}[method]
+        made.put(made_record(method, values, seed=seed, dataset=DATASET, paper_name=paper), held)
+    return made
+
+
+def hash_of(method, seed):
+    return len(method) * 10 + (seed or 0)
+
+
+def kept(store):
+    return [Kept(store, setting) for setting in settings(store.records())]
+
+
+def test_the_area_under_each_curve_is_the_map_that_scikit_learn_finds_too(store):
+    drawn = precision_recall.figure(kept(store), title="toy")
+    assert [panel.get_title(loc="left") for panel in drawn.axes] == ["image→text", "text→image"]
+    for panel, task in zip(drawn.axes, ("image_to_text", "text_to_image"), strict=True):
+        assert len(panel.lines) == 2
+        for line, each in zip(panel.lines, kept(store), strict=True):
+            recall, precision = line.get_data()
+            score = each.setting.score(task).mean
+            assert precision.mean() == pytest.approx(score, abs=1e-6)
+            edges = np.arange(101) / 100  # the steps as scikit-learn's trapezoids: each hundredth, flat
+            steps = auc(np.repeat(edges, 2)[1:-1], np.repeat(precision, 2))
+            assert steps == pytest.approx(score, abs=1e-6)
+            np.testing.assert_allclose(recall, edges[:-1] + 0.005)
+        assert len(panel.collections) == 1  # the band over the seeds of the one that has some
+    (legend,) = drawn.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["CM-GANs", "CCA"]
+    assert legend.get_title().get_text() == "toy"
+
+
+def test_records_without_curves_or_space_say_how_to_fill_them(store):
+    store.put(made_record("jrl", paper_name="JRL", dataset=DATASET), {"labels": LABELS})
+    with pytest.raises(
+        ReportError, match=r"JRL on toy: its record has no precision by recall.*--methods jrl"
+    ):
+        precision_recall.figure(kept(store))
+    with pytest.raises(ReportError, match="no picture of the common space"):
+        [space.points(each) for each in kept(store)]
+    for figure in (precision_recall.figure, lambda none: space.figure(none, [])):
+        with pytest.raises(ReportError, match="nothing to draw"):
+            figure([])
+
+
+def cost(method, fit, memory, dimension, value=0.5, **changes):
+    durations = {"fit": fit, "transform": 0.1, "evaluate": 0.1, "total": fit}
+    changes = {"paper_name": {"cmgans": "CM-GANs"}.get(method), **changes}
+    return made_record(
+        method, value, durations=durations, peak_memory_bytes=memory, dimension=dimension, **changes
+    )
+
+
+def test_points_stand_at_their_cost_and_map_with_the_deviation_over_seeds():
+    records = [cost("cmgans", 90.0, 4e8, 64, 0.4, seed=0), cost("cmgans", 110.0, 6e8, 64, 0.6, seed=1)]
+    drawn = costs.cost_figure(settings([*records, cost("cca", 0.5, 1e8, 8, 0.3)]))
+    time, memory = drawn.axes
+    expected = {time: [(100.0, 0.5), (0.5, 0.3)], memory: [(5e8, 0.5), (1e8, 0.3)]}
+    for panel, points in expected.items():
+        found = [tuple(container[0].get_xydata()[0]) for container in panel.containers]
+        np.testing.assert_allclose(found, points)
+        assert panel.get_xscale() == "log"
+        (bar,) = panel.containers[0][2]
+        (low, high) = bar.get_segments()[0][:, 1]
+        assert (high - low) / 2 == pytest.approx(np.std([0.4, 0.6], ddof=1))
+        assert not panel.containers[1].has_yerr
+    assert [tick.get_text() for tick in time.get_xticklabels()] == ["1 s", "10 s", "1 min"]
+
+
+def test_times_of_several_machines_are_told():
+    other = {"provenance": {"processor": "another"}, "threads": 4}
+    drawn = costs.cost_figure(settings([cost("cca", 1, 1e8, 8), cost("cfa", 1, 1e8, 8, **other)]))
+    assert (
+        " ".join(drawn.get_supxlabel().split())
+        == "Times are of runs on 2 kinds of processors and with 1 or 4 threads."
+    )
+
+
+def test_settings_of_one_method_are_joined_in_the_order_of_their_size():
+    sizes = [(32, 0.5), (8, 0.3), (16, 0.4)]
+    records = [cost("cca", 1, 1e8, size, value, parameters={"n": size}) for size, value in sizes]
+    old = cost("cfa", 1, 1e8, None)
+    drawn = costs.size_figure(settings([*records, old]))
+    (container,) = drawn.axes[0].containers
+    np.testing.assert_allclose(container[0].get_xydata(), [(8, 0.3), (16, 0.4), (32, 0.5)])
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["CCA"]
+    assert drawn.get_supxlabel() == "Not drawn, size not recorded: CFA"
+    with pytest.raises(ReportError, match="run the cells again with --force"):
+        costs.size_figure(settings([old]))
+
+
+def test_points_of_the_space_have_the_colour_of_their_category_and_the_shape_of_their_modality(store):
+    spaces = [space.points(each) for each in kept(store)]
+    drawn = space.figure(spaces, DATASET["class_names"])
+    for panel, each in zip(drawn.axes, spaces, strict=True):
+        for collection in panel.collections:
+            colour = to_hex(collection.get_facecolor()[0])
+            category = [shade.lower() for shade in space.COLOURS].index(colour)
+            shape = len(collection.get_paths()[0].vertices)
+            places = (
+                each.places[24:] if shape == 4 else each.places[:24]
+            )  # a closed triangle has four corners
+            np.testing.assert_allclose(collection.get_offsets(), places[category == LABELS])
+        assert len(panel.collections) == 6
+    legend = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert legend == ["image", "text", "cat", "dog", "cow"]
+    assert spaces[0].axes[0].startswith("axis 1 (")
+
+
+def test_categories_without_a_colour_are_grey_and_told(store):
+    spaces = [space.points(each) for each in kept(store)][:1]
+    drawn = space.figure(spaces, DATASET["class_names"], coloured=["cow"])
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["image", "text", "cow"]
+    assert drawn.get_supxlabel() == "Grey: the other 2 categories."
+    counts = [len(collection.get_offsets()) for collection in drawn.axes[0].collections]
+    assert counts == [16, 16, 8, 8]
+    with pytest.raises(ReportError, match="no category 'pig'; the categories are cat, dog, cow"):
+        space.figure(spaces, DATASET["class_names"], coloured=["pig"])
+
+
+def test_t_sne_is_that_of_scikit_learn_on_the_stored_axes(store):
+    (first, *_) = kept(store)
+    values = store.arrays(first.setting.finished[0])["component_values"].astype(np.float64)
+    expected = TSNE(perplexity=(len(values) - 1) / 3, init="pca", random_state=0).fit_transform(values)
+    np.testing.assert_allclose(space.points(first, "tsne").places, expected, atol=1e-2)
+
+
+def board(scores, names=("cca", "cfa", "jrl", "kcca")):
+    return [
+        made_record(name, value, dataset=f"data {at}", paper_name=name.upper())
+        for at, row in enumerate(scores)
+        for name, value in zip(names, row, strict=False)
+        if value is not None
+    ]
+
+
+def test_ranks_are_averages_over_datasets_and_bars_join_what_does_not_differ():
+    rows = [[0.1, 0.2, 0.3, 0.4]] * 12
+    found = rank_figure.ranked(groups(board(rows)))
+    assert found.names == ("JRL", "KCCA", "CFA", "CCA")
+    np.testing.assert_allclose(found.ranks.average, [2, 1, 3, 4])
+    assert found.ranks.critical_difference == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 12)), abs=2e-3)
+    assert found.groups == [(0, 1), (1, 2), (2, 3)]  # 1.35: neighbours alone
+    drawn = rank_figure.figure(found)
+    texts = [text.get_text() for text in drawn.axes[0].texts]
+    assert [text for text in texts if "." in text and "K" in text] == ["KCCA 1.00"]
+    assert "Average ranks by MAP over 12 datasets. Friedman p < 0.001." in " ".join(texts)
+    bars = [line for line in drawn.axes[0].lines if line.get_linewidth() > 2]
+    assert len(bars) == 3
+
+
+def test_methods_that_did_not_finish_everywhere_are_named_and_too_few_are_refused():
+    rows = [[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, None]]
+    found = rank_figure.ranked(groups(board(rows)))
+    assert found.left_out == ("KCCA",)
+    texts = " ".join(text.get_text() for text in rank_figure.figure(found).axes[0].texts)
+    assert "Not on all datasets: KCCA." in texts
+    with pytest.raises(ReportError, match="3 methods finished on each of 1 datasets"):
+        rank_figure.ranked(groups(board(rows[1:])))
+    twice = [*board(rows), made_record("cca", 0.5, dataset="data 0", paper_name="CCA", parameters={"n": 1})]
+    with pytest.raises(ReportError, match="several settings of CCA"):
+        rank_figure.ranked(groups(twice))
+
+
+def test_looks_are_the_methods_own_in_every_figure_and_no_two_are_alike():
+    assert len({(look.fill, look.hatch) for look in LOOKS}) == len(LOOKS) > len(METHODS) + 10
+    assert len({(look.colour, str(look.line()["linestyle"])) for look in LOOKS}) == len(LOOKS)
+    names = [*METHODS[:11], "mine", "yours"]
+    every = dict(zip(names, looks(settings_of(names)), strict=True))
+    assert len(set(every.values())) == len(names)
+    for name in names:
+        assert looks(settings_of([name])) == [every[name]]
+    several = settings([made_record("cca", parameters={"n": n}) for n in range(30)])
+    assert len(set(looks(several))) == 30
+    assert looks(several)[0] == every["cca"]
+
+
+def settings_of(names):
+    records = [made_record(name) for name in names]
+    by_name = {setting.method["name"]: setting for setting in settings(records)}
+    return [by_name[name] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("figure", "options"),
+    [
+        ("precision-recall", ()),
+        ("costs", ("--width", "page")),
+        ("sizes", ("--width", "4.5")),
+        ("space", ("--categories", "cat")),
+    ],
+)
+def test_every_figure_is_drawn_by_its_command(figure, options, store, tmp_path):
+    path = tmp_path / "figure.svg"
+    words = ["plot", figure, "--store", store.folder, *options, "-o", path]
+    result = CliRunner().invoke(cli, list(map(str, words)))
+    assert result.exit_code == 0, result.output
+    assert "CM-GANs" not in result.output
+    assert path.read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_ranks_are_drawn_by_their_command(tmp_path):
+    store = Store(tmp_path / "store")
+    for record in board([[0.1, 0.2, 0.3, 0.4]] * 2):
+        store.put(record)
+    words = ["plot", "ranks", "--store", str(store.folder), "-o", str(tmp_path / "ranks.pdf")]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    assert (tmp_path / "ranks.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("text", ["wide", "0.5", "99", "nan", ""])
+def test_widths_that_no_page_has_are_refused(text):
+    with pytest.raises(ReportError, match=r"write column \(3.33 inches\), page \(7\), or a number of inches"):
+        width_of(text)
+
+
+@pytest.mark.parametrize("width", ["column", "page"])
+def test_texts_are_legible_and_nothing_overlaps(store, width, tmp_path):
+    many = [
+        cost(name, 10.0 ** (at - 3), 1e8 * at, 2**at, 0.3 + 0.05 * at)
+        for at, name in enumerate(METHODS[:11], 1)
+    ]
+    drawings = [
+        precision_recall.figure(kept(store), width=width_of(width), title="a title " * 12),
+        costs.cost_figure(settings(many), width=width_of(width), title="toy"),
+        costs.size_figure(settings(many), width=width_of(width)),
+        space.figure(
+            [space.points(each) for each in kept(store)], DATASET["class_names"], width=width_of(width)
+        ),
+    ]
+    for drawing in drawings:
+        drawing.draw_without_rendering()
+        (legend,) = drawing.legends
+        box = legend.get_window_extent()
+        assert drawing.bbox.x0 <= box.x0
+        assert box.x1 <= drawing.bbox.x1
+        assert box.y1 <= drawing.bbox.y1
+        for panel in drawing.axes:
+            assert not box.overlaps(panel.get_tightbbox())
+            assert panel.get_window_extent().height / drawing.dpi > 0.9
+            labels = [label for label in panel.get_xticklabels() if label.get_text()]
+            extents = [label.get_window_extent() for label in labels]
+            assert all(left.x1 <= right.x0 for left, right in pairwise(extents))
+            assert all(label.get_fontsize() >= POINTS for label in labels)
+    save(drawings[0], tmp_path / "figure.pdf")
+
+
+def test_drawing_does_not_import_torch(store, tmp_path):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from cmbench.cli.main import cli\n"
+        "cli(['plot', 'space', '--projection', 'tsne', '--store', sys.argv[1], '-o', sys.argv[2]], "
+        "standalone_mode=False)\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code, store.folder, tmp_path / "a.png"], check=False)
+    assert done.returncode == 0
