@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import log
 from statistics import fmean
 
 import matplotlib as mpl
@@ -15,8 +16,9 @@ from matplotlib.ticker import NullLocator
 from cmbench.errors import ReportError
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.layout import BIMODAL, Column
+from cmbench.report.lettering import inches
 from cmbench.report.looks import Look, looks
-from cmbench.report.panels import add_legend, panelled
+from cmbench.report.panels import POINTS, add_legend, panelled
 from cmbench.report.records import Record, Setting
 
 AVERAGE = BIMODAL.columns[2]
@@ -74,7 +76,8 @@ SIZE = Quantity(
     tuple(2.0**power for power in range(17)),
     base=2.0,
 )
-_MOST_TICKS = 4
+_GAP = 0.06  # inches between the texts of ticks
+_AXIS = 0.55  # inches that a panel is wider than its axis
 
 
 def cost_figure(settings: Sequence[Setting], *, width: float = WIDTHS["column"], title: str = "") -> Figure:
@@ -134,7 +137,7 @@ def _drawn(
             for label, look in found.items():
                 members = [each for each in settings if (_method(each) if joined else each.label) == label]
                 _draw_points(panel, members, quantity, column, look)
-            _draw_axes(panel, quantity)
+            _draw_axes(panel, quantity, width / len(pairs) - _AXIS)
             panel.set_ylabel(f"MAP, {column.alone}" if column != AVERAGE else "MAP", fontsize=7)
         keys = [Line2D([], [], linestyle="none", **look.point()) for look in found.values()]
         add_legend(drawing, keys, list(found), title=title)
@@ -158,17 +161,28 @@ def _draw_points(
     panel.errorbar(places, means, yerr=errors, ecolor="0.3", elinewidth=0.7, capsize=1.5, **style)
 
 
-def _draw_axes(panel: Axes, quantity: Quantity) -> None:
+def _draw_axes(panel: Axes, quantity: Quantity, length: float) -> None:
     panel.set_xscale("log", base=quantity.base)
     panel.margins(x=0.12)
-    left, right = panel.get_xlim()
-    within = [tick for tick in quantity.ticks if left <= tick <= right]
-    shown = within[:: -(-len(within) // _MOST_TICKS) or 1]
+    shown = _apart(quantity, *panel.get_xlim(), length)
     panel.set_xticks(shown, [quantity.written(tick) for tick in shown])
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xlabel(quantity.label)
     panel.grid(color="0.9", linewidth=0.5)
     panel.set_axisbelow(True)
+
+
+def _apart(quantity: Quantity, left: float, right: float, length: float) -> list[float]:
+    """Return ticks of a logarithmic axis of so many inches whose texts do not touch."""
+    shown: list[float] = []
+    ends = float("-inf")  # of the text before
+    for tick in quantity.ticks:
+        place = log(tick / left) / log(right / left) * length
+        half = inches(quantity.written(tick), POINTS) / 2
+        if left <= tick <= right and place - half >= ends:
+            shown.append(tick)
+            ends = place + half + _GAP
+    return shown
 
 
 def _mean(setting: Setting, quantity: Quantity) -> float | None:
