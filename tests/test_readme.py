@@ -67,8 +67,8 @@ VERBS = (
 COMMANDS = sorted(
     set(
         re.findall(
-            r"cmbench ((?:datasets|features|plot) [a-z-]+|run|check|table|show|clean|methods|cite|tune|compare"
-            r"|reproduce)",
+            r"cmbench ((?:datasets|features|plot) [a-z-]+|run|check|table|show|clean|methods|cite|tune"
+            r"|compare|reproduce)",
             README,
         )
     )
