@@ -66,8 +66,10 @@ class CFA(ComponentMethod):
     version: ClassVar[int] = 1
 
     scaling: Annotated[Mode, Words(*MODES), SearchSpace("zscore", "center")] = "zscore"
-    """How columns are scaled with training statistics. CFA depends on it, and the scaling of the original
-    is not known; uncentred, the means of the views dominate.
+    """How columns are scaled with training statistics: ``"zscore"`` standardises them. ``"center"`` keeps
+    their proportions, and so does ``"global"``, which divides each view by one number too: neither rotations
+    nor cosines depend on that. CFA depends on the choice, and the scaling of the original is not known;
+    uncentred (``"none"``), the means of the views dominate.
     """
     normalise_rows: Annotated[bool, Words(True, False)] = False
     """Whether each row is first divided by its 2-norm."""

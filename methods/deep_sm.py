@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from cmbench.datasets.draft import Modality, Split
 from cmbench.methods.networks.perceptron import Shape, ViewNetwork
-from cmbench.methods.parameters import Count, Number, SearchSpace, Words
+from cmbench.methods.parameters import Count, Number, SearchRange, SearchSpace, Words
 from cmbench.methods.training.batches import Index, stream
 from cmbench.methods.training.curves import in_parallel
 from cmbench.methods.training.descent import decayed
@@ -20,6 +20,7 @@ from cmbench.methods.training.device import NetworkMap
 from cmbench.methods.training.loop import Finding, Run, Training
 from cmbench.methods.training.trained_method import Loss, TrainedMethod
 from cmbench.methods.views.inputs import Matrix
+from cmbench.methods.views.scaling import PREPROCESSING
 
 USUAL = {
     "adam": {"learning_rate": 1e-3, "weight_decay": 0.0},
@@ -106,15 +107,17 @@ class DeepSM(TrainedMethod):
     """Hidden layers of the network of texts. What the paper has could not be read; 2 is our choice."""
     hidden_width: Annotated[int, Count(1)] = 1024
     """Units of each hidden layer, all of which have ReLU."""
-    dropout: Annotated[float, Number(0, 0.99), SearchSpace(0.0, 0.5)] = 0.5
+    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.8)] = 0.5
     """Share of hidden units left out in training. One half, as is usual for few items."""
     optimizer: Annotated[str, Words("adam", "sgd")] = "adam"
     """The optimiser: Adam, or stochastic gradient descent with momentum."""
     learning_rate: Annotated[
-        float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace(1e-4, 1e-3)
+        float | str, Number(0, open_ends=True, words=("auto",)), SearchRange(1e-4, 3e-3, log=True)
     ] = "auto"
     """Learning rate. ``"auto"`` is 0.001 for Adam and 0.01 for SGD, as is usual for CNNs."""
-    weight_decay: Annotated[float | str, Number(0, words=("auto",)), SearchSpace(0.0, 1e-3)] = "auto"
+    weight_decay: Annotated[float | str, Number(0, words=("auto",)), SearchRange(1e-6, 1e-2, log=True)] = (
+        "auto"
+    )
     """Weight decay in the gradient, not of biases. ``"auto"`` is 0 for Adam and 0.0005 for SGD."""
     momentum: Annotated[float, Number(0, 0.999)] = 0.9
     """Momentum of SGD; Adam ignores it."""
@@ -122,9 +125,7 @@ class DeepSM(TrainedMethod):
     """Which state of each network is kept: that of the highest accuracy on validation, and among equals
     of the lowest cross-entropy there; or with ``"none"`` the last one.
     """
-    preprocessing: Annotated[str, Words("none", "zscore", "rownorm"), SearchSpace("none", "zscore")] = (
-        "zscore"
-    )
+    preprocessing: Annotated[str, Words(*PREPROCESSING), SearchSpace("none", "zscore", "global")] = "zscore"
 
     def networks(self, widths: Mapping[Modality, int], n_classes: int) -> Mapping[str, nn.Module]:
         layers: dict[Modality, int] = {"image": self.hidden_image, "text": self.hidden_text}

@@ -33,14 +33,24 @@ class CommonNetwork(nn.Module):
     ----------
     width, hidden, embedding, classes : int, sizes of codes, of the layer between, of g, and of logits
     random : of the initial weights
+    dropout : share of the units of the layer between that are left out in training mode
     """
 
     def __init__(
-        self, width: int, hidden: int, embedding: int, classes: int, random: torch.Generator
+        self,
+        width: int,
+        hidden: int,
+        embedding: int,
+        classes: int,
+        random: torch.Generator,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.shared = nn.Sequential(
-            _glorot(width, hidden, random), nn.Sigmoid(), _glorot(hidden, embedding, random)
+            _glorot(width, hidden, random),
+            nn.Sigmoid(),
+            nn.Dropout(dropout),
+            _glorot(hidden, embedding, random),
         )
         self.head = _glorot(embedding, classes, random)
 
@@ -127,7 +137,9 @@ class CommonFitting(PairFitting):
         self.classes = torch.from_numpy(train.labels).to(run.device)
         sizes = method.width, method.embedding, int(train.labels.max()) + 1
         self.networks = {
-            name: CommonNetwork(rows.width, *sizes, run.stream(f"common {name}")).to(run.device)
+            name: CommonNetwork(rows.width, *sizes, run.stream(f"common {name}"), float(method.dropout)).to(
+                run.device
+            )
             for name, rows in self.rows.items()
         }
         self.batches = run.order(len(train.labels), method.batch_size, "common pairs")

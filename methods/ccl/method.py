@@ -24,7 +24,7 @@ from cmbench.methods.ccl.grains import (
 )
 from cmbench.methods.contract import Representations
 from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
-from cmbench.methods.parameters import Count, Number, SearchSpace, Words
+from cmbench.methods.parameters import Count, Number, SearchRange, Words
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
@@ -136,21 +136,27 @@ class CCLCoarse(ClassCodedMethod):
     """Passes of the correspondence autoencoder over the training pairs; ``rbm_steps`` may end it sooner."""
     correlation_batch: Annotated[int, Count(2)] = 100
     """Pairs in a batch of the correspondence autoencoder."""
+    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5)] = 0.0
+    """Share of hidden units that a step leaves out: of the classifier, and of the layer between h and g.
+    Neither paper nor release has any.
+    """
     w_inter: Annotated[float, Number(0)] = 1.0
     """Weight of the distances between modalities; 1 as released, where no weight is learned."""
-    w_intra: Annotated[float, Number(0), SearchSpace(0.1, 1.0)] = 1.0
+    w_intra: Annotated[float, Number(0), SearchRange(0.1, 10.0, log=True)] = 1.0
     """Weight of the classification within modalities; 1 as released."""
-    margin: Annotated[float, Number(0, open_ends=True), SearchSpace(1.0, 5.0)] = 1.0
+    margin: Annotated[float, Number(0, open_ends=True), SearchRange(0.5, 10.0, log=True)] = 1.0
     """Distance that an image and a text of two classes are to have at least; 1 as released."""
     optimizer: Annotated[str, Words("adam", "sgd")] = "adam"
     """Optimiser of stage 2. ``"sgd"`` has momentum 0.9 and twice the rate for biases, as released but for the
     biases of B, which have the single rate there.
     """
     learning_rate: Annotated[
-        float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace(2e-4, 1e-3)
+        float | str, Number(0, open_ends=True, words=("auto",)), SearchRange(1e-4, 3e-3, log=True)
     ] = "auto"
     """Learning rate of stage 2. ``"auto"`` is 0.001 for Adam, and 0.0001 for SGD as released."""
-    weight_decay: Annotated[float | str, Number(0, words=("auto",))] = "auto"
+    weight_decay: Annotated[float | str, Number(0, words=("auto",)), SearchRange(1e-6, 1e-2, log=True)] = (
+        "auto"
+    )
     """Weight decay in stage 2. ``"auto"`` is 0 for Adam, and 0.004 for SGD as released. Biases do not decay;
     in the release they do.
     """

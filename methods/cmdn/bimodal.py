@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,7 @@ from cmbench.methods.training.pairs import PairCodes, PairFitting
 from cmbench.methods.views.inputs import MODALITIES, Labels
 from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import Scaling
+from cmbench.neural import dropped_out
 
 if TYPE_CHECKING:
     from cmbench.methods.cmdn.method import CMDN
@@ -162,6 +163,8 @@ class BimodalFitting(PairFitting):
     ``number`` of the level counts from 1. Codes are in [0, 1], and labels are class numbers.
     """
 
+    settings: CMDN
+
     def __init__(
         self,
         number: int,
@@ -189,6 +192,8 @@ class BimodalFitting(PairFitting):
     def update(self, index: Index, norms: bool) -> Watched:
         """Make one step down the gradient of the loss of these rows; return the loss and its terms."""
         batch = self.pairs.batch(index)
+        if self.settings.dropout:
+            batch = replace(batch, inputs=dropped_out(batch.inputs, self.settings.dropout))
         return self.descend(*bimodal_loss(self.network, batch, self.label_weight))
 
     def code_maps(self) -> dict[Modality, NetworkMap]:

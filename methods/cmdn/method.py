@@ -10,7 +10,7 @@ from cmbench.errors import MethodError
 from cmbench.methods.cmdn.bimodal import Level, stacked, train_levels
 from cmbench.methods.cmdn.separate_codes import learn_separate_codes
 from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
-from cmbench.methods.parameters import Count, Number, SearchSpace, Words
+from cmbench.methods.parameters import Count, Number, SearchRange, SearchSpace, Words
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
@@ -140,18 +140,22 @@ class CMDN(ClassCodedMethod):
     """Hidden units of the joint RBM of both modalities."""
     fusion: Annotated[int, Count(1)] = 1024
     """Hidden units of the RBM above both codes of a modality."""
-    label_weight: Annotated[float, Number(0), SearchSpace(1.0, 10.0)] = 1.0
+    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5)] = 0.0
+    """Share of hidden units that a step leaves out: of the classifier, and of p and q where a level encodes
+    them, which are reconstructed in full. Neither paper nor release has any.
+    """
+    label_weight: Annotated[float, Number(0), SearchRange(0.3, 30.0, log=True)] = 1.0
     """Weight of the classification in the loss of each level; 1 as released."""
     optimizer: Annotated[str, Words("adam", "sgd")] = "adam"
     """Optimiser of the bimodal autoencoders. ``"sgd"`` is as released: the rate falls as 1 / (1 + t / 10,000)
     and momentum grows from 0.5 to 0.9.
     """
     learning_rate: Annotated[
-        float | str, Number(0, open_ends=True, words=("auto",)), SearchSpace(1e-3, 3e-3)
+        float | str, Number(0, open_ends=True, words=("auto",)), SearchRange(3e-4, 1e-2, log=True)
     ] = "auto"
     """Learning rate of the bimodal autoencoders. ``"auto"`` is 0.003 for Adam, and 0.05 for SGD as released.
     """
-    weight_decay = 1e-4
+    weight_decay: Annotated[float, Number(0), SearchRange(1e-6, 1e-2, log=True)] = 1e-4
     """Weight decay of the bimodal autoencoders, as released."""
     batch_size = 231
     """Pairs in a batch of the bimodal autoencoders, as released, cut to their number. The incomplete last
@@ -169,10 +173,11 @@ class CMDN(ClassCodedMethod):
     """Epochs to wait for a better state on validation before a bimodal autoencoder, or the classifier, ends.
     """
     preprocessing = "zscore"
-    """Features that RBMs learn from: as stored (``"none"``), standardised by training statistics
-    (``"zscore"``), which suits Gaussian RBMs, or scaled to unit norm row by row (``"rownorm"``). In each case
-    columns that are constant in training become 0. The stacked autoencoder has features in [0, 1], column by
-    column.
+    """Features that RBMs learn from: as stored (``"none"``); standardised column by column by training
+    statistics (``"zscore"``), which suits Gaussian RBMs; centred and divided by one number for each view
+    (``"global"``), so that their mean variance is 1; or scaled to unit norm row by row (``"rownorm"``). In
+    each case columns that are constant in training become 0. The stacked autoencoder has features in [0, 1],
+    column by column.
     """
 
     def _learn(self, train: Split, validation: Split, run: Run) -> None:

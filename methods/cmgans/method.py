@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmgans.training import AdversarialFitting
-from cmbench.methods.parameters import Count, Number, SearchSpace, Words
+from cmbench.methods.parameters import Count, Number, SearchRange, SearchSpace, Words
 from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.loop import Run
+from cmbench.methods.views.scaling import PREPROCESSING
 
 CITATION = (
     "Y. Peng, J. Qi, CM-GANs: cross-modal generative adversarial networks for common representation "
@@ -99,11 +100,11 @@ class CMGANs(DeepMethod):
     """Size of the first layer of the encoders, and of the hidden layer of the decoders."""
     discriminator_width: Annotated[int, Count(1)] = 512
     """Size of the hidden layer of the inter-modality discriminators."""
-    w_inter: Annotated[float, Number(0), SearchSpace(0.1, 1.0)] = 1.0
+    w_inter: Annotated[float, Number(0), SearchRange(0.1, 10.0, log=True)] = 1.0
     """Weight of the inter-modality term. With weight 0 its discriminators are not built."""
-    w_intra: Annotated[float, Number(0), SearchSpace(0.1, 1.0)] = 1.0
+    w_intra: Annotated[float, Number(0), SearchRange(0.1, 10.0, log=True)] = 1.0
     """Weight of the intra-modality term. With weight 0 its discriminators are not built."""
-    w_semantic: Annotated[float, Number(0), SearchSpace(1.0, 10.0)] = 1.0
+    w_semantic: Annotated[float, Number(0), SearchRange(0.3, 10.0, log=True)] = 1.0
     """Weight of the class term, the paper's semantic constraint. With weight 0 there is no class head."""
     generator_loss: Annotated[str, Words("non-saturating", "saturating", "literal")] = "non-saturating"
     """(A1) The adversarial term that a generator minimises: -log D, as in the released program; log(1 - D)
@@ -153,15 +154,19 @@ class CMGANs(DeepMethod):
     those of the pair for which it was drawn (``"anchor"``). Beside its own it is the s of a true item with
     its true features, just like what is real, so that the discriminator learns nothing from it.
     """
-    learning_rate: Annotated[float, Number(0, open_ends=True), SearchSpace(2e-4, 1e-3)] = 1e-3
+    learning_rate: Annotated[float, Number(0, open_ends=True), SearchRange(1e-4, 3e-3, log=True)] = 1e-3
     """(A12) Learning rate of Adam. Each network has an Adam of its own, as in the released program."""
     beta1: Annotated[float, Number(0, 1)] = 0.5
     """(A12) Decay rate of Adam's running mean of gradients."""
     beta2: Annotated[float, Number(0, 1)] = 0.999
     """(A12) Decay rate of Adam's running mean of squared gradients."""
-    weight_decay: Annotated[float, Number(0), SearchSpace(0.0, 1e-3)] = 0.0
+    weight_decay: Annotated[float, Number(0), SearchRange(1e-5, 1e-2, log=True)] = 0.0
     """(A12) Weight decay of all parameters, biases included: added to the gradient, per unit of weight."""
-    halve_every: Annotated[int, Count(1)] = 100
+    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.8)] = 0.0
+    """Share of the units of the encoders' first layer that an update leaves out. Neither paper nor released
+    program has any; layers of 1024 units overfit a thousand pairs.
+    """
+    halve_every: Annotated[int, Count(1), SearchRange(10, 400, log=True, whole=True)] = 100
     """(A12) The learning rate is halved each time after so many epochs; 100 as released."""
     batch_size = 64
     """(A12) Pairs in a batch, cut to the number of training pairs; 64 as released."""
@@ -186,7 +191,7 @@ class CMGANs(DeepMethod):
     mismatched inputs each for itself, or over all of them joined.
     """
     preprocessing: Annotated[
-        str, Words("none", "zscore", "rownorm"), SearchSpace("none", "zscore", "rownorm")
+        str, Words(*PREPROCESSING), SearchSpace("none", "zscore", "global", "rownorm")
     ] = "none"
     post: Annotated[str, Words("none", "zscore_train"), SearchSpace("none", "zscore_train")] = "none"
     """Whether representations are standardised by statistics of the training items."""
@@ -294,6 +299,7 @@ NOT_IN_THE_RELEASE = (
     "beta1",
     "beta2",
     "weight_decay",
+    "dropout",
     "joint_optimizer",
     "update_order",
     "patience",

@@ -13,6 +13,7 @@ from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.layers import linear
 from cmbench.methods.training.batches import stream
 from cmbench.methods.views.inputs import MODALITIES
+from cmbench.neural import dropped_out
 
 if TYPE_CHECKING:
     from cmbench.methods.cmgans.method import CMGANs
@@ -53,6 +54,7 @@ class Generator(nn.Module):
     first, second : the layers of the encoder; generators may share the second
     decoder : maps common representations back to features; None if no term of the loss needs it
     head : maps common representations to class logits; generators may share it; None without class term
+    dropout : share of the units of the first layer that are left out in training mode
     """
 
     def __init__(
@@ -61,14 +63,19 @@ class Generator(nn.Module):
         second: NormalisedLayer,
         decoder: nn.Module | None,
         head: nn.Module | None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout = dropout
         self.first, self.second = first, second
         self.decoder, self.head = decoder, head
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features (n, d) to their common representations (n, embedding)."""
-        common: Tensor = self.second(self.first(features))
+        hidden = self.first(features)
+        if self.training and self.dropout:
+            hidden = dropped_out(hidden, self.dropout)
+        common: Tensor = self.second(hidden)
         return common
 
     def decode(self, common: Tensor) -> Tensor:
@@ -208,6 +215,7 @@ def _generator(modality: Modality, n_features: int, n_classes: int, method: CMGA
         NormalisedLayer(linear(hidden, embedding, for_second), method, for_second),
         _decoder(n_features, method, for_decoder) if method.needs_decoder else None,
         linear(embedding, n_classes, for_head) if method.w_semantic else None,
+        float(method.dropout),
     )
 
 

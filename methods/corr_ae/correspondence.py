@@ -16,6 +16,7 @@ from cmbench.methods.training.device import DeviceRows, NetworkMap, unscaled
 from cmbench.methods.training.loop import Run, Training, Watched
 from cmbench.methods.training.pairs import PairCodes, PairFitting
 from cmbench.methods.views.inputs import MODALITIES
+from cmbench.neural import dropped_out
 
 Variant: TypeAlias = Literal["corr", "cross", "full"]
 Codes: TypeAlias = Mapping[Modality, Tensor]
@@ -63,7 +64,7 @@ class CorrespondenceAutoencoder(nn.Module):
 
 
 def correspondence_loss(
-    network: CorrespondenceAutoencoder, inputs: Codes, alpha: float
+    network: CorrespondenceAutoencoder, inputs: Codes, alpha: float, dropout: float = 0.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss of a batch of pairs, 0-d, and its terms without their weights, by name.
 
@@ -72,9 +73,11 @@ def correspondence_loss(
 
         L = (1 - alpha) Σ_d ½‖r_d - u_d‖² + alpha ½‖a - b‖²
 
-    as a mean over pairs.
+    as a mean over pairs. Encoders do not see a share ``dropout`` of the values of ``inputs``, drawn by
+    PyTorch's own random numbers; all of them are to be reconstructed.
     """
-    codes = network.encode(inputs)
+    seen = {name: dropped_out(rows, dropout) for name, rows in inputs.items()} if dropout else inputs
+    codes = network.encode(seen)
     terms = {"correlation": half_square(codes["image"], codes["text"])}
     reconstructed = network.reconstructions(codes)
     terms |= {path_name(path): half_square(reconstructed[path], inputs[path[1]]) for path in network.paths}
@@ -106,6 +109,7 @@ class CorrespondenceSettings:
     optimizer : "adam", or "sgd" as released
     learning_rate : "auto" is 0.001 for Adam, and for SGD that of the released program
     weight_decay : of weights; biases do not decay
+    dropout : share of the units of the input that a step leaves out
     batch_size : pairs in a batch
     epochs : passes over the training pairs, at most
     stopping : "validation" keeps the state of the highest MAP on validation, "none" the last one
@@ -118,6 +122,7 @@ class CorrespondenceSettings:
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float | str = "auto"
     weight_decay: float = 1e-4
+    dropout: float = 0.0
     batch_size: int = 100
     epochs: int = 60
     stopping: Literal["validation", "none"] = "validation"
@@ -167,21 +172,22 @@ class CorrespondenceFitting(PairFitting):
         (score,) = self._trained(f"trial_{self._stage}").best.score
         return score
 
-    def trained(self) -> Training[Index]:
-        """Train as a stage of the run, to the state that is best on validation."""
-        return self._trained(self._stage)
+    def trained(self, *, pause: int | None = None) -> Training[Index]:
+        """Train as a stage of the run, to the state that is best on validation, or up to a ``pause``."""
+        return self._trained(self._stage, pause)
 
     @property
     def _stage(self) -> str:
         return f"{self.variant}_{self.alpha:g}"
 
-    def _trained(self, stage: str) -> Training[Index]:
-        return self.trained_as(stage, {"autoencoder": self.network}, {"encoders": self.network.encoders})
+    def _trained(self, stage: str, pause: int | None = None) -> Training[Index]:
+        modules, kept = {"autoencoder": self.network}, {"encoders": self.network.encoders}
+        return self.trained_as(stage, modules, kept, pause=pause)
 
     def update(self, index: Index, norms: bool) -> Watched:
         """Make one step down the gradient of the loss of these pairs; return the loss and its terms."""
         inputs = {name: self.rows[name].rows(index) for name in MODALITIES}
-        return self.descend(*correspondence_loss(self.network, inputs, self.alpha))
+        return self.descend(*correspondence_loss(self.network, inputs, self.alpha, self.settings.dropout))
 
     def code_maps(self) -> dict[Modality, NetworkMap]:
         """Return the maps from the codes that go in to a and b, as the encoders are now."""

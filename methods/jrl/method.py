@@ -29,7 +29,7 @@ from cmbench.methods.views.inputs import (
     warn,
 )
 from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
-from cmbench.methods.views.scaling import ScaledView, Scaling, scaled_view
+from cmbench.methods.views.scaling import Mode, ScaledView, Scaling, scaled_view
 
 SPARSITIES = (0.01, 0.03, 0.1, 0.3)
 SMOOTHNESSES = (0.0, 0.1, 1.0)
@@ -38,7 +38,7 @@ SMOOTHNESSES = (0.0, 0.1, 1.0)
 class JRL(MappedMethod):
     """Joint representation learning: regress both views on the labels, together and sparsely.
 
-    With X, Y the z-scored training rows, T their one-hot labels, X̃, Ỹ the rows with unlabelled
+    With X, Y the scaled training rows, T their one-hot labels, X̃, Ỹ the rows with unlabelled
     ones added, and L the normalised Laplacians of their nearest-neighbour graphs::
 
         minimise  lam ‖XP - YQ‖² + mu (‖XP - T‖² + ‖YQ - T‖²)
@@ -104,6 +104,11 @@ class JRL(MappedMethod):
     """Whether the graph includes the unlabelled features given to ``fit``, as in the authors' code. The
     default learns from training rows only.
     """
+    scaling: Annotated[Mode, Words("zscore", "center", "global"), SearchSpace("zscore", "global")] = "zscore"
+    """How columns are scaled with training statistics: to mean 0 and deviation 1; to mean 0 only
+    (``"center"``); or to mean 0, and then by one number for each view (``"global"``), which keeps the
+    proportions of columns and makes both views weigh alike in the sparsity term.
+    """
     max_passes: Annotated[int, Count(1)] = 50
     """Passes of the solver, at most; each solves for P and for Q once."""
     tol: Annotated[float, Number(0)] = 1e-4
@@ -118,7 +123,8 @@ class JRL(MappedMethod):
         check_parameters(self)
         check_training_pairs(train)
         check_unlabelled(self.name, train, unlabelled, wanted=self.transductive)
-        images, texts = scaled_view(train.images, "images"), scaled_view(train.texts, "texts")
+        images = scaled_view(train.images, "images", mode=self.scaling)
+        texts = scaled_view(train.texts, "texts", mode=self.scaling)
         scalings = images.scaling, texts.scaling
         solutions = list(self._solutions(self._products(train, images, texts, unlabelled)))
         candidates = [

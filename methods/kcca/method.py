@@ -19,7 +19,7 @@ from cmbench.methods.kcca.kernels import (
     factorise,
     median_sigma,
 )
-from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters
+from cmbench.methods.parameters import Count, Number, SearchRange, SearchSpace, Words, check_parameters
 from cmbench.methods.views.canonical_correlation import CanonicalDirections, canonical_problem
 from cmbench.methods.views.inputs import Matrix, check_training_pairs, warn
 from cmbench.methods.views.maps import (
@@ -30,7 +30,7 @@ from cmbench.methods.views.maps import (
     sizes_to_try,
     with_fixed_signs,
 )
-from cmbench.methods.views.scaling import ScaledView, scaled_view
+from cmbench.methods.views.scaling import Mode, ScaledView, scaled_view
 
 POOR_APPROXIMATION = 0.5  # share of the kernel's trace left over at which the fit is doubtful
 
@@ -42,7 +42,7 @@ class KCCA(ComponentMethod):
 
         maximise aᵀK_xK_yb / sqrt( (aᵀK_x²a + κ' aᵀK_xa) (bᵀK_y²b + κ' bᵀK_yb) ).
 
-    The kernels are exp(-‖u - v‖² / (2 sigma²)) on z-scored features, and are never formed: each is
+    The kernels are exp(-‖u - v‖² / (2 sigma²)) on scaled features, and are never formed: each is
     replaced by a pivoted incomplete Cholesky factor R of at most ``rank`` columns, computed column
     by column, and the problem becomes ridge CCA of the two factors. A new row takes the
     coordinates in which it would have stood among the training rows.
@@ -84,7 +84,7 @@ class KCCA(ComponentMethod):
     }
     version: ClassVar[int] = 1
 
-    kappa: Annotated[float, Number(0, 1, open_ends=True), SearchSpace(0.1, 0.5, 0.9)] = 0.5
+    kappa: Annotated[float, Number(0, 1, open_ends=True), SearchRange(0.05, 0.99)] = 0.5
     """Regularisation as in Hardoon's routine, (1 - kappa) Z + kappa I for a product Z of kernel matrices. It
     must be above 0: a kernel of full rank correlates anything with anything.
     """
@@ -92,12 +92,18 @@ class KCCA(ComponentMethod):
     """Columns of a Cholesky factor, at most. A factor takes 8 · rank bytes a training row."""
     tol: Annotated[float, Number(0, 1)] = 1e-3
     """A factor is complete when the share of the kernel's trace that it leaves is at most this."""
-    sigma_scale: Annotated[float, Number(0, open_ends=True), SearchSpace(0.5, 1.0, 2.0)] = 1.0
+    sigma_scale: Annotated[float, Number(0, open_ends=True), SearchRange(0.3, 3.0, log=True)] = 1.0
     """Factor on the median rule: sigma is ``sigma_scale`` times the root of the median non-zero squared
     distance between 1000 training rows.
     """
     kernel: Annotated[str, Words("gaussian", "linear")] = "gaussian"
-    """The kernel of both views: the Gaussian above, or the inner product of z-scored features."""
+    """The kernel of both views: the Gaussian above, or the inner product of scaled features."""
+    scaling: Annotated[Mode, Words("zscore", "center", "global"), SearchSpace("zscore", "global")] = "zscore"
+    """How columns are scaled with training statistics, before the kernel: to mean 0 and deviation 1; to mean
+    0 only (``"center"``); or to mean 0, and then by one number for each view (``"global"``), which keeps the
+    proportions of columns. As sigma follows the distances between rows, the last two differ for the linear
+    kernel alone.
+    """
     normalise: Annotated[str, Words("constraint", "unit")] = "constraint"
     """``"constraint"`` keeps the scale of the objective. ``"unit"`` is the default of Hardoon's routine:
     training projections have unit norm and are sorted by their plain correlation. That scrambles the order
@@ -112,8 +118,8 @@ class KCCA(ComponentMethod):
         """Learn from ``train``; choose the number of components on ``validation``."""
         check_parameters(self)
         check_training_pairs(train)
-        images = self._kernel_view(scaled_view(train.images, "images"), "images")
-        texts = self._kernel_view(scaled_view(train.texts, "texts"), "texts")
+        images = self._kernel_view(scaled_view(train.images, "images", mode=self.scaling), "images")
+        texts = self._kernel_view(scaled_view(train.texts, "texts", mode=self.scaling), "texts")
         solution = self._solution(images.coordinates, texts.coordinates)
         importance = solution.correlations**self.corr_power
         maps = MapPair(

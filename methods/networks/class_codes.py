@@ -17,7 +17,7 @@ from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.networks.pretraining import PretrainedMethod, hidden_layer
 from cmbench.methods.networks.rbm import JointRBM
 from cmbench.methods.networks.unsupervised import RBMSettings, train_rbm
-from cmbench.methods.parameters import Count, Number
+from cmbench.methods.parameters import Count, Number, SearchRange
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import collapse, gradient_norm
 from cmbench.methods.training.descent import decayed
@@ -49,6 +49,8 @@ class ClassCodedMethod(PretrainedMethod):
     """Passes of the classifier over the training items, at most. With validation, the state of its highest
     accuracy there is kept.
     """
+    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5)] = 0.0
+    """Share of hidden units of the classifier that a step leaves out."""
     class_batch: Annotated[int, Count(2)] = 100
     """Training items in a batch of the classifier."""
 
@@ -148,7 +150,7 @@ class ClassifierFitting:
         self._classes = torch.from_numpy(train.classes).to(run.device)
         self.batches = run.order(len(train.classes), method.class_batch, train.modality)
         random = run.stream(f"{train.modality} network")
-        shape = Shape(LAYERS, method.width, int(train.classes.max()) + 1, "relu")
+        shape = Shape(LAYERS, method.width, int(train.classes.max()) + 1, "relu", float(method.dropout))
         self.network = ViewNetwork(train.features.shape[1], shape, random).to(run.device)
         self.optimizer = torch.optim.Adam(decayed([self.network], WEIGHT_DECAY), lr=RATE, fused=True)
 

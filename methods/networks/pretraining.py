@@ -66,9 +66,10 @@ class PretrainedMethod(DeepMethod):
     all their cosines high without it. Small deviations of codes do no harm with it.
     """
     preprocessing = "zscore"
-    """Features as stored (``"none"``), standardised by training statistics (``"zscore"``), or scaled to unit
-    norm row by row (``"rownorm"``). The lower RBM presumes features of unit variance, hence ``"zscore"``. In
-    each case columns that are constant in training become 0.
+    """Features as stored (``"none"``); standardised column by column by training statistics (``"zscore"``);
+    centred and divided by one number for each view (``"global"``); or scaled to unit norm row by row
+    (``"rownorm"``). The lower RBM presumes features of unit variance, hence ``"zscore"``; with ``"global"``
+    their mean variance is 1. In each case columns that are constant in training become 0.
     """
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -138,6 +139,13 @@ def stream(seed: int, purpose: str) -> torch.Generator:
     """
     digest = sha256(f"{seed} {purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+@contextmanager
+def seeded_apart(device: torch.device) -> Iterator[None]:
+    """Keep what happens to PyTorch's own random numbers from whoever called."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.contract import Representations
-from cmbench.methods.parameters import AnyFolder, Count, Number, Words, check_parameters
+from cmbench.methods.parameters import AnyFolder, Count, Number, SearchSpace, Words, check_parameters
 from cmbench.methods.training.curves import CollapseError, Spread
 from cmbench.methods.training.device import NetworkMap, cpu_threads, is_mixed
 from cmbench.methods.training.loop import Run, Training, checkpoint_path, in_sequence
 from cmbench.methods.views.inputs import check_training_pairs, warn
 from cmbench.methods.views.maps import MappedMethod, steps_of
+from cmbench.methods.views.scaling import PREPROCESSING
 from cmbench.neural import device_called
 
 PRACTICAL = ("threads", "checkpoint", "checkpoint_seconds")  # parameters without effect on results
@@ -54,10 +55,11 @@ class DeepMethod(MappedMethod):
     """Epochs from one look at validation to the next."""
     patience: Annotated[int, Count(1)] = 20
     """Epochs to wait for a better state on validation before the training ends."""
-    preprocessing: Annotated[str, Words("none", "zscore", "rownorm")] = "zscore"
-    """Features as stored (``"none"``), standardised by training statistics (``"zscore"``), which suits one
-    learning rate to any of them, or scaled to unit norm row by row (``"rownorm"``). In each case columns
-    that are constant in training become 0.
+    preprocessing: Annotated[str, Words(*PREPROCESSING), SearchSpace("zscore", "global")] = "zscore"
+    """Features as stored (``"none"``); standardised column by column by training statistics (``"zscore"``),
+    which suits one learning rate to any of them; centred and divided by one number for each view
+    (``"global"``), which keeps the proportions of the columns of a PCA or an LSA; or scaled to unit norm row
+    by row (``"rownorm"``). In each case columns that are constant in training become 0.
     """
     device: Annotated[str, Words("auto", "cpu", "cuda")] = "auto"
     """Where networks are trained; ``"auto"`` takes a GPU if there is one."""

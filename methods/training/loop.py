@@ -17,7 +17,13 @@ from torch import Tensor, nn
 from cmbench.datasets.draft import Split
 from cmbench.disk import DAMAGE
 from cmbench.errors import MethodError
-from cmbench.methods.training.batches import Budget, BudgetedBatches, EpochBatches, stream
+from cmbench.methods.training.batches import (
+    Budget,
+    BudgetedBatches,
+    EpochBatches,
+    seeded_apart,
+    stream,
+)
 from cmbench.methods.training.curves import CurveRecorder, Curves, check_finite, curves_of
 from cmbench.methods.training.progress import Look, report
 from cmbench.methods.views.inputs import row_blocks
@@ -155,7 +161,7 @@ class Training(Generic[Drawn]):
 
     Its attributes ``curves``, ``best``, ``iteration`` and ``resumed_at`` are the curves, the best state, the
     number of rounds made, and how many of these an earlier process had made; ``looks`` are the looks at
-    validation.
+    validation, and ``epoch`` is the number of the epoch to come.
 
     Parameters
     ----------
@@ -189,30 +195,39 @@ class Training(Generic[Drawn]):
     score: Callable[[], float | Finding] | None
     best: BestState = field(default_factory=BestState)
     iteration: int = 0
+    epoch: int = 0
     resumed_at: int = 0
     looks: list[Look] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.curves = CurveRecorder(self.method)
 
-    def run(self, checkpoint: Checkpoint) -> None:
+    def run(self, checkpoint: Checkpoint, *, pause: int | None = None) -> None:
         """Train to the end, going on from ``checkpoint`` if it has a state, and put back the best state.
 
-        The state at the end is saved too, so that a fit that is killed in a later stage does not train this
-        one again. ``Run.complete`` removes the file.
+        With ``pause`` it trains that many epochs, and leaves the networks as they then are; another call goes
+        on. The state at the end is saved too, so that a fit that is killed in a later stage does not train
+        this one again. ``Run.complete`` removes the file.
         """
-        saved = checkpoint.load()
-        first = 0 if saved is None else self._restore(saved)
-        for epoch in range(first, self.epochs):
-            if self._run_epoch(epoch):
-                break
+        saved = None if self.iteration else checkpoint.load()
+        if saved is not None:
+            self._restore(saved)
+        last = self.epochs if pause is None else min(pause, self.epochs)
+        while self.epoch < last:
+            out_of_patience = self._run_epoch(self.epoch)
+            self.epoch = self.epochs if out_of_patience else self.epoch + 1
             if checkpoint.is_due():
-                checkpoint.save(self._state(epoch + 1))
+                checkpoint.save(self._state())
         # The last rounds make a point of the curves too
-        if self.iteration > self._looked_at:
+        if self.epoch == self.epochs and self.iteration > self._looked_at:
             self._look()
-        checkpoint.save(self._state(self.epochs))
-        self.best.put_back(self.kept)
+        checkpoint.save(self._state())
+        if pause is None:
+            self.best.put_back(self.kept)
+
+    def score_at(self, epoch: int) -> float:
+        """Return the validation score at the last look within so many epochs; there must have been one."""
+        return [look.score for look in self.looks if look.epoch <= epoch][-1]
 
     @property
     def best_iteration(self) -> int:
@@ -259,10 +274,10 @@ class Training(Generic[Drawn]):
             what = f"the sum of all weights of {name}" + (f" in stage {self.stage}" if self.stage else "")
             check_finite(self.method, what, self.iteration, total)
 
-    def _state(self, epoch: int) -> dict[str, Any]:
-        """Return what a checkpoint holds, with the number of the epoch to go on with."""
+    def _state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
         return {
-            "epoch": epoch,
+            "epoch": self.epoch,
             "iteration": self.iteration,
             "networks": {name: module.state_dict() for name, module in self.modules.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
@@ -271,8 +286,8 @@ class Training(Generic[Drawn]):
             "looks": [asdict(look) for look in self.looks],
         }
 
-    def _restore(self, state: dict[str, Any]) -> int:
-        """Take over a state, and return the number of the epoch to go on with."""
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
         for name, module in self.modules.items():
             module.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
@@ -283,7 +298,7 @@ class Training(Generic[Drawn]):
         self.looks = [Look(**look) for look in state.get("looks", ())]
         for look in self.looks:
             report(look)
-        return int(state["epoch"])
+        self.epoch = int(state["epoch"])
 
 
 Trainings: TypeAlias = list[Training[Any]]
@@ -377,19 +392,27 @@ class Run:
         patience: int | None = None,
         kept: Modules | None = None,
         score: Callable[[], float | Finding] | None = None,
+        pause: int | None = None,
     ) -> Training[Drawn]:
         """Train networks as the stage of that name, and return the training with its curves and best score.
 
         See ``Training`` for the meaning of the arguments. By default there is a look after each epoch,
-        patience never runs out, and the state of all ``modules`` is kept.
+        patience never runs out, and the state of all ``modules`` is kept. With ``pause`` it trains so many
+        epochs at first, and ``go_on`` the rest. PyTorch's own random numbers, which
+        dropout takes, depend on the seed, the stage and the epoch alone.
         """
+
+        def seeded(epoch: int) -> Iterable[Drawn]:
+            torch.manual_seed(self.stream(f"{stage} dropout {epoch}").initial_seed())
+            return draws(epoch)
+
         training = Training(
             method=self.method,
             stage=self.prefix + stage,
             modules=modules,
             kept=modules if kept is None else kept,
             optimizers=optimizers,
-            draws=draws,
+            draws=seeded,
             rounds=rounds,
             step=step,
             epochs=epochs,
@@ -399,8 +422,15 @@ class Run:
         )
         checkpoint = Checkpoint(self._file(training.stage), seconds=self.seconds)
         self.stages.append((training, checkpoint))
-        training.run(checkpoint)
+        with seeded_apart(self.device):
+            training.run(checkpoint, pause=pause)
         return training
+
+    def go_on(self, training: Training[Drawn]) -> None:
+        """Train a training of this run that had a ``pause`` to its end."""
+        (checkpoint,) = (each for other, each in self.stages if other is training)
+        with seeded_apart(self.device):
+            training.run(checkpoint)
 
     def complete(self) -> None:
         """Delete the checkpoints of all stages."""

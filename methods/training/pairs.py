@@ -142,9 +142,17 @@ class PairFitting(PairMapping):
         return self.settings.post != "none"
 
     def trained_as(
-        self, stage: str, modules: Mapping[str, nn.Module], kept: Mapping[str, nn.Module]
+        self,
+        stage: str,
+        modules: Mapping[str, nn.Module],
+        kept: Mapping[str, nn.Module],
+        *,
+        pause: int | None = None,
     ) -> Training[Any]:
-        """Train ``modules`` as the stage of that name, and leave those of ``kept`` in their best state."""
+        """Train ``modules`` as the stage of that name, and leave those of ``kept`` in their best state.
+
+        With ``pause`` they are trained for so many epochs only; ``run.go_on`` trains them to the end.
+        """
         settings, rounds = self.settings, self.batches.rounds
         return self.run.train(
             stage,
@@ -158,6 +166,7 @@ class PairFitting(PairMapping):
             look_every=settings.eval_epochs * rounds,
             patience=settings.patience,
             score=None if settings.stopping == "none" else self.validation_map,
+            pause=pause,
         )
 
     def descend(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> Watched:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
@@ -17,7 +16,7 @@ from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.parameters import Words
-from cmbench.methods.training.batches import Index
+from cmbench.methods.training.batches import Index, seeded_apart
 from cmbench.methods.training.curves import gradient_norm
 from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.descent import decayed
@@ -130,6 +129,8 @@ class TrainedMethod(DeepMethod):
     each with a loss (``loss_of``) and a score of its own."""
     evaluated_in: ClassVar[torch.dtype] = torch.float32
     """The precision in which trained networks are evaluated."""
+    watched_in: ClassVar[torch.dtype | None] = None
+    """The precision in which looks at validation evaluate networks; None for that of ``evaluated_in``."""
 
     _epoch_number: int = field(init=False, default=0)
 
@@ -223,7 +224,8 @@ class TrainedMethod(DeepMethod):
                 torch.tensor(labels, device=run.device),
                 purpose="pairs" if len(names) == len(MODALITIES) else names[0],
             )
-            looked_at = {name: outputs[name] for name in names}
+            precision = self.watched_in or self.evaluated_in
+            looked_at = {name: replace(outputs[name], precision=precision) for name in names}
             score = lambda maps=looked_at: self.score(maps, train, validation)  # noqa: E731 - of this group
             trainings.append(learner.trained(stage if len(names) > 1 else names[0], score))
         return TrainedNetworks(outputs, trainings)
@@ -271,19 +273,18 @@ class _Learner:
     def trained(self, stage: str, score: Callable[[], float | Finding]) -> Training[Index]:
         """Train the networks as the stage of that name, to the state of the highest score."""
         method, rounds = self.method, self.batches.rounds
-        with seeded_apart(self.run.device):
-            return self.run.train(
-                stage,
-                self.step,
-                modules=self.modules,
-                optimizers={"all": self.optimizer},
-                draws=self.draws,
-                rounds=rounds,
-                epochs=method.epochs,
-                look_every=method.eval_epochs * rounds,
-                patience=method.patience,
-                score=None if method.stopping == "none" else score,
-            )
+        return self.run.train(
+            stage,
+            self.step,
+            modules=self.modules,
+            optimizers={"all": self.optimizer},
+            draws=self.draws,
+            rounds=rounds,
+            epochs=method.epochs,
+            look_every=method.eval_epochs * rounds,
+            patience=method.patience,
+            score=None if method.stopping == "none" else score,
+        )
 
     def draws(self, epoch: int) -> Iterator[Index]:
         """Seed PyTorch's own random numbers for an epoch, and return the rows of its batches."""
@@ -306,13 +307,6 @@ class _Learner:
             ]
         self.optimizer.step()
         return watched
-
-
-@contextmanager
-def seeded_apart(device: torch.device) -> Iterator[None]:
-    """Keep what happens to PyTorch's own random numbers from whoever called."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        yield
 
 
 def _described(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The one preprocessing of the traditional methods: column scaling learned on training rows."""
+"""The one preprocessing of all methods: scaling of columns or of rows, learned on training rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from cmbench.datasets.draft import Modality, Split, row_slices
 from cmbench.errors import MethodError
 from cmbench.methods.views.inputs import Matrix, block_height, row_blocks
 
-Mode: TypeAlias = Literal["none", "center", "zscore"]
-MODES: tuple[Mode, ...] = ("none", "center", "zscore")
+Mode: TypeAlias = Literal["none", "center", "zscore", "global"]
+MODES: tuple[Mode, ...] = ("none", "center", "zscore", "global")
 
 # A column whose deviation is below this share of its largest value holds rounding residue only.
 # Measured against the column's own values: against the largest deviation of the matrix, a matrix
@@ -52,6 +52,10 @@ class Scaling:
     ) -> Scaling:
         """Learn from training rows (n, d): ``zscore`` uses the population deviation (ddof 0).
 
+        ``global`` subtracts the mean of each column and divides all of them by one number, the root of the
+        mean variance of the columns that vary. It keeps the proportions of columns, as they come out of a
+        PCA or an LSA say, whose last columns ``zscore`` would blow up with the noise that they hold.
+
         Every mode, ``none`` included, maps constant columns to 0: they carry nothing. A view of
         nothing else raises ``MethodError``.
         """
@@ -59,6 +63,8 @@ class Scaling:
         if constant.all():
             raise MethodError(f"{view} are the same in every training row; there is nothing to learn from")
         scale = deviation if mode == "zscore" else np.ones_like(deviation)
+        if mode == "global":
+            scale *= _root_mean_square(deviation[~constant])
         shift = np.zeros_like(mean) if mode == "none" else mean
         return cls(shift, np.where(constant, np.inf, scale), normalise_rows)
 
@@ -119,6 +125,11 @@ def scaled_view(
 ) -> ScaledView:
     """Return training ``features`` with the scaling learned from them."""
     return ScaledView(features, Scaling.fit(features, view, mode=mode, normalise_rows=normalise_rows))
+
+
+def _root_mean_square(values: Matrix) -> float:
+    largest = values.max()  # squares of 1e±200 would overflow or vanish
+    return float(largest * np.sqrt(np.mean((values / largest) ** 2)))
 
 
 def _rows_in_float64(rows: NDArray[Any], normalise: bool) -> Matrix:
@@ -207,6 +218,7 @@ Scalings: TypeAlias = dict[Modality, Scaling]
 PREPROCESSING: dict[str, tuple[Mode, bool]] = {
     "none": ("none", False),
     "zscore": ("zscore", False),
+    "global": ("global", False),
     "rownorm": ("none", True),
 }
 

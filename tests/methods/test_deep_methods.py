@@ -112,6 +112,7 @@ BAD = {
         "corr_power": -1,
         "hidden_layers": -1,
         "activation": "tanh",
+        "dropout": 1.0,
     },
     DeepSM: {
         "hidden_image": -1,
@@ -147,6 +148,7 @@ CHOICES = [
     (DCCA, {"hidden_width": 13}),
     (DCCA, {"learning_rate": 1e-2}),
     (DCCA, {"weight_decay": 0.1}),
+    (DCCA, {"dropout": 0.5}),
     (DCCA, {"ridge": 1e-1}),
     (DeepSM, {"hidden_image": 0, "hidden_text": 1}),
     (DeepSM, {"hidden_width": 13}),

@@ -170,6 +170,7 @@ CHOICES = {
     "sgd": {"optimizer": "sgd"},
     "rate": {"learning_rate": 0.01},
     "decay": {"weight_decay": 0.5},
+    "dropout": {"dropout": 0.5},
     "batch": {"batch_size": 20},
     "scaling": {"preprocessing": "rownorm", "gaussian_rate": 0.001},
     "post": {"post": "none"},

@@ -86,6 +86,7 @@ CHOICES = {
     "sgd": {"optimizer": "sgd"},
     "rate": {"learning_rate": 0.01},
     "decay": {"weight_decay": 1.0},
+    "dropout": {"dropout": 0.5},
     "batch": {"batch_size": 60},
     "scaling": {"preprocessing": "rownorm", "gaussian_rate": 0.001},
     "post": {"post": "none"},

@@ -180,6 +180,7 @@ CHOICES = {  # by ambiguity of the paper
     "A11 mismatch": {"mismatch": "anchor"},
     "A12": {"joint_optimizer": True},
     "A12 decay": {"weight_decay": 0.1},
+    "dropout": {"dropout": 0.5},
     "A12 halving": {"halve_every": 1},
     "A12 rate": {"learning_rate": 1e-4},
     "A12 betas": {"beta1": 0.9},

@@ -36,6 +36,10 @@ def fitted(toy, kind=CorrAEFull, **parameters):
     return kind(**{**BRIEF, "alpha": 0.5, **parameters}).fit(toy.train, toy.validation)
 
 
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
 @pytest.fixture(scope="module")
 def default(toy):
     return represented(fitted(toy), toy.test)
@@ -114,13 +118,59 @@ def test_a_variant_that_starts_slowly_is_chosen_if_it_ends_as_the_best(toy, monk
     found = {"corr": 0.5, "cross": 0.6, "full": 0.4}
     monkeypatch.setattr(CorrespondenceFitting, "tried", lambda self: 1.0 if self.variant == "corr" else 0.1)
 
-    def trained(self, original=CorrespondenceFitting.trained):
+    def trained(self, *, pause, original=CorrespondenceFitting.trained):
         training = original(self)
         training.best.score = (found[self.variant],)
         return training
 
     monkeypatch.setattr(CorrespondenceFitting, "trained", trained)
     assert CorrAE(**BRIEF).fit(toy.train, toy.validation).variant_ == "cross"
+
+
+PAUSING = {"epochs": 6, "eval_epochs": 2, "variant_steps": 12, "alpha": 0.5}  # 12 steps are 4 of 6 epochs
+
+
+def test_the_variant_of_the_best_look_at_the_pause_alone_is_trained_to_the_end(toy, monkeypatch):
+    epochs, original = [], Training._run_epoch
+
+    def counted(self, epoch):
+        epochs.append(self.stage)
+        return original(self, epoch)
+
+    monkeypatch.setattr(Training, "_run_epoch", counted)
+    method = CorrAE(**{**BRIEF, **PAUSING}).fit(toy.train, toy.validation)
+    compared = scores_of(method.finals_)
+    assert max(compared, key=compared.__getitem__) == f"{method.variant_} 0.5"
+    for variant in ("corr", "cross", "full"):
+        assert epochs.count(f"{variant}_0.5") == (6 if variant == method.variant_ else 4)
+    kind = {"corr": CorrAECorr, "cross": CorrAECross, "full": CorrAEFull}[method.variant_]
+    monkeypatch.undo()
+    alone = kind(**{**BRIEF, **PAUSING}).fit(toy.train, toy.validation)
+    assert np.array_equal(represented(alone, toy.test), represented(method, toy.test))
+    at_the_pause = alone.curves_["validation_map"][alone.curves_["iteration"] == ROUNDS_1 + 4 * 5]
+    assert compared[f"{method.variant_} 0.5"] == pytest.approx(float(at_the_pause[0]), abs=1e-4)
+
+
+@pytest.mark.parametrize("epochs", [16 + 3, 16 + 9, 16 + 13])  # in the first, at the pause, after it
+def test_variants_that_were_killed_around_the_pause_go_on(toy, tmp_path, monkeypatch, epochs):
+    brief = {**BRIEF, **PAUSING, "checkpoint_seconds": 0.0}
+    whole = CorrAE(**brief).fit(toy.train, toy.validation)
+    original, ran = Training._run_epoch, []
+
+    def mortal(self, epoch):
+        if len(ran) >= epochs:
+            raise KilledError
+        ran.append(epoch)
+        return original(self, epoch)
+
+    monkeypatch.setattr(Training, "_run_epoch", mortal)
+    with pytest.raises(KilledError):
+        CorrAE(**brief, checkpoint=tmp_path).fit(toy.train, toy.validation)
+    epochs, ran = 1000, []
+    resumed = CorrAE(**brief, checkpoint=tmp_path).fit(toy.train, toy.validation)
+    assert (resumed.finals_, resumed.variant_) == (whole.finals_, whole.variant_)
+    assert np.array_equal(represented(whole, toy.test), represented(resumed, toy.test))
+    np.testing.assert_array_equal(resumed.curves_["validation_map"], whole.curves_["validation_map"])
 
 
 def test_stage_1_is_trained_once_for_all_trials(toy, monkeypatch):
@@ -168,6 +218,7 @@ CHOICES = {
     "sgd": {"optimizer": "sgd"},
     "rate": {"learning_rate": 0.01},
     "decay": {"weight_decay": 1.0},
+    "dropout": {"dropout": 0.5},
     "batch": {"batch_size": 20},
     "scaling": {"preprocessing": "rownorm", "gaussian_rate": 0.001},
     "post": {"post": "none"},
@@ -245,10 +296,6 @@ def test_curves_follow_all_stages_on_one_count(toy):
         last[f"{path}_loss"] for path in ("image_to_image", "image_to_text", "text_to_image", "text_to_text")
     )
     assert last["loss"] == pytest.approx((1 - alpha) * parts + alpha * last["correlation_loss"], rel=1e-4)
-
-
-class KilledError(Exception):
-    """Stands for the end of the process."""
 
 
 @pytest.mark.parametrize(

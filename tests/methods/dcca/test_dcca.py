@@ -254,7 +254,7 @@ def test_components_that_nearly_depend_on_each_other_are_warned_of(toy):
 def test_outputs_that_tell_nothing_any_more_are_an_error(toy, how):
     alike = r"dcca: outputs of the networks no longer tell training pairs apart; change learning_rate, or"
     with pytest.raises(CollapseError, match=alike):
-        fitted(toy, **how, epochs=60)
+        fitted(toy, **how, epochs=60, patience=60)
 
 
 class KilledError(Exception):

@@ -1,6 +1,7 @@
 """Trainings in stages: scores with ties, curves in parallel, and what a kill leaves of them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_curves_in_parallel_are_joined_by_iteration():
     np.testing.assert_array_equal(joined["b"], [2, 4, np.nan])
 
 
-def counted(run, stage="x", scores=None, *, epochs=4, log=None):
+def counted(run, stage="x", scores=None, *, epochs=4, log=None, pause=None):
     """Train one weight, which each of its two rounds an epoch raises by 1."""
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(network.weight)
@@ -64,6 +65,7 @@ def counted(run, stage="x", scores=None, *, epochs=4, log=None):
         look_every=3,
         patience=100,
         score=None if found is None else lambda: next(found),
+        pause=pause,
     )
     return training, network
 
@@ -107,6 +109,53 @@ def test_a_stage_that_is_complete_comes_back_as_it_ended(tmp_path, scores):
         np.testing.assert_array_equal(again.curves.curves()[name], values, err_msg=name)
     second.complete()
     assert not list(tmp_path.iterdir())
+
+
+def drawing(run, seen, *, fails_at=None):
+    """Train for four epochs of a round, each of which takes a number of PyTorch's own, as dropout does."""
+    network = torch.nn.Linear(1, 1)
+
+    def step(epoch, norms):
+        if epoch == fails_at:
+            raise KeyboardInterrupt
+        seen.append(torch.rand(()).item())
+        return [("weight", network.weight.detach().squeeze())]
+
+    parts = {"modules": {"a": network}, "optimizers": {}, "draws": lambda epoch: [epoch]}
+    run.train("x", step, rounds=1, epochs=4, **parts)
+
+
+def test_what_dropout_draws_depends_on_the_epoch_and_is_the_same_after_a_kill(tmp_path):
+    whole, before, after, other = [], [], [], []
+    torch.manual_seed(7)
+    torch.nn.Linear(1, 1)
+    outside = torch.rand(3)
+    torch.manual_seed(7)
+    drawing(run(), whole)
+    assert torch.equal(torch.rand(3), outside), "the caller's numbers are left alone"
+    eager = replace(run(tmp_path / "a.pt"), seconds=0)
+    with pytest.raises(KeyboardInterrupt):
+        drawing(eager, before, fails_at=2)
+    drawing(replace(eager, stages=[]), after)
+    drawing(replace(run(), seed=1), other)
+    assert before + after == whole
+    assert len(set(whole)) == 4
+    assert not set(other) & set(whole)
+
+
+def test_a_training_that_pauses_ends_as_if_it_had_not():
+    scores = [0.3, 0.9, 0.2, 0.1, 0.5]
+    whole, straight = counted(run(), scores=scores, epochs=6)
+    paused = run()
+    training, network = counted(paused, scores=scores, epochs=6, pause=3)
+    assert (network.weight.item(), training.iteration, training.epoch) == (6, 6, 3)
+    assert training.score_at(3) == 0.9
+    assert training.score_at(2) == 0.3
+    paused.go_on(training)
+    assert network.weight.item() == straight.weight.item() == 6, "the state of the best look"
+    assert training.iteration == whole.iteration == 12
+    for name, values in whole.curves.curves().items():
+        np.testing.assert_array_equal(training.curves.curves()[name], values, err_msg=name)
 
 
 def test_stages_have_files_of_their_own_and_rounds_spared_add_up(tmp_path):
