@@ -244,7 +244,7 @@ def test_a_parameter_without_default_is_required():
     ("kind", "parameters", "remedy"),
     [
         (CFA, {"n_components": "many"}, "a whole number of 1 or more, 'all' or 'validation'"),
-        (CFA, {"scaling": 1}, "'none', 'center' or 'zscore'"),
+        (CFA, {"scaling": 1}, "'none', 'center', 'zscore' or 'global'"),
         (ByHand, {"size": 2.5}, "a whole number of 2 or more"),
     ],
 )
