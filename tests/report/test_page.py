@@ -77,7 +77,7 @@ def test_every_number_of_a_leaderboard_is_the_mean_of_the_records_behind_it():
     parsed = html(some_records())
     links = [link for table in parsed.find("table", class_="sortable board") for link in table.find("a")]
     numbers = [link for link in links if link.get("data-value")]
-    assert len(numbers) == 2 * (2 + 2 * 6)
+    assert len(numbers) == 2 * 2 * 2 + 2 * 2 * 6
     for link in numbers:
         (record,) = parsed.find("details", id=link["href"][1:])
         runs = record.find("td", data_column=link["data-column"])

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from cmbench.current import code_of
-from cmbench.evaluation.statistics import Ranks, ranks
 from cmbench.limits import duration_text
 from cmbench.report.command import command
 from cmbench.report.delimited import csv_text
 from cmbench.report.facts import changed
 from cmbench.report.formats import latex, markdown
-from cmbench.report.layout import BIMODAL, Column, Mark, Row, Table
+from cmbench.report.layout import Column, Mark, Row, Section, Table
+from cmbench.report.overview import render as csv_over_datasets
+from cmbench.report.overview import tables as tables_over_datasets
 from cmbench.report.records import Group, Record, Setting, groups, measured, settings, split_of
 from cmbench.report.significance import Arrays
 from cmbench.report.table import table
@@ -126,20 +125,20 @@ class Board:
 
 @dataclass(frozen=True, eq=False)
 class Overall:
-    """The methods that several boards of one protocol share: MAP on each, average rank and wins.
+    """A table over the datasets of one protocol, with the boards that its columns are of."""
 
-    ``scores`` are (methods, boards); ``missing`` names methods that some board lacks.
-    """
-
-    protocol: str
-    column: Column
+    anchor: str
+    table: Table
     boards: tuple[Board, ...]
-    labels: tuple[str, ...]
-    families: tuple[str, ...]
-    entries: tuple[tuple[Entry, ...], ...]
-    scores: tuple[tuple[float, ...], ...]
-    ranks: Ranks
-    missing: tuple[str, ...]
+    downloads: Mapping[str, str]
+
+    def entry(self, label: str, at: int) -> Entry | None:
+        """Return the entry of a label on one of the boards."""
+        return next((entry for entry in self.boards[at].finished if entry.label == label), None)
+
+    def column(self, section: Section) -> Column:
+        """Return the column of the boards that a section is about."""
+        return next(column for column in self.boards[0].columns if column.alone == section.heading)
 
 
 def boards(records: Iterable[Record], arrays: Arrays) -> list[Board]:
@@ -162,58 +161,37 @@ def _board(anchor: str, group: Group, arrays: Arrays) -> Board:
     return Board(anchor, group, shown, tuple(entries), _downloads(group, shown, arrays))
 
 
-def overalls(all_boards: Sequence[Board]) -> list[Overall]:
-    """Return a table over datasets for each protocol that two datasets or more were evaluated under."""
+def overalls(all_boards: Sequence[Board], arrays: Arrays) -> list[Overall]:
+    """Return a table over datasets for each protocol that two datasets or more have results under."""
     by_protocol: dict[str, list[Board]] = {}
     for board in all_boards:
-        if BIMODAL.columns[-1] in board.columns and board.finished:
+        if board.finished:
             by_protocol.setdefault(json.dumps(board.group.protocol, sort_keys=True), []).append(board)
-    several = [chosen for chosen in by_protocol.values() if len(chosen) > 1]
-    return [overall for chosen in several if (overall := _overall(chosen)) is not None]
+    several = [tuple(chosen) for chosen in by_protocol.values() if len(chosen) > 1]
+    return [_overall(f"over-datasets-{at}", chosen, arrays) for at, chosen in enumerate(several, 1)]
 
 
-def _overall(chosen: Sequence[Board]) -> Overall | None:
-    """Return the table over these boards, or None if no method is on all of them.
-
-    A method that has several settings on a board is told apart by its label.
-    """
-    column = BIMODAL.columns[-1]
-    by_label = [{entry.label: entry for entry in board.finished} for board in chosen]
-    labels = list(dict.fromkeys(label for entries in by_label for label in entries))
-    shared = [label for label in labels if all(label in entries for entries in by_label)]
-    if not shared:
-        return None
-    entries = [tuple(by_label[at][label] for at in range(len(chosen))) for label in shared]
-    scores = [tuple(_mean(entry, column) for entry in row) for row in entries]
-    placed = ranks(np.asarray(scores).T)
-    order = sorted(range(len(shared)), key=lambda at: (placed.average[at], at))
-    protocol = chosen[0].group.protocol
-    return Overall(
-        f"{protocol['name']} {protocol['version']}",
-        column,
-        tuple(chosen),
-        tuple(shared[at] for at in order),
-        tuple(entries[at][0].family for at in order),
-        tuple(entries[at] for at in order),
-        tuple(scores[at] for at in order),
-        Ranks(placed.average[order], placed.wins[order], placed.p, placed.critical_difference),
-        tuple(label for label in labels if label not in shared),
-    )
-
-
-def _mean(entry: Entry, column: Column) -> float:
-    score = entry.setting.score(column.key)
-    return float("nan") if score is None else score.mean
+def _overall(anchor: str, chosen: tuple[Board, ...], arrays: Arrays) -> Overall:
+    records = [record for board in chosen for record in board.group.records]
+    (made,) = tables_over_datasets(records, arrays=arrays)
+    stem = f"datasets-{_file_stem(chosen[0].group.protocol['name'])}"
+    texts = {
+        f"{stem}.csv": csv_over_datasets(records, format="csv", arrays=arrays),
+        f"{stem}.tex": latex(made),
+        f"{stem}.md": markdown(made),
+    }
+    return Overall(anchor, made, chosen, texts)
 
 
 def _entry(anchor: str, setting: Setting, row: Row | None, failure: str, columns: Sequence[Column]) -> Entry:
-    numbers = tuple(None if row is None else _number(row, column) for column in columns)
+    numbers = tuple(None if row is None else number_of(row, column) for column in columns)
     runs = tuple(_run(record, columns) for record in setting.records)
     signs = "" if row is None else row.signs
     return Entry(anchor, setting, numbers, failure, signs, _facts(setting), runs)
 
 
-def _number(row: Row, column: Column) -> Number | None:
+def number_of(row: Row, column: Column) -> Number | None:
+    """Return what a table holds in a row and column, None where there is no number."""
     score = row.scores[column.key]
     if score is None:
         return None
@@ -326,9 +304,13 @@ def _megabytes(value: float) -> str:
 
 
 def _downloads(group: Group, shown: Table, arrays: Arrays) -> dict[str, str]:
-    stem = "-".join(re.sub(r"\W+", "-", part).strip("-") for part in (group.name, group.protocol["name"]))
+    stem = f"{_file_stem(group.name)}-{_file_stem(group.protocol['name'])}"
     return {
         f"{stem}.csv": csv_text(group, arrays=arrays),
         f"{stem}.tex": latex(shown),
         f"{stem}.md": markdown(shown),
     }
+
+
+def _file_stem(name: str) -> str:
+    return re.sub(r"\W+", "-", name).strip("-")

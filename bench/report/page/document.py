@@ -30,7 +30,7 @@ from cmbench.errors import ReportError
 from cmbench.output import output_file
 from cmbench.report.layout import COLUMNS
 from cmbench.report.page.changes import Changes, changes
-from cmbench.report.page.content import Board, boards, overalls
+from cmbench.report.page.content import Board, boards, number_of, overalls
 from cmbench.report.page.illustrations import category_tables, illustrations
 from cmbench.report.page.pairwise import Pairwise, as_data, deciding, pairwise
 from cmbench.report.page.retrieved import retrieved
@@ -64,7 +64,8 @@ def document(
     changed = None if before is None else _changed(before, study, made)
     drawn = {board.anchor: illustrations(board, figures=figures) for board in made}
     found = {board.anchor: retrieved(board, study.arrays, folders=pairs, figures=figures) for board in made}
-    return _written(title, study, made, compared, changed, illustrations=drawn, examples=found)
+    over = overalls(made, arrays)
+    return _written(title, study, made, compared, changed, overalls=over, illustrations=drawn, examples=found)
 
 
 def _changed(before: Study, after: Study, made: Sequence[Board]) -> Changes:
@@ -89,7 +90,7 @@ def _written(
     made: Sequence[Board],
     compared: Sequence[Pairwise],
     changed: Changes | None,
-    **others: Mapping[str, Any],
+    **others: Any,
 ) -> str:
     scripts = [Markup(text) for text in _scripts()]
     return (
@@ -99,7 +100,6 @@ def _written(
             title=title,
             study=study,
             boards=made,
-            overalls=overalls(made),
             changes=changed,
             failures=failures(made),
             doubts=doubts(made),
@@ -166,7 +166,11 @@ def _environment() -> Environment:
     )
     environment.filters.update(data_uri=_data_uri, full=repr, breakable=_breakable, counted=_counted)
     environment.globals.update(
-        deciding=deciding, recipe=recipe, dataset_warnings=dataset_warnings, category_tables=category_tables
+        deciding=deciding,
+        recipe=recipe,
+        dataset_warnings=dataset_warnings,
+        category_tables=category_tables,
+        number_of=number_of,
     )
     return environment
 

@@ -40,15 +40,17 @@
 
   /* Tables that sort. Numbers sort from high to low first, and by their full value. */
   const tables = all("table.sortable").map((table) => {
-    const [column, direction] = (table.dataset.firstOrder || "").split(":");
     return new DataTable(table, {
       paging: false,
       info: false,
       autoWidth: false,
       orderMulti: false,
       layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
-      order: column ? [[Number(column), direction]] : [],
-      columnDefs: [{ targets: "num", orderSequence: ["desc", "asc", ""], type: "num" }],
+      order: [],
+      columnDefs: [
+        { targets: "up", orderSequence: ["asc", "desc", ""], type: "num" },
+        { targets: "num", orderSequence: ["desc", "asc", ""], type: "num" },
+      ],
       language: { zeroRecords: "No method here fits the filter.", emptyTable: "No method has a row here." },
     });
   });
