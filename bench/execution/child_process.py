@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,7 +68,8 @@ class Surroundings:
     """Where a child works: its folder, that of its temporary files, its log, and what it is fenced in by.
 
     ``ruleset`` is the descriptor of Landlock rules of version ``landlock`` (None: no fence), and
-    ``own_shared_memory`` says that nothing the child needs lies in ``/dev/shm``.
+    ``own_shared_memory`` says that nothing the child needs lies in ``/dev/shm``. ``environment`` goes before
+    the run's own.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class Surroundings:
     ruleset: int | None = None
     landlock: int = 0
     own_shared_memory: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_child(
@@ -155,7 +157,10 @@ def _started(surroundings: Surroundings, limits: Limits) -> tuple[subprocess.Pop
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=surroundings.folder,
-                env=child_environment(limits.threads, surroundings.temporary),
+                env={
+                    **child_environment(limits.threads, surroundings.temporary),
+                    **surroundings.environment,
+                },
                 start_new_session=True,  # so that Ctrl-C reaches the run alone; Windows has a flag for it
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                 pass_fds=[number for number in (settings.report, surroundings.ruleset) if number is not None],

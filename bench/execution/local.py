@@ -13,6 +13,7 @@ from cmbench.datasets.contract import Dataset
 from cmbench.disk import is_full, writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.fence import Fence, built_in_files, files_of
+from cmbench.execution.gpus import Queue, visible_gpus
 from cmbench.execution.job import HandedOut, hand_out
 from cmbench.execution.ledger import MAKE_ROOM, Ledger, judged
 from cmbench.execution.progress import Progress
@@ -67,12 +68,14 @@ class LocalExecutor:
         self._fence = self._fence_around(cells)
         checkpoints = self._folder.resolve() / ".work" / "checkpoints"
         workplace = Workplace(self._work, self._fence, checkpoints=checkpoints)
+        queue = Queue(visible_gpus(cells))
         for cell in cells:  # all at once, so that files which change later change nothing
             self._features_for(cell.dataset)
         with ThreadPoolExecutor(self._jobs) as pool:
             try:
                 while cells:
-                    waiting = [pool.submit(self._run_unclaimed, cell, workplace) for cell in cells]
+                    queue.extend(cells)
+                    waiting = [pool.submit(self._run_next, queue, workplace) for _ in cells]
                     for future in as_completed(waiting):
                         future.result()
                     cells = self._ledger.elsewhere()
@@ -83,19 +86,21 @@ class LocalExecutor:
                 raise
         self._ledger.close()
 
-    def _run_unclaimed(self, cell: Cell, workplace: Workplace) -> None:
+    def _run_next(self, queue: Queue, workplace: Workplace) -> None:
         """Run a cell unless another run has it, or has finished it since this one was planned."""
-        if self._stop.is_set():
-            return
         try:
-            with writing_to(self._work, raising=StoreError), self._ledger.turn_of(cell) as is_wanted:
-                if is_wanted:
-                    self._run_cell(cell, workplace)
+            with writing_to(self._work, raising=StoreError), queue.next(self._stop) as found:
+                if found is None:
+                    return
+                cell, environment = found
+                with self._ledger.turn_of(cell) as is_wanted:
+                    if is_wanted:
+                        self._run_cell(cell, workplace, environment)
         except BaseException:
             self._stop.set()  # what goes wrong next in another thread would be of no interest
             raise
 
-    def _run_cell(self, cell: Cell, workplace: Workplace) -> None:
+    def _run_cell(self, cell: Cell, workplace: Workplace, environment: Mapping[str, str]) -> None:
         """Run a cell from start to end: hand out features, run the child, evaluate, store the record."""
         with self._turn:
             if self._stop.is_set():
@@ -110,6 +115,7 @@ class LocalExecutor:
             self._limits,
             stop=self._stop,
             log=log,
+            environment=environment,
             tell=lambda follower: self._ledger.advanced(cell, follower),
         )
         if outcome.status == "stopped":

@@ -60,6 +60,9 @@ class Assignment:
         return cls(cell.key, cell.entry, cell.code_version, parameters, keeps, twice, cell.rule)
 
 
+NOTHING_MORE: Mapping[str, str] = {}
+
+
 class Features(Protocol):
     """The folder of the features of a dataset, which methods may only read."""
 
@@ -97,13 +100,14 @@ class Workplace:
         stop: threading.Event,
         log: Path,
         import_path: tuple[str, ...] = (),
+        environment: Mapping[str, str] = NOTHING_MORE,
         tell: Callable[[Follower], None] = lambda _: None,
     ) -> Outcome:
         """Run the process of a cell and return how it ended, with what it left to be evaluated.
 
-        ``import_path`` comes after that of this process. When ``stop`` is set, the process is ended and the
-        outcome is that of one that was "stopped". ``tell`` is called now and then while it runs, and once at
-        its end.
+        ``import_path`` comes after that of this process, and ``environment`` replaces parts of its own. When
+        ``stop`` is set, the process is ended and the outcome is that of one that was "stopped". ``tell`` is
+        called now and then while it runs, and once at its end.
         """
         folder = self._work / assignment.key
         folder.mkdir()
@@ -115,7 +119,7 @@ class Workplace:
             with self._fenced(job, folder, temporary, log, assignment.keeps_checkpoint) as surroundings:
                 follower = Follower(log, folder)
                 ended = run_child(
-                    surroundings,
+                    replace(surroundings, environment=environment),
                     limits,
                     stop,
                     is_given_up=watched(folder, assignment.rule),

@@ -151,7 +151,7 @@ def test_a_forced_run_takes_what_another_forced_run_has_just_finished(toy, place
     cmbench.run(toy, ["cfa"], store=place / "store", threads=1, memory="none")
     (path,) = Store(place / "store").paths()
     before = path.read_text()
-    runs = [started(place, "store", seeds="0", methods="cfa", options=["--force"]) for _ in range(2)]
+    runs = [started(place, "store", seeds="0,", methods="cfa", options=["--force"]) for _ in range(2)]
     for run in runs:
         run.communicate(timeout=300)
     assert [run.returncode for run in runs] == [0, 0]
