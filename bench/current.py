@@ -98,13 +98,14 @@ def newest_code(folder: Path, records: Sequence[Record]) -> list[Record]:
     That is the code of the last run, or where the store does not say, that of the record finished last. A
     ``CmbenchWarning`` says what is left out.
     """
+    rivalries = [_rivalry(record) for record in records]
     rivals: dict[str, list[Record]] = {}
-    for record in records:
-        rivals.setdefault(_rivalry(record), []).append(record)
+    for rivalry, record in zip(rivalries, records, strict=True):
+        rivals.setdefault(rivalry, []).append(record)
     newest = {rivalry: newest_version(folder, found) for rivalry, found in rivals.items()}
-    chosen = [record for record in records if code_of(record) == newest[_rivalry(record)]]
-    _tell_of_older([record for record in records if code_of(record) != newest[_rivalry(record)]])
-    return chosen
+    is_newest = [code_of(each) == newest[rivalry] for rivalry, each in zip(rivalries, records, strict=True)]
+    _tell_of_older([record for record, newer in zip(records, is_newest, strict=True) if not newer])
+    return [record for record, newer in zip(records, is_newest, strict=True) if newer]
 
 
 def _tell_of_older(records: Sequence[Record]) -> None:

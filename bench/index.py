@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from cmbench.disk import DAMAGE, replacing
 
-VERSION = 1
+VERSION = 2
 BULKY = ("category_map", "fitted", "looks", "provenance")
 """Fields of a record that only a figure or ``cmbench show`` needs.
 
@@ -38,7 +38,10 @@ def stamp_of(status: os.stat_result) -> Stamp:
 
 @dataclass(frozen=True)
 class Index:
-    """The records of files, as summaries, by the paths of the files within the store."""
+    """The records of files, as summaries, by the names ``DATASET/FILE.json`` of the files.
+
+    Records share what is the same in them, so nobody may change one.
+    """
 
     entries: dict[str, tuple[Stamp, dict[str, Any]]] = field(default_factory=dict)
 
@@ -101,10 +104,40 @@ def _packed(index: Index) -> dict[str, Any]:
 def _unpacked(content: Mapping[str, Any]) -> Index:
     values = content["values"]
     entries = {}
+    outlines: dict[int, list[_Part]] = {}
+    shared: dict[Any, Any] = {}
     for name, row in content["rows"].items():
-        stamp, fields = tuple(row[:4]), values[row[4]]
-        entries[name] = stamp, _nested(fields, [values[number] for number in row[5:]])
+        if row[4] not in outlines:
+            outlines[row[4]] = _outline(values[row[4]])
+        record = {}
+        for field_, inner, start, end in outlines[row[4]]:
+            if inner is None:
+                record[field_] = values[row[start]]
+                continue
+            same = (inner, *row[start:end])
+            if same not in shared:
+                shared[same] = dict(zip(inner, [values[number] for number in same[1:]], strict=True))
+            record[field_] = shared[same]
+        entries[name] = (row[0], row[1], row[2], row[3]), record
     return Index(entries)
+
+
+_Part: TypeAlias = tuple[str, tuple[str, ...] | None, int, int]
+"""A field of a record, the names of its own fields (None: it has none), and where their values stand."""
+
+
+def _outline(fields: list[list[str]]) -> list[_Part]:
+    """Return the parts of records with these fields, and fields of fields."""
+    parts: list[_Part] = []
+    for at, names in enumerate(fields, 5):
+        if len(names) == 1:
+            parts.append((names[0], None, at, at + 1))
+        elif parts and parts[-1][0] == names[0]:
+            _, inner, start, _ = parts[-1]
+            parts[-1] = (names[0], (*(inner or ()), names[1]), start, at + 1)
+        else:
+            parts.append((names[0], (names[1],), at, at + 1))
+    return parts
 
 
 def _flat(record: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
@@ -115,13 +148,3 @@ def _flat(record: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
         else:
             flat[(name,)] = value
     return flat
-
-
-def _nested(fields: list[list[str]], values: list[Any]) -> dict[str, Any]:
-    record: dict[str, Any] = {}
-    for names, value in zip(fields, values, strict=True):
-        if len(names) == 1:
-            record[names[0]] = value
-        else:
-            record.setdefault(names[0], {})[names[1]] = value
-    return record

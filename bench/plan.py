@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,7 +15,7 @@ from cmbench.datasets.contract import Dataset
 from cmbench.errors import DatasetError, MethodError
 from cmbench.evaluation.measures import Measure, get_measures
 from cmbench.evaluation.protocol import Protocol
-from cmbench.methods.parameters import check_parameters
+from cmbench.methods.parameters import arguments_of, check_parameters
 from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Cell:
             return "it learns from one category a pair, and these pairs may have several"
         return ""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """SHA-256 (hexadecimal, 16 digits) over everything the result depends on."""
         return cell_key(
@@ -225,7 +225,7 @@ def effective_parameters(
 
 
 def _seeds(method: type[Method], parameters: Mapping[str, Any], seeds: Sequence[int]) -> Sequence[int | None]:
-    if RANDOM_STATE not in inspect.signature(method).parameters:
+    if RANDOM_STATE not in arguments_of(method):
         return (None,)
     if RANDOM_STATE in parameters:
         return (parameters[RANDOM_STATE],)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from cmbench.choosing import chosen_methods, listed, published
-from cmbench.current import keep_source, note
+from cmbench.current import keep_source, note, with_cards
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import base_name
 from cmbench.datasets.limiting import limited
@@ -36,7 +36,7 @@ from cmbench.methods.registry import Registry, registry
 from cmbench.plan import LEFT_OUT, Cell, plan
 from cmbench.profiles import PAPER, TUNED, Profile, read_profile, tuned_profile
 from cmbench.pruning import MedianRule
-from cmbench.store import DEFAULT_STORE, Problem, Store
+from cmbench.store import DEFAULT_STORE, Contents, Problem, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,21 +188,22 @@ def finished(
         progress=progress or Silent(),
         twice=check_determinism,
     )
-    return _complete(agenda.cells, agenda.store)
+    return _complete(agenda)
 
 
 @dataclass(frozen=True, eq=False)
 class Agenda:
     """The cells of a run: all, and those that it is to run, without those that cannot be.
 
-    ``earlier`` are the summaries of all records of the store, by key, and ``hidden`` the files and folders
-    that datasets were given by.
+    ``before`` is what the store has, ``earlier`` the summaries of its records by key, and ``hidden`` the files
+    and folders that datasets were given by.
     """
 
     store: Store
     cells: list[Cell]
     pending: list[Cell]
     left_out: list[Cell]
+    before: Contents
     earlier: dict[str, dict[str, Any]]
     hidden: list[Path]
 
@@ -279,7 +280,7 @@ def planned(
     ]
     pending = [cell for cell in wanted if not cell.left_out]
     left_out = [cell for cell in wanted if cell.left_out]
-    return Agenda(results, cells, pending, left_out, earlier, _files(given))
+    return Agenda(results, cells, pending, left_out, before, earlier, _files(given))
 
 
 def jobs_here(jobs: int | None, cells: int) -> int:
@@ -327,10 +328,11 @@ def _unreadable(cells: Sequence[Cell], problems: Sequence[Problem]) -> set[str]:
     return {cell.key for cell in cells if cell.key in ends}
 
 
-def _complete(cells: Sequence[Cell], store: Store) -> list[dict[str, Any]]:
+def _complete(agenda: Agenda) -> list[dict[str, Any]]:
     """Return the records of all cells; ``IncompleteRunError`` where one has none."""
-    found = store.read_summaries()
-    by_key = found.by_key
+    cells, store = agenda.cells, agenda.store
+    found = store.read_summaries() if _has_written(agenda) else agenda.before
+    by_key = {record["key"]: record for record in with_cards(store.folder, found.records)}
     records = [by_key[cell.key] for cell in cells if cell.key in by_key]
     missing = [cell for cell in cells if cell.key not in by_key]
     if missing:
@@ -343,6 +345,11 @@ def _complete(cells: Sequence[Cell], store: Store) -> list[dict[str, Any]]:
             records,
         )
     return records
+
+
+def _has_written(agenda: Agenda) -> bool:
+    """Return whether there may be new records; else reading ten thousand again would take a second more."""
+    return bool(agenda.pending or agenda.left_out or any(cell.tuning for cell in agenda.cells))
 
 
 def _note(folder: Path, cells: Sequence[Cell]) -> None:
@@ -361,9 +368,9 @@ def _note(folder: Path, cells: Sequence[Cell]) -> None:
 
 def _note_tuning(agenda: Agenda) -> None:
     """Write into stored records which profile their parameters come from, where they do not say so."""
-    store = agenda.store
+    store, pending = agenda.store, {cell.key for cell in agenda.pending}
     for cell in agenda.cells:
-        if cell in agenda.pending:
+        if cell.key in pending:
             continue
         known = agenda.earlier.get(cell.key)
         if cell.tuning is None or known is None or known["method"].get("tuning") == cell.tuning:
@@ -475,7 +482,8 @@ def _is_wanted(
 def with_measures_of(cell: Cell, record: Mapping[str, Any] | None) -> Cell:
     """Return the cell with the measures of its earlier record added, so that none is lost."""
     earlier = (record or {}).get("measures", ())
-    return replace(cell, measures=tuple(dict.fromkeys((*cell.measures, *earlier))))
+    measures = tuple(dict.fromkeys((*cell.measures, *earlier)))
+    return cell if measures == cell.measures else replace(cell, measures=measures)
 
 
 def _registry(plugins: Sequence[str | Path]) -> Registry:

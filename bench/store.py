@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ _NAME_LENGTH = 50  # characters; file systems allow 255 bytes, and a character m
 _MOVES = 20  # files may be renamed as often while they are read
 _WORTH_AN_INDEX = 100  # files; fewer are read anew faster than anybody notices
 
+P = TypeVar("P")
 Record: TypeAlias = Mapping[str, Any]
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -161,7 +162,7 @@ class Store:
 
     def read(self) -> Contents:
         """Return all records, and what cannot be read."""
-        return self._contents(self.own)
+        return self._contents(self._own)
 
     def read_summaries(self) -> Contents:
         """Return all records without their ``BULKY`` fields, and what cannot be read.
@@ -173,19 +174,20 @@ class Store:
         present = Index()
         anew = 0
 
-        def summary(path: Path) -> dict[str, Any] | Problem | None:
+        cells = os.fspath(self._cells())
+
+        def summary(name: str) -> dict[str, Any] | Problem | None:
             try:
-                stamp = stamp_of(path.stat())
+                stamp = stamp_of(os.stat(f"{cells}/{name}"))
             except FileNotFoundError:
                 return None
             except OSError as error:
-                return Problem(path, error.strerror or str(error))
-            name = self.relative(path)
+                return Problem(self._cells() / name, error.strerror or str(error))
             record = known.record(name, stamp)
             if record is None:
                 nonlocal anew
                 anew += 1
-                read = self.own(path)
+                read = self._own(name)
                 if not isinstance(read, dict):
                     return read
                 record = summary_of(read)
@@ -288,9 +290,9 @@ class Store:
             np.savez_compressed(file, allow_pickle=False, **arrays)
         return path
 
-    def _contents(self, own: Callable[[Path], dict[str, Any] | Problem | None]) -> Contents:
-        """Return what is in the store, records of their own as ``own`` reads them."""
-        read = _all_read(own, self.paths)
+    def _contents(self, own: Callable[[str], dict[str, Any] | Problem | None]) -> Contents:
+        """Return what is in the store, records of their own as ``own`` reads them by their names."""
+        read = _all_read(own, self._names)
         packed = list(self._packed())  # after the names of the others: ``pack`` writes these first
         placed: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         for rank, each in (*((0, each) for each in packed), *((1, each) for each in read)):
@@ -302,6 +304,10 @@ class Store:
         return Contents(
             sorted(records, key=_order), [each for each in (*read, *packed) if isinstance(each, Problem)]
         )
+
+    def _own(self, name: str) -> dict[str, Any] | Problem | None:
+        """Return what ``own`` does of the file of that name, ``DATASET/FILE.json``."""
+        return self.own(self._cells() / name)
 
     def own(self, path: Path) -> dict[str, Any] | Problem | None:
         """Return the record in a file of its own, what is wrong with it, or None: it is there no more."""
@@ -409,11 +415,11 @@ def _of_line(line: str, path: Path, number: int) -> dict[str, Any] | Problem:
 
 
 def _all_read(
-    own: Callable[[Path], dict[str, Any] | Problem | None], paths: Callable[[], list[Path]]
+    own: Callable[[P], dict[str, Any] | Problem | None], places: Callable[[], list[P]]
 ) -> list[dict[str, Any] | Problem]:
     """Return what is in the files; where one is there no more by then, look again where it went."""
     for _ in range(_MOVES):
-        read = [own(path) for path in paths()]
+        read = [own(place) for place in places()]
         if None not in read:
             break
     return [each for each in read if each is not None]

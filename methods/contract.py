@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError, did_you_mean
-from cmbench.methods.parameters import FieldsSearchSpace, SearchRange, add_constructor
+from cmbench.methods.parameters import FieldsSearchSpace, SearchRange, add_constructor, arguments_of
 
 Representations: TypeAlias = NDArray[np.floating[Any]]
 
@@ -190,5 +189,5 @@ class Method(ABC):
 
 def _arguments(method: type) -> dict[str, Any]:
     """Return the arguments of a constructor with their defaults; ``**keywords`` are none that has a name."""
-    arguments = inspect.signature(method).parameters.values()
-    return {one.name: one.default for one in arguments if one.kind is not inspect.Parameter.VAR_KEYWORD}
+    arguments = arguments_of(method).values()
+    return {one.name: one.default for one in arguments if one.kind is not one.VAR_KEYWORD}

@@ -208,6 +208,12 @@ class Parameter:
 
 
 @cache
+def arguments_of(method: type) -> Mapping[str, inspect.Parameter]:
+    """Return the arguments of a method's constructor by name, in its order."""
+    return inspect.signature(method).parameters
+
+
+@cache
 def parameters_of(method: type[Method]) -> tuple[Parameter, ...]:
     """Return the parameters of a method: the arguments of its constructor.
 
@@ -216,7 +222,7 @@ def parameters_of(method: type[Method]) -> tuple[Parameter, ...]:
 
     Raises ``MethodError`` for an annotation with a constraint in which a name cannot be resolved.
     """
-    arguments = inspect.signature(method).parameters.values()
+    arguments = arguments_of(method).values()
     described = [_parameter(method, argument) for argument in arguments]
     if _has_constructor_by_hand(method):
         return tuple(described)

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from cmbench.errors import MethodError, did_you_mean
-from cmbench.methods.parameters import REQUIRED, parameters_of
+from cmbench.methods.parameters import REQUIRED, arguments_of, parameters_of
 from cmbench.methods.plugins import broken, import_plugin, same_folder
 from cmbench.methods.sources import digest, home_of_file, home_of_module, sources
 
@@ -271,7 +271,7 @@ def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
 def _refuse_open_ended(method: type[Method]) -> None:
     """Raise ``MethodError`` for a constructor with ``*args`` or ``**kwargs``, which nobody could list."""
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    for parameter in inspect.signature(method).parameters.values():
+    for parameter in arguments_of(method).values():
         if parameter.kind in kinds:
             raise MethodError(
                 f"method {method.name!r}: its constructor takes {parameter}, so that nothing tells which "

@@ -1,6 +1,6 @@
 """Protocols: named, versioned, frozen answers to every question an evaluation leaves open."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from cmbench.errors import EvaluationError
@@ -98,8 +98,8 @@ class Protocol:
         Fields that came after the first records are left out where they have the value those were
         made with, so that keys stay.
         """
-        fields = asdict(self)
-        return {name: value for name, value in fields.items() if _LATER_FIELDS.get(name, _NEVER) != value}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if _LATER_FIELDS.get(name, _NEVER) != value}
 
 
 _NEVER = object()

@@ -185,6 +185,15 @@ class Setting:
 
     def score(self, column: str) -> Score | None:
         """Return what is in that column over the finished seeds, None where there is none."""
+        if column not in self._scores:
+            self._scores[column] = self._score(column)
+        return self._scores[column]
+
+    @cached_property
+    def _scores(self) -> dict[str, Score | None]:
+        return {}
+
+    def _score(self, column: str) -> Score | None:
         found = [measured(record, column) for record in self.finished]
         values = [value for value in found if value is not None]
         if not values or len(values) < len(found):

@@ -73,6 +73,14 @@ def test_a_message_of_a_hundred_megabytes_leaves_a_small_record(toy, tmp_path):
     assert path.stat().st_size < 3 * LONGEST_TEXT
 
 
+def test_five_million_broadcast_columns_are_refused_within_little_memory(toy, tmp_path):
+    record = record_of(toy, "spreadswide", tmp_path)
+    error = record["error"]
+    assert (record["status"], error["type"]) == ("failed", "MethodError")
+    assert "transform_images returned 5000000 columns; at most 65536 are evaluated" in error["message"]
+    assert record["peak_memory_bytes"] < 500_000_000  # as floats they would be 960 MB
+
+
 def test_fitted_values_are_kept_up_to_a_number_and_a_length(toy, tmp_path):
     record = record_of(toy, "fitsalot", tmp_path)
     assert record["status"] == "ok"

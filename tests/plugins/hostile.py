@@ -22,6 +22,15 @@ class Hostile(Method):
         return texts[:, :2]
 
 
+class SpreadsWide(Hostile):
+    """Returns one column five million times, which takes no memory as long as nobody copies it."""
+
+    def transform_images(self, images):
+        return np.broadcast_to(images[:, :1], (len(images), 5_000_000))
+
+    transform_texts = transform_images
+
+
 class Raises(Hostile):
     def fit(self, train, validation):
         raise ZeroDivisionError("a fit that divides by zero")
