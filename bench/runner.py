@@ -195,8 +195,8 @@ def finished(
 class Agenda:
     """The cells of a run: all, and those that it is to run, without those that cannot be.
 
-    ``before`` is what the store has, ``earlier`` the summaries of its records by key, and ``hidden`` the files
-    and folders that datasets were given by.
+    ``before`` is what the store has, ``earlier`` the summaries of its records by key, and ``hidden`` are the
+    files and folders that datasets were given by.
     """
 
     store: Store

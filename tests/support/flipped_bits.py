@@ -3,9 +3,9 @@
     python tests/support/flipped_bits.py FORM PART COUNT SEED FOLDER
 
 in a process of its own, since the libraries that read such files may crash; what they crashed on is then
-in FOLDER. FORM is ``npy``, ``npz``, ``mat5`` or ``mat73``, PART ``header`` or ``file``. Printed, as JSON, is how
-many loads gave a dataset and how many a message, which messages did not name the file, and the tracebacks
-of whatever else was raised.
+in FOLDER. FORM is ``npy``, ``npz``, ``mat5`` or ``mat73``, PART ``header`` or ``file``. Printed, as JSON, are
+the numbers of loads that gave a dataset and a message, the messages that did not name the file, and the
+tracebacks of whatever else was raised.
 """
 
 import json
