@@ -7,19 +7,23 @@ undocumented way and refused, with the conversion to make. Sparse matrices becom
 count from 1, add ``first_label = 1``.
 
 Versions before 7.3 are read by SciPy, whose reader trusts them: bytes changed inside an uncompressed file can
-crash Python. A process of its own therefore reads the file first, and what crashes that is refused. This
-protects from damage, not from malice: open only files from people you trust.
+crash Python. It therefore runs in a process of its own (``older_matlab``), which hands the arrays over; what
+crashes that is refused. This protects from damage, not from malice: open only files from people you trust.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,14 +52,7 @@ _NUMBERS = {
 }
 """NumPy's types by MATLAB's classes."""
 
-_TRIAL = """
-import sys
-from scipy.io.matlab import loadmat
-try:
-    loadmat(sys.argv[1])
-except Exception:
-    pass  # the reader in the process of the run meets it again, and says what it is
-"""
+_READER = ("-P", "-m", "cmbench.datasets.formats.older_matlab")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -77,83 +74,65 @@ def open_mat(path: Path) -> tuple[tuple[str, ...], Read]:
         head = file.read(520)
     if head.startswith((b"MATLAB 7.3", _HDF5)) or head[512:] == _HDF5:
         return _hdf5_names(path), partial(_hdf5_array, path)
-    _refuse_what_crashes(path)
-    try:
-        names, objects = _contents(path)
-    except _unreadable() as error:
-        raise DatasetError(damaged(path, error)) from error
-    return (*names, *objects), partial(_array, path, objects)
+    reader = _OlderFile(path)
+    return reader.names, reader.array
 
 
-def _refuse_what_crashes(path: Path) -> None:
-    """Raise ``DatasetError`` for a file that ends the process of its reader by a signal."""
-    command = [sys.executable, "-P", "-c", _TRIAL, str(path)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
-    if done.returncode < 0:
-        name = signal.strsignal(-done.returncode) or f"signal {-done.returncode}"
-        raise DatasetError(damaged(path, ValueError(f"it crashes SciPy's reader: {name}")))
+class _OlderFile:
+    """A file of a version before 7.3, and the process that reads it; it ends with this object.
+
+    Raises ``DatasetError`` for a file that cannot be read, or crashes that process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._process = subprocess.Popen(
+            [sys.executable, *_READER, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        weakref.finalize(self, _end, self._process)
+        self.names: tuple[str, ...] = tuple(self._answer()["names"])
+
+    def array(self, key: str) -> NDArray[Any]:
+        """Return a variable of the file."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):  # whose reason the answer tells
+            self._process.stdin.write(f"{json.dumps(key)}\n".encode())
+            self._process.stdin.flush()
+        self._answer()
+        try:  # not from the pipe itself, in which NumPy would look for its place
+            array = np.lib.format.read_array(SimpleNamespace(read=self._process.stdout.read))
+        except (ValueError, EOFError):
+            raise self._crash() from None
+        return cast("NDArray[Any]", array)
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise self._crash()
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise DatasetError(answer["error"])
+        return answer
+
+    def _crash(self) -> DatasetError:
+        number = -self._process.wait()
+        name = (signal.strsignal(number) if number > 0 else None) or f"status {-number}"
+        return DatasetError(damaged(self._path, ValueError(f"it crashes SciPy's reader: {name}")))
 
 
-def _unreadable() -> tuple[type[Exception], ...]:
-    from scipy.io.matlab import MatReadError
-
-    return (*DAMAGE, MatReadError)
-
-
-def _array(path: Path, objects: Mapping[str, str], key: str) -> NDArray[Any]:
-    """Return a variable of a file of a version before 7.3; ``objects`` has the classes of objects by name."""
-    from scipy.io.matlab import loadmat
-
-    if key in objects:
-        raise refused(key, objects[key])
-    try:
-        value = loadmat(path, variable_names=[key])[key]
-    except _unreadable() as error:
-        raise DatasetError(damaged(path, error)) from error
-    return _plain_array(key, value)
-
-
-def _contents(path: Path) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the names of the variables, and the classes of those that are MATLAB objects by name."""
-    from scipy.io.matlab import loadmat, varmats_from_mat, whosmat
-
-    try:
-        return tuple(name for name, _, _ in whosmat(path) if name != "__function_workspace__"), {}
-    except TypeError:  # whosmat stumbles over objects, which have no shape
-        names, objects = [], {}
-    with path.open("rb") as file:
-        variables: list[tuple[str, Any]] = varmats_from_mat(file)
-        for name, stream in variables:
-            if name == "None":  # SciPy's word for the name of an object, which stands inside it
-                (fields,) = loadmat(stream)["None"]
-                objects[fields["s0"].decode()] = fields["s2"].decode()
-            else:
-                names.append(name)
-    return tuple(name for name in names if name), objects
-
-
-def _plain_array(key: str, value: Any) -> NDArray[Any]:
-    from scipy.io.matlab import MatlabFunction
-    from scipy.sparse import issparse
-
-    if isinstance(value, MatlabFunction):
-        raise refused(key, "function")
-    if isinstance(value, str):  # SciPy's report on a variable that it could not read
-        raise DatasetError(damaged(key, ValueError(value)))
-    sparse: bool = issparse(value)
-    array: NDArray[Any] = value.toarray() if sparse else value
-    if array.dtype.names is not None:
-        raise refused(key, "struct")
-    if array.dtype.kind == "O":
-        texts = [_cell_text(key, cell) for cell in array.ravel()]
-        return np.array(texts, dtype=np.str_).reshape(array.shape)
-    return char_rows(array.ravel().tolist()) if array.dtype.kind == "U" else array
-
-
-def _cell_text(key: str, cell: Any) -> str:
-    if not isinstance(cell, np.ndarray) or cell.dtype.kind != "U" or cell.size > 1:
-        raise refused(key, "cell")
-    return str(cell.item()) if cell.size else ""
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a reader that nobody asks any more."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):
+                pipe.close()
+    process.kill()
+    process.wait()
 
 
 def _hdf5_names(path: Path) -> tuple[str, ...]:

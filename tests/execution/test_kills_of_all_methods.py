@@ -24,7 +24,8 @@ NARROW = dict.fromkeys(("code", "hidden_image", "hidden_text", "width", "joint")
 SMALLER = {
     "corr-ae": {"epochs": 6, "rbm_epochs": 5, "trial_steps": 20, "embedding": 64, "hidden": 64, "code": 64},
     "cmdn": NARROW
-    | {"epochs": 6, "class_epochs": 5, "first_level": 64, "sae_hidden": 64, "sae_code": 32, "fusion": 64},
+    | {"epochs": 6, "rbm_epochs": 15, "class_epochs": 5, "first_level": 64, "fusion": 64}
+    | {"sae_hidden": 64, "sae_code": 32, "sae_rate": 0.003},
     "ccl": NARROW
     | {"epochs": 6, "rbm_epochs": 5, "correlation_epochs": 5, "class_epochs": 5, "embedding": 64},
     "cmgans": {"epochs": 6, "embedding": 64, "hidden": 64, "discriminator_width": 64},

@@ -43,7 +43,8 @@ def test_two_cells_run_side_by_side_when_asked(toy, store):
 def test_two_cells_share_the_processors_unless_told_otherwise(
     toy, store, monkeypatch, processors, methods, together, threads
 ):
-    monkeypatch.setattr("cmbench.runner.available_cores", lambda: processors)
+    for user in ("runner", "limits"):
+        monkeypatch.setattr(f"cmbench.{user}.available_cores", lambda: processors)
     watching = Watching()
     names = ["cca", "cfa"][:methods]
     cmbench.run(toy, names, store=store.folder, memory="none", progress=watching)

@@ -236,6 +236,22 @@ def test_a_cell_that_refers_to_nothing_is_damage_and_no_danger(path_73):
 
 
 def test_a_file_that_crashes_its_reader_is_refused_and_the_run_lives(path_5, monkeypatch):
-    monkeypatch.setattr(matlab, "_TRIAL", "import os; os.abort()")
+    monkeypatch.setattr(matlab, "_READER", ("-c", "import os; os.abort()"))
     with pytest.raises(DatasetError, match=r"crashes SciPy's reader: Abort"):
         load_file(path_5)
+
+
+def test_a_file_that_crashes_its_reader_at_a_variable_is_refused_too(path_5, monkeypatch):
+    reading = """import os; print('{"names": ["images_train"]}', flush=True); input(); os.abort()"""
+    monkeypatch.setattr(matlab, "_READER", ("-c", reading))
+    with pytest.raises(DatasetError, match=r"crashes SciPy's reader: Abort"):
+        load_file(path_5)
+
+
+def test_the_process_that_reads_an_older_file_ends_when_nobody_reads_it(path_5):
+    names, read = matlab.open_mat(path_5)
+    process = read.__self__._process
+    assert read(names[0]).shape
+    assert process.poll() is None
+    del read
+    assert process.poll() is not None

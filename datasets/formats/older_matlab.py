@@ -1,0 +1,110 @@
+"""Reads a ``.mat`` file of a version before 7.3 by SciPy, in a process that may crash.
+
+Started as ``python -m cmbench.datasets.formats.older_matlab FILE`` by ``cmbench.datasets.formats.matlab``. It
+writes a line of JSON with the names of the variables; for each name that it is then asked for, as a line of
+JSON, it writes another line, and after it the array as in a ``.npy`` file. ``{"error": "..."}`` stands in the
+place of what cannot be read.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io.matlab import MatlabFunction, MatReadError, loadmat, varmats_from_mat, whosmat
+from scipy.sparse import issparse
+
+from cmbench.datasets.formats.matlab import char_rows, refused
+from cmbench.disk import DAMAGE, damaged
+from cmbench.errors import DatasetError
+
+UNREADABLE = (*DAMAGE, MatReadError)
+
+
+def main(path: Path) -> None:
+    """Answer what is asked about the file until there are no more questions."""
+    warnings.simplefilter("ignore")  # nobody reads what stands on standard error
+    try:
+        names, objects = contents(path)
+    except UNREADABLE as error:
+        _tell({"error": damaged(path, error)})
+        return
+    _tell({"names": [*names, *objects]})
+    for question in sys.stdin:
+        try:
+            array = array_of(path, objects, json.loads(question))
+        except DatasetError as error:
+            _tell({"error": str(error)})
+        else:
+            _tell({})
+            # By way of ``write``: NumPy would look for its place in a pipe.
+            np.lib.format.write_array(
+                SimpleNamespace(write=sys.stdout.buffer.write), array, allow_pickle=False
+            )
+            sys.stdout.buffer.flush()
+
+
+def contents(path: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the names of the variables, and the classes of those that are MATLAB objects by name."""
+    try:
+        return tuple(name for name, _, _ in whosmat(path) if name != "__function_workspace__"), {}
+    except TypeError:  # whosmat stumbles over objects, which have no shape
+        names, objects = [], {}
+    with path.open("rb") as file:
+        variables: list[tuple[str, Any]] = varmats_from_mat(file)
+        for name, stream in variables:
+            if name == "None":  # SciPy's word for the name of an object, which stands inside it
+                (fields,) = loadmat(stream)["None"]
+                objects[fields["s0"].decode()] = fields["s2"].decode()
+            else:
+                names.append(name)
+    return tuple(name for name in names if name), objects
+
+
+def array_of(path: Path, objects: Mapping[str, str], key: str) -> NDArray[Any]:
+    """Return a variable; ``objects`` has the classes of MATLAB objects by name. Raises ``DatasetError``."""
+    if key in objects:
+        raise refused(key, objects[key])
+    try:
+        return _plain_array(key, loadmat(path, variable_names=[key])[key])
+    except DatasetError:
+        raise
+    except UNREADABLE as error:
+        raise DatasetError(damaged(path, error)) from error
+
+
+def _plain_array(key: str, value: Any) -> NDArray[Any]:
+    if isinstance(value, MatlabFunction):
+        raise refused(key, "function")
+    if isinstance(value, str):  # SciPy's report on a variable that it could not read
+        raise DatasetError(damaged(key, ValueError(value)))
+    sparse: bool = issparse(value)
+    array: NDArray[Any] = value.toarray() if sparse else value
+    if array.dtype.names is not None:
+        raise refused(key, "struct")
+    if array.dtype.kind == "O":
+        texts = [_cell_text(key, cell) for cell in array.ravel()]
+        return np.array(texts, dtype=np.str_).reshape(array.shape)
+    return char_rows(array.ravel().tolist()) if array.dtype.kind == "U" else array
+
+
+def _cell_text(key: str, cell: Any) -> str:
+    if not isinstance(cell, np.ndarray) or cell.dtype.kind != "U" or cell.size > 1:
+        raise refused(key, "cell")
+    return str(cell.item()) if cell.size else ""
+
+
+def _tell(answer: Mapping[str, Any]) -> None:
+    sys.stdout.buffer.write(f"{json.dumps(answer)}\n".encode())
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
