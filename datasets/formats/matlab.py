@@ -23,7 +23,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,10 +104,9 @@ class _OlderFile:
             self._process.stdin.flush()
         self._answer()
         try:  # not from the pipe itself, in which NumPy would look for its place
-            array = np.lib.format.read_array(SimpleNamespace(read=self._process.stdout.read))
+            return np.lib.format.read_array(SimpleNamespace(read=self._process.stdout.read))
         except (ValueError, EOFError):
             raise self._crash() from None
-        return cast("NDArray[Any]", array)
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None

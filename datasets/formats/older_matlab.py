@@ -25,7 +25,7 @@ from cmbench.datasets.formats.matlab import char_rows, refused
 from cmbench.disk import DAMAGE, damaged
 from cmbench.errors import DatasetError
 
-UNREADABLE = (*DAMAGE, MatReadError)
+UNREADABLE: tuple[type[Exception], ...] = (*DAMAGE, MatReadError)
 
 
 def main(path: Path) -> None:
