@@ -19,12 +19,12 @@ def csv_text(group: Group, *, arrays: Arrays | None = None, view: View = DEFAULT
     """Return the table of a group as CSV with a header row, settings in the order of tables.
 
     Each row names its dataset, fingerprint and protocol. ``status`` is ``ok`` or what failed; ``seeds``
-    counts the finished records the means are over; ``<column>_std`` is the sample standard deviation,
-    empty for one seed, or with the spread ``queries`` the standard error over queries, which stands in
-    ``<column>_standard_error`` in any case; ``<column>_best``
-    says what tables print in bold, and settings that share a letter in ``<column>_group`` cannot be told
-    apart; it is empty where this was not tested. ``published_*`` columns, with source and confidence, are
-    there where dataset and features are the paper's.
+    counts those that the means are over, 1 for a method without randomness; ``<column>_std`` is the sample
+    standard deviation, empty for one record, or with the spread ``queries`` the standard error over queries,
+    which stands in ``<column>_standard_error`` in any case; ``<column>_best`` says what tables print in bold,
+    and settings that share a letter in ``<column>_group`` cannot be told apart; it is empty where this was
+    not tested. ``published_*`` columns, with source and confidence, are there where dataset and features are
+    the paper's.
     """
     published = published_maps(group)
     columns = _csv_columns(group, view)
@@ -74,7 +74,7 @@ def csv_row(
         "version": method["version"],
         "parameters": json.dumps(setting.parameters, sort_keys=True),
         "status": _status(setting),
-        "seeds": len(setting.finished),
+        "seeds": setting.seeds,
     }
     for column in columns:
         score = setting.score(column.key)

@@ -165,7 +165,12 @@ def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Sett
         return f"{alone}; whether others differ from it by chance was not tested ({'; '.join(reasons)})."
     pairs = " or ".join(map(str, sorted({each.pairs for each in tested})))
     twos = " or ".join(map(str, sorted({each.comparisons for each in tested})))
-    runs = ", several seeds nested in them" if any(len(each.finished) > 1 for each in settings) else ""
+    several = {
+        "seeds": any(each.seeds > 1 for each in settings),
+        "splits": any(len(each.splits) > 1 for each in settings),
+    }
+    kinds = " and ".join(kind for kind, is_so in several.items() if is_so)
+    runs = f", several {kinds} nested in them" if kinds else ""
     note = (
         f"Bold: the best of a column and all that cannot be told apart from it (paired permutation test over "
         f"{pairs} test pairs{runs}; two-sided, {LEVEL:.0%} after Holm's correction for the {twos} "
@@ -176,7 +181,7 @@ def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Sett
 
 def _single_runs(settings: Sequence[Setting]) -> str:
     """Return which methods depend on a seed and were run with one, of whose chance the test knows nothing."""
-    once = (each.label for each in settings if each.is_random and len(each.finished) == 1)
+    once = (each.label for each in settings if each.is_random and each.seeds == 1)
     names = list(dict.fromkeys(once))
     return f"Of {', '.join(names)} one seed was run, so that other seeds may differ more." if names else ""
 

@@ -1,5 +1,7 @@
 """Two methods or two stores compared, against SciPy on the stored APs."""
 
+import csv
+import io
 import re
 import shutil
 
@@ -109,6 +111,8 @@ def test_a_pair_in_the_test_parts_of_several_splits_counts_once(toy, tmp_path):
     shown = row(compare_methods(store, records, "cca", "cfa"), "bi-modal average")
     assert float(shown[3]) == pytest.approx(np.mean(differences), abs=5e-5)
     assert float(shown[4]) == pytest.approx(stats.sem(differences), abs=5e-5)
+    marked = render(records, arrays=store.arrays)
+    assert f"over {len(differences)} test pairs, several splits nested in them" in marked
 
 
 def test_splits_are_one_row_of_one_table_with_their_deviation(toy, tmp_path):
@@ -120,6 +124,8 @@ def test_splits_are_one_row_of_one_table_with_their_deviation(toy, tmp_path):
     assert f"{values.mean():.3f}" in text
     assert f"± {values.std(ddof=1):.3f}" in text
     assert "the dataset's own and seeds 1, 2" in text
+    (in_csv,) = csv.DictReader(io.StringIO(render(records, format="csv")))
+    assert (in_csv["status"], in_csv["seeds"]) == ("ok", "1")
     assert f"toy ({toy.fingerprint[:8]})" in text
     assert select(records, datasets=["toy"]) == records
     assert len(select(records, datasets=[toy.fingerprint])) == 1
