@@ -56,11 +56,16 @@ def plot() -> None:
 @plot.command()
 @choice_options
 def categories(width: str | None, output: Path | None, **choice: Any) -> None:
-    """Draw the MAP of every category as bars, image→text and text→image."""
+    """Draw the MAP of every category as bars, image→text and text→image.
+
+    Where the bars do not fit a --width, categories have rows with points instead; where a page has
+    no room for so many, a curve shows their MAPs in order.
+    """
     from cmbench.report.categories import figure
 
     chosen, names = _chosen(**choice), _names(choice["methods"])
-    _save(figure(chosen, methods=names), output, "categories", _group(chosen).name)
+    inches = None if width is None else _width(width)
+    _save(figure(chosen, methods=names, width=inches), output, "categories", _group(chosen).name)
 
 
 @plot.command("precision-recall")

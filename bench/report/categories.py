@@ -1,10 +1,9 @@
 """MAP per category as grouped bars, image→text and text→image: Figure 6 of the CM-GANs paper."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, radians, sin
 from textwrap import fill
-from typing import Any
 from unicodedata import east_asian_width
 
 import matplotlib as mpl
@@ -15,31 +14,14 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError
-from cmbench.report.figure import FONT_POINTS, STYLE
+from cmbench.report.category_dots import Bars, fitting
+from cmbench.report.figure import FONT_POINTS, STYLE, title_of
 from cmbench.report.layout import BIMODAL
+from cmbench.report.looks import looks
 from cmbench.report.records import Group, Record, Setting, failures_text, only_group, select, settings
 
-FILLS: tuple[tuple[str, str], ...] = (
-    # Colours after Okabe & Ito. Plain fills differ in lightness by 15 or more (CIE L*).
-    ("#0B3C6F", ""),
-    ("#F0E442", ""),
-    ("#D55E00", ""),
-    # Hatches are black, so they go on light and middle colours.
-    ("#A6DBF5", "//////"),
-    ("#FFFFFF", "......"),
-    ("#E69F00", ""),
-    ("#009E73", "xxxxxx"),
-    ("#EBC4DA", "------"),
-    ("#000000", ""),
-    ("#FFFFFF", "\\\\\\\\\\\\"),
-    ("#EBC4DA", "......"),
-    ("#F0E442", "xxxxxx"),
-    ("#E69F00", "//////"),
-    ("#A6DBF5", "xxxxxx"),
-    ("#FFFFFF", "------"),
-    ("#009E73", "......"),
-)
-"""Fill colour and hatch of each bar of a group, from the left."""
+MOST_BARS = 16
+"""More bars in a group are not told apart."""
 AVERAGE = "average"
 LABEL_ANGLE = 45
 LONGEST_LABEL = 24  # characters; longer names are cut, so that they leave room for the bars
@@ -55,17 +37,25 @@ _PLOT_HEIGHT = 1.35
 _LINE = 0.2  # inches for a line of the legend or a title
 
 
-def figure(records: Iterable[Record], *, methods: Sequence[str] | None = None) -> Figure:
+def figure(
+    records: Iterable[Record], *, methods: Sequence[str] | None = None, width: float | None = None
+) -> Figure:
     """Return a figure of MAP per category: a panel per task, a group of bars per category.
 
-    A bar is a setting (a method with its parameters), averaged over its seeds, in the order of tables.
-    The last group, ``average``, is the MAP over all queries, the number in the tables. Many categories wrap
-    into several rows of panels. Cells that failed are named under the panels.
+    A bar is a setting (a method with its parameters), averaged over its seeds, in the order of tables; a line
+    on it is the standard deviation over seeds, to either side. The last group, ``average``, is the MAP over
+    all queries, the number in the tables. Many categories wrap into several rows of panels. Cells that failed
+    are named under the panels.
+
+    In a ``width`` that is given, categories that would wrap have a row each instead, with a point for each
+    setting. Where a page is not high enough for so many rows, there is a curve for each setting of the MAPs
+    of its categories, and the easiest and the hardest are named.
 
     Parameters
     ----------
     records : records of one dataset under one protocol
     methods : names or paper names of the methods to draw; all by default
+    width : inches; by default what the bars need, up to 12
 
     Raises
     ------
@@ -78,12 +68,16 @@ def figure(records: Iterable[Record], *, methods: Sequence[str] | None = None) -
     bars = [setting for setting in all_settings if setting.finished]
     if not bars:
         raise ReportError(f"no cell of {group.title} finished, so there is nothing to draw")
-    if len(bars) > len(FILLS):
+    if len(bars) > MOST_BARS:
         raise ReportError(
-            f"{len(bars)} bars per category are too many to tell apart; name at most {len(FILLS)} methods"
+            f"{len(bars)} bars per category are too many to tell apart; name at most {MOST_BARS} methods"
         )
+    failed = [setting for setting in all_settings if setting.failed]
+    drawn = _bars(group, bars)
+    if width is not None and geometry(len(bars), drawn.names, drawn.labels, width=width).rows > 1:
+        return fitting(drawn, _TASKS, width=width, title=title_of(group), note=_note(failed))
     with mpl.rc_context(STYLE):
-        return _drawn(group, bars, [setting for setting in all_settings if setting.failed])
+        return _drawn(group, drawn, _note(failed), width)
 
 
 @dataclass(frozen=True)
@@ -102,18 +96,21 @@ class Geometry:
         return int(self.width / _CHARACTER)
 
 
-def geometry(bars: int, groups: Sequence[str], legend: Sequence[str]) -> Geometry:
+def geometry(
+    bars: int, groups: Sequence[str], legend: Sequence[str], *, width: float | None = None
+) -> Geometry:
     """Return the size of a figure with ``bars`` bars in each of these groups, and with this legend.
 
-    A figure grows to 12 inches in width first; then its panels wrap into rows of equal length.
+    A figure grows to 12 inches in width first, unless it has a ``width``; then its panels wrap into rows of
+    equal length.
 
     >>> geometry(3, ["art", "biology"], ["CCA", "JRL", "CCL"]).rows
     1
     """
     step = max(_LABEL_STEP, bars * _BAR / GROUP_SHARE)
-    rows = ceil(len(groups) * step / (_WIDEST - _MARGIN))
+    rows = ceil(len(groups) * step / ((width or _WIDEST) - _MARGIN))
     per_row = ceil(len(groups) / rows)
-    width = max(_NARROWEST, per_row * step + _MARGIN)
+    width = width or max(_NARROWEST, per_row * step + _MARGIN)
     legend_lines = _legend_lines(legend, width)
     columns = ceil(len(legend) / legend_lines)
     labels = max(map(text_width, groups)) * _CHARACTER * sin(radians(LABEL_ANGLE)) + 0.1
@@ -145,58 +142,75 @@ def _legend_lines(legend: Sequence[str], width: float) -> int:
     return ceil(len(legend) / max(1, int(width / entry)))
 
 
-def _drawn(group: Group, bars: Sequence[Setting], failed: Sequence[Setting]) -> Figure:
+def _bars(group: Group, settings: Sequence[Setting]) -> Bars:
     names = [*map(shortened, group.dataset["class_names"]), AVERAGE]
-    legend = [setting.label for setting in bars]
-    size = geometry(len(bars), names, legend)
+    values = {task: [_values(setting, task) for setting in settings] for task in _TASKS}
+    means = {task: [rows.mean(axis=0) for rows in of_task] for task, of_task in values.items()}
+    deviations = {task: [_deviation(rows) for rows in of_task] for task, of_task in values.items()}
+    return Bars(
+        names=tuple(names),
+        labels=tuple(setting.label for setting in settings),
+        looks=tuple(looks(settings)),
+        means=means,
+        deviations=deviations,
+        top=_top(
+            mean + np.nan_to_num(deviation)
+            for task in _TASKS
+            for mean, deviation in zip(means[task], deviations[task], strict=True)
+        ),
+    )
+
+
+def _values(setting: Setting, task: str) -> NDArray[np.float64]:
+    """Return the MAP of each category and of all queries (runs, c + 1), NaN for one without queries."""
+    rows = [[*record["category_map"][task], record["map"][task]] for record in setting.finished]
+    return np.asarray(rows, dtype=np.float64)
+
+
+def _deviation(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sample standard deviation over runs, NaN where there is one run alone."""
+    alone = np.full(rows.shape[1], np.nan)
+    return np.asarray(rows.std(axis=0, ddof=1)) if len(rows) > 1 else alone
+
+
+def _note(failed: Sequence[Setting]) -> str:
+    fates = "; ".join(f"{setting.label}, {failures_text(setting)}" for setting in failed)
+    return f"Not drawn: {fates}" if fates else ""
+
+
+def _drawn(group: Group, bars: Bars, note: str, width: float | None) -> Figure:
+    size = geometry(len(bars.labels), bars.names, bars.labels, width=width)
     drawing = Figure(figsize=(size.width, size.height), layout="constrained")
     panels: list[Axes] = drawing.subplots(2 * size.rows, 1, sharey=True).tolist()
-    heights = {task: [_heights(setting, task) for setting in bars] for task in _TASKS}
     for (task, heading), rows in zip(_TASKS.items(), (panels[: size.rows], panels[size.rows :]), strict=True):
-        _draw_task(rows, heading, names, heights[task], size)
-    panels[0].set_title(group.title, loc="right", color="0.35")
-    panels[0].set_ylim(0, _top(heights))
-    keys = [Patch(**_look(at)) for at in range(len(bars))]
-    drawing.legend(keys, legend, loc="outside upper center", ncols=size.legend_columns, frameon=False)
-    if failed:
-        fates = "; ".join(f"{setting.label}, {failures_text(setting)}" for setting in failed)
-        text = fill(f"Not drawn: {fates}", size.line_characters)
-        drawing.supxlabel(text, fontsize=FONT_POINTS)
+        _draw_task(rows, heading, bars, task, size)
+    panels[0].set_title(title_of(group), loc="right", color="0.35")
+    panels[0].set_ylim(0, bars.top)
+    keys = [Patch(**look.bar()) for look in bars.looks]
+    drawing.legend(keys, bars.labels, loc="outside upper center", ncols=size.legend_columns, frameon=False)
+    if note:
+        drawing.supxlabel(fill(note, size.line_characters), fontsize=FONT_POINTS)
     return drawing
 
 
-def _heights(setting: Setting, task: str) -> NDArray[np.float64]:
-    """Return the MAP of each category and of all queries (c + 1,), NaN for a category without queries."""
-    rows = [[*record["category_map"][task], record["map"][task]] for record in setting.finished]
-    heights: NDArray[np.float64] = np.asarray(rows, dtype=np.float64).mean(axis=0)
-    return heights
-
-
-def _draw_task(
-    panels: Sequence[Axes],
-    heading: str,
-    names: Sequence[str],
-    heights: Sequence[NDArray[np.float64]],
-    size: Geometry,
-) -> None:
+def _draw_task(panels: Sequence[Axes], heading: str, bars: Bars, task: str, size: Geometry) -> None:
     for row, panel in enumerate(panels):
         part = slice(row * size.per_row, (row + 1) * size.per_row)
         panel.set_title(heading if row == 0 else f"{heading}, continued", loc="left")
-        _draw_bars(panel, [height[part] for height in heights])
-        _draw_axes(panel, names[part], size.per_row)
+        _draw_bars(panel, bars, task, part)
+        _draw_axes(panel, bars.names[part], size.per_row)
 
 
-def _draw_bars(panel: Axes, heights: Sequence[NDArray[np.float64]]) -> None:
-    width = GROUP_SHARE / len(heights)
-    for at, height in enumerate(heights):
-        centres = np.arange(len(height)) + (at - (len(heights) - 1) / 2) * width
-        panel.bar(centres, height, width, zorder=2, **_look(at))
-
-
-def _look(at: int) -> dict[str, Any]:
-    """Return how the bar with this number in its group looks."""
-    colour, hatch = FILLS[at]
-    return {"facecolor": colour, "hatch": hatch, "edgecolor": "black", "linewidth": 0.3}
+def _draw_bars(panel: Axes, bars: Bars, task: str, part: slice) -> None:
+    width = GROUP_SHARE / len(bars.labels)
+    rows = zip(bars.means[task], bars.deviations[task], bars.looks, strict=True)
+    for at, (mean, deviation, look) in enumerate(rows):
+        height, spread = mean[part], deviation[part]
+        centres = np.arange(len(height)) + (at - (len(bars.labels) - 1) / 2) * width
+        panel.bar(centres, height, width, zorder=2, **look.bar())
+        if not np.isnan(spread).all():
+            for colour, thickness in (("white", 1.5), ("black", 0.6)):  # seen on dark fills too
+                panel.vlines(centres, height - spread, height + spread, color=colour, lw=thickness, zorder=3)
 
 
 def _draw_axes(panel: Axes, names: Sequence[str], per_row: int) -> None:
@@ -211,7 +225,7 @@ def _draw_axes(panel: Axes, names: Sequence[str], per_row: int) -> None:
         panel.axvline(len(names) - 1.5, color="0.5", linewidth=0.6, linestyle="--")
 
 
-def _top(heights: Mapping[str, Sequence[NDArray[np.float64]]]) -> float:
-    """Return the next tenth above the highest bar."""
-    highest = max(float(np.nanmax(height)) for rows in heights.values() for height in rows)
-    return max(0.1, ceil(highest * 10) / 10)
+def _top(heights: Iterable[NDArray[np.float64]]) -> float:
+    """Return the next tenth above the highest bar and the line on it, at most 1."""
+    highest = max(float(np.nanmax(height)) for height in heights)
+    return min(1.0, max(0.1, ceil(highest * 10) / 10))

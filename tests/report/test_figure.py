@@ -10,8 +10,9 @@ from matplotlib.container import BarContainer
 from matplotlib.text import Text
 
 from cmbench.errors import ReportError
-from cmbench.report.categories import FILLS, figure
+from cmbench.report.categories import MOST_BARS, figure
 from cmbench.report.figure import save
+from cmbench.report.looks import LOOKS
 
 NAMES = ("art", "Foundation and Primer", "Perfume and Body Mist", "geography", "Fragrance Gift Set")
 
@@ -122,8 +123,8 @@ def test_records_that_cannot_be_compared_never_share_a_figure(other):
 
 
 def test_more_methods_than_a_reader_can_tell_apart_are_refused():
-    cells = [record(f"m{at}") for at in range(len(FILLS) + 1)]
-    assert len(figure(cells[:-1]).legends[0].get_texts()) == len(FILLS) == len(set(FILLS))
+    cells = [record(f"m{at}") for at in range(MOST_BARS + 1)]
+    assert len(figure(cells[:-1]).legends[0].get_texts()) == MOST_BARS
     with pytest.raises(ReportError, match="17 bars per category"):
         figure(cells)
 
@@ -231,5 +232,5 @@ def luminance(colour):
 
 
 def test_plain_fills_differ_in_grey():
-    greys = sorted(luminance(colour) ** (1 / 3) for colour, hatch in FILLS if not hatch)
+    greys = sorted(luminance(look.fill) ** (1 / 3) for look in LOOKS if not look.hatch)
     assert min(after - before for before, after in pairwise(greys)) > 0.1
