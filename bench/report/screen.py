@@ -126,7 +126,7 @@ class _Drawing:
         return self.console.measure(grid, options=unbounded).maximum <= self.console.width
 
     def grid(self, section: Section, part: _Part, *, spread: bool) -> Grid:
-        grid = Grid(box=self.rules, padding=(0, 1), pad_edge=False, header_style="")
+        grid = Grid(box=self.rules, padding=(0, 1, 0, 0), pad_edge=False, header_style="")
         columns = [column for group in part.groups for column in group.columns]
         grid.add_column("Method", overflow="fold")
         for heading in (*map(_heading, columns), *(self.beside() if part.facts else ())):
