@@ -142,13 +142,29 @@ def test_the_figure_of_categories_is_within_the_page_and_its_numbers_in_tables()
         for name, at in (("cca", 0.5), ("cfa", 0.75))
     ]
     parsed = html(records, figures=True)
-    (picture,) = parsed.find("img")
+    picture, _ = parsed.find("img")
     assert base64.b64decode(picture["src"].removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
     assert "CFA, CCA" in picture["alt"]
     tables = parsed.find("table", class_="categories")
     assert [[cell.text for cell in table.find("td")] for table in tables] == [
         ["0.250", "0.250", "0.750", "0.500"]
     ] * 2
+
+
+def test_figures_of_what_arrays_hold_are_drawn_and_say_in_words_what_they_show():
+    def arrays(record):
+        kept = {f"precision_by_recall_{task}": np.linspace(1, 0.2, 100) for task in TASKS}
+        return {**arrays_of(record), **kept, "curve_validation_map": np.array([0.1, np.nan, 0.3])}
+
+    records = [made_record("ccl", seed=seed, family="deep") for seed in (0, 1)]
+    parsed = html([*records, made_record("cca")], arrays, figures=True)
+    pictures = [picture["alt"].partition(" for ")[0] for picture in parsed.find("img")]
+    assert pictures == [
+        "Bars of the MAP of each category",
+        "Curves of precision by recall in both directions",
+        "MAP on validation pairs over the course of training, a line",
+        "MAP against time of training and against memory",
+    ]
 
 
 def test_the_order_of_records_changes_no_byte():

@@ -31,8 +31,9 @@ from cmbench.output import output_file
 from cmbench.report.layout import COLUMNS
 from cmbench.report.page.changes import Changes, changes
 from cmbench.report.page.content import Board, boards, number_of, overalls
-from cmbench.report.page.illustrations import category_tables, illustrations
+from cmbench.report.page.illustrations import category_tables
 from cmbench.report.page.pairwise import Pairwise, as_data, deciding, pairwise
+from cmbench.report.page.plans import plans, rank_plan
 from cmbench.report.page.retrieved import retrieved
 from cmbench.report.page.sources import Study, remembering
 from cmbench.report.page.troubles import dataset_warnings, doubts, failures, recipe
@@ -62,9 +63,13 @@ def document(
     made = boards(study.records, arrays)
     compared = [pairwise(board, arrays) for board in made]
     changed = None if before is None else _changed(before, study, made)
-    drawn = {board.anchor: illustrations(board, figures=figures) for board in made}
+    drawn = {
+        board.anchor: [each.illustration(figures=figures) for each in plans(board, study, arrays)]
+        for board in made
+    }
     found = {board.anchor: retrieved(board, study.arrays, folders=pairs, figures=figures) for board in made}
     over = overalls(made, arrays)
+    drawn |= {each.anchor: [rank_plan(each).illustration(figures=figures)] for each in over}
     return _written(title, study, made, compared, changed, overalls=over, illustrations=drawn, examples=found)
 
 

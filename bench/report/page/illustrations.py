@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 DOTS_PER_INCH = 144
 """More than a screen has at the size shown, and half the bytes of what print needs."""
-MOST_BARS = 600
-"""Of a task; more take seconds to draw, and several screens."""
 _SCREEN = 120  # pixels of CSS for an inch, so that letters of 8 points are as large as small print
 _COLOURS = 256
 
@@ -38,12 +36,6 @@ class Illustration:
     source: str = ""
     width: int = 0
     absent: str = ""
-
-
-def illustrations(board: Board, *, figures: bool) -> list[Illustration]:
-    """Return the figures of a board; without ``figures`` none is drawn, and their commands are told."""
-    planned = [category_figure(board)]
-    return [each.illustration(figures=figures) for each in planned]
 
 
 @dataclass(frozen=True)
@@ -127,27 +119,3 @@ def _by_category(entry: Entry, task: str) -> list[float | None] | None:
 def _mean(values: Sequence[float | None]) -> float | None:
     numbers = [value for value in values if value is not None]
     return fmean(numbers) if len(numbers) == len(values) else None
-
-
-def category_figure(board: Board) -> Plan:
-    """Return MAP per category as bars: Figure 6 of the paper, if there are at most ``MOST_BARS`` of them."""
-
-    def draw() -> Figure:
-        from cmbench.report.categories import figure
-
-        bars = len(board.finished) * len(board.group.dataset["class_names"])
-        if bars > MOST_BARS:
-            raise ReportError(
-                f"{len(board.finished)} methods on {len(board.group.dataset['class_names'])} categories are "
-                f"too many bars to read here; the tables below hold the numbers, and '{command}' draws them"
-            )
-        return figure(board.group.records)
-
-    labels = ", ".join(entry.label for entry in board.finished)
-    words = f"Bars of the MAP of each category for {labels}; the tables below hold the numbers."
-    command = f"cmbench plot categories {_choosing(board)}"
-    return Plan("MAP per category", words, command, draw)
-
-
-def _choosing(board: Board) -> str:
-    return f"--dataset {board.group.dataset['fingerprint'][:8]} --protocol {board.group.protocol['name']}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,27 @@ from cmbench.report.cells import stored_records
 from cmbench.report.records import Record, select
 from cmbench.report.significance import Arrays
 from cmbench.schema import parsed
-from cmbench.store import Problem, Store
+from cmbench.store import DEFAULT_STORE, Problem, Store
 
 
 @dataclass(frozen=True)
 class Study:
-    """Records, and what gives their arrays; ``names`` are the folder or the files they were read from."""
+    """Records, and what gives their arrays; ``names`` are the folder or the files they were read from.
+
+    ``folder_of`` gives the store that a record is of.
+    """
 
     records: tuple[Record, ...]
     arrays: Arrays
     names: tuple[str, ...]
+    folder_of: Callable[[Record], Path] = lambda record: Path(DEFAULT_STORE)
 
     def chosen(
         self, *, datasets: Sequence[str] = (), methods: Sequence[str] = (), protocol: str | None = None
     ) -> Study:
         """Return the study with the records that ``cmbench.report.records.select`` keeps."""
         kept = select(self.records, datasets=datasets, methods=methods, protocol=protocol)
-        return Study(tuple(kept), self.arrays, self.names)
+        return replace(self, records=tuple(kept))
 
     def chosen_like(self, whole: Study, chosen: Study) -> Study:
         """Return the study without what was not chosen from another; what only this one has stays."""
@@ -41,7 +45,7 @@ class Study:
             _scope(record) for record in chosen.records
         }
         kept = tuple(record for record in self.records if _scope(record) not in left_out)
-        return Study(kept, self.arrays, self.names)
+        return replace(self, records=kept)
 
 
 def remembering(arrays: Arrays) -> Arrays:
@@ -89,7 +93,7 @@ def studies_of(sources: Sequence[Path], *, all_versions: bool = False) -> tuple[
 def study_of_store(folder: Path, *, all_versions: bool = False) -> Study:
     """Return the records of a store; an empty one raises ``ReportError``."""
     records = stored_records(folder, all_versions=all_versions)
-    return Study(tuple(records), Store(folder).arrays, (str(folder),))
+    return Study(tuple(records), Store(folder).arrays, (str(folder),), lambda record: folder)
 
 
 def study_of_files(files: Sequence[Path], *, all_versions: bool = False) -> Study:
@@ -112,7 +116,8 @@ def study_of_files(files: Sequence[Path], *, all_versions: bool = False) -> Stud
     def arrays(record: Record) -> Mapping[str, NDArray[Any]]:
         return Store(folders[record["key"]]).arrays(record)
 
-    return Study(tuple(record for _, record, _ in newest.values()), arrays, tuple(map(str, files)))
+    records = tuple(record for _, record, _ in newest.values())
+    return Study(records, arrays, tuple(map(str, files)), lambda record: folders[record["key"]])
 
 
 def _records_of(file: Path) -> list[Record]:

@@ -1,0 +1,147 @@
+"""Which figures a dataset has on the page, and what stands for them in words and as a command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmbench.errors import ReportError, StoreError
+from cmbench.report.page.content import Board, Overall
+from cmbench.report.page.illustrations import Plan
+from cmbench.report.page.sources import Study
+from cmbench.report.records import Record
+from cmbench.report.significance import Arrays
+from cmbench.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_BARS = 600
+"""Of a task; more take seconds to draw, and several screens."""
+WIDTH = 6.5  # inches
+
+
+def plans(board: Board, study: Study, arrays: Arrays) -> list[Plan]:
+    """Return the figures of a board, none of them drawn; ``arrays`` are those of the study, read once."""
+    return [
+        _categories(board),
+        _precision_recall(board, study, arrays),
+        _validation(board, arrays),
+        _costs(board),
+    ]
+
+
+def rank_plan(overall: Overall) -> Plan:
+    """Return the diagram of average ranks over datasets."""
+
+    def draw() -> Figure:
+        from cmbench.report.rank_figure import figure, ranked
+
+        return figure(ranked([board.group for board in overall.boards]), width=WIDTH)
+
+    protocol = overall.boards[0].group.protocol["name"]
+    words = "Methods along their average ranks, with bars over those that cannot be told apart."
+    return Plan(
+        "Average ranks", words, shlex.join(["cmbench", "plot", "ranks", "--protocol", protocol]), draw
+    )
+
+
+def _categories(board: Board) -> Plan:
+    """Return MAP per category as bars: Figure 6 of the paper, if there are at most ``MOST_BARS`` of them."""
+    command = f"cmbench plot categories {_choosing(board)}"
+
+    def draw() -> Figure:
+        from cmbench.report.categories import figure
+
+        methods, categories = len(board.finished), len(board.group.dataset["class_names"])
+        if methods * categories > MOST_BARS:
+            raise ReportError(
+                f"{methods} methods on {categories} categories are too many bars to read here; the tables "
+                f"below hold the numbers, and '{command}' draws them"
+            )
+        return figure(board.group.records)
+
+    words = f"Bars of the MAP of each category for {_labels(board)}; the tables below hold the numbers."
+    return Plan("MAP per category", words, command, draw)
+
+
+def _precision_recall(board: Board, study: Study, arrays: Arrays) -> Plan:
+    def draw() -> Figure:
+        from cmbench.report.kept import Kept
+        from cmbench.report.precision_recall import figure
+
+        kept = [
+            Kept(_ReadStore(study.folder_of(entry.setting.records[0]), arrays), entry.setting)
+            for entry in board.finished
+        ]
+        return figure(kept, width=WIDTH)
+
+    words = f"Curves of precision by recall in both directions for {_labels(board)}."
+    return Plan("Precision by recall", words, f"cmbench plot precision-recall {_choosing(board)}", draw)
+
+
+def _validation(board: Board, arrays: Arrays) -> Plan:
+    def draw() -> Figure:
+        from cmbench.report.page.validation import figure
+
+        curves = [(entry.setting, _curves(entry.setting.finished, arrays)) for entry in board.finished]
+        return figure([each for each in curves if each[1]], width=WIDTH)
+
+    words = "MAP on validation pairs over the course of training, a line for each run of a deep method."
+    method = next(
+        (entry.setting.method["name"] for entry in board.finished if entry.family == "deep"), "METHOD"
+    )
+    command = shlex.join(["cmbench", "plot", "training", f"{board.group.dataset['name']}/{method}"])
+    return Plan("Training", words, command, draw)
+
+
+def _curves(records: Sequence[Record], arrays: Arrays) -> list[NDArray[np.float64]]:
+    """Return for each run with a curve its share of training and MAP on validation (2, points)."""
+    found = []
+    for record in records:
+        try:
+            held = arrays(record)
+        except StoreError:
+            continue  # nothing is stored beside it
+        values = held.get("curve_validation_map")
+        if values is not None and np.isfinite(values).any():
+            steps = held.get("curve_iteration", np.arange(1.0, len(values) + 1))
+            measured = np.isfinite(values)
+            found.append(np.stack([steps[measured] / steps[-1], values[measured]]))
+    return found
+
+
+def _costs(board: Board) -> Plan:
+    def draw() -> Figure:
+        from cmbench.report.costs import cost_figure
+
+        return cost_figure([entry.setting for entry in board.finished], width=WIDTH)
+
+    words = f"MAP against time of training and against memory for {_labels(board)}; see the table of costs."
+    return Plan("MAP against costs", words, f"cmbench plot costs {_choosing(board)}", draw)
+
+
+class _ReadStore(Store):
+    """A store whose arrays were read before."""
+
+    def __init__(self, folder: Path, read: Arrays) -> None:
+        super().__init__(folder)
+        self._read = read
+
+    def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
+        held: Mapping[str, NDArray[Any]] = self._read(record)
+        return dict(held)
+
+
+def _labels(board: Board) -> str:
+    return ", ".join(entry.label for entry in board.finished)
+
+
+def _choosing(board: Board) -> str:
+    fingerprint, protocol = board.group.dataset["fingerprint"], board.group.protocol["name"]
+    return shlex.join(["--dataset", fingerprint[:8], "--protocol", protocol])
