@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from pickle import UnpicklingError
 from secrets import token_hex
@@ -41,6 +42,13 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what killed processes had begun to write in place of ``path``; nobody may be writing it now."""
+    for beside in path.parent.glob(f".{escape(path.stem)}.*{escape(path.suffix)}"):
+        if len(beside.name) == len(path.name) + 10:  # two dots and eight digits more
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager

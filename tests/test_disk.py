@@ -11,7 +11,18 @@ from cmbench.datasets.draft import Split
 from cmbench.datasets.features.image_features import STATE, FeatureRows
 from cmbench.datasets.features.weights import write_weights
 from cmbench.datasets.formats.numpy_files import save_npz
-from cmbench.disk import lock, replacing, replacing_folder
+from cmbench.disk import lock, remove_unfinished, replacing, replacing_folder
+
+
+def test_what_a_killed_process_had_begun_to_write_is_removed_and_nothing_else(tmp_path):
+    unfinished = tmp_path / ".a-rbm1.4f3ac186.pt"
+    others = [
+        tmp_path / name for name in ("a-rbm1.pt", ".a-rbm12.4f3ac186.pt", ".a-rbm1.2.4f3ac186.pt", "b.pt")
+    ]
+    for path in (unfinished, *others):
+        path.touch()
+    remove_unfinished(tmp_path / "a-rbm1.pt")
+    assert sorted(tmp_path.iterdir()) == sorted(others)
 
 
 def test_replacing_keeps_the_old_file_when_the_block_fails_and_leaves_nothing(tmp_path):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cmbench.datasets.draft import Split
-from cmbench.disk import DAMAGE
+from cmbench.disk import DAMAGE, remove_unfinished
 from cmbench.errors import MethodError
 from cmbench.methods.training.batches import (
     Budget,
@@ -125,6 +125,7 @@ class Checkpoint:
     def remove(self) -> None:
         """Delete the file of a training that is complete."""
         if self.path is not None:
+            remove_unfinished(self.path)
             self.path.unlink(missing_ok=True)
 
 
