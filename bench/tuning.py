@@ -23,9 +23,12 @@ import numpy as np
 from cmbench.datasets.contract import Dataset
 from cmbench.errors import CmbenchError, DatasetWarning, MethodError
 from cmbench.evaluation.protocol import Protocol, get_protocol
+from cmbench.execution.progress import Silent, result_text
+from cmbench.limits import duration_text
 from cmbench.methods.parameters import SearchRange
 from cmbench.methods.registry import Registry, registry
 from cmbench.methods.training.progress import Look
+from cmbench.plan import Cell
 from cmbench.profiles import profile_path, write_profile
 from cmbench.pruning import Finished, MedianRule
 from cmbench.runner import run
@@ -243,7 +246,7 @@ def tune(
     protocol : by which validation pairs are ranked; one about unseen categories, which validation pairs
         have none of, ranks as ``paper`` does
     pruning : whether trainings that fall behind are given up
-    told : is given a line after every round of trials
+    told : is given a line when a trial ends, and one after every round
     **limits : ``jobs``, ``threads``, ``deadline`` and ``memory``, as of ``cmbench.run``
 
     Raises
@@ -258,7 +261,8 @@ def tune(
     }
     rules = get_protocol(protocol)
     rules = get_protocol("paper") if rules.unseen_categories else rules
-    trials = _Trials(validation_only(dataset), store, available, {**limits, "protocol": rules})
+    options = {"progress": _Told(told), **limits, "protocol": rules}
+    trials = _Trials(validation_only(dataset), store, available, options)
     while asked := _asked(searches, budget):
         pruned_by = {name: searches[name].rule for name in asked if pruning}
         for name, trial in trials.run(asked, budget.seeds[:1], pruned_by).items():
@@ -296,6 +300,20 @@ def _line(dataset: Dataset, searches: Mapping[str, Search], asked: Iterable[str]
     pruned = f"; {given_up} trainings given up" if given_up else ""
     round_ = max(len(searches[name].trials) for name in asked)
     return f"{dataset.name}, trial {round_}: best on validation so far {', '.join(scores)}{pruned}"
+
+
+class _Told(Silent):
+    """Tells how each trial ended when it does."""
+
+    def __init__(self, told: Callable[[str], None]) -> None:
+        self._told = told
+
+    def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None:
+        seconds = duration_text(record["durations"]["total"])
+        ended = result_text(record, log)
+        if record["status"] == "pruned":
+            ended = f"given up after {seconds}: {record['error']['message']}"
+        self._told(f"  {cell.label}: {ended}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -168,8 +168,14 @@ def test_every_trial_is_in_the_store_and_the_best_have_all_seeds(toy, planted, t
 
 
 def test_a_second_search_runs_nothing(toy, planted, tmp_path):
-    budget, store = Budget(2, seeds=(0,)), tmp_path / "s"
-    first = tune(toy, ["planted"], budget=budget, store=store, plugins=planted, **QUICK)
+    budget, store, lines = Budget(2, seeds=(0,)), tmp_path / "s", []
+    first = tune(toy, ["planted"], budget=budget, store=store, plugins=planted, told=lines.append, **QUICK)
+    assert [line.split(":")[0] for line in lines] == [
+        "  toy (validation) planted seed 0",
+        "toy, trial 1",
+        "  toy (validation) planted seed 0",
+        "toy, trial 2",
+    ]
     written = {path: path.stat().st_mtime_ns for path in store.rglob("*.json")}
     assert tune(toy, ["planted"], budget=budget, store=store, plugins=planted, **QUICK) == first
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*.json")} == written
