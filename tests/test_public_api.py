@@ -79,8 +79,8 @@ def toy_file(toy, tmp_path):
     return path
 
 
-def test_the_package_offers_four_functions():
-    assert cmbench.__all__ == ["evaluate", "load_dataset", "load_method", "run"]
+def test_the_package_offers_five_functions():
+    assert cmbench.__all__ == ["evaluate", "load_dataset", "load_method", "load_results", "run"]
     assert all(inspect.isfunction(getattr(cmbench, name)) for name in cmbench.__all__)
 
 

@@ -178,7 +178,7 @@ def test_protocol_limits_and_threads_reach_the_records(command, tmp_path):
 
 
 def test_the_methods_of_a_plugin_run_beside_the_default_ones(command, tmp_path, monkeypatch):
-    monkeypatch.setattr("cmbench.runner.DEFAULT_METHODS", ("cca", "cfa"))
+    monkeypatch.setattr("cmbench.choosing.DEFAULT_METHODS", ("cca", "cfa"))
     command(*fit(methods=None, store=tmp_path))
     names = {record["method"]["name"] for record in Store(tmp_path).records()}
     assert names == {"cca", "cfa", "first"}
