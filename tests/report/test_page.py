@@ -290,7 +290,7 @@ def test_retrieval_examples_say_of_every_item_whether_it_is_relevant():
 
 def test_examples_without_pictures_say_how_to_get_them():
     parsed = html([made_record("cca", 0.25), made_record("cfa", 0.5)], with_rankings, figures=True)
-    assert any("not built in" in each.text for each in parsed.find("p", class_="absent"))
+    assert any("cmbench report --pairs toy=FOLDER" in each.text for each in parsed.find("p", class_="absent"))
 
 
 def test_without_rankings_the_page_says_which_command_stores_them():

@@ -77,7 +77,7 @@ def png_uri(figure: Figure) -> str:
         figure.set_layout_engine("none")
         figure.savefig(drawn, dpi=DOTS_PER_INCH, format="png")
     picture = Image.open(drawn).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
-    picture.save(small, "PNG", optimize=True)
+    picture.save(small, "PNG")
     return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode('ascii')}"
 
 

@@ -78,11 +78,22 @@ def _reason(board: Board) -> str:
 
 
 def _plan(board: Board, found: Sequence[Example], folder: Path | None) -> Plan:
+    name = board.group.dataset["name"]
+
     def draw() -> Figure:
         from cmbench.report.example_figure import figure, shown_ids
         from cmbench.report.raw_pairs import raw_pairs
 
-        return figure(found, raw_pairs(board.group.dataset, shown_ids(found), folder))
+        try:
+            pairs = raw_pairs(board.group.dataset, shown_ids(found), folder)
+        except ReportError:
+            if folder is not None:
+                raise
+            raise ReportError(
+                f"The pictures and texts of {name} are not built in; 'cmbench report --pairs {name}=FOLDER' "
+                "draws the examples with them."
+            ) from None
+        return figure(found, pairs)
 
     words = "The queries listed below with their pictures and texts, and what each method retrieved."
     command = f"cmbench plot examples --dataset {board.group.dataset['fingerprint'][:8]}"
