@@ -62,13 +62,13 @@ def test_the_example_runs(tmp_path):
 VERBS = (
     ["run"], ["table"], ["plot", "categories"], ["plot", "examples"], ["methods"], ["datasets", "prepare"],
     ["features", "extract"], ["clean"], ["check"], ["tune"], ["compare"], ["datasets", "convert"],
-    ["reproduce"], ["cite"],
+    ["reproduce"], ["cite"], ["plan"], ["merge"],
 )  # fmt: skip
 COMMANDS = sorted(
     set(
         re.findall(
             r"cmbench ((?:datasets|features|plot) [a-z-]+|run|check|table|show|clean|methods|cite|tune"
-            r"|compare|reproduce)",
+            r"|compare|reproduce|plan|merge)",
             README,
         )
     )
