@@ -1,9 +1,9 @@
 """How much faster a run is on several Dask workers than on one, all on this machine as processes of their own.
 
-Run by hand: ``python tests/speed/workers.py [--cells 16] [--seconds 4] [--workers 1 2 4]``. The method of the
-cells waits instead of computing, so that workers do not take each other's processors: what is measured is what the
-scheduler, the workers and the run itself add. A method that computes gains as many times as there are idle
-processors, on this machine or on others, less that.
+Run by hand: ``python tests/speed/workers.py [--cells 16] [--seconds 4] [--workers 1 2 4]``. The method of
+the cells waits instead of computing, so that workers do not take each other's processors: what is measured
+is what the scheduler, the workers and the run itself add. A method that computes gains as many times as there
+are idle processors, on this machine or on others, less that.
 """
 
 import argparse
