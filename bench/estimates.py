@@ -73,6 +73,7 @@ class Earlier:
         for record in records:
             if record["status"] == "ok":
                 self._add(record)
+        self._there = cache(self._estimate_there)
         self._scaled = cache(self._scaled_to)
 
     def _add(self, record: Record) -> None:
@@ -90,14 +91,19 @@ class Earlier:
         """Return the estimate of a cell from the records that are most like it."""
         method, fingerprint = cell.method.name, cell.dataset.fingerprint
         settings = settings_of(cell.parameters, cell.method.practical)
+        there = self._there(method, fingerprint, settings)
+        if there is not None:
+            return there
+        scaled = self._scaled(method, len(cell.dataset.train))
+        return None if scaled is None else Estimate(scaled, OTHER_DATASET)
+
+    def _estimate_there(self, method: str, fingerprint: str, settings: str) -> Estimate | None:
+        """Return the estimate from records of the same dataset."""
         same = self._same.get((method, fingerprint, settings))
         if same:
             return Estimate(median(same), SAME)
         on_dataset = self._on_dataset.get((method, fingerprint))
-        if on_dataset:
-            return Estimate(median(on_dataset), OTHER_PARAMETERS)
-        scaled = self._scaled(method, len(cell.dataset.train))
-        return None if scaled is None else Estimate(scaled, OTHER_DATASET)
+        return Estimate(median(on_dataset), OTHER_PARAMETERS) if on_dataset else None
 
     def _scaled_to(self, method: str, pairs: int) -> float | None:
         """Return the median seconds on similar datasets, for so many training pairs."""

@@ -1,4 +1,4 @@
-"""How much faster a run is on several Dask workers than on one, all on this machine as processes of their own.
+"""How much faster a run is on several Dask workers than on one, all of them processes on this machine.
 
 Run by hand: ``python tests/speed/workers.py [--cells 16] [--seconds 4] [--workers 1 2 4]``. The method of
 the cells waits instead of computing, so that workers do not take each other's processors: what is measured
