@@ -11,7 +11,8 @@ from cmbench.methods.bibliography import bibtex_of, entries, title_of
 from cmbench.methods.contract import Method
 from cmbench.methods.registry import DEFAULT_METHODS, registry
 
-METHODS = [registry()[name].load() for name in (*DEFAULT_METHODS, "rcca", "jrl-release", "cmgans-cae")]
+BUILT_IN = [entry.load() for entry in registry().entries.values() if entry.origin == "built-in"]
+METHODS = [method for method in BUILT_IN if method.citation]
 
 
 class Mine(Method):
