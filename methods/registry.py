@@ -33,6 +33,7 @@ BUILT_IN = {
     "cmdn": "cmbench.methods.cmdn.method:CMDN",
     "cmgans": "cmbench.methods.cmgans.method:CMGANs",
     "cmgans-cae": "cmbench.methods.cmgans.method:CMGANsCAE",
+    "cmgans-posterior": "cmbench.methods.cmgans.method:CMGANsPosterior",
     "cmgans-inter": "cmbench.methods.cmgans.method:CMGANsInter",
     "cmgans-none": "cmbench.methods.cmgans.method:CMGANsNone",
     "cmgans-release": "cmbench.methods.cmgans.method:CMGANsRelease",

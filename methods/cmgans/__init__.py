@@ -5,9 +5,19 @@ from cmbench.methods.cmgans.method import (
     CMGANsCAE,
     CMGANsInter,
     CMGANsNone,
+    CMGANsPosterior,
     CMGANsRelease,
     CMGANsSC,
     CMGANsWS,
 )
 
-__all__ = ["CMGANs", "CMGANsCAE", "CMGANsInter", "CMGANsNone", "CMGANsRelease", "CMGANsSC", "CMGANsWS"]
+__all__ = [
+    "CMGANs",
+    "CMGANsCAE",
+    "CMGANsInter",
+    "CMGANsNone",
+    "CMGANsPosterior",
+    "CMGANsRelease",
+    "CMGANsSC",
+    "CMGANsWS",
+]

@@ -29,6 +29,7 @@ mismatched pair is (ŝ_i, h_i) instead, whose parts do not belong together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -144,11 +145,15 @@ class Generated:
 class Objective:
     """The losses of given networks, with the weights and choices that the parameters of a method say.
 
-    A term of weight 0 is never evaluated. The curves of each loss are returned along with it.
+    A term of weight 0 is never evaluated. The curves of each loss are returned along with it. ``variances``
+    are those of the features of each modality, relative to which reconstruction errors may be measured.
     """
 
-    def __init__(self, method: CMGANs, networks: Networks) -> None:
+    def __init__(
+        self, method: CMGANs, networks: Networks, variances: Mapping[Modality, float] | None = None
+    ) -> None:
         self.method, self.networks = method, networks
+        self.variances = variances or dict.fromkeys(MODALITIES, 1.0)
         self.adversarial = AdversarialLosses(method.generator_loss, method.loss_scale, method.fake_weight)
 
     def generate(self, features: ByModality, mismatched: ByModality) -> Generated:
@@ -227,8 +232,9 @@ class Objective:
             logits = at_least_float32(self.networks.intra_discriminators[modality](reconstructed))
             terms["intra"] = (method.w_intra, self.adversarial.of_generator(logits))
         if method.w_reconstruction:
-            error = mse_loss if method.reconstruction == "mse" else l1_loss
-            terms["reconstruction"] = (method.w_reconstruction, error(reconstructed, original))
+            error = l1_loss if method.reconstruction == "l1" else mse_loss
+            unit = self.variances[modality] if method.reconstruction == "relative" else 1.0
+            terms["reconstruction"] = (method.w_reconstruction, error(reconstructed, original) / unit)
         return terms
 
     def _inter_logits(

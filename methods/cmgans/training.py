@@ -21,7 +21,7 @@ state of its own for them. With ``joint_optimizer`` one Adam steps on the sum of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -38,7 +38,7 @@ from cmbench.methods.training.loop import Run, Training, Watched
 from cmbench.methods.training.pairs import PairCodes, PairMapping
 from cmbench.methods.training.trained_method import Loss
 from cmbench.methods.views.inputs import MODALITIES, checked_classes
-from cmbench.methods.views.scaling import learned_scalings
+from cmbench.methods.views.scaling import ScaledView, learned_scalings, mean_variance
 
 if TYPE_CHECKING:
     from cmbench.methods.cmgans.method import CMGANs
@@ -54,6 +54,7 @@ class Updates:
     method : whose parameters say what is minimised and how
     networks : are changed in place
     autocast : gives a context in which losses are computed, for mixed precision
+    variances : of the features of each modality, which a relative reconstruction error is divided by
 
     Attributes
     ----------
@@ -61,9 +62,15 @@ class Updates:
         G_text, or G for both at once
     """
 
-    def __init__(self, method: CMGANs, networks: Networks, autocast: Autocast = nullcontext) -> None:
+    def __init__(
+        self,
+        method: CMGANs,
+        networks: Networks,
+        autocast: Autocast = nullcontext,
+        variances: Mapping[Modality, float] | None = None,
+    ) -> None:
         self.method, self.networks, self.autocast = method, networks, autocast
-        self.objective = Objective(method, networks)
+        self.objective = Objective(method, networks, variances)
         self.parameters = self._parameters()
         self.optimizers = {name: self._adam(parameters) for name, parameters in self.parameters.items()}
 
@@ -230,7 +237,14 @@ class AdversarialFitting(PairMapping):
         self.networks = build_networks(widths, len(labels), method)
         for network in self.networks.by_name().values():
             network.to(run.device).train()
-        self.updates = Updates(method, self.networks, run.autocast)
+        self.updates = Updates(method, self.networks, run.autocast, self._variances())
+
+    def _variances(self) -> Mapping[Modality, float] | None:
+        """Return the mean variance of the features of each modality, if the objective needs it."""
+        if not (self.method.w_reconstruction and self.method.reconstruction == "relative"):
+            return None
+        views = self.train.views
+        return {name: mean_variance(ScaledView(views[name], self.scalings[name])) for name in MODALITIES}
 
     @property
     def standardises(self) -> bool:
@@ -273,7 +287,7 @@ class AdversarialFitting(PairMapping):
 
     def code_maps(self) -> dict[Modality, NetworkMap]:
         """Return the maps of features to what represents items, by the generators as they are now."""
-        as_probabilities = self.method.representation == "softmax"
+        as_probabilities = self.method.representation == "posterior"
         return {
             modality: NetworkMap(
                 ClassProbabilities(generator) if as_probabilities else generator,

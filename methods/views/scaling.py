@@ -232,6 +232,12 @@ def learned_scalings(train: Split, preprocessing: str) -> Scalings:
     }
 
 
+def mean_variance(view: ScaledView) -> float:
+    """Return the variance of the scaled rows, a mean over the columns that vary; 1 after ``zscore``."""
+    _, deviation, constant = _statistics(view.features, view.scaling.normalise_rows)
+    return float(np.mean((deviation / view.scaling.scale)[~constant] ** 2))
+
+
 def gram(view: ScaledView) -> Matrix:
     """Return XᵀX (d, d) of the scaled rows X; memory does not grow with the number of rows."""
     width = view.shape[1]

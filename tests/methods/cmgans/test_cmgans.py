@@ -14,10 +14,12 @@ from cmbench.methods.cmgans.method import (
     CMGANsCAE,
     CMGANsInter,
     CMGANsNone,
+    CMGANsPosterior,
     CMGANsRelease,
     CMGANsSC,
     CMGANsWS,
 )
+from cmbench.methods.cmgans.training import AdversarialFitting
 from cmbench.methods.parameters import parameters_of
 from cmbench.methods.training.curves import DivergenceError
 from cmbench.methods.training.deep_method import PRACTICAL
@@ -188,7 +190,7 @@ CHOICES = {  # by ambiguity of the paper
     "A12 batch": {"batch_size": 8},
     "A13": {"update_order": "generators-first"},
     "A14": {"epochs": 3, "stopping": "none"},
-    "A15": {"representation": "softmax"},
+    "A15": {"representation": "posterior"},
     "A16": {"batch_norm": "joined"},
     "weights": {"w_intra": 0.1},
     "clip": {"gradient_clip": 0.01},
@@ -210,9 +212,29 @@ def test_every_choice_the_paper_leaves_open_is_a_parameter_with_an_effect(toy, d
     assert other.shape != default.shape or not np.allclose(other, default, rtol=1e-3)
 
 
-def test_l1_is_another_reconstruction_error_than_mse(toy):
-    mse, l1 = (represented(fitted(toy, CMGANsCAE, reconstruction=kind), toy.test) for kind in ("mse", "l1"))
+def test_reconstruction_errors_differ(toy):
+    relative, mse, l1 = (
+        represented(fitted(toy, CMGANsCAE, reconstruction=kind), toy.test)
+        for kind in ("relative", "mse", "l1")
+    )
     assert not np.allclose(mse, l1)
+    assert not np.allclose(relative, mse)
+
+
+@pytest.mark.parametrize("preprocessing", ["none", "global", "zscore"])
+def test_a_relative_error_is_divided_by_the_variance_of_the_training_features(toy, preprocessing):
+    method = CMGANsCAE(**BRIEF, preprocessing=preprocessing)
+    fitting = AdversarialFitting(method, toy.train, toy.validation, method._run(toy.train, toy.validation))
+    for name, features in toy.train.views.items():
+        scaled = fitting.scalings[name].apply(features)
+        assert fitting.updates.objective.variances[name] == pytest.approx(scaled.var(axis=0).mean(), rel=1e-6)
+
+
+def test_the_row_of_posteriors_has_a_name_of_its_own(toy):
+    posterior = fitted(toy, CMGANsPosterior)
+    named = represented(posterior, toy.test)
+    assert np.array_equal(named, represented(fitted(toy, representation="posterior"), toy.test))
+    assert posterior.paper_name == "CM-GANs (posterior)"
 
 
 def test_zscored_features_do_not_depend_on_the_units_of_each_column(toy):
@@ -249,8 +271,8 @@ def test_post_normalisation_takes_the_statistics_of_training_items(toy):
         assert not after[:, ~alive].any()
 
 
-def test_the_softmax_representation_is_a_distribution_over_the_categories(toy):
-    rows = represented(fitted(toy, representation="softmax"), toy.test)
+def test_the_posterior_representation_is_a_distribution_over_the_categories(toy):
+    rows = represented(fitted(toy, representation="posterior"), toy.test)
     np.testing.assert_allclose(rows.reshape(-1, 2, 4).sum(axis=2), 1, rtol=1e-5)
 
 
@@ -323,7 +345,7 @@ def test_representations_that_are_all_alike_are_warned_of(toy):
         ({"gradient_clip": 0}, "gradient_clip is 0"),
         ({"checkpoint": 3}, "checkpoint is 3; use the path of a folder or None"),
         ({"w_inter": 0, "w_intra": 0, "w_semantic": 0}, "nothing to learn"),
-        ({"representation": "softmax", "w_semantic": 0}, "needs the class head"),
+        ({"representation": "posterior", "w_semantic": 0}, "needs the class head"),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(toy, parameters, message):

@@ -109,6 +109,11 @@ def test_every_loss_of_a_toy_is_the_one_worked_out_by_hand():
     assert text_loss == pytest.approx(minus_log(2) + minus_log(3) + minus_log(-3))
     rest = objective_of(built, w_inter=0, w_intra=0, w_semantic=0, w_reconstruction=1)
     assert rest.generator_loss("image", pairs).value.item() == pytest.approx(2**2 / 2)
+    parameters = {"w_inter": 0, "w_intra": 0, "w_semantic": 0, "w_reconstruction": 1}
+    relative = Objective(CMGANs(**parameters), built, {"image": 8.0, "text": 1.0})
+    assert relative.generator_loss("image", pairs).value.item() == pytest.approx(2**2 / 2 / 8)
+    squares = Objective(CMGANs(**parameters, reconstruction="mse"), built, {"image": 8.0, "text": 1.0})
+    assert squares.generator_loss("image", pairs).value.item() == pytest.approx(2**2 / 2)
     absolute = objective_of(
         built, w_inter=0, w_intra=0, w_semantic=0, w_reconstruction=3, reconstruction="l1"
     )
