@@ -14,12 +14,10 @@ from cmbench.methods.cmgans.method import (
     CMGANsCAE,
     CMGANsInter,
     CMGANsNone,
-    CMGANsPosterior,
     CMGANsRelease,
     CMGANsSC,
     CMGANsWS,
 )
-from cmbench.methods.cmgans.training import AdversarialFitting
 from cmbench.methods.parameters import parameters_of
 from cmbench.methods.training.curves import DivergenceError
 from cmbench.methods.training.deep_method import PRACTICAL
@@ -219,22 +217,6 @@ def test_reconstruction_errors_differ(toy):
     )
     assert not np.allclose(mse, l1)
     assert not np.allclose(relative, mse)
-
-
-@pytest.mark.parametrize("preprocessing", ["none", "global", "zscore"])
-def test_a_relative_error_is_divided_by_the_variance_of_the_training_features(toy, preprocessing):
-    method = CMGANsCAE(**BRIEF, preprocessing=preprocessing)
-    fitting = AdversarialFitting(method, toy.train, toy.validation, method._run(toy.train, toy.validation))
-    for name, features in toy.train.views.items():
-        scaled = fitting.scalings[name].apply(features)
-        assert fitting.updates.objective.variances[name] == pytest.approx(scaled.var(axis=0).mean(), rel=1e-6)
-
-
-def test_the_row_of_posteriors_has_a_name_of_its_own(toy):
-    posterior = fitted(toy, CMGANsPosterior)
-    named = represented(posterior, toy.test)
-    assert np.array_equal(named, represented(fitted(toy, representation="posterior"), toy.test))
-    assert posterior.paper_name == "CM-GANs (posterior)"
 
 
 def test_zscored_features_do_not_depend_on_the_units_of_each_column(toy):

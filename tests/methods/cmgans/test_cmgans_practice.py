@@ -1,4 +1,4 @@
-"""The practice of training CM-GANs: interruptions, devices, precision, threads, memory-mapped rows."""
+"""The practice of training CM-GANs: interruptions, devices, precision, units of features, names of rows."""
 
 import pickle
 
@@ -8,7 +8,8 @@ import torch
 
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.cmgans.method import CMGANs, CMGANsRelease
+from cmbench.methods.cmgans.method import CMGANs, CMGANsCAE, CMGANsPosterior, CMGANsRelease
+from cmbench.methods.cmgans.training import AdversarialFitting
 from cmbench.methods.training.curves import CurveRecorder, DivergenceError, Spread
 from cmbench.methods.training.device import DeviceRows, cpu_threads, fits, is_mixed
 from cmbench.methods.training.loop import BestState, Checkpoint, Training
@@ -264,3 +265,19 @@ def test_the_spread_is_the_mean_deviation_and_the_mean_cosine_of_distinct_rows()
     assert Spread.of(1e-4 * rows).collapsed
     assert Spread.of(rows + 100).collapsed
     assert not spread.collapsed
+
+
+@pytest.mark.parametrize("preprocessing", ["none", "global", "zscore"])
+def test_a_relative_error_is_divided_by_the_variance_of_the_training_features(toy, preprocessing):
+    method = CMGANsCAE(**BRIEF, preprocessing=preprocessing)
+    fitting = AdversarialFitting(method, toy.train, toy.validation, method._run(toy.train, toy.validation))
+    for name, features in toy.train.views.items():
+        scaled = fitting.scalings[name].apply(features)
+        assert fitting.updates.objective.variances[name] == pytest.approx(scaled.var(axis=0).mean(), rel=1e-6)
+
+
+def test_the_row_of_posteriors_has_a_name_of_its_own(toy):
+    posterior = CMGANsPosterior(**BRIEF).fit(toy.train, toy.validation)
+    by_parameter = CMGANs(**BRIEF, representation="posterior").fit(toy.train, toy.validation)
+    assert np.array_equal(represented(posterior, toy.test), represented(by_parameter, toy.test))
+    assert posterior.paper_name == "CM-GANs (posterior)"
