@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any
 
 
@@ -66,3 +67,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     others = {other.lower(): other for other in known if other != name}
     near = get_close_matches(name.lower(), others, 1)
     return f" (did you mean {others[near[0]]!r}?)" if near else ""
+
+
+def installed(library: str, package: str, purpose: str) -> Any:
+    """Return an optional library, or raise ``DatasetError`` that says what to install for ``purpose``."""
+    try:
+        return import_module(library)
+    except (ImportError, RuntimeError) as error:  # RuntimeError: built for another PyTorch
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DatasetError(
+            f"{purpose} needs {package}, which cannot be imported ({reason}): pip install {package}"
+        ) from error

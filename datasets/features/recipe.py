@@ -32,6 +32,8 @@ class ImageRecipe:
     batch_size, precision : as ``extract_image_features`` takes them
     seed : of random weights
     preprocessing : as ``load_backbone`` takes it
+    components : how many principal components of the training pictures' features are kept; None keeps the
+        features themselves
     """
 
     backbone: str = "vgg19"
@@ -42,6 +44,11 @@ class ImageRecipe:
     device: str = "auto"
     seed: int = 0
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    components: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.components is not None and self.components < 1:
+            raise DatasetError(f"components is {self.components}; use 1 or more, or None for all features")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from cmbench.datasets.features.weights import device_called
 from cmbench.datasets.features.word_vectors import WordVectors, load_word_vectors
 from cmbench.datasets.raw.contract import RawDataset, RawPair
 from cmbench.datasets.raw.pictures import Picture
+from cmbench.errors import DatasetError
 
 Trained = TypeVar("Trained")
 Report: TypeAlias = Callable[[str, int, int], None]
@@ -124,8 +125,9 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
     report("weights", 1, 1)
     if settings.training is None:
         made = items.by(_Extraction(start, work, settings, report))
+        made, kept = reduced(made, len(items.train_labels), settings.components)
         details = {"weights": [start.weights_hash], **_computing(start, settings)}
-        return Side(made, _named(start, start.weights_hash), details, None)
+        return Side(made, _named(start, start.weights_hash, kept), details, None)
     tuned: list[FineTuned] = []
     training = frozenset(id(pair.picture) for pair in raw.train)
 
@@ -139,6 +141,7 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
         made = items.by(learnt(0, np.arange(len(items.train_labels))))
     else:
         made = items.cross_fitted(learnt, recipe.folds, settings.seed)
+    made, kept = reduced(made, len(items.train_labels), settings.components)
     details = {
         "weights before": start.weights_hash,
         "weights": [network.backbone.weights_hash for network in tuned],
@@ -150,8 +153,37 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
         f", trained on {len(items.train_labels)} pictures of {len(raw.class_names)} categories, best of "
         f"{record.epochs} epochs: {record.best_epoch} (validation accuracy {record.best_accuracy:.3f})"
     )
-    network = _named(start, tuned[0].backbone.weights_hash, learnt_how)
+    network = _named(start, tuned[0].backbone.weights_hash, learnt_how + kept)
     return Side(made, described(network, recipe.folds), details, tuned[0])
+
+
+def reduced(made: Made, n_train: int, components: int | None) -> tuple[Made, str]:
+    """Return the principal components of features, learnt from the first ``n_train`` rows, and words on them.
+
+    Rows are centred by the mean of training, and components come in order of variance there, each with the
+    sign that makes its largest weight positive. Parts are mapped like the rows.
+    """
+    if components is None:
+        return made, ""
+    train = np.asarray(made.rows[:n_train], dtype=np.float64)
+    if components > min(train.shape):
+        raise DatasetError(
+            f"components is {components}, and {n_train} training pictures with {train.shape[1]} features "
+            f"have {min(train.shape)} at most; use fewer"
+        )
+    mean = train.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(train - mean, full_matrices=False)
+    axes = axes[:components]
+    largest = np.abs(axes).argmax(axis=1)
+    axes *= np.sign(axes[np.arange(components), largest])[:, None]
+    share = float(np.sum(sizes[:components] ** 2) / np.sum(sizes**2))
+
+    def mapped(rows: FloatMatrix) -> FloatMatrix:
+        return np.asarray((rows - mean) @ axes.T, dtype=np.float32)
+
+    parts = made.parts and Parts(mapped(made.parts.values), made.parts.offsets)
+    words = f", {components} principal components of the training pictures ({share:.1%} of their variance)"
+    return Made(mapped(made.rows), parts), words
 
 
 @dataclass(frozen=True, eq=False)

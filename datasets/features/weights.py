@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cmbench import neural
 from cmbench.disk import DAMAGE
-from cmbench.errors import DatasetError
+from cmbench.errors import DatasetError, installed
 from cmbench.neural import read_state, write_state
 
 State: TypeAlias = Mapping[str, Tensor]
@@ -28,17 +28,6 @@ STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "
 
 NAMED = 3  # of the keys that are wrong, so many stand in the error
 BLOCK = 2**20  # bytes
-
-
-def installed(library: str, package: str, purpose: str) -> Any:
-    """Return an optional library, or raise ``DatasetError`` that says what to install for ``purpose``."""
-    try:
-        return import_module(library)
-    except (ImportError, RuntimeError) as error:  # RuntimeError: built for another PyTorch
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DatasetError(
-            f"{purpose} needs {package}, which cannot be imported ({reason}): pip install {package}"
-        ) from error
 
 
 def versioned(library: str) -> str:

@@ -11,6 +11,7 @@ from cmbench.datasets.raw.contract import RawCard, RawDataset
 from cmbench.errors import DatasetError, did_you_mean
 
 RAW = {
+    "emoji": "cmbench.datasets.raw.emoji",
     "pairs_table": "cmbench.datasets.raw.pairs_table",
     "pascal_sentence": "cmbench.datasets.raw.pascal_sentence",
     "scenes": "cmbench.datasets.raw.scenes",

@@ -203,6 +203,18 @@ def test_timm_gives_its_pooled_features(images):
         load_backbone("timm:resnet19999", "random")
 
 
+def test_efficientnet_lite_gives_its_pooled_features():
+    library = pytest.importorskip("efficientnet_lite_pytorch")
+    backbone = load_backbone("efficientnet-lite0", "random", seed=2)
+    torch.manual_seed(2)
+    network = library.EfficientNet.from_name("efficientnet-lite0").eval()
+    pictures = torch.rand(2, 3, 224, 224)
+    with torch.inference_mode():
+        expected = network.extract_features(pictures).mean(dim=(2, 3))
+    np.testing.assert_allclose(backbone.features(pictures.numpy()), expected, atol=1e-6)
+    assert (backbone.width, backbone.preprocessing.crop) == (1280, 224)
+
+
 def test_onnx_gives_what_the_network_gives(tmp_path, images):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")

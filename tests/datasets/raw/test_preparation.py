@@ -227,7 +227,7 @@ def test_info_shows_a_card_that_can_be_cited(name, said):
 
 def test_raw_lists_what_there_is():
     printed = command("raw").output
-    for name in ("pairs_table", "pascal_sentence", "scenes", "wikipedia", "xmedianet"):
+    for name in ("emoji", "pairs_table", "pascal_sentence", "scenes", "wikipedia", "xmedianet"):
         assert name in printed
 
 

@@ -37,7 +37,14 @@ def drawn(generated):
 
 
 def test_every_raw_dataset_has_a_name_a_summary_and_a_card():
-    assert raw_dataset_names() == ("pairs_table", "pascal_sentence", "scenes", "wikipedia", "xmedianet")
+    assert raw_dataset_names() == (
+        "emoji",
+        "pairs_table",
+        "pascal_sentence",
+        "scenes",
+        "wikipedia",
+        "xmedianet",
+    )
     assert set(raw_dataset_summaries()) == set(raw_dataset_cards()) == set(raw_dataset_names())
     assert all(summary.endswith(".") for summary in raw_dataset_summaries().values())
     assert all(
