@@ -28,7 +28,7 @@ def blocks(page):
 def files(page):
     """Return the texts of the files that a page shows, by name: each begins with its name."""
     shown = [text for _, language, text in blocks(page) if language == "python"]
-    return {re.match(r"# (\w+\.py)\n", text)[1]: text for text in shown}
+    return {named[1]: text for text in shown if (named := re.match(r"# (\w+\.py)\n", text))}
 
 
 def commands(text):
@@ -36,16 +36,16 @@ def commands(text):
     return [line[2:] for line in text.replace("\\\n", " ").splitlines() if line.startswith("$ ")]
 
 
-COMMANDS = sorted(
-    {
-        " ".join(command.split())
-        for page in PAGES
-        for _, language, text in blocks(page)
-        if language == "console"
-        for command in commands(text)
-        if command.startswith("cmbench ")
-    }
-)
+def commands_of(page):
+    """Return the commands of cmbench that a page shows: in blocks that run, and in lines that are set off."""
+    consoles = [text for _, language, text in blocks(page) if language == "console"]
+    set_off = re.findall(r"^    (cmbench .*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    lines = [line for text in consoles for line in commands(text)] + set_off
+    plain = [" ".join(line.partition("  #")[0].split()) for line in lines]
+    return [line for line in plain if line.startswith("cmbench ")]
+
+
+COMMANDS = sorted({command for page in PAGES for command in commands_of(page)})
 PLUGINS = {
     (page.name, name): text
     for page in PAGES
@@ -80,10 +80,17 @@ def test_every_method_that_is_shown_learns(place, toy, tmp_path):
     assert method.transform_images(toy.test.images).shape[0] == len(toy.test)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_that_is_no_file_of_its_own_is_python(page):
+    for _, language, text in blocks(page):
+        if language == "python":
+            compile(text, page.name, "exec")
+
+
 def test_no_block_is_left_unrun_without_a_reason():
     unmarked = [text for page in PAGES for text in page.read_text("utf-8").split("```")[1::2]]
     languages = {text.partition("\n")[0] for text in unmarked}
-    assert languages <= {"python", "console", "toml", "{toctree}"}
+    assert languages <= {"python", "console", "toml", "bash", "{toctree}"}
 
 
 @pytest.mark.parametrize(
