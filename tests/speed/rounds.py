@@ -1,6 +1,6 @@
 """Train CM-GANs against the bare matrix products of the same shapes; run by hand.
 
-    python tests/speed/training.py --train 32000 --d-image 4096 --d-text 300 --embedding 1024
+    python tests/speed/rounds.py --train 32000 --d-image 4096 --d-text 300 --embedding 1024
 
 For each batch size, times of one round (the four discriminators once, K times both generators) in
 the training as it is, and of nothing but the matrix products that such a round cannot do without,
