@@ -3,9 +3,9 @@
     python tests/speed/training.py --dataset scenes
 
 Every product of matrices that a fit makes is counted with its shape, by PyTorch itself. The same products are
-then made alone, on matrices that are there already, in the same run and on one thread. Printed are the seconds
-of the fit, those of the products, their ratio, and the share of the fit that looks at validation take. The
-ratio is what a training costs beyond its products: updates of weights, activations, decompositions, copies.
+then made alone, on matrices that are there already, in the same run and on one thread. Printed are the
+seconds of the fit, those of the products, their ratio, and the share of the fit that looks at validation take.
+The ratio is what a training costs beyond its products: updates of weights, activations, decompositions, copies.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def with_timed_looks(looks: list[float], action: Callable[[], Any]) -> float:
-    """Return the processor seconds of ``action``, and append those of each look at validation to ``looks``."""
+    """Return the processor seconds of ``action``; those of each look at validation go into ``looks``."""
     original = Training._look
 
     def timed(training: Training[Any]) -> bool:
