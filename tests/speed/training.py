@@ -4,8 +4,9 @@
 
 Every product of matrices that a fit makes is counted with its shape, by PyTorch itself. The same products are
 then made alone, on matrices that are there already, in the same run and on one thread. Printed are the
-seconds of the fit, those of the products, their ratio, and the share of the fit that looks at validation take.
-The ratio is what a training costs beyond its products: updates of weights, activations, decompositions, copies.
+seconds of the fit, those of the products, their ratio, and the share of the fit that looks at validation
+take. The ratio is what a training costs beyond its products: updates of weights, activations,
+decompositions, copies.
 """
 
 from __future__ import annotations
