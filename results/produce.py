@@ -1,8 +1,8 @@
 """Make the results of a study: ``python results/produce.py STUDY [PART ...] [--from FOLDER]``.
 
-STUDY is ``traditional``, ``deep``, ``cmgans`` or ``features``, each a folder beside this file, or
+STUDY is ``traditional``, ``deep``, ``cmgans``, ``features`` or ``scenes``, each a folder beside this file, or
 ``leaderboard``, which sets the methods of the first three side by side and runs nothing. FOLDER holds the
-feature files, or for ``features`` the raw pairs. A PART is one of these; by default all are made, in this
+feature files, or for ``features`` the raw pairs; ``scenes`` is built in and needs none. A PART is one of these; by default all are made, in this
 order:
 
 * ``choose`` searches the settings of the methods that do not choose them by themselves, with one seed, for
@@ -11,7 +11,7 @@ order:
   looks at their test numbers.
 * ``final`` runs every method in its setting, with several seeds, and writes the records to one file for each
   dataset. What is there already is not run again.
-* ``render`` writes the tables. It needs no FOLDER.
+* ``render`` writes the tables, and of ``scenes`` the figures. It needs no FOLDER.
 """
 
 import argparse
@@ -372,6 +372,35 @@ def linear_accuracies(dataset: Dataset, side: str) -> list[float]:
     return [best.score(*split) for split in others]
 
 
+# What do figures look like? Three methods on the built-in dataset, whose pictures may be shown, with the arrays
+# of their records, so that every figure can be drawn from what is committed. Each is made by one command.
+
+SCENES_METHODS = ("cca", "jrl", "cmgans")
+SCENES_SEEDS = (0, 1)
+SCENES_FIGURES = {
+    "examples.png": ("examples", "--contrast", "cmgans,cca", "--number", "1"),
+    "categories.png": ("categories", "--width", "page"),
+    "precision-recall.png": ("precision-recall",),
+    "costs.png": ("costs",),
+    "sizes.png": ("sizes",),
+    "space.png": ("space", "--width", "page"),
+    "training.png": ("training", "cmgans"),
+}
+
+
+def make_scenes(parts: Iterable[str]) -> None:
+    """Make the parts of the study of figures; there is nothing to choose."""
+    results = HERE / "scenes"
+    if "final" in parts:
+        cmbench.run("scenes", SCENES_METHODS, seeds=SCENES_SEEDS, store=results, **UNDISTURBED)
+        Store(results).pack()
+    if "render" in parts:
+        for file, words in SCENES_FIGURES.items():
+            command = ["cmbench", "plot", *words, "--store", str(results), "-o", str(results / file)]
+            print(*command, flush=True)
+            subprocess.run(command, check=True)
+
+
 def make_leaderboard() -> None:
     """Write all methods of the paper into one table for each set of features."""
     methods = {*DEFAULT_METHODS, "ccl-coarse"}  # which stands in for CCL where there are no parts
@@ -388,7 +417,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study", choices=[*STUDIES, "features", "leaderboard"])
+    parser.add_argument("study", choices=[*STUDIES, "features", "scenes", "leaderboard"])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--from", dest="folder", type=Path, metavar="FOLDER")
     parser.add_argument("--dataset", action="append", metavar="NAME", help="default: all of the study")
@@ -396,10 +425,16 @@ def main() -> None:
     parts = given.parts or PARTS
     if unknown := set(parts) - set(PARTS):
         parser.error(f"there is no part {unknown.pop()!r}; the parts are {', '.join(PARTS)}")
-    if given.study != "leaderboard" and given.folder is None and {"choose", "final"} & set(parts):
+    if (
+        given.study not in ("scenes", "leaderboard")
+        and given.folder is None
+        and {"choose", "final"} & set(parts)
+    ):
         parser.error("'choose' and 'final' need --from FOLDER")
     if given.study == "leaderboard":
         make_leaderboard()
+    elif given.study == "scenes":
+        make_scenes(parts)
     elif given.study == "features":
         make_features(parts, given.folder)
     else:

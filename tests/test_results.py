@@ -48,7 +48,7 @@ def test_every_committed_table_is_rendered_again_byte_for_byte(produce, monkeypa
 
 def test_the_committed_records_are_all_there():
     counts = {path.parent.name: len(Store(path.parent).records()) for path in RESULTS.glob("*/README.md")}
-    assert counts == {"traditional": 28, "deep": 80, "cmgans": 108, "features": 5}
+    assert counts == {"traditional": 28, "deep": 80, "cmgans": 108, "features": 5, "scenes": 4}
 
 
 def test_every_committed_record_has_the_key_that_its_parameters_have_now():
