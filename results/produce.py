@@ -2,8 +2,8 @@
 
 STUDY is ``traditional``, ``deep``, ``cmgans``, ``features`` or ``scenes``, each a folder beside this file, or
 ``leaderboard``, which sets the methods of the first three side by side and runs nothing. FOLDER holds the
-feature files, or for ``features`` the raw pairs; ``scenes`` is built in and needs none. A PART is one of these; by default all are made, in this
-order:
+feature files, or for ``features`` the raw pairs; ``scenes`` is built in and needs none. A PART is one of
+these; by default all are made, in this order:
 
 * ``choose`` searches the settings of the methods that do not choose them by themselves, with one seed, for
   the highest MAP on the validation pairs. What is chosen is written to ``chosen.json`` in the study's folder,
@@ -372,8 +372,8 @@ def linear_accuracies(dataset: Dataset, side: str) -> list[float]:
     return [best.score(*split) for split in others]
 
 
-# What do figures look like? Three methods on the built-in dataset, whose pictures may be shown, with the arrays
-# of their records, so that every figure can be drawn from what is committed. Each is made by one command.
+# What do figures look like? Three methods on the built-in dataset, whose pictures may be shown, with the
+# arrays of their records, so that every figure can be drawn from what is committed. Each is made by one command.
 
 SCENES_METHODS = ("cca", "jrl", "cmgans")
 SCENES_SEEDS = (0, 1)
