@@ -373,7 +373,7 @@ def linear_accuracies(dataset: Dataset, side: str) -> list[float]:
 
 
 # What do figures look like? Three methods on the built-in dataset, whose pictures may be shown, with the
-# arrays of their records, so that every figure can be drawn from what is committed. Each is made by one command.
+# arrays of their records, so that every figure can be drawn from what is committed, each by one command.
 
 SCENES_METHODS = ("cca", "jrl", "cmgans")
 SCENES_SEEDS = (0, 1)
