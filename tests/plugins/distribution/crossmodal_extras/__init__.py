@@ -1,0 +1,1 @@
+"""Two methods for cmbench, as somebody else would distribute them."""
