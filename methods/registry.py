@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cmbench.errors import MethodError, did_you_mean
 from cmbench.methods.parameters import REQUIRED, arguments_of, parameters_of
 from cmbench.methods.plugins import broken, import_plugin, same_folder
-from cmbench.methods.sources import digest, home_of_file, home_of_module, sources
+from cmbench.methods.sources import Home, digest, files_loaded, home_of_file, home_of_module, sources
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
@@ -144,16 +144,22 @@ class MethodEntry:
         Those are the modules of its own folder or package, not of libraries. Built-in methods have none:
         their ``version`` stands for their code.
         """
-        if self.origin == "built-in":
-            return {}
+        return {} if self.origin == "built-in" else sources(*self._start_and_home())
+
+    def files(self) -> list[Path]:
+        """Return where the files of ``sources`` lie, sorted."""
+        return [] if self.origin == "built-in" else sorted(files_loaded(*self._start_and_home()))
+
+    def _start_and_home(self) -> tuple[list[Path], Home]:
+        """Return the files that a plugin's code begins with, and where its own modules lie."""
         if self.origin == "file":
             path = Path(self.location.rpartition(":")[0])
-            return sources([path], home_of_file(path))
+            return [path], home_of_file(path)
         method = self.load()
         path = Path(inspect.getfile(method))
         start = [path, *_packages_above(path, method.__module__)]
         entry = inspect.getfile(sys.modules[self.location.partition(":")[0]])
-        return sources([*start, Path(entry)], home_of_module(method.__module__, path))
+        return [*start, Path(entry)], home_of_module(method.__module__, path)
 
     @property
     def folder(self) -> Path:

@@ -95,8 +95,17 @@ def _distributions() -> Mapping[str, list[str]]:
 def sources(start: Iterable[Path], home: Home) -> dict[str, bytes]:
     """Return the content of these files and of all that they load from ``home``, by name, sorted.
 
-    A name is a path with ``/`` from the root of the home. A package brings its ``__init__.py``, a star
-    its modules. Where code is loaded by a path or a computed name, every module of the home belongs to it.
+    A name is a path with ``/`` from the root of the home.
+    """
+    found = files_loaded(start, home)
+    return dict(sorted((_name(path, home), content) for path, content in found.items()))
+
+
+def files_loaded(start: Iterable[Path], home: Home) -> dict[Path, bytes]:
+    """Return the content of these files and of all that they load from ``home``, by path.
+
+    A package brings its ``__init__.py``, a star its modules. Where code is loaded by a path or a computed
+    name, every module of the home belongs to it.
     """
     found: dict[Path, bytes] = {}
     waiting = list(start)
@@ -105,7 +114,7 @@ def sources(start: Iterable[Path], home: Home) -> dict[str, bytes]:
         if path not in found:
             found[path] = _content(path)
             waiting += _loaded_by(path, found[path], home)
-    return dict(sorted((_name(path, home), content) for path, content in found.items()))
+    return found
 
 
 def digest(files: Mapping[str, bytes]) -> str:

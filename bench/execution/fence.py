@@ -30,7 +30,7 @@ from cmbench.execution.job import mapped_files
 CLOSED = 0
 
 _MOST_ENTRIES = (
-    5000  # of a folder whose entries are allowed one by one; the others of a larger one stay closed
+    5000  # of a folder whose entries are allowed one by one; of a larger one, what is marked alone
 )
 
 Rule = tuple[str, int]
@@ -47,7 +47,8 @@ class Fence:
     def around(cls, store: Path, hidden: Iterable[Path], code: Iterable[Path]) -> Fence | None:
         """Return the fence of a run; None where the kernel has no Landlock.
 
-        ``hidden`` are files and folders of datasets, ``code`` plugin files.
+        ``hidden`` are files and folders of datasets, ``code`` all files of plugins:
+        they stay readable wherever they lie, beside a dataset or in the store.
         """
         if sys.platform != "linux":
             return None
@@ -93,7 +94,7 @@ def rules_of(marks: Mapping[str, int], path: str = "/", rights: int = linux.ALL)
         for inner in _topmost(below):
             yield from rules_of(below, inner, below[inner])
         return
-    for entry in _entries(path):
+    for entry in _entries(path) or _topmost(below):
         yield from rules_of(below, entry, below.get(entry, rights))
 
 

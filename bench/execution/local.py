@@ -139,7 +139,7 @@ class LocalExecutor:
 
     def _fence_around(self, cells: Sequence[Cell]) -> Fence | None:
         mapped = [file for cell in cells for file in files_of(cell.dataset)]
-        code = {Path(cell.entry.location.rpartition(":")[0]) for cell in cells if cell.entry.origin == "file"}
+        code = [file for entry in {cell.entry for cell in cells} for file in entry.files()]
         return Fence.around(self._folder, {*self._hidden, *mapped, *built_in_files()}, code)
 
     def _features_for(self, dataset: Dataset) -> HandedOut:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cmbench
-from cmbench.datasets.formats.numpy_files import save_folder
+from cmbench.datasets.formats.numpy_files import save_folder, save_npz
 from cmbench.execution import linux
 from cmbench.execution.fence import rules_of
 from cmbench.store import Store
@@ -101,6 +101,63 @@ def test_the_record_says_that_the_fence_was_up_and_ordinary_work_goes_on(found):
     assert got == "Name:"
     assert fence["files"] == f"Landlock {linux.landlock_version()}"
     assert fence["processes"] in ("namespaces", "subreaper")
+
+
+PLUGIN = """
+from pathlib import Path
+
+from cmbench.methods.contract import Method
+
+
+class Neighbour(Method):
+    name = "neighbour"
+
+    def fit(self, train, validation):
+        from helper import outcome_of  # only now, when the fence is up
+
+        here = Path(__file__).parent
+        self.got_ = ", ".join(outcome_of(here / name) for name in ("helper.py", "data.npz", "notes.txt"))
+        return self
+
+    def transform_images(self, images):
+        return images[:, :2]
+
+    def transform_texts(self, texts):
+        return texts[:, :2]
+"""
+HELPER = """
+def outcome_of(path):
+    try:
+        path.read_bytes()
+    except OSError:
+        return "closed"
+    try:
+        path.open("ab").close()
+    except OSError:
+        return "read only"
+    return "open"
+"""
+
+
+@fenced
+def test_modules_beside_a_plugin_can_be_read_where_dataset_and_store_lie_in_the_same_folder(toy, tmp_path):
+    save_npz(tmp_path / "data.npz", toy)
+    for name, text in (("neighbour.py", PLUGIN), ("helper.py", HELPER), ("notes.txt", "of somebody else")):
+        (tmp_path / name).write_text(text)
+    plugins = [tmp_path / "neighbour.py"]
+    cmbench.run(str(tmp_path / "data.npz"), ["neighbour"], store=tmp_path, plugins=plugins, threads=1)
+    (record,) = Store(tmp_path).records()
+    assert record["status"] == "ok", record["error"]
+    assert record["fitted"]["got_"] == "read only, closed, closed"
+
+
+def test_what_is_marked_has_its_rule_in_a_folder_with_too_many_entries_to_allow_each(tmp_path, monkeypatch):
+    monkeypatch.setattr("cmbench.execution.fence._MOST_ENTRIES", 2)
+    for name in ("plugin.py", "data.npz", "other"):
+        (tmp_path / name).touch()
+    marks = {str(tmp_path / "plugin.py"): linux.READ, str(tmp_path / "data.npz"): 0}
+    rights = linux.READ & linux.FILE_RIGHTS
+    assert list(rules_of(marks, str(tmp_path))) == [(str(tmp_path / "plugin.py"), rights)]
 
 
 @pytest.mark.parametrize(
