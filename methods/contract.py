@@ -103,8 +103,9 @@ class Method(ABC):
     practical: ClassVar[tuple[str, ...]] = ()
     """Parameters that a result does not depend on, ``threads`` say: the key of a cell leaves them out.
 
-    If ``checkpoint`` is one of them and None, the runner sets it to a folder of the results store in
-    which an interrupted ``fit`` leaves its state, and finds it when the cell runs again.
+    If ``checkpoint`` is one of them and None, the runner sets it to a folder of the results store, for
+    this cell alone, in which an interrupted ``fit`` leaves its state, and finds it when the cell runs
+    again. The folder is removed when the cell is done.
     """
 
     nonconforming: ClassVar[Mapping[str, str]] = {}

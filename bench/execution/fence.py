@@ -2,7 +2,7 @@
 
 It sees all that its user may see, so that plugins find their own files, but for
 
-* the results store (other cells' records hold the AP of every test query, and checkpoints are others'),
+* the results store (other cells' records hold the AP of every test query), but for its own checkpoints,
 * the files of the datasets of the run and of the built-in one,
 * disks past their file systems, and in ``/proc`` whatever is not its own,
 

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -79,6 +79,7 @@ class SharedFeaturesError(MethodError):
 class Workplace:
     """Where cells run: ``work`` for temporary files, the fence around them, and a folder of checkpoints.
 
+    Each cell has a folder of its own among the checkpoints, which goes when the cell is done.
     ``readable`` are folders behind the fence that methods may read.
     """
 
@@ -129,8 +130,9 @@ class Workplace:
                 tell(follower)
             outcome = _outcome(ended, features, folder, limits=limits, log=log)
             if assignment.rule is None or ended.ending == "stopped":
+                self._clear_checkpoint(assignment.key, is_done=outcome.status == "ok")
                 return outcome
-            remove_folder(self._checkpoints / assignment.key)  # of a training that is given up
+            self._clear_checkpoint(assignment.key, is_done=True)  # a trial is not taken up again
             return judged_by(assignment.rule, outcome, folder)
         finally:
             for used in (folder, temporary):
@@ -153,12 +155,19 @@ class Workplace:
         with self._fence.ruleset([job.features, *self._readable], writable) as ruleset:
             yield replace(surroundings, ruleset=ruleset, landlock=self._fence.version)
 
+    def _clear_checkpoint(self, key: str, *, is_done: bool) -> None:
+        """Remove the folder that a cell has among the checkpoints, unless it holds an unfinished training."""
+        folder = self._checkpoints / key
+        if is_done:
+            remove_folder(folder)
+        with suppress(OSError):  # it is gone, or holds something
+            folder.rmdir()
+
     def _job(self, assignment: Assignment, features: Features, import_path: tuple[str, ...]) -> Job:
         own_path = (os.path.abspath(entry) for entry in sys.path if os.path.exists(entry or "."))
         parameters = dict(assignment.parameters)
         if assignment.keeps_checkpoint and parameters[CHECKPOINT] is None:
-            own = () if assignment.rule is None else (assignment.key,)
-            parameters[CHECKPOINT] = str(self._checkpoints.joinpath(*own))
+            parameters[CHECKPOINT] = str(self._checkpoints / assignment.key)
         path = [*own_path, *import_path]
         return Job(
             features.folder, assignment.entry, assignment.code_version, parameters, path, assignment.twice

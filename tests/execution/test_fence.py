@@ -33,20 +33,21 @@ def found(toy, tmp_path_factory):
     store = Store(place / "store")
     cmbench.run(str(place / "data"), ["cca"], store=store.folder, threads=1)
 
-    def tried(way, target=""):
+    def tried(way, target="", *, name="burglar", status="ok", **options):
         target = str(place / target)
-        told = {"burglar": {"way": way, "target": target, "process": os.getpid()}}
+        told = {name: {"way": way, "target": target, "process": os.getpid()}}
         frame = cmbench.run(
             str(place / "data"),
-            ["burglar"],
+            [name],
             store=store.folder,
             plugins=[BURGLAR],
             parameters=told,
             threads=1,
+            **options,
         )
         record = store.find(frame["key"][0])
-        assert record["status"] == "ok", record["error"]
-        return record["fitted"]["got_"], record["fence"]
+        assert record["status"] == status, record["error"]
+        return record["fitted"]["got_"] if status == "ok" else record["error"]["message"], record["fence"]
 
     tried.store = store
     return tried
@@ -101,6 +102,34 @@ def test_the_record_says_that_the_fence_was_up_and_ordinary_work_goes_on(found):
     assert got == "Name:"
     assert fence["files"] == f"Landlock {linux.landlock_version()}"
     assert fence["processes"] in ("namespaces", "subreaper")
+
+
+@fenced
+def test_a_cell_cannot_reach_the_checkpoints_of_another(found):
+    other = found.store.folder / ".work/checkpoints/0123456789abcdef/cmgans-state.pt"
+    other.parent.mkdir(parents=True)
+    other.write_text("state")
+    ways = ["read_file", "change_the_checkpoint_of_another", "leave_a_checkpoint_for_another"]
+    target = other.relative_to(found.store.folder.parent)
+    got = {way: found(way, target, name="checkpoint-burglar")[0] for way in ways}
+    assert {way: text for way, text in got.items() if not text.startswith("closed: ")} == {}
+    assert other.read_text() == "state"
+    other.unlink()
+    other.parent.rmdir()
+
+
+def test_a_cell_finds_its_own_checkpoints_until_it_is_done(found):
+    folder = found.store.folder / ".work/checkpoints"
+
+    def failing(**options):
+        return found("fail_with_a_checkpoint", name="checkpoint-burglar", status="failed", **options)[0]
+
+    assert failing() == "found []"
+    assert failing(retry_failed=True) == "found ['state.pt']"
+    (own,) = folder.iterdir()
+    assert [path.name for path in own.iterdir()] == ["state.pt"]
+    assert found("keep_a_checkpoint", name="checkpoint-burglar")[0] == "['state.pt']"
+    assert list(folder.iterdir()) == [own]
 
 
 PLUGIN = """

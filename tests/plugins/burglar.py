@@ -108,6 +108,12 @@ class Burglar(Method):
         done = ctypes.CDLL(None, use_errno=True).mount(b"none", b"/mnt", b"tmpfs", 0, None)
         return f"closed: {os.strerror(ctypes.get_errno())}" if done else "mounted"
 
+    def change_the_checkpoint_of_another(self):
+        return Path(self.target).open("ab").write(b"forged")
+
+    def leave_a_checkpoint_for_another(self):
+        return Path(self.target).with_name("forged.pt").write_text("forged")
+
     def work_as_usual(self):
         """What honest methods do must go on: temporary files, forks, queues, shared memory, devices."""
         import multiprocessing
@@ -119,3 +125,23 @@ class Burglar(Method):
         subprocess.run([sys.executable, "-c", "import os; open(os.devnull, 'w').write('x')"], check=True)
         Path("own.txt").write_text("mine")
         return Path("/proc/self/status").read_text()[:5]
+
+
+class CheckpointBurglar(Burglar):
+    """One that keeps checkpoints itself, so that a folder in the store is open to it."""
+
+    name = "checkpoint-burglar"
+    practical = ("checkpoint",)
+
+    def __init__(self, way: str = "", target: str = "", process: int = 0, checkpoint: str | None = None):
+        super().__init__(way, target, process)
+        self.checkpoint = checkpoint
+
+    def keep_a_checkpoint(self):
+        (Path(self.checkpoint) / "state.pt").write_text("mine")
+        return sorted(os.listdir(self.checkpoint))
+
+    def fail_with_a_checkpoint(self):
+        before = sorted(os.listdir(self.checkpoint))
+        self.keep_a_checkpoint()
+        raise RuntimeError(f"found {before}")
