@@ -24,7 +24,7 @@ def bibtex_of(method: type[Method]) -> str:
         return method.bibtex.strip()
     if not method.citation:
         raise MethodError(
-            f"method {method.name!r} cites no paper; give its class an attribute bibtex, or citation"
+            f"method {method.name!r} cites no paper; its class names one in the attribute citation or bibtex"
         )
     citation = method.citation.lower()
     for entry in entries():

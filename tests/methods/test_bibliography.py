@@ -60,3 +60,16 @@ def test_cite_prints_a_paper_of_several_methods_once_and_the_program():
 
 def test_cite_names_all_methods_of_the_paper_when_none_is_named():
     assert CliRunner().invoke(cli, ["cite"]).output.count("@") == 1 + len(DEFAULT_METHODS)
+
+
+def test_cite_names_a_method_without_a_paper_and_goes_on_with_the_others():
+    result = CliRunner().invoke(cli, ["cite", "random", "cca", "identity"])
+    assert result.exit_code == 0
+    assert re.findall(r"^@\w+\{(\w+)", result.stdout, re.MULTILINE) == ["cmbench", "hotelling1936relations"]
+    assert re.findall(r"method '(\w+)' cites no paper", result.stderr) == ["random", "identity"]
+
+
+def test_cite_fails_where_no_method_has_a_paper():
+    result = CliRunner().invoke(cli, ["cite", "random"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "method 'random' cites no paper" in result.stderr
