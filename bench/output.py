@@ -38,9 +38,15 @@ def _plain_file(path: Path) -> Path:
             f"{path} is {_kind(mode)}, and only a plain file can be replaced as a whole; name another "
             "file, or leave --output out and redirect what is printed"
         )
-    if not target.parent.is_dir():
-        raise ReportError(f"{path}: there is no folder {target.parent}; make it first, or name another file")
+    check_parent(path)
     return target
+
+
+def check_parent(path: Path) -> None:
+    """Raise ``ReportError`` where there is no folder for what is to be written at ``path``: none is made."""
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise ReportError(f"{path}: there is no folder {folder}; make it first, or name another place")
 
 
 def _kind(mode: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -155,11 +156,13 @@ def convert(
 
 
 def check_output(output: Path) -> None:
-    """Raise an error where there is a file of that name already, or none can be written."""
+    """Raise an error where there is a file of that name already, or none can be written; make no folder."""
     from cmbench.disk import check_writable
+    from cmbench.output import check_parent
 
-    if output.exists():
+    if os.path.lexists(output):
         raise click.UsageError(f"{output} exists already; name another file, or remove it")
+    check_parent(output)
     check_writable(output.parent)
 
 

@@ -223,8 +223,12 @@ def extract(
     from cmbench.datasets.features.sides import load_vectors
     from cmbench.datasets.raw.preparation import checked_pictures, without_unreadable
     from cmbench.datasets.raw.registry import load_raw
+    from cmbench.output import check_parent
 
     check_output(output)
+    for folder in (work, options["save_weights"]):
+        if folder is not None:
+            check_parent(folder)
     if threads is not None:
         torch.set_num_threads(threads)
     recipe = recipe_of(options)

@@ -20,7 +20,7 @@ from cmbench.cli.main import cli, main
 from cmbench.cli.options import like_default
 from cmbench.datasets.features import extraction
 from cmbench.datasets.registry import load_dataset
-from cmbench.errors import DatasetError
+from cmbench.errors import CmbenchError, DatasetError
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40)}
 QUICK = (
@@ -48,7 +48,7 @@ def pairs(tmp_path):
 
 def extract(*arguments):
     result = CliRunner().invoke(cli, ["features", "extract", *map(str, arguments)])
-    if isinstance(result.exception, DatasetError):
+    if isinstance(result.exception, CmbenchError):
         raise result.exception
     return result
 
@@ -208,14 +208,39 @@ def test_a_file_that_is_there_is_not_overwritten(pairs, tmp_path):
     assert (tmp_path / "old.npz").read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("given", [("-o", "file/out.npz"), ("-o", "out.npz", "--work", "file")])
-def test_a_place_that_cannot_be_written_is_named(pairs, tmp_path, given):
+def test_a_folder_that_cannot_be_made_is_named(pairs, tmp_path):
     (tmp_path / "file").write_text("precious")
-    places = [word if word.startswith("-") else tmp_path / word for word in given]
+    places = ("-o", tmp_path / "out.npz", "--work", tmp_path / "file")
     with pytest.raises(DatasetError, match=r"file.*: cannot be written .*; see that there is room"):
         extract("pairs_table", "--from", pairs, *places, *QUICK)
     assert (tmp_path / "file").read_text() == "precious"
-    assert not list(tmp_path.glob("*.work"))
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        (("-o", "new/deep/out.npz"), "new/deep"),
+        (("-o", "new/folder"), "new"),
+        (("-o", "mine.csv/out.npz"), "mine.csv"),
+        (("-o", "out.npz", "--work", "new/work"), "new"),
+        (("-o", "out.npz", "--save-weights", "new/weights"), "new"),
+    ],
+)
+def test_no_folder_is_made_on_the_way_to_an_output(pairs, tmp_path, given, missing):
+    there = sorted(tmp_path.rglob("*"))
+    places = [word if word.startswith("-") else tmp_path / word for word in given]
+    with pytest.raises(CmbenchError) as raised:
+        extract("pairs_table", "--from", pairs, *places, *QUICK)
+    wanted = f": there is no folder {tmp_path / missing}; make it first, or name another place"
+    assert str(raised.value).endswith(wanted)
+    assert sorted(tmp_path.rglob("*")) == there
+
+
+def test_a_link_to_nothing_is_there_already(pairs, tmp_path):
+    (tmp_path / "link.npz").symlink_to(tmp_path / "later.npz")
+    result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "link.npz", *QUICK)
+    assert "exists already; name another file, or remove it" in result.output
+    assert (tmp_path / "link.npz").is_symlink()
 
 
 @pytest.fixture

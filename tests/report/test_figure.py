@@ -221,7 +221,7 @@ def test_an_unknown_suffix_and_an_unwritable_place_are_refused(tmp_path):
     with pytest.raises(ReportError, match=r"'figure.jpg'; end its name in .pdf, .svg, .png"):
         save(drawn, tmp_path / "figure.jpg")
     (tmp_path / "file").write_text("")
-    with pytest.raises(ReportError, match=r"there is no folder .*name another file"):
+    with pytest.raises(ReportError, match=r"there is no folder .*name another place"):
         save(drawn, tmp_path / "file" / "figure.pdf")
 
 
