@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -20,6 +22,10 @@ from zlib import error as ZlibError
 from filelock import FileLock, Timeout
 
 from cmbench.errors import CmbenchError, DatasetError, StoreError
+
+_BESIDE = re.compile(r"\..+\.[0-9a-f]{8}\.(json|jsonl|npz)")
+"""The names that ``replacing`` gives to unfinished files of a store."""
+_ABANDONED_SECONDS = 3600
 
 
 @contextmanager
@@ -49,6 +55,19 @@ def remove_unfinished(path: Path) -> None:
     for beside in path.parent.glob(f".{escape(path.stem)}.*{escape(path.suffix)}"):
         if len(beside.name) == len(path.name) + 10:  # two dots and eight digits more
             beside.unlink(missing_ok=True)
+
+
+def remove_abandoned(folders: Iterable[Path]) -> None:
+    """Remove what killed processes had begun to write by ``replacing`` in these folders, an hour ago or more.
+
+    Others may be writing there now; no writing takes so long. What may not be removed stays.
+    """
+    latest = time.time() - _ABANDONED_SECONDS
+    for folder in folders:
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if _BESIDE.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < latest:
+                    os.unlink(entry.path)
 
 
 @contextmanager

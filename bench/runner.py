@@ -17,7 +17,7 @@ from cmbench.datasets.limiting import limited
 from cmbench.datasets.registry import BUILT_IN, load_dataset
 from cmbench.datasets.soundness import refuse_unsound
 from cmbench.datasets.splits import redrawn
-from cmbench.disk import sweep, workspace
+from cmbench.disk import remove_abandoned, sweep, workspace
 from cmbench.errors import CmbenchError, DatasetWarning, IncompleteRunError
 from cmbench.estimates import estimates
 from cmbench.evaluation.protocol import Protocol, get_protocol
@@ -397,6 +397,7 @@ def _execute(
         expected = estimates(pending, agenda.earlier.values(), deadline=limits.deadline)
         progress.expects({key: estimate.seconds for key, estimate in expected.items()}, jobs or 1)
     progress.planned(pending, len(agenda.cells) - len(pending), limits)
+    remove_abandoned(agenda.store.folders())
     if not pending:
         sweep(folder)
         return

@@ -204,6 +204,11 @@ class Store:
         """Return the files of the records that have one of their own, sorted."""
         return [self._cells() / name for name in self._names()]
 
+    def folders(self) -> list[Path]:
+        """Return the folders that files of records are written to, as far as they exist."""
+        places = [self.folder, *self._cells().glob("*"), self.folder / "current", self.folder / ".work"]
+        return [place for place in places if os.path.isdir(place)]
+
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """Return the per-query arrays of a record; raises ``StoreError`` when their file is gone."""
         own = self.arrays_path(record)

@@ -78,6 +78,34 @@ def test_what_a_killed_run_left_is_removed_though_nothing_is_to_be_run(toy, tmp_
     assert not abandoned.exists()
 
 
+KILLED_WHILE_WRITING = """
+import os, sys
+from pathlib import Path
+from cmbench.disk import replacing
+
+Path.replace = lambda *_: os._exit(9)  # at the last moment, as a SIGKILL might
+with replacing(Path(sys.argv[1])) as record, replacing(Path(sys.argv[2])) as arrays:
+    record.write_text("{")
+    arrays.write_text("PK")
+"""
+
+
+def test_what_a_killed_run_had_begun_to_write_is_removed_unless_it_may_still_be_written(toy, tmp_path):
+    cmbench.run(toy, ["cca"], store=tmp_path, threads=1)
+    (record,) = Store(tmp_path).paths()
+    places = [str(record), str(record.with_suffix(".01234567.npz"))]
+    there = set(tmp_path.rglob("*"))
+    done = subprocess.run([sys.executable, "-P", "-c", KILLED_WHILE_WRITING, *places])
+    begun = set(record.parent.iterdir()) - there
+    assert (done.returncode, len(begun)) == (9, 2)
+    cmbench.run(toy, ["cca"], store=tmp_path, threads=1)
+    assert begun < set(record.parent.iterdir())
+    for path in begun:
+        os.utime(path, (time.time() - 3700,) * 2)
+    cmbench.run(toy, ["cca"], store=tmp_path, threads=1)
+    assert set(tmp_path.rglob("*")) == there
+
+
 def test_a_killed_run_takes_its_children_along_and_the_next_clears_up(toy, toy_file, tmp_path):
     process, store = started_run(toy_file, tmp_path, "hangs")
     wait_for(
