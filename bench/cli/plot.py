@@ -247,8 +247,9 @@ def examples(
 @plot.command()
 @click.argument("cells", nargs=-1, required=True)
 @store_option
+@width_option
 @output_option
-def training(cells: tuple[str, ...], store: str, output: Path | None) -> None:
+def training(cells: tuple[str, ...], store: str, width: str | None, output: Path | None) -> None:
     """Draw the curves of a training: losses, accuracies, gradients, MAP on validation.
 
     CELLS are a method (cmgans), a dataset and method (scenes/cmgans), or the first digits of keys. Seeds of
@@ -258,9 +259,16 @@ def training(cells: tuple[str, ...], store: str, output: Path | None) -> None:
     from cmbench.report.curves import trainings
     from cmbench.report.training import figure
 
+    inches = _width(width or "column")
     recorded = trainings(store, stored_cells(store, cells))
     record = recorded[0].record
-    _save(figure(recorded), output, "training", record["dataset"]["name"], record["method"]["name"])
+    _save(
+        figure(recorded, width=inches),
+        output,
+        "training",
+        record["dataset"]["name"],
+        record["method"]["name"],
+    )
 
 
 def _chosen(

@@ -4,17 +4,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError, StoreError
+from cmbench.report.looks import DASHED, HUES
 from cmbench.report.records import Group, Record, Setting, failure_text, groups, settings
 from cmbench.store import Store
 
 ITERATION = "iteration"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""After Okabe & Ito, without the yellow, which is too light for a line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ class Line:
     name: str
     label: str
     colour: str
-    style: str
+    style: Any
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _is_curve(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
-_MODALITIES = {"image": "solid", "text": "dashed"}
+_MODALITIES: Mapping[str, Any] = {"image": "solid", "text": DASHED}
 
 
 def _kind(name: str) -> Kind:
@@ -211,9 +211,9 @@ def _panels_of(kind: Kind, names: Sequence[str]) -> list[Panel]:
     families = list(dict.fromkeys(map(_family, words.values())))
     rows: dict[int, list[Line]] = {}
     for name, words_of_curve in words.items():
-        row, colour = divmod(families.index(_family(words_of_curve)), len(COLOURS))
+        row, colour = divmod(families.index(_family(words_of_curve)), len(HUES))
         label = " ".join(words_of_curve) or (name if len(names) > 1 else "")
-        rows.setdefault(row, []).append(Line(name, label, COLOURS[colour], _style(words_of_curve)))
+        rows.setdefault(row, []).append(Line(name, label, HUES[colour], _style(words_of_curve)))
     return [Panel(kind, tuple(lines)) for lines in rows.values()]
 
 
@@ -229,7 +229,7 @@ def _family(words: Sequence[str]) -> tuple[str | None, ...]:
     return tuple(None if number == at else word for number, word in enumerate(words))
 
 
-def _style(words: Sequence[str]) -> str:
+def _style(words: Sequence[str]) -> Any:
     at = _modality(words)
     return "solid" if at is None else _MODALITIES[words[at]]
 

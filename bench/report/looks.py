@@ -86,6 +86,18 @@ _FILLS: tuple[tuple[str, str], ...] = (
     ("#EBC4DA", "//////"),
     ("#009E73", "\\\\\\\\\\\\"),
     ("#E69F00", "------"),
+    ("#FFFFFF", "||||||"),
+    ("#F0E442", "oooo"),
+    ("#A6DBF5", "||||||"),
+    ("#E69F00", "oooo"),
+    ("#EBC4DA", "||||||"),
+    ("#009E73", "oooo"),
+    ("#FFFFFF", "oooo"),
+    ("#F0E442", "||||||"),
+    ("#A6DBF5", "oooo"),
+    ("#E69F00", "||||||"),
+    ("#EBC4DA", "oooo"),
+    ("#009E73", "||||||"),
 )
 _DARKER = {"#F0E442": "#A59600", "#A6DBF5": "#3A97CC", "#FFFFFF": "#777777", "#EBC4DA": "#B3518A"}
 _DASHES: Mapping[str, Any] = {
@@ -96,7 +108,12 @@ _DASHES: Mapping[str, Any] = {
     "------": (0, (8, 2)),
     "\\\\\\\\\\\\": (0, (3, 1, 1, 1, 1, 1)),
     "++++++": (0, (2, 1)),
+    "||||||": (0, (6, 1, 1, 1, 1, 1)),
+    "oooo": (0, (1, 2.5)),
 }
+HUES = ("#0B3C6F", "#D55E00", "#009E73", "#B3518A", "#E69F00", "#3A97CC", "#A59600", "#000000")
+"""The colours of lines, without the grey: for curves that are not of several methods."""
+DASHED = _DASHES["//////"]
 _MARKERS = "os^DvPX<>*ph"
 LOOKS = tuple(Look(*fill, _MARKERS[at % len(_MARKERS)]) for at, fill in enumerate(_FILLS))
 """All looks; no two have both fill and hatch, or colour, dashes and marker, in common."""
@@ -125,6 +142,20 @@ METHODS = (
     "corr-ae-corr",
     "corr-ae-cross",
     "corr-ae-full",
+    "sm",
+    "scm",
+    "ridge",
+    "lcfs",
+    "jfssl",
+    "acmr",
+    "dscmr",
+    "contrastive",
+    "triplet",
+    "random",
+    "majority",
+    "identity",
+    "acmr-released",
+    "cmgans-posterior",
 )
 """The methods whose looks are fixed, by their places: those that cmbench has."""
 

@@ -1,6 +1,7 @@
 """The curves of a training by iteration: losses, accuracies, norms of gradients, and MAP on validation."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import ceil
 from textwrap import fill
 from typing import Any
@@ -14,27 +15,35 @@ from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullFormatter, S
 
 from cmbench.errors import ReportError
 from cmbench.report.curves import ITERATION, Line, Panel, RecordedTraining, fates, one_setting, panels
-from cmbench.report.figure import FONT_POINTS, STYLE
+from cmbench.report.figure import FONT_POINTS, STYLE, WIDTHS
+from cmbench.report.lettering import folded
+from cmbench.report.looks import looks
+from cmbench.report.panels import POINTS, legend_shape
 from cmbench.report.records import Group, Setting
 
-_WIDTH = 3.5  # inches, a column of a journal
 _PLOT, _LINE, _GAP, _EDGES = 0.85, 0.145, 0.13, 0.4  # inches of height
-_CHARACTERS = 54  # that fit on a line across the figure
-_LEGEND_POINTS = FONT_POINTS - 1
-_LEGEND_CHARACTERS = 50  # that fit on a line of a legend
-_ENTRY_CHARACTERS = 5  # what the key of an entry and the space after it take of them
+_MARGIN = 0.2  # inches on both sides of a text together
+_AXIS, _KEY = 0.55, 0.75  # inches of an axis with its numbers, and of the key of an entry in a legend
+_NARROWEST = 3.0  # inches of a panel with another beside it
+_MOST_LINES = 40  # of a title or a note
 _AXIS_CHARACTERS = 14  # that fit along an axis
 _LINE_WIDTH, _THIN_LINE_WIDTH = 1.1, 0.6
 _KEPT: dict[str, Any] = {"color": "0.4", "linestyle": (0, (4, 2))}
 _KEPT_LABEL = "state kept"
 
 
-def figure(trainings: Iterable[RecordedTraining]) -> Figure:
-    """Return a figure of the curves of one setting: a panel for each kind, as wide as a journal's column.
+def figure(trainings: Iterable[RecordedTraining], *, width: float = WIDTHS["column"]) -> Figure:
+    """Return a figure of the curves of one setting: a panel for each kind, in columns where there is room.
 
-    The seeds of the setting lie over each other, a curve in the same colour for all. Vertical lines mark
-    the iterations whose state was kept. What was not measured at a point is left out, and so are zeros on
-    a logarithmic axis; records without curves are named below the panels.
+    A curve that is alone in its panel, such as MAP on validation, has the look that its method has in every
+    figure. The seeds of the setting lie over each other, a curve in the same colour for all. Vertical lines
+    mark the iterations whose state was kept. What was not measured at a point is left out, and so are zeros
+    on a logarithmic axis; records without curves are named below the panels.
+
+    Parameters
+    ----------
+    trainings : records with their curves, of one setting
+    width : inches
 
     Raises
     ------
@@ -47,39 +56,75 @@ def figure(trainings: Iterable[RecordedTraining]) -> Figure:
     missing = fates([training for training in made if not training.names])
     if not drawn:
         raise ReportError(f"{setting.label} on {group.name} has no training curves ({missing})")
-    note = fill(f"Not drawn: {missing}", _CHARACTERS) if missing else ""
+    note = _lines(f"Not drawn: {missing}", width) if missing else ""
     with mpl.rc_context(STYLE):
-        return _drawn(drawn, _title(setting, group, drawn), note)
+        return _drawn(
+            drawn, _panels(setting, drawn), _lines(_title(setting, group, drawn), width), note, width
+        )
+
+
+def _lines(text: str, width: float) -> str:
+    return "\n".join(folded(text, width=width - _MARGIN, lines=_MOST_LINES, points=FONT_POINTS))
+
+
+def _panels(setting: Setting, trainings: Sequence[RecordedTraining]) -> list[Panel]:
+    """Return the panels, in which curves without a label have the look of the method."""
+    (look,) = looks([setting])
+    own = {"colour": look.colour, "style": look.line()["linestyle"]}
+    return [
+        replace(panel, lines=tuple(line if line.label else replace(line, **own) for line in panel.lines))
+        for panel in panels({name for training in trainings for name in training.names})
+    ]
 
 
 def _title(setting: Setting, group: Group, trainings: Sequence[RecordedTraining]) -> str:
     seeds = [str(training.record["seed"]) for training in trainings if training.record["seed"] is not None]
     counted = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}" if seeds else ""
     parts = [setting.label, f"{group.name} ({group.dataset['fingerprint'][:8]})", counted]
-    return fill(", ".join(filter(None, parts)), _CHARACTERS)
+    return ", ".join(filter(None, parts))
 
 
-def _drawn(trainings: Sequence[RecordedTraining], title: str, note: str) -> Figure:
-    shown = panels({name for training in trainings for name in training.names})
-    with_kept = any(training.kept is not None for training in trainings)
-    legends = [
-        [*_folded(panel.labels), *([_KEPT_LABEL] if with_kept and at == 0 else [])]
-        for at, panel in enumerate(shown)
-    ]
-    drawing = Figure(figsize=(_WIDTH, _height(legends, title, note)), layout="constrained")
-    all_axes: list[Axes] = drawing.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0].tolist()
+def _drawn(
+    trainings: Sequence[RecordedTraining], shown: Sequence[Panel], title: str, note: str, width: float
+) -> Figure:
+    columns = max(1, min(len(shown), int(width / _NARROWEST)))
+    legends = _legends(trainings, shown, width / columns - _AXIS)
+    height = _height(legends, columns, width / columns - _AXIS, title, note)
+    drawing = Figure(figsize=(width, height), layout="constrained")
+    all_axes = _axes(drawing, len(shown), columns)
+    with_iterations = all(ITERATION in training.curves for training in trainings)
+    for axes in all_axes[-columns:]:
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel(ITERATION if with_iterations else "point")
     for axes, panel, legend in zip(all_axes, shown, legends, strict=True):
         _draw_curves(axes, panel, trainings)
         _draw_axes(axes, panel)
         _draw_kept(axes, trainings)
-        _draw_legend(axes, panel, legend)
-    with_iterations = all(ITERATION in training.curves for training in trainings)
-    all_axes[-1].set_xlabel(ITERATION if with_iterations else "point")
+        _draw_legend(axes, panel, legend, width / columns - _AXIS)
     drawing.align_ylabels()
     drawing.suptitle(title, fontsize=FONT_POINTS, color="0.35")
     if note:
         drawing.supxlabel(note, fontsize=FONT_POINTS)
     return drawing
+
+
+def _axes(drawing: Figure, count: int, columns: int) -> list[Axes]:
+    """Return the axes of so many panels in reading order, over one axis of iterations."""
+    every: list[Axes] = (
+        drawing.subplots(ceil(count / columns), columns, sharex=True, squeeze=False).flatten().tolist()
+    )
+    for unused in every[count:]:
+        unused.remove()
+    return every[:count]
+
+
+def _legends(trainings: Sequence[RecordedTraining], shown: Sequence[Panel], width: float) -> list[list[str]]:
+    """Return what the legend of each panel says, folded where it is wider than the panel."""
+    with_kept = any(training.kept is not None for training in trainings)
+    return [
+        [*_folded(panel.labels, width), *([_KEPT_LABEL] if with_kept and at == 0 else [])]
+        for at, panel in enumerate(shown)
+    ]
 
 
 def _draw_curves(axes: Axes, panel: Panel, trainings: Sequence[RecordedTraining]) -> None:
@@ -143,7 +188,7 @@ def _ticks(ratio: float) -> Locator:
     return LogLocator(subs=(1, 2, 5) if ratio < 100 else (1,))
 
 
-def _draw_legend(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
+def _draw_legend(axes: Axes, panel: Panel, labels: Sequence[str], width: float) -> None:
     """Draw the legend above the axes, where it hides no curve."""
     looks = [*(_look(line) for line in panel.lines if line.label), _KEPT]
     if labels:
@@ -153,9 +198,9 @@ def _draw_legend(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
             loc="lower left",
             bbox_to_anchor=(0.0, 1.0),
             borderaxespad=0.1,
-            ncols=_legend_columns(labels),
+            ncols=legend_shape(labels, width)[0],
             frameon=False,
-            fontsize=_LEGEND_POINTS,
+            fontsize=POINTS,
             handlelength=1.7,
             handletextpad=0.4,
             columnspacing=0.8,
@@ -163,23 +208,20 @@ def _draw_legend(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
         )
 
 
-def _folded(labels: Sequence[str]) -> list[str]:
-    return [fill(label, _LEGEND_CHARACTERS - _ENTRY_CHARACTERS) for label in labels]
+def _folded(labels: Sequence[str], width: float) -> list[str]:
+    return [
+        "\n".join(folded(label, width=width - _KEY, lines=_MOST_LINES, points=POINTS)) for label in labels
+    ]
 
 
-def _legend_columns(labels: Sequence[str]) -> int:
-    return ceil(len(labels) / _legend_lines(labels))
-
-
-def _legend_lines(labels: Sequence[str]) -> int:
-    """Return the lines of a legend whose columns are as wide as its longest entry."""
-    if not labels:
-        return 0
-    return ceil(len(labels) / max(1, _LEGEND_CHARACTERS // (max(map(len, labels)) + _ENTRY_CHARACTERS)))
-
-
-def _height(legends: Sequence[Sequence[str]], title: str, note: str) -> float:
+def _height(legends: Sequence[Sequence[str]], columns: int, width: float, title: str, note: str) -> float:
     """Return inches that leave each panel the same height, whatever stands around it."""
-    lines = sum(map(_legend_lines, legends))
+    rows = [legends[at : at + columns] for at in range(0, len(legends), columns)]
+    lines = sum(max(_legend_lines(legend, width) for legend in row) for row in rows)
     lines += sum(text.count("\n") + 1 for text in (title, note) if text)
-    return len(legends) * (_PLOT + _GAP) + lines * _LINE + _EDGES
+    return len(rows) * (_PLOT + _GAP) + lines * _LINE + _EDGES
+
+
+def _legend_lines(labels: Sequence[str], width: float) -> int:
+    """Return lines of text in a legend, each entry as high as that of the most lines."""
+    return legend_shape(labels, width)[1] * max((label.count("\n") + 1 for label in labels), default=0)

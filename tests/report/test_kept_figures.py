@@ -14,6 +14,7 @@ from cmbench.cli.main import cli
 from cmbench.errors import ReportError
 from cmbench.evaluation.components import components
 from cmbench.evaluation.evaluator import evaluate
+from cmbench.methods.registry import BUILT_IN, GROUPS
 from cmbench.report import costs, precision_recall, rank_figure, space
 from cmbench.report.figure import save, width_of
 from cmbench.report.kept import Kept
@@ -219,6 +220,19 @@ def test_looks_are_the_methods_own_in_every_figure_and_no_two_are_alike():
     several = settings([made_record("cca", parameters={"n": n}) for n in range(30)])
     assert len(set(looks(several))) == 30
     assert looks(several)[0] == every["cca"]
+
+
+def test_every_method_of_cmbench_has_a_look_of_its_own_and_the_first_keep_theirs():
+    assert set(METHODS) == set(BUILT_IN)
+    every = [*GROUPS["paper"], *GROUPS["beyond"], *GROUPS["controls"]]
+    assert len(set(looks(settings_of(every)))) == len(every)
+    first = dict(zip(METHODS[:23], LOOKS, strict=False))
+    assert [first[name].fill for name in ("cmgans", "cca", "corr-ae-full")] == [
+        "#0B3C6F",
+        "#EBC4DA",
+        "#F0E442",
+    ]
+    assert [first[name].hatch for name in ("cmgans", "cca", "corr-ae-full")] == ["", "......", "//////"]
 
 
 def settings_of(names):

@@ -8,12 +8,15 @@ import pytest
 from click.testing import CliRunner
 from made_records import made_record
 from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
 
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError, StoreError
 from cmbench.methods.cmgans.method import CMGANs
-from cmbench.report.curves import COLOURS, RecordedTraining, panels, trainings
-from cmbench.report.figure import save
+from cmbench.report.curves import RecordedTraining, panels, trainings
+from cmbench.report.figure import WIDTHS, save
+from cmbench.report.looks import HUES, looks
+from cmbench.report.records import settings
 from cmbench.report.training import figure
 from cmbench.store import Store
 
@@ -194,7 +197,7 @@ def test_seeds_lie_over_each_other_thinly_in_the_same_colours():
     (panel,), (alone,) = figure(seeds).axes, figure(seeds[:1]).axes
     lines = drawn_lines(panel)
     assert [len(line.get_xdata()) for line in lines] == [3, 3, 4, 4, 5, 5]
-    assert {line.get_color() for line in lines} == {COLOURS[0]}
+    assert {line.get_color() for line in lines} == {HUES[0]}
     assert [line.get_linestyle() for line in lines] == ["-", "--"] * 3
     assert lines[0].get_linewidth() < drawn_lines(alone)[0].get_linewidth()
     assert legend_of(panel) == ["image", "text", "state kept"]
@@ -249,28 +252,54 @@ def busy(seed):
     return training(seed, **{name: random.uniform(0.001, 1, 30) for name in names})
 
 
-@pytest.mark.parametrize("seeds", [1, 4])
-def test_nothing_overlaps_or_leaves_the_page_and_panels_are_high_enough(seeds):
+@pytest.mark.parametrize("name", ["cmgans", "dcca", "somebody-elses"])
+def test_map_on_validation_is_drawn_as_its_method_is_in_every_figure(name):
+    made = RecordedTraining(record(name), curves(validation_map=[0.1, 0.3], a_loss=[2, 1], b_loss=[3, 1]))
+    above, below = figure([made]).axes
+    (look,) = looks(settings([made.record]))
+    (line,) = drawn_lines(above)
+    assert line.get_color() == look.colour
+    assert line._unscaled_dash_pattern == Line2D([], [], **look.line())._unscaled_dash_pattern
+    assert [line.get_color() for line in drawn_lines(below)] == [*HUES[:2]]
+
+
+@pytest.mark.parametrize(("width", "columns"), [(5.9, 1), (WIDTHS["page"], 2), (9.5, 3)])
+def test_panels_stand_beside_each_other_where_the_width_has_room(width, columns):
+    drawn = figure([busy(0)], width=width)
+    drawn.draw_without_rendering()
+    assert len({round(panel.get_window_extent().x0 / drawn.dpi, 1) for panel in drawn.axes}) == columns
+    last = drawn.axes[-columns:]
+    assert [panel.get_xlabel() for panel in drawn.axes] == [
+        "iteration" if panel in last else "" for panel in drawn.axes
+    ]
+    for panel in drawn.axes:
+        seen = any(label.get_visible() and label.get_text() for label in panel.get_xticklabels())
+        assert seen == (panel in last)
+
+
+@pytest.mark.parametrize(("seeds", "width"), [(1, 2.5), (4, WIDTHS["column"]), (1, WIDTHS["page"])])
+def test_nothing_overlaps_or_leaves_the_page_and_panels_are_high_enough(seeds, width):
     missing = [RecordedTraining(failed(seed=100 + at), {}) for at in range(3)]
-    drawn = figure([*map(busy, range(seeds)), *missing])
+    drawn = figure([*map(busy, range(seeds)), *missing], width=width)
     drawn.draw_without_rendering()
     page = drawn.bbox
     title, note = drawn._suptitle.get_window_extent(), drawn._supxlabel.get_window_extent()
-    above = title.y0
-    for panel in drawn.axes:
+    columns = 2 if width == WIDTHS["page"] else 1
+    above = [title.y0] * columns
+    for at, panel in enumerate(drawn.axes):
         legend, plot_area = panel.get_legend().get_window_extent(), panel.get_window_extent()
         assert plot_area.height / drawn.dpi > 0.7
-        assert plot_area.width / drawn.dpi > 2.3
-        assert legend.y1 <= above + 1
+        assert plot_area.width / drawn.dpi > width / columns - 0.95
+        assert legend.y1 <= above[at % columns] + 1
         assert plot_area.y1 <= legend.y0 + 2
         for box in (legend, panel.yaxis.label.get_window_extent(), panel.get_tightbbox()):
             assert page.x0 <= box.x0
             assert box.x1 <= page.x1
-        above = panel.get_tightbbox().y0
-    assert note.y1 <= above
+        above[at % columns] = panel.get_tightbbox().y0
+    assert note.y1 <= min(above)
     assert page.y0 <= note.y0
     assert title.y1 <= page.y1
-    assert drawn.get_size_inches()[0] == 3.5
+    assert drawn.get_size_inches()[0] == width
 
 
 @pytest.mark.parametrize("suffix", [".pdf", ".svg", ".png"])
@@ -335,6 +364,13 @@ def test_plot_training_draws_the_cells_of_the_keys_given(store, tmp_path):
     assert "seed 0 -->" in text(first)
     assert "seeds 0, 1 -->" in text(first, second)
     assert text(second, first, first) == text("toy/cmgans")
+
+
+def test_plot_training_is_as_wide_as_asked(store, tmp_path):
+    for words, points in ((), 3.33 * 72), (("--width", "page"), 504), (("--width", "5"), 360):
+        call("toy/cmgans", "--store", store.folder, *words, "--output", tmp_path / "curves.svg")
+        width = re.search(r'<svg [^>]*width="([\d.]+)pt"', (tmp_path / "curves.svg").read_text())
+        assert float(width[1]) == pytest.approx(points)
 
 
 def test_plot_training_of_several_settings_asks_for_keys(store):

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmbench.report.curves import COLOURS, panels
+from cmbench.report.curves import panels
+from cmbench.report.looks import DASHED, HUES, LOOKS
 
 
 @pytest.mark.parametrize(
@@ -57,14 +58,19 @@ def test_no_curve_is_dropped_or_drawn_twice_and_those_of_a_panel_look_different(
     shown = panels(some)
     assert sorted(line.name for panel in shown for line in panel.lines) == sorted(some)
     for panel in shown:
-        assert {line.colour for line in panel.lines} <= set(COLOURS)
+        assert {line.colour for line in panel.lines} <= set(HUES)
         looks = {(line.colour, line.style) for line in panel.lines}
         assert len(looks) == len(panel.lines)
 
 
 def test_more_curves_than_colours_go_to_a_further_panel():
-    layers = [f"layer{at}_{modality}_gradient" for at in range(9) for modality in ("image", "text")]
+    layers = [f"layer{at}_{modality}_gradient" for at in range(10) for modality in ("image", "text")]
     first, second = panels(layers)
-    assert (len(first.lines), len(second.lines)) == (14, 4)
-    assert len({(line.colour, line.style) for line in first.lines}) == 14
-    assert {line.style for line in first.lines if " text" in line.label} == {"dashed"}
+    assert (len(first.lines), len(second.lines)) == (16, 4)
+    assert len({(line.colour, line.style) for line in first.lines}) == 16
+    assert {line.style for line in first.lines if " text" in line.label} == {DASHED}
+
+
+def test_the_colours_of_curves_are_those_of_methods_in_other_figures():
+    assert set(HUES) == {look.colour for look in LOOKS} - {"#777777"}, "grey is that of the state kept"
+    assert DASHED in [look.line()["linestyle"] for look in LOOKS]
