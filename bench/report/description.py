@@ -112,6 +112,7 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
             ", ".join(f"{k} {duration_text(v)}" for k, v in record["durations"].items() if v is not None),
         ),
         ("memory", f"{record['peak_memory_bytes'] / 1e6:.0f} MB at most, {record['threads']} thread(s)"),
+        ("fence", _fence(record.get("fence"))),
         ("log", record["log"]),
         ("packages", ", ".join(f"{name} {provenance['packages'].get(name)}" for name in _PACKAGES)),
         ("machine", f"{provenance['processor']}, Python {provenance['python']}, {provenance['platform']}"),
@@ -130,6 +131,17 @@ def _parameters(record: Record) -> dict[str, Any]:
 def _code(method: Mapping[str, Any]) -> str:
     source = method.get("source")
     return f"version {code_of({'method': method})}{f', kept in {source}' if source else ''}"
+
+
+def _fence(fence: Mapping[str, str | None] | None) -> str | None:
+    """Return by which means files and processes were closed to the method; None where a record does not say.
+
+    >>> _fence({"files": "Landlock 7", "processes": None})
+    'files: Landlock 7, processes: open to the method'
+    """
+    if fence is None:
+        return None
+    return ", ".join(f"{what}: {means or 'open to the method'}" for what, means in fence.items())
 
 
 def _plain(values: Mapping[str, Any]) -> str:

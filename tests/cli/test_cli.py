@@ -285,6 +285,7 @@ def test_show_tells_everything_of_a_cell(place, command):
         f"{record['map']['image_to_text']:.4f}",
         f"n_components={json.dumps(record['method']['parameters']['n_components'])}",
         "80/40/48 pairs",
+        f"files: {record['fence']['files'] or 'open to the method'}, processes: ",
         record["log"],
         record["provenance"]["python"],
     ):
