@@ -13,6 +13,7 @@ from cmbench.report.layout import BIMODAL, COLUMNS, DEFAULT_VIEW, Column, Mark, 
 from cmbench.report.published import Published, published_maps
 from cmbench.report.records import Group, Setting, failures_text, settings
 from cmbench.report.significance import Arrays, best_groups, marks_of
+from cmbench.report.warned import said_once
 
 
 def csv_text(group: Group, *, arrays: Arrays | None = None, view: View = DEFAULT_VIEW) -> str:
@@ -99,13 +100,13 @@ def _costs(setting: Setting) -> dict[str, Any]:
 
 def _origin_of_parameters(setting: Setting) -> dict[str, Any]:
     given = changed(setting)
-    warnings = (text for record in setting.finished for text in record.get("warnings") or ())
+    warnings = said_once(("", record.get("warnings") or ()) for record in setting.finished)
     return {
         "changed": None if given is None else json.dumps(given, sort_keys=True),
         "preset": setting.method.get("preset"),
         "profile": (setting.method.get("tuning") or {}).get("profile"),
         "trials": trials_of(setting),
-        "warnings": "; ".join(dict.fromkeys(warnings)) or None,
+        "warnings": "; ".join(text for text, _ in warnings) or None,
     }
 
 

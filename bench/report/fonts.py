@@ -42,15 +42,17 @@ PREFERRED = (
 _SHAPING_SINCE = (3, 11)
 
 
-def fit_fonts(figure: Figure) -> dict[Any, Any]:
+def fit_fonts(figure: Figure, *, drawn: bool = False) -> dict[Any, Any]:
     """Let every text of a figure fall back on installed fonts that have its characters.
 
     Return the settings with which to write the figure: the families, and Type 3 for PDF where a font has
     outlines in the Compact Font Format, which come out empty as Type 42. A ``CmbenchWarning`` names the
-    script of characters that no installed font has, or that this matplotlib cannot join.
+    script of characters that no installed font has, or that this matplotlib cannot join. A figure that was
+    ``drawn`` before has to be drawn again only if there are such settings.
     """
-    with quiet():
-        figure.draw_without_rendering()  # only then do axes have their labels
+    if not drawn:
+        with quiet():
+            figure.draw_without_rendering()  # only then do axes have their labels
     texts: list[Text] = figure.findobj(Text)
     characters = "".join(text.get_text() for text in texts)
     families, missing = families_for(characters)

@@ -52,7 +52,8 @@ def best_groups(
     settings : those of one table, from ``cmbench.report.records.settings``; failed ones get no mark
     columns : such as ``cmbench.report.layout.COLUMNS``
     arrays : ``Store(folder).arrays`` of the store the records are from; None where there is none. Each
-        record's arrays are read once, and only where there is something to compare
+        record's arrays are read once, and only where there is something to compare; a ``Reading`` of them
+        keeps the tests for whoever asks for the same
 
     Examples
     --------
@@ -64,8 +65,8 @@ def best_groups(
         standing = best_groups(settings(records), [average], Store(folder).arrays)[average.key]
         best = [mark.best for mark in standing.marks]
     """
-    reading = _Reading(arrays)
-    return {column.key: _standing(settings, column, reading) for column in columns}
+    once = reading(arrays)
+    return {column.key: _standing(settings, column, once) for column in columns}
 
 
 def marks_of(standings: Mapping[str, Standing]) -> dict[str, tuple[Mark, ...]]:
@@ -94,26 +95,50 @@ def _run(record: Record, names: Sequence[str], held: Mapping[str, NDArray[Any]])
     return Run(record["seed"], split_of(record), ids, values)
 
 
-class _Reading:
-    """Arrays of records, each read once; of what is read, values per query alone are kept."""
+class Reading:
+    """Arrays of records, each read once, and the comparisons of them, each made once.
+
+    It gives arrays as what it was made from, without those of several dimensions but labels: what is left is
+    what a table and a comparison need, a few numbers for each query. Hand it on wherever ``Arrays`` are
+    asked for, so that tables, files and comparisons of the same rows share their tests.
+    """
 
     def __init__(self, arrays: Arrays | None) -> None:
         self.arrays = arrays
         self._read: dict[str, Mapping[str, NDArray[Any]]] = {}
+        self._compared: dict[object, tuple[tuple[NDArray[np.float64], ...], Comparison]] = {}
 
     def __call__(self, record: Record) -> Mapping[str, NDArray[Any]]:
+        """Return the arrays of a record; ``StoreError`` where there are none."""
         if self.arrays is None:
             raise StoreError("there is no store")
         if record["key"] not in self._read:
             held = self.arrays(record)
-            queries = set(record["queries"].values())
             self._read[record["key"]] = {
-                name: values for name, values in held.items() if values.shape in {(each,) for each in queries}
+                name: held[name] for name in held if held[name].ndim < 2 or name == "labels"
             }
         return self._read[record["key"]]
 
+    def compared(
+        self, settings: Sequence[Setting], column: Column
+    ) -> tuple[tuple[NDArray[np.float64], ...], Comparison]:
+        """Return of each setting its values nested in pairs (runs, pairs), and the tests of every two.
 
-def _standing(settings: Sequence[Setting], column: Column, arrays: _Reading) -> Standing:
+        ``EvaluationError`` where they cannot be compared, ``StoreError`` where values are not stored.
+        """
+        asked = column.key, tuple(tuple(each["key"] for each in of.finished) for of in settings)
+        if asked not in self._compared:
+            values = tuple(nested_in_pairs([runs_of(each, column, self) for each in settings]))
+            self._compared[asked] = values, compare_all(values)
+        return self._compared[asked]
+
+
+def reading(arrays: Arrays | None) -> Reading:
+    """Return what reads arrays once, which is ``arrays`` itself if it does so already."""
+    return arrays if isinstance(arrays, Reading) else Reading(arrays)
+
+
+def _standing(settings: Sequence[Setting], column: Column, arrays: Reading) -> Standing:
     scores = [setting.score(column.key) for setting in settings]
     shown = [at for at, score in enumerate(scores) if score is not None]
     alone = tuple(lone_best(scores, column))
@@ -123,13 +148,13 @@ def _standing(settings: Sequence[Setting], column: Column, arrays: _Reading) -> 
         return Standing(alone, untested=f"{column.measure.heading} is a median, which the test is not for")
     if len(shown) > MOST_METHODS:  # before their arrays are read
         return Standing(alone, untested=f"{len(shown)} rows are too many; choose up to {MOST_METHODS}")
-    lacking, runs = _gathered([settings[at] for at in shown], column, arrays)
+    chosen = [settings[at] for at in shown]
+    lacking, some = _lacking(chosen, column, arrays)
     if lacking:
-        whose = f" of {', '.join(lacking)}" if runs else ""
+        whose = f" of {', '.join(lacking)}" if some else ""
         return Standing(alone, untested=f"no values per query are stored{whose}")
     try:
-        values = nested_in_pairs(runs)
-        compared = compare_all(values)
+        values, compared = arrays.compared(chosen, column)
     except EvaluationError as error:
         return Standing(alone, untested=str(error))
     marks = dict(zip(shown, _marks(compared), strict=True))
@@ -137,17 +162,15 @@ def _standing(settings: Sequence[Setting], column: Column, arrays: _Reading) -> 
     return Standing(tuple(marks.get(at, Mark()) for at in range(len(settings))), pairs, twos)
 
 
-def _gathered(
-    settings: Sequence[Setting], column: Column, arrays: _Reading
-) -> tuple[list[str], list[list[Run]]]:
-    """Return the labels of the settings that lack arrays, and the runs of the others."""
-    lacking, runs = [], []
+def _lacking(settings: Sequence[Setting], column: Column, arrays: Reading) -> tuple[list[str], bool]:
+    """Return the labels of the settings that lack arrays, and whether there are others."""
+    lacking = []
     for setting in settings:
         try:
-            runs.append(runs_of(setting, column, arrays))
+            runs_of(setting, column, arrays)
         except StoreError:
             lacking.append(setting.label)
-    return lacking, runs
+    return lacking, len(lacking) < len(settings)
 
 
 def _marks(compared: Comparison) -> list[Mark]:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from cmbench.report.facts import changed, trials_of
-from cmbench.report.records import Setting, split_of
+from cmbench.report.records import Record, Setting, split_of
+from cmbench.report.warned import said_once
 
 CHANGED, FEWER, DOUBTFUL = "†", "‡", "!"
 MOST_CHANGED = 8
@@ -54,14 +55,15 @@ def _text(value: object) -> str:
 
 def _warnings(setting: Setting) -> list[str]:
     """Return the warnings of a setting, with the seeds that have them where not all have."""
-    seeds: dict[str, list[str]] = {}
-    for record in setting.finished:
-        split = split_of(record)
-        run = f"{record['seed']}{f' of split {split}' if split else ''}"
-        for text in record.get("warnings") or ():
-            seeds.setdefault(text, []).append(run)
     every = len(setting.finished)
-    return [
-        text if len(runs) == every else f"{text} (seed {', '.join(runs)} of {every})"
-        for text, runs in seeds.items()
-    ]
+    told = said_once((_run(record), record.get("warnings") or ()) for record in setting.finished)
+    return [text if len(runs) == every else f"{text} ({_named(runs)} of {every})" for text, runs in told]
+
+
+def _run(record: Record) -> str:
+    split = split_of(record)
+    return f"{record['seed']}{f' of split {split}' if split else ''}"
+
+
+def _named(runs: Sequence[str]) -> str:
+    return f"{'seeds' if len(runs) > 1 else 'seed'} {', '.join(runs)}"

@@ -195,10 +195,23 @@ def test_warnings_stand_under_the_table_with_their_seeds():
     text = render(cells)
     assert [row[0] for row in rows_of(text)[1:]] == ["A !", "B !"]
     assert (
-        "- ! Warnings: A: collapsed (seed 0 of 3); A: odd (seed 0, 2 of 3); B: at chance.\n"
+        "- ! Warnings: A: collapsed (seed 0 of 3); A: odd (seeds 0, 2 of 3); B: at chance.\n"
         in text.replace("\\", "")
     )
     assert "! Warnings: A: collapsed" in on_screen(tables(cells))
+
+
+def test_warnings_that_differ_in_numbers_alone_are_said_once():
+    cells = seeds("random", 0.2, 0.3, 0.4)
+    for cell, reached in zip(cells, ("0.021", "0.2", "-1e-3"), strict=True):
+        cell["warnings"] = [f"text→image is at chance (MAP {reached}, of 0.25)"]
+    cells[0]["warnings"] += ["unit 3 is dead", "unit 5 is dead"]  # of one run: two things, no range
+    cells[1]["warnings"] += ["unit 5 is dead"]
+    text = render(cells).replace("\\", "")
+    assert (
+        "- ! Warnings: RANDOM: text→image is at chance (MAP -1e-3 to 0.2, of 0.25); "
+        "RANDOM: unit 3 is dead (seed 0 of 3); RANDOM: unit 5 is dead (seeds 0, 1 of 3).\n"
+    ) in text
 
 
 def test_a_csv_holds_costs_errors_and_where_parameters_come_from():

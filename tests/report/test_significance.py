@@ -10,10 +10,10 @@ from made_records import TASKS, failed_record, made_record
 from scipy import stats
 
 from cmbench.errors import StoreError
-from cmbench.report import ablation
+from cmbench.report import ablation, significance
 from cmbench.report.layout import COLUMNS, View
 from cmbench.report.records import settings
-from cmbench.report.significance import best_groups
+from cmbench.report.significance import Reading, best_groups
 from cmbench.report.table import render
 
 PAIRS = 200
@@ -112,6 +112,20 @@ def test_every_record_is_read_once_and_none_where_there_is_nothing_to_compare():
     assert sorted(read) == ["a", "b", "c"]
     best_groups(settings(records[:1]), COLUMNS, counting)
     assert len(read) == 3
+
+
+def test_who_shares_a_reading_shares_its_tests_and_sees_the_same_marks(monkeypatch):
+    records, arrays = stored(*(measured(name, values) for name, values in three().items()))
+    rows, made = settings(records), []
+    compare = significance.compare_all
+    monkeypatch.setattr(
+        significance, "compare_all", lambda values: made.append(len(values)) or compare(values)
+    )
+    alone = best_groups(rows, COLUMNS, arrays)
+    shared = Reading(arrays)
+    assert best_groups(rows, COLUMNS, shared) == best_groups(rows, COLUMNS, shared) == alone
+    assert made == [3] * len(COLUMNS) * 2
+    assert best_groups(rows[:2], COLUMNS, shared) == best_groups(rows[:2], COLUMNS, arrays)
 
 
 def test_letters_stand_behind_the_numbers_on_request():

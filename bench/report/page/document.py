@@ -35,8 +35,9 @@ from cmbench.report.page.illustrations import category_tables
 from cmbench.report.page.pairwise import Pairwise, as_data, deciding, pairwise
 from cmbench.report.page.plans import plans, rank_plan
 from cmbench.report.page.retrieved import retrieved
-from cmbench.report.page.sources import Study, remembering
+from cmbench.report.page.sources import Study
 from cmbench.report.page.troubles import dataset_warnings, doubts, failures, recipe
+from cmbench.report.significance import Reading
 
 DEFAULT_TITLE = "Cross-modal retrieval results"
 _LIBRARY, _LICENCE = "vendor/datatables-3.1.5.min.js", "vendor/datatables-licence.txt"
@@ -59,7 +60,7 @@ def document(
 
     ``ReportError`` where records contradict one another, as for a table.
     """
-    arrays = remembering(study.arrays)
+    arrays = Reading(study.arrays)
     made = boards(study.records, arrays)
     compared = [pairwise(board, arrays) for board in made]
     changed = None if before is None else _changed(before, study, made)
@@ -74,7 +75,7 @@ def document(
 
 
 def _changed(before: Study, after: Study, made: Sequence[Board]) -> Changes:
-    arrays = remembering(before.arrays), remembering(after.arrays)
+    arrays = Reading(before.arrays), Reading(after.arrays)
     earlier = boards(before.records, arrays[0])
     return changes(earlier, made, names=(before.names, after.names), arrays=arrays)
 

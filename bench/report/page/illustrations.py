@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cmbench.errors import ReportError, StoreError
 from cmbench.report.layout import BIMODAL
@@ -63,21 +65,22 @@ class Plan:
 def png_uri(figure: Figure) -> str:
     """Return a figure as an address that holds it as PNG; equal figures give equal addresses."""
     import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     from cmbench.report.figure import STYLE
     from cmbench.report.fonts import fit_fonts, quiet
 
-    drawn, small = BytesIO(), BytesIO()
+    figure.set_dpi(DOTS_PER_INCH)
+    canvas: Any = FigureCanvasAgg(figure)  # savefig would draw a second time, to lay out again
     with mpl.rc_context(STYLE), quiet():
-        fonts = fit_fonts(figure)  # which lays the figure out; savefig would do so twice more
-        mpl.rcParams.update(fonts)
-        if fonts:
-            figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        figure.savefig(drawn, dpi=DOTS_PER_INCH, format="png")
-    picture = Image.open(drawn).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
-    picture.save(small, "PNG")
+        canvas.draw()
+        if fonts := fit_fonts(figure, drawn=True):
+            mpl.rcParams.update(fonts)
+            canvas.draw()
+    small = BytesIO()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(small, "PNG")
     return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode('ascii')}"
 
 

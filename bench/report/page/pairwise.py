@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.errors import EvaluationError, StoreError
-from cmbench.evaluation.nesting import Run, nested_in_pairs
-from cmbench.evaluation.statistics import LEVEL, Comparison, compare_all, intervals
+from cmbench.evaluation.nesting import Run
+from cmbench.evaluation.statistics import LEVEL, Comparison, intervals
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
 from cmbench.report.page.content import Board, Entry
-from cmbench.report.significance import Arrays, runs_of
+from cmbench.report.significance import Arrays, reading, runs_of
 
 Floats = NDArray[np.float64]
 STEPS = 65_534
@@ -144,9 +144,9 @@ def _runs(entry: Entry, column: Column, arrays: Arrays) -> list[Run]:
 
 def _compared(column: Column, entries: Sequence[Entry], arrays: Arrays) -> Compared:
     """Return the comparison in a column; ``EvaluationError`` where none can be made."""
-    values = tuple(nested_in_pairs([runs_of(entry.setting, column, arrays) for entry in entries]))
+    values, tests = reading(arrays).compared([entry.setting for entry in entries], column)
     low, high = intervals(values)
-    return Compared(column, values, compare_all(values), low, high)
+    return Compared(column, values, tests, low, high)
 
 
 def _queries(

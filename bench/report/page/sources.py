@@ -48,24 +48,6 @@ class Study:
         return replace(self, records=kept)
 
 
-def remembering(arrays: Arrays) -> Arrays:
-    """Return what gives the same arrays, each read once, without those of several dimensions but labels.
-
-    What is left is what a table and a comparison need, a few numbers for each query.
-    """
-    read: dict[str, Mapping[str, NDArray[Any]]] = {}
-
-    def remembered(record: Record) -> Mapping[str, NDArray[Any]]:
-        if record["key"] not in read:
-            held = arrays(record)
-            read[record["key"]] = {
-                name: held[name] for name in held if held[name].ndim < 2 or name == "labels"
-            }
-        return read[record["key"]]
-
-    return remembered
-
-
 def _scope(record: Record) -> tuple[str, str, str]:
     """Return what records are chosen by: the data, the method and the protocol."""
     protocol = json.dumps(dict(record["protocol"]), sort_keys=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cmbench.report.command import command
 from cmbench.report.page.content import Board, Entry
 from cmbench.report.records import LEFT_OUT, Record, failure_text
+from cmbench.report.warned import said_once
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +36,11 @@ def failures(boards: Sequence[Board]) -> list[Trouble]:
 
 def doubts(boards: Sequence[Board]) -> list[Trouble]:
     """Return the warnings of methods and of their results, those that several seeds share once."""
-    told: dict[tuple[str, str], tuple[Board, Entry, list[str]]] = {}
-    for board in boards:
-        for entry in board.entries:
-            for run in entry.runs:
-                for text in run.warnings:
-                    told.setdefault((entry.anchor, text), (board, entry, []))[2].append(run.seed)
     return [
-        Trouble(board, entry, ", ".join(dict.fromkeys(seeds)), "warning", text)
-        for (_, text), (board, entry, seeds) in told.items()
+        Trouble(board, entry, ", ".join(seeds), "warning", text)
+        for board in boards
+        for entry in board.entries
+        for text, seeds in said_once((run.seed, run.warnings) for run in entry.runs)
     ]
 
 
