@@ -15,7 +15,7 @@ from cmbench.datasets.contract import Dataset
 from cmbench.errors import DatasetError, MethodError
 from cmbench.evaluation.measures import Measure, get_measures
 from cmbench.evaluation.protocol import Protocol
-from cmbench.methods.parameters import arguments_of, check_parameters
+from cmbench.methods.parameters import added_later, arguments_of, check_parameters
 from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
 
 if TYPE_CHECKING:
@@ -71,9 +71,7 @@ class Cell:
             fingerprint=self.dataset.fingerprint,
             method=self.method.name,
             code_version=self.code_version,
-            parameters={
-                name: value for name, value in self.parameters.items() if name not in self.method.practical
-            },
+            parameters=deciding(self.method, self.parameters),
             protocol=self.protocol.as_dict(),
         )
 
@@ -82,6 +80,19 @@ class Cell:
         """A short text for people."""
         seed = "" if self.seed is None else f" seed {self.seed}"
         return f"{self.dataset.name} {self.method.name}{seed}"
+
+
+def deciding(method: type[Method], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a key is made of.
+
+    Those without effect on results are left out, and those that came later where they change nothing.
+    """
+    neutral = added_later(method)
+    return {
+        name: value
+        for name, value in parameters.items()
+        if name not in method.practical and not (name in neutral and neutral[name] == value)
+    }
 
 
 def cell_key(

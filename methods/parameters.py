@@ -165,6 +165,16 @@ class SearchRange:
 
 
 @dataclass(frozen=True)
+class AddedLater:
+    """A parameter that earlier versions of a method had not, which did what it does at ``value``.
+
+    The key of a cell leaves the parameter out at that value: results from before stay those of the same cell.
+    """
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class AnyFolder:
     """A path, or None."""
 
@@ -242,6 +252,18 @@ def constraints_of(method: type[Method]) -> dict[str, Constraint]:
     described = parameters_of(method)
     return {
         parameter.name: parameter.constraint for parameter in described if parameter.constraint is not None
+    }
+
+
+@cache
+def added_later(method: type[Method]) -> Mapping[str, Any]:
+    """Return the values at which parameters do what a method did before it had them, by parameter."""
+    details = {name: getattr(_annotation(method, name), "__metadata__", ()) for name in arguments_of(method)}
+    return {
+        name: detail.value
+        for name, added in details.items()
+        for detail in added
+        if isinstance(detail, AddedLater)
     }
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from cmbench.errors import MethodError
 from cmbench.evaluation.protocol import PAPER, RELEASE, Protocol
 from cmbench.methods.cfa import CFA
 from cmbench.methods.contract import Method
+from cmbench.methods.parameters import AddedLater, Number
 from cmbench.methods.registry import BUILT_IN, MethodEntry, registry
-from cmbench.plan import Cell, cell_key, effective_parameters, plan
+from cmbench.plan import Cell, cell_key, deciding, effective_parameters, plan
 
 KNOWN = registry()
 
@@ -334,3 +336,18 @@ def test_the_label_of_a_cell_names_dataset_method_and_seed(toy):
 def test_a_seed_that_no_generator_takes_is_refused_before_anything_runs(toy, seed):
     with pytest.raises(MethodError, match=f"seed {seed} is not between 0 and 4294967295"):
         plan([toy], [(registry()["deep-sm"], {})], seeds=[0, seed], protocol=PAPER)
+
+
+def test_a_parameter_that_came_later_changes_no_key_at_the_value_of_before():
+    class Grown(Method):
+        size: int = 1
+        dropout: Annotated[float, Number(0, 1), AddedLater(0.0)] = 0.0
+
+        def fit(self, train, validation):
+            return self
+
+        transform_images = transform_texts = fit
+
+    assert deciding(Grown, {"size": 1, "dropout": 0.0}) == {"size": 1}
+    assert deciding(Grown, {"size": 1, "dropout": 0.5}) == {"size": 1, "dropout": 0.5}
+    assert deciding(Grown, {"size": 0, "dropout": 0.0}) == {"size": 0}

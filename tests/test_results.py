@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cmbench.datasets.formats.numpy_files import save_npz
-from cmbench.methods.registry import BUILT_IN, registry
-from cmbench.plan import cell_key, effective_parameters
+from cmbench.methods.registry import DEFAULT_METHODS, registry
+from cmbench.plan import cell_key, deciding, effective_parameters
 from cmbench.store import Store
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -52,20 +52,36 @@ def test_the_committed_records_are_all_there():
 
 
 def test_every_committed_record_has_the_key_that_its_parameters_have_now():
+    """Also those of older versions of a method, which parameters that came with newer ones are no part of."""
     methods = {name: entry.load() for name, entry in registry().entries.items()}
     records = [record for path in RESULTS.glob("*/README.md") for record in Store(path.parent).records()]
-    assert {record["method"]["name"] for record in records} == {*BUILT_IN}
+    assert {record["method"]["name"] for record in records} >= {*DEFAULT_METHODS}
     for record in records:
-        method = methods[record["method"]["name"]]
-        parameters = effective_parameters(method, record["method"]["parameters"], None)
+        method, recorded = methods[record["method"]["name"]], record["method"]["parameters"]
+        is_current = record["method"]["code_version"] == str(method.version)
+        parameters = effective_parameters(method, recorded, None)
+        parameters = parameters if is_current else {name: parameters[name] for name in recorded}
         key = cell_key(
             fingerprint=record["dataset"]["fingerprint"],
             method=method.name,
-            code_version=str(method.version),
-            parameters={name: value for name, value in parameters.items() if name not in method.practical},
+            code_version=record["method"]["code_version"],
+            parameters=deciding(method, parameters),
             protocol=record["protocol"],
         )
-        assert (record["key"], record["method"]["parameters"]) == (key, parameters)
+        assert record["key"] == key
+        assert recorded.items() <= parameters.items()
+
+
+def test_records_of_older_versions_are_those_of_the_methods_that_results_names():
+    methods = {name: entry.load() for name, entry in registry().entries.items()}
+    records = [record for path in RESULTS.glob("*/README.md") for record in Store(path.parent).records()]
+    older = {
+        record["method"]["name"]
+        for record in records
+        if record["method"]["code_version"] != str(methods[record["method"]["name"]].version)
+    }
+    text = (RESULTS / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in older)
 
 
 def test_a_search_keeps_the_first_of_the_best_and_goes_on_from_there(produce, monkeypatch):

@@ -82,13 +82,13 @@ class LCFS(LabelRegressionMethod):
     }
 
     alpha: Annotated[float | str, Number(0, words=("validation",))] = "validation"
-    """λ_1. ``"validation"`` tries 1, 0.01 and 0.0001 with each ``coupling`` and keeps the best by the mean of
-    the two bi-modal MAPs.
+    """The weight λ_1 of the norms of rows. ``"validation"`` tries 1, 0.01 and 0.0001 with each ``coupling``
+    and keeps the best by the mean of the two bi-modal MAPs.
     """
     alpha_unit: Annotated[str, Words("eigenvalue", "one")] = "eigenvalue"
     """The unit of λ_1: the mean eigenvalue of XᵀX, for each view its own, or 1 as in the released program."""
     coupling: Annotated[float | str, Number(0, words=("validation",))] = "validation"
-    """λ_2, the weight of the nuclear norm. ``"validation"`` tries 1, 0.1, 0.01, 0.001 and 0.0001."""
+    """The weight λ_2 of the nuclear norm. ``"validation"`` tries 1, 0.1, 0.01, 0.001 and 0.0001."""
     solver: Annotated[str, Words("converged", "released")] = "converged"
     """Whether the rounds go to the minimum, or are the five of the released program."""
     max_iterations: Annotated[int, Count(1)] = 50

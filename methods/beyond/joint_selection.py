@@ -98,11 +98,11 @@ class JFSSL(LabelRegressionMethod):
     centred: ClassVar[bool] = False
 
     alpha: Annotated[float | str, Number(0, words=("validation",))] = "validation"
-    """λ_1 in units of the mean eigenvalue of XᵀX, for each view its own. ``"validation"`` tries 1, 0.01 and
-    0.0001 with each ``coupling`` and keeps the best by the mean of the two bi-modal MAPs.
+    """The penalty λ_1 in units of the mean eigenvalue of XᵀX, for each view its own. ``"validation"`` tries
+    1, 0.01 and 0.0001 with each ``coupling`` and keeps the best by the mean of the two bi-modal MAPs.
     """
     coupling: Annotated[float | str, Number(0, words=("validation",))] = "validation"
-    """λ_2, the weight of the graph. ``"validation"`` tries 1, 0.1, 0.01 and 0.001."""
+    """The weight λ_2 of the graph. ``"validation"`` tries 1, 0.1, 0.01 and 0.001."""
     intra: Annotated[float, Number(0), SearchSpace(0.0, 1.0)] = 1.0
     """Weight of the neighbours within a modality beside those of the other one."""
     n_neighbours: Annotated[int, Count(1)] = 10

@@ -160,8 +160,8 @@ class Ridge(LabelRegressionMethod):
     version: ClassVar[int] = 1
 
     alpha: Annotated[float | str, Number(0, open_ends=True, words=("validation",))] = "validation"
-    """λ_m in units of the mean eigenvalue of X_mᵀX_m. ``"validation"`` tries the powers of ten from 1e-6 to
-    1e3 and keeps the best by the mean of the two bi-modal MAPs.
+    """The penalty λ_m in units of the mean eigenvalue of X_mᵀX_m. ``"validation"`` tries the powers of ten
+    from 1e-6 to 1e3 and keeps the best by the mean of the two bi-modal MAPs.
     """
 
     def _solutions(self, images: Regression, texts: Regression) -> Iterator[Weights]:

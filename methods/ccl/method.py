@@ -24,7 +24,7 @@ from cmbench.methods.ccl.grains import (
 )
 from cmbench.methods.contract import Representations
 from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
-from cmbench.methods.parameters import Count, Number, SearchRange, Words
+from cmbench.methods.parameters import AddedLater, Count, Number, SearchRange, Words
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
@@ -136,7 +136,7 @@ class CCLCoarse(ClassCodedMethod):
     """Passes of the correspondence autoencoder over the training pairs; ``rbm_steps`` may end it sooner."""
     correlation_batch: Annotated[int, Count(2)] = 100
     """Pairs in a batch of the correspondence autoencoder."""
-    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5)] = 0.0
+    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5), AddedLater(0.0)] = 0.0
     """Share of hidden units that a step leaves out: of the classifier, and of the layer between h and g.
     Neither paper nor release has any.
     """

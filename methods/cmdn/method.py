@@ -10,7 +10,7 @@ from cmbench.errors import MethodError
 from cmbench.methods.cmdn.bimodal import Level, stacked, train_levels
 from cmbench.methods.cmdn.separate_codes import learn_separate_codes
 from cmbench.methods.networks.class_codes import ClassCodedMethod, ClassCodes, learn_class_codes
-from cmbench.methods.parameters import Count, Number, SearchRange, SearchSpace, Words
+from cmbench.methods.parameters import AddedLater, Count, Number, SearchRange, SearchSpace, Words
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
@@ -140,7 +140,7 @@ class CMDN(ClassCodedMethod):
     """Hidden units of the joint RBM of both modalities."""
     fusion: Annotated[int, Count(1)] = 1024
     """Hidden units of the RBM above both codes of a modality."""
-    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5)] = 0.0
+    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5), AddedLater(0.0)] = 0.0
     """Share of hidden units that a step leaves out: of the classifier, and of p and q where a level encodes
     them, which are reconstructed in full. Neither paper nor release has any.
     """

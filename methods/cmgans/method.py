@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmgans.training import AdversarialFitting
-from cmbench.methods.parameters import Count, Number, SearchRange, SearchSpace, Words
+from cmbench.methods.parameters import AddedLater, Count, Number, SearchRange, SearchSpace, Words
 from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.loop import Run
 from cmbench.methods.views.scaling import PREPROCESSING
@@ -165,7 +165,7 @@ class CMGANs(DeepMethod):
     """(A12) Decay rate of Adam's running mean of squared gradients."""
     weight_decay: Annotated[float, Number(0), SearchRange(1e-5, 1e-2, log=True)] = 0.0
     """(A12) Weight decay of all parameters, biases included: added to the gradient, per unit of weight."""
-    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.8)] = 0.0
+    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.8), AddedLater(0.0)] = 0.0
     """Share of the units of the encoders' first layer that an update leaves out. Neither paper nor released
     program has any; layers of 1024 units overfit a thousand pairs.
     """

@@ -13,7 +13,7 @@ from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
 from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceSettings, Variant
 from cmbench.methods.networks.pretraining import PretrainedMethod, Stack, train_stack
-from cmbench.methods.parameters import Count, Number, SearchRange, SearchSpace, Words
+from cmbench.methods.parameters import AddedLater, Count, Number, SearchRange, SearchSpace, Words
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.device import DeviceRows, NetworkMap
 from cmbench.methods.training.loop import Run, Training
@@ -173,7 +173,7 @@ class CorrAE(PretrainedMethod):
     """
     weight_decay: Annotated[float, Number(0), SearchRange(1e-6, 1e-2, log=True)] = 1e-4
     """Weight decay in stage 2, as released."""
-    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5)] = 0.0
+    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5), AddedLater(0.0)] = 0.0
     """Share of the units of u and v that a step of stage 2 leaves out where it encodes them; they are
     reconstructed in full. Neither paper nor fork has any.
     """
@@ -273,6 +273,7 @@ class CorrAECorr(CorrAE):
     paper_name: ClassVar[str] = "Corr-AE (plain)"
     version: ClassVar[int] = 1
     variants: ClassVar[tuple[Variant, ...]] = ("corr",)
+    fixed: ClassVar[Mapping[str, Any]] = {"variant_steps": 240}  # for the comparison of variants
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**RELEASED, "alpha": 0.8}}
 
 
@@ -283,6 +284,7 @@ class CorrAECross(CorrAE):
     paper_name: ClassVar[str] = "Corr-Cross-AE"
     version: ClassVar[int] = 1
     variants: ClassVar[tuple[Variant, ...]] = ("cross",)
+    fixed: ClassVar[Mapping[str, Any]] = {"variant_steps": 240}  # for the comparison of variants
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**RELEASED, "alpha": 0.2}}
 
 
@@ -293,6 +295,7 @@ class CorrAEFull(CorrAE):
     paper_name: ClassVar[str] = "Corr-Full-AE"
     version: ClassVar[int] = 1
     variants: ClassVar[tuple[Variant, ...]] = ("full",)
+    fixed: ClassVar[Mapping[str, Any]] = {"variant_steps": 240}  # for the comparison of variants
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**RELEASED, "alpha": 0.8}}
 
 

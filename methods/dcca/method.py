@@ -17,7 +17,7 @@ from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.dcca.total_correlation import total_correlation
 from cmbench.methods.networks.perceptron import Shape, ViewNetwork
-from cmbench.methods.parameters import Count, Number, SearchRange, SearchSpace, Words
+from cmbench.methods.parameters import AddedLater, Count, Number, SearchRange, SearchSpace, Words
 from cmbench.methods.training.batches import EpochBatches, stream
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.device import NetworkMap
@@ -131,7 +131,7 @@ class DCCA(TrainedMethod):
     """Units of each hidden layer."""
     activation: Annotated[str, Words("sigmoid", "relu")] = "sigmoid"
     """Activation of hidden layers. The logistic sigmoid is the usual stand-in for that of the paper."""
-    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5)] = 0.0
+    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5), AddedLater(0.0)] = 0.0
     """Share of hidden units left out in training. No paper of DCCA has it."""
     weight_decay: Annotated[float, Number(0), SearchRange(1e-6, 1e-2, log=True)] = 1e-4
     batch_size = 1000

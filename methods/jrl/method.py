@@ -20,7 +20,7 @@ from cmbench.methods.jrl.regression import (
     minimise,
     smoothing,
 )
-from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters
+from cmbench.methods.parameters import AddedLater, Count, Number, SearchSpace, Words, check_parameters
 from cmbench.methods.views.inputs import (
     Matrix,
     check_new_features,
@@ -104,7 +104,9 @@ class JRL(MappedMethod):
     """Whether the graph includes the unlabelled features given to ``fit``, as in the authors' code. The
     default learns from training rows only.
     """
-    scaling: Annotated[Mode, Words("zscore", "center", "global"), SearchSpace("zscore", "global")] = "zscore"
+    scaling: Annotated[
+        Mode, Words("zscore", "center", "global"), SearchSpace("zscore", "global"), AddedLater("zscore")
+    ] = "zscore"
     """How columns are scaled with training statistics: to mean 0 and deviation 1; to mean 0 only
     (``"center"``); or to mean 0, and then by one number for each view (``"global"``), which keeps the
     proportions of columns and makes both views weigh alike in the sparsity term.

@@ -19,7 +19,15 @@ from cmbench.methods.kcca.kernels import (
     factorise,
     median_sigma,
 )
-from cmbench.methods.parameters import Count, Number, SearchRange, SearchSpace, Words, check_parameters
+from cmbench.methods.parameters import (
+    AddedLater,
+    Count,
+    Number,
+    SearchRange,
+    SearchSpace,
+    Words,
+    check_parameters,
+)
 from cmbench.methods.views.canonical_correlation import CanonicalDirections, canonical_problem
 from cmbench.methods.views.inputs import Matrix, check_training_pairs, warn
 from cmbench.methods.views.maps import (
@@ -98,7 +106,9 @@ class KCCA(ComponentMethod):
     """
     kernel: Annotated[str, Words("gaussian", "linear")] = "gaussian"
     """The kernel of both views: the Gaussian above, or the inner product of scaled features."""
-    scaling: Annotated[Mode, Words("zscore", "center", "global"), SearchSpace("zscore", "global")] = "zscore"
+    scaling: Annotated[
+        Mode, Words("zscore", "center", "global"), SearchSpace("zscore", "global"), AddedLater("zscore")
+    ] = "zscore"
     """How columns are scaled with training statistics, before the kernel: to mean 0 and deviation 1; to mean
     0 only (``"center"``); or to mean 0, and then by one number for each view (``"global"``), which keeps the
     proportions of columns. As sigma follows the distances between rows, the last two differ for the linear

@@ -17,7 +17,7 @@ from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.networks.pretraining import PretrainedMethod, hidden_layer
 from cmbench.methods.networks.rbm import JointRBM
 from cmbench.methods.networks.unsupervised import RBMSettings, train_rbm
-from cmbench.methods.parameters import Count, Number, SearchRange
+from cmbench.methods.parameters import AddedLater, Count, Number, SearchRange
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import collapse, gradient_norm
 from cmbench.methods.training.descent import decayed
@@ -49,7 +49,7 @@ class ClassCodedMethod(PretrainedMethod):
     """Passes of the classifier over the training items, at most. With validation, the state of its highest
     accuracy there is kept.
     """
-    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5)] = 0.0
+    dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.5), AddedLater(0.0)] = 0.0
     """Share of hidden units of the classifier that a step leaves out."""
     class_batch: Annotated[int, Count(2)] = 100
     """Training items in a batch of the classifier."""
