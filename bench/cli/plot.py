@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cmbench.report.records import Group, Record
+    from cmbench.report.significance import Arrays
     from cmbench.report.space import Projection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -65,7 +66,12 @@ def categories(width: str | None, output: Path | None, **choice: Any) -> None:
 
     chosen, names = _chosen(**choice), _names(choice["methods"])
     inches = None if width is None else _width(width)
-    _save(figure(chosen, methods=names, width=inches), output, "categories", _group(chosen).name)
+    _save(
+        figure(chosen, methods=names, width=inches, arrays=_arrays(choice["store"])),
+        output,
+        "categories",
+        _group(chosen).name,
+    )
 
 
 @plot.command("precision-recall")
@@ -89,7 +95,12 @@ def costs(width: str | None, output: Path | None, **choice: Any) -> None:
     from cmbench.report.records import settings
 
     group = _group(_chosen(**choice), choice["methods"])
-    drawn = cost_figure(settings(group.records), width=_width(width or "column"), title=title_of(group))
+    drawn = cost_figure(
+        settings(group.records),
+        width=_width(width or "column"),
+        title=title_of(group),
+        arrays=_arrays(choice["store"]),
+    )
     _save(drawn, output, "costs", group.name)
 
 
@@ -296,6 +307,12 @@ def _kept(store: str, group: Group) -> list[Any]:
     from cmbench.store import Store
 
     return [Kept(Store(store), setting) for setting in settings(group.finished)]
+
+
+def _arrays(store: str) -> Arrays:
+    from cmbench.store import Store
+
+    return Store(store).arrays
 
 
 def _names(text: str | None) -> list[str] | None:

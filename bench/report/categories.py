@@ -1,6 +1,6 @@
 """MAP per category as grouped bars, image→text and text→image: Figure 6 of the CM-GANs paper."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, radians, sin
 from textwrap import fill
@@ -19,10 +19,13 @@ from cmbench.report.figure import FONT_POINTS, STYLE, title_of
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import looks
 from cmbench.report.records import Group, Record, Setting, failures_text, only_group, select, settings
+from cmbench.report.significance import Arrays, Standing, best_groups, marked_note
 
 MOST_BARS = 16
 """More bars in a group are not told apart."""
 AVERAGE = "average"
+MARK = "▼"
+"""Over average bars that cannot be told apart from the best."""
 LABEL_ANGLE = 45
 LONGEST_LABEL = 24  # characters; longer names are cut, so that they leave room for the bars
 GROUP_SHARE = 0.8
@@ -34,11 +37,16 @@ _LABEL_STEP = 0.21  # inches between labels at 45 degrees that do not touch at 8
 _MARGIN = 0.8  # inches for the axis with its label
 _WIDEST, _NARROWEST = 12.0, 6.5
 _PLOT_HEIGHT = 1.35
+_MARK_POINTS = 3.2  # no wider than the narrowest bar
 _LINE = 0.2  # inches for a line of the legend or a title
 
 
 def figure(
-    records: Iterable[Record], *, methods: Sequence[str] | None = None, width: float | None = None
+    records: Iterable[Record],
+    *,
+    methods: Sequence[str] | None = None,
+    width: float | None = None,
+    arrays: Arrays | None = None,
 ) -> Figure:
     """Return a figure of MAP per category: a panel per task, a group of bars per category.
 
@@ -56,6 +64,8 @@ def figure(
     records : records of one dataset under one protocol
     methods : names or paper names of the methods to draw; all by default
     width : inches; by default what the bars need, up to 12
+    arrays : ``Store(folder).arrays`` of the store the records are from. With it, average bars that cannot be
+        told apart from the best have a mark; see ``cmbench.report.significance.best_groups``
 
     Raises
     ------
@@ -77,7 +87,7 @@ def figure(
     if width is not None and geometry(len(bars), drawn.names, drawn.labels, width=width).rows > 1:
         return fitting(drawn, _TASKS, width=width, title=title_of(group), note=_note(failed))
     with mpl.rc_context(STYLE):
-        return _drawn(group, drawn, _note(failed), width)
+        return _drawn(group, drawn, _note(failed), width, _standings(bars, arrays))
 
 
 @dataclass(frozen=True)
@@ -161,6 +171,10 @@ def _bars(group: Group, settings: Sequence[Setting]) -> Bars:
     )
 
 
+def _standings(settings: Sequence[Setting], arrays: Arrays | None) -> dict[str, Standing]:
+    return {} if arrays is None else best_groups(settings, BIMODAL.columns[:2], arrays)
+
+
 def _values(setting: Setting, task: str) -> NDArray[np.float64]:
     """Return the MAP of each category and of all queries (runs, c + 1), NaN for one without queries."""
     rows = [[*record["category_map"][task], record["map"][task]] for record in setting.finished]
@@ -178,18 +192,24 @@ def _note(failed: Sequence[Setting]) -> str:
     return f"Not drawn: {fates}" if fates else ""
 
 
-def _drawn(group: Group, bars: Bars, note: str, width: float | None) -> Figure:
+def _drawn(
+    group: Group, bars: Bars, note: str, width: float | None, standings: Mapping[str, Standing]
+) -> Figure:
     size = geometry(len(bars.labels), bars.names, bars.labels, width=width)
     drawing = Figure(figsize=(size.width, size.height), layout="constrained")
     panels: list[Axes] = drawing.subplots(2 * size.rows, 1, sharey=True).tolist()
     for (task, heading), rows in zip(_TASKS.items(), (panels[: size.rows], panels[size.rows :]), strict=True):
         _draw_task(rows, heading, bars, task, size)
+        if task in standings and standings[task].pairs:
+            _draw_marks(rows[-1], bars, task, [mark.best for mark in standings[task].marks])
     panels[0].set_title(title_of(group), loc="right", color="0.35")
     panels[0].set_ylim(0, bars.top)
     keys = [Patch(**look.bar()) for look in bars.looks]
     drawing.legend(keys, bars.labels, loc="outside upper center", ncols=size.legend_columns, frameon=False)
+    note = "\n".join(filter(None, [marked_note(MARK, standings), note]))
     if note:
-        drawing.supxlabel(fill(note, size.line_characters), fontsize=FONT_POINTS)
+        note = "\n".join(fill(line, size.line_characters) for line in note.splitlines())
+        drawing.supxlabel(note, fontsize=FONT_POINTS)
     return drawing
 
 
@@ -211,6 +231,24 @@ def _draw_bars(panel: Axes, bars: Bars, task: str, part: slice) -> None:
         if not np.isnan(spread).all():
             for colour, thickness in (("white", 1.5), ("black", 0.6)):  # seen on dark fills too
                 panel.vlines(centres, height - spread, height + spread, color=colour, lw=thickness, zorder=3)
+
+
+def _draw_marks(panel: Axes, bars: Bars, task: str, best: Sequence[bool]) -> None:
+    """Draw a mark over the averages, the last group of bars, of the settings that are best."""
+    count, group = len(bars.labels), len(panel.get_xticks()) - 1
+    for at, (mean, deviation) in enumerate(zip(bars.means[task], bars.deviations[task], strict=True)):
+        if best[at]:
+            place = group + (at - (count - 1) / 2) * GROUP_SHARE / count
+            panel.annotate(
+                MARK,
+                (place, float(mean[-1] + np.nan_to_num(deviation[-1]))),
+                xytext=(0, 1),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=_MARK_POINTS,
+                annotation_clip=False,
+            )
 
 
 def _draw_axes(panel: Axes, names: Sequence[str], per_row: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 from statistics import fmean
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ from cmbench.report.lettering import inches
 from cmbench.report.looks import Look, looks
 from cmbench.report.panels import POINTS, add_legend, panelled
 from cmbench.report.records import Record, Setting
+from cmbench.report.significance import Arrays, best_groups, marked_note
 
 AVERAGE = BIMODAL.columns[2]
 
@@ -76,20 +78,40 @@ SIZE = Quantity(
     tuple(2.0**power for power in range(17)),
     base=2.0,
 )
+_RING: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 9.0,
+    "markerfacecolor": "none",
+    "markeredgecolor": "0.3",
+    "markeredgewidth": 0.7,
+    "linestyle": "none",
+}
 _GAP = 0.06  # inches between the texts of ticks
 _AXIS = 0.55  # inches that a panel is wider than its axis
 
 
-def cost_figure(settings: Sequence[Setting], *, width: float = WIDTHS["column"], title: str = "") -> Figure:
+def cost_figure(
+    settings: Sequence[Setting],
+    *,
+    width: float = WIDTHS["column"],
+    title: str = "",
+    arrays: Arrays | None = None,
+) -> Figure:
     """Return a figure of MAP against the time of training, and against memory.
 
     Points are means over runs, bars the standard deviation of MAP over runs. Raises ``ReportError`` where
     nothing finished. A note tells where times were measured on several processors, or with other numbers of
-    threads.
+    threads. With ``arrays``, the ``Store(folder).arrays`` of the records, a ring is around points that cannot
+    be told apart from the best; see ``cmbench.report.significance.best_groups``.
     """
     finished = _finished(settings)
-    note = _differing_machines(finished)
-    return _drawn(finished, [(TIME, AVERAGE), (MEMORY, AVERAGE)], width=width, title=title, note=note)
+    standings = {} if arrays is None else best_groups(finished, [AVERAGE], arrays)
+    told = [_differing_machines(finished), marked_note("Ring", standings)]
+    marks = standings[AVERAGE.key].marks if told[1] else ()
+    ringed = [each.label for each, mark in zip(finished, marks, strict=False) if mark.best]
+    pairs = [(TIME, AVERAGE), (MEMORY, AVERAGE)]
+    note = " ".join(filter(None, told))
+    return _drawn(finished, pairs, width=width, title=title, note=note, ringed=ringed)
 
 
 def size_figure(settings: Sequence[Setting], *, width: float = WIDTHS["column"], title: str = "") -> Figure:
@@ -127,6 +149,7 @@ def _drawn(
     title: str,
     note: str,
     joined: bool = False,
+    ringed: Sequence[str] = (),
 ) -> Figure:
     found = (
         _looks_of_methods(settings) if joined else dict(zip(_labels(settings), looks(settings), strict=True))
@@ -137,6 +160,7 @@ def _drawn(
             for label, look in found.items():
                 members = [each for each in settings if (_method(each) if joined else each.label) == label]
                 _draw_points(panel, members, quantity, column, look)
+                _draw_rings(panel, [each for each in members if each.label in ringed], quantity, column)
             _draw_axes(panel, quantity, width / len(pairs) - _AXIS)
             panel.set_ylabel(f"MAP, {column.alone}" if column != AVERAGE else "MAP", fontsize=7)
         keys = [Line2D([], [], linestyle="none", **look.point()) for look in found.values()]
@@ -161,6 +185,13 @@ def _draw_points(
     panel.errorbar(places, means, yerr=errors, ecolor="0.3", elinewidth=0.7, capsize=1.5, **style)
 
 
+def _draw_rings(panel: Axes, settings: Sequence[Setting], quantity: Quantity, column: Column) -> None:
+    for setting in settings:
+        place, score = _mean(setting, quantity), setting.score(column.key)
+        if place is not None and score is not None:
+            panel.plot(place, score.mean, **_RING)
+
+
 def _draw_axes(panel: Axes, quantity: Quantity, length: float) -> None:
     panel.set_xscale("log", base=quantity.base)
     panel.margins(x=0.12)
@@ -173,16 +204,24 @@ def _draw_axes(panel: Axes, quantity: Quantity, length: float) -> None:
 
 
 def _apart(quantity: Quantity, left: float, right: float, length: float) -> list[float]:
-    """Return ticks of a logarithmic axis of so many inches whose texts do not touch."""
-    shown: list[float] = []
-    ends = float("-inf")  # of the text before
-    for tick in quantity.ticks:
-        place = log(tick / left) / log(right / left) * length
-        half = inches(quantity.written(tick), POINTS) / 2
-        if left <= tick <= right and place - half >= ends:
-            shown.append(tick)
-            ends = place + half + _GAP
-    return shown
+    """Return ticks of a logarithmic axis of so many inches whose texts do not touch.
+
+    They are taken from one end on, that from which there are more, or as many that span more of the axis.
+    """
+    seen = [tick for tick in quantity.ticks if left <= tick <= right]
+    places = {tick: log(tick / left) / log(right / left) * length for tick in seen}
+    halves = {tick: inches(quantity.written(tick), POINTS) / 2 for tick in seen}
+
+    def taken(ticks: Sequence[float]) -> list[float]:
+        shown: list[float] = []
+        for tick in ticks:
+            gaps = (abs(places[tick] - places[each]) - halves[tick] - halves[each] for each in shown)
+            if all(gap >= _GAP for gap in gaps):
+                shown.append(tick)
+        return sorted(shown)
+
+    ends = [taken(seen), taken(seen[::-1])]
+    return max(ends, key=lambda shown: (len(shown), shown[-1] / shown[0] if shown else 0.0))
 
 
 def _mean(setting: Setting, quantity: Quantity) -> float | None:

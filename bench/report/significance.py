@@ -177,6 +177,18 @@ def _marks(compared: Comparison) -> list[Mark]:
     return [Mark(best, letters) for best, letters in zip(compared.best, compared.groups, strict=True)]
 
 
+def marked_note(mark: str, standings: Mapping[str, Standing]) -> str:
+    """Return the sentence under a figure that says what ``mark`` means; empty where nothing was tested."""
+    tested = [standing for standing in standings.values() if standing.pairs]
+    if not tested:
+        return ""
+    pairs = " or ".join(map(str, sorted({each.pairs for each in tested})))
+    return (
+        f"{mark}: the best and all that cannot be told apart from it (paired permutation test over {pairs} "
+        f"test pairs, {LEVEL:.0%} after Holm's correction)."
+    )
+
+
 def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Setting]) -> str:
     """Return the sentences under a table that say what bold means, and why where it means less."""
     tested = [standing for standing in standings.values() if standing.pairs]

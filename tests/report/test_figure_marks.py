@@ -1,0 +1,79 @@
+"""What figures mark as best: all that a paired test over stored APs cannot tell from it."""
+
+import numpy as np
+import pytest
+from made_records import made_record
+
+from cmbench.report import categories, costs
+from cmbench.report.categories import MARK
+from cmbench.report.costs import cost_figure
+from cmbench.report.records import settings
+from cmbench.store import Store
+
+PAIRS = 40
+METHODS = {"cca": 0.0, "cfa": 0.0, "jrl": -0.3}
+"""How far the AP of every query lies above that of the best, but for noise around the second."""
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store in which the first method is best, the second cannot be told from it, the third can."""
+    made, random = Store(tmp_path), np.random.default_rng(0)
+    easy = random.uniform(0.4, 0.9, PAIRS)
+    for number, (name, shift) in enumerate(METHODS.items()):
+        noise = random.standard_normal(PAIRS) * 0.05 if number == 1 else np.zeros(PAIRS)
+        ap = easy + shift + noise - (noise.mean() + 0.004 if number == 1 else 0.0)
+        tasks = ("image_to_text", "text_to_image")
+        held = {f"ap_{task}": ap for task in tasks} | {"ids": np.array([f"p{at}" for at in range(PAIRS)])}
+        record = made_record(name, float(ap.mean()), queries=dict.fromkeys(tasks, PAIRS))
+        made.put(record, held)
+    return made
+
+
+def test_averages_that_cannot_be_told_apart_from_the_best_have_a_mark_over_their_bar(store):
+    records = store.records()
+    drawn = categories.figure(records, arrays=store.arrays)
+    drawn.draw_without_rendering()
+    expected = [setting.label in ("CCA", "CFA") for setting in settings(records)]
+    assert sum(expected) == 2
+    for panel in drawn.axes:
+        averages = [container[-1] for container in panel.containers]
+        marks = [text for text in panel.texts if text.get_text() == MARK]
+        found = [
+            any(
+                abs(mark.xy[0] - bar.get_x() - bar.get_width() / 2) < 1e-9
+                and mark.xy[1] == pytest.approx(bar.get_height())
+                for mark in marks
+            )
+            for bar in averages
+        ]
+        assert found == expected
+        assert len(marks) == 2
+        narrowest = min(bar.get_window_extent().width for bar in averages)
+        assert all(mark.get_window_extent().width <= narrowest for mark in marks)
+    note = " ".join(drawn.get_supxlabel().split())
+    assert note.startswith(f"{MARK}: the best and all that cannot be told apart from it (paired permutation")
+    assert f"{PAIRS} test pairs" in note
+
+
+def test_without_stored_values_nothing_is_marked(store, tmp_path):
+    records = store.records()
+    for arrays in (None, Store(tmp_path / "none").arrays):
+        drawn = categories.figure(records, arrays=arrays)
+        assert not any(panel.texts for panel in drawn.axes)
+        assert drawn.get_supxlabel() == ""
+        assert "Ring" not in cost_figure(settings(records), arrays=arrays).get_supxlabel()
+
+
+def test_points_that_cannot_be_told_apart_from_the_best_have_a_ring(store):
+    drawn = cost_figure(settings(store.records()), arrays=store.arrays)
+    best = sorted(record["map"]["bimodal_average"] for record in store.records())[1:]
+    for panel in drawn.axes:
+        rings = [line for line in panel.lines if line.get_markersize() == 9.0]
+        assert sorted(float(ring.get_ydata()[0]) for ring in rings) == pytest.approx(best)
+    assert drawn.get_supxlabel().startswith("Ring: the best and all")
+
+
+def test_ticks_are_taken_from_the_end_from_which_they_span_more():
+    assert costs._apart(costs.TIME, 0.5, 300.0, 1.0) == [1.0, 60.0]
+    assert costs._apart(costs.TIME, 0.5, 300.0, 4.0) == [1.0, 10.0, 60.0]
