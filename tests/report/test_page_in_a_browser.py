@@ -194,8 +194,18 @@ def test_the_page_follows_the_system_and_the_button_turns_it(opened, scheme):
     page = opened(color_scheme=scheme)
     before = lightness(page)
     assert (before < 0.5) == (scheme == "dark")
+    assert (glare(page) < 1) == (scheme == "dark")
     page.get_by_role("button", name="Dark").click()
     assert (lightness(page) < 0.5) == (scheme == "light")
+    assert (glare(page) < 1) == (scheme == "light")
+    page.emulate_media(media="print")
+    assert glare(page) == 1
+
+
+def glare(page):
+    """Return how bright the white of figures is."""
+    drawn = page.locator("figure .paper").first
+    return float(drawn.evaluate("each => getComputedStyle(each).filter").split("(")[1].rstrip(")"))
 
 
 def lightness(page):
