@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +15,7 @@ from cmbench.store import DEFAULT_STORE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from cmbench.report.kept import Kept
     from cmbench.report.records import Group, Record
     from cmbench.report.significance import Arrays
     from cmbench.report.space import Projection
@@ -136,16 +137,17 @@ def space(
 
     Categories have colours, pictures are circles and texts triangles.
     """
-    from cmbench.report.figure import title_of
+    from cmbench.report.kept import on_one_split
     from cmbench.report.space import figure, points
 
     group = _group(_chosen(**choice), choice["methods"])
+    shown = on_one_split(_kept(choice["store"], group))
     drawn = figure(
-        [points(kept, projection) for kept in _kept(choice["store"], group)],
+        [points(kept, projection) for kept in shown],
         group.dataset["class_names"],
         coloured=_names(categories) or (),
         width=_width(width or "column"),
-        title=title_of(group),
+        title=_title_on_split(group, shown),
     )
     _save(drawn, output, "space", group.name)
 
@@ -233,7 +235,7 @@ def examples(
     from cmbench.report.example_figure import figure, shown_ids
     from cmbench.report.examples import Ranked
     from cmbench.report.examples import examples as examples_of
-    from cmbench.report.figure import title_of
+    from cmbench.report.kept import on_one_split
     from cmbench.report.raw_pairs import raw_pairs
 
     group = _group(_chosen(**choice), choice["methods"])
@@ -241,7 +243,8 @@ def examples(
         word.replace("-", "_").replace("→", "_to_")
         for word in directions or ("image-to-text", "text-to-image")
     ]
-    runs = [Ranked.of(kept, tasks) for kept in _kept(choice["store"], group)]
+    asked = on_one_split(_kept(choice["store"], group))
+    runs = [Ranked.of(kept, tasks) for kept in asked]
     found = examples_of(
         runs,
         tasks,
@@ -251,7 +254,7 @@ def examples(
         top=top,
     )
     shown = raw_pairs(group.dataset, shown_ids(found), pairs, kind=kind)
-    drawn = figure(found, shown, width=_width(width or "page"), note=title_of(group))
+    drawn = figure(found, shown, width=_width(width or "page"), note=_title_on_split(group, asked))
     _save(drawn, output, "examples", group.name)
 
 
@@ -313,6 +316,14 @@ def _arrays(store: str) -> Arrays:
     from cmbench.store import Store
 
     return Store(store).arrays
+
+
+def _title_on_split(group: Group, kept: Sequence[Kept]) -> str:
+    """Return the title of a figure of test pairs, with the split that they are of, if it was drawn anew."""
+    from cmbench.report.figure import title_of
+
+    (split,) = {*(split for each in kept for split in each.setting.splits)} or {0}
+    return f"{title_of(group)}, split {split}" if split else title_of(group)
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError
-from cmbench.report.records import Record, Setting
+from cmbench.report.records import Record, Setting, split_of
 from cmbench.store import Store
 
 
@@ -31,6 +31,29 @@ class Kept:
                 f"earlier cmbench made it. To fill it: {filling_command(self.store, record)}"
             )
         return arrays
+
+
+def on_one_split(kept: Sequence[Kept]) -> list[Kept]:
+    """Return the settings with their runs on the first split that all of them have finished.
+
+    What is shown of single pairs is comparable on the same test pairs alone. Raises ``ReportError`` where
+    there is no such split.
+    """
+    if not kept:
+        return []
+    common = set(kept[0].setting.splits).intersection(*(each.setting.splits for each in kept[1:]))
+    if not common:
+        has = "; ".join(f"{each.setting.label}: {', '.join(map(str, each.setting.splits))}" for each in kept)
+        raise ReportError(
+            f"no split is finished for all methods, and test pairs of several do not compare ({has}); run "
+            "what is missing, or choose others with --methods"
+        )
+    return [_on_split(each, min(common)) for each in kept]
+
+
+def _on_split(kept: Kept, split: int) -> Kept:
+    records = tuple(record for record in kept.setting.finished if split_of(record) == split)
+    return replace(kept, setting=replace(kept.setting, records=records))
 
 
 def filling_command(store: Store, record: Record) -> str:
