@@ -33,7 +33,7 @@ SIDE = 128  # pixels, of drawings that have no size of their own
 FEWEST = 8  # emoji of a subgroup
 APOSTROPHE = "\u2019"
 VARIATION = "\ufe0f"  # asks for a picture in place of a sign
-ALIKE = {0x1F63A: 0x1F431, 0x25FC: 0x1F533}
+ALIKE = {0x1F431: 0x1F63A, 0x25FC: 0x1F533}
 """Emoji that one style draws exactly as another one: they stand in its split."""
 EXTRA = "its pictures (pip install 'cmbench[emoji]')"
 
