@@ -100,6 +100,9 @@ def writing_to(path: Path, *, raising: type[CmbenchError] = DatasetError) -> Ite
         ) from error
 
 
+MAKE_ROOM = "make room, and run the same command again: what is finished is kept"
+
+
 def is_full(folder: Path) -> bool:
     """Return whether the disk of ``folder``, or one's share of it, has no room for another megabyte."""
     try:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cmbench.disk import writing_to
+from cmbench.disk import MAKE_ROOM, writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
 from cmbench.execution.evaluating import evaluated, status_of
@@ -21,8 +21,6 @@ from cmbench.execution.record import Outcome, Worker, cell_record, described, st
 from cmbench.limits import Limits
 from cmbench.plan import Cell
 from cmbench.store import Store, result_digest
-
-MAKE_ROOM = "make room, and run the same command again: what is finished is kept"
 
 
 class Ledger:

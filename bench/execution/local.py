@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cmbench.datasets.contract import Dataset
-from cmbench.disk import is_full, writing_to
+from cmbench.disk import writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.fence import Fence, built_in_files, files_of
 from cmbench.execution.gpus import Queue, visible_gpus
 from cmbench.execution.job import HandedOut, hand_out
-from cmbench.execution.ledger import MAKE_ROOM, Ledger, judged
+from cmbench.execution.ledger import Ledger, judged
 from cmbench.execution.progress import Progress
 from cmbench.execution.record import Outcome
 from cmbench.execution.workplace import Assignment, Workplace
@@ -134,8 +134,6 @@ class LocalExecutor:
                 f"{self._work} was removed while the run was going on; leave '.work' of a store alone, and "
                 "run the same command again"
             )
-        if is_full(self._work):
-            raise StoreError(f"{self._work}: the disk is full; {MAKE_ROOM}")
 
     def _fence_around(self, cells: Sequence[Cell]) -> Fence | None:
         mapped = [file for cell in cells for file in files_of(cell.dataset)]

@@ -21,14 +21,14 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from cmbench.disk import cache_folder, is_full, workspace, writing_to
+from cmbench.disk import cache_folder, workspace, writing_to
 from cmbench.errors import ExecutionError, StoreError
 from cmbench.execution.fence import Fence, built_in_files
 from cmbench.execution.job import DISK_FULL, state_of
 from cmbench.execution.outcome import whole_log
 from cmbench.execution.provenance import provenance
 from cmbench.execution.record import Outcome, Worker
-from cmbench.execution.workplace import Assignment, Workplace
+from cmbench.execution.workplace import Assignment, NoRoomError, Workplace
 from cmbench.limits import AskedLimits, Limits
 from cmbench.methods.registry import MethodEntry
 
@@ -121,11 +121,12 @@ def _ran(
     workplace = Workplace(
         work, _fence(order.run, hidden), checkpoints=_folder() / "checkpoints", readable=(plugin,)
     )
-    outcome = workplace.run(
-        assignment, features, limits, stop=stop, log=work / "log", import_path=(str(plugin),)
-    )
-    has_failed = outcome.status not in ("ok", "stopped")
-    return replace(outcome, status=DISK_FULL) if has_failed and is_full(work) else outcome
+    try:
+        return workplace.run(
+            assignment, features, limits, stop=stop, log=work / "log", import_path=(str(plugin),)
+        )
+    except NoRoomError as error:
+        return replace(error.outcome, status=DISK_FULL)
 
 
 def _placed(order: Order, folder: Path) -> MethodEntry:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cmbench.datasets.formats.numpy_files import load_array
-from cmbench.disk import remove_folder
-from cmbench.errors import MethodError
+from cmbench.disk import MAKE_ROOM, is_full, remove_folder
+from cmbench.errors import MethodError, StoreError
 from cmbench.execution.child_process import Ended, Surroundings, run_child
 from cmbench.execution.evaluating import status_of
 from cmbench.execution.fence import Fence
@@ -76,6 +76,14 @@ class SharedFeaturesError(MethodError):
     """A method wrote to what it was only to read."""
 
 
+class NoRoomError(StoreError):
+    """The disk is full on which a cell ran, so that no further one can run there either."""
+
+    def __init__(self, folder: Path, outcome: Outcome) -> None:
+        super().__init__(f"{folder}: the disk is full; {MAKE_ROOM}")
+        self.outcome = outcome
+
+
 class Workplace:
     """Where cells run: ``work`` for temporary files, the fence around them, and a folder of checkpoints.
 
@@ -129,6 +137,8 @@ class Workplace:
                 follower.end()
                 tell(follower)
             outcome = _outcome(ended, features, folder, limits=limits, log=log)
+            if outcome.status not in ("ok", "stopped") and is_full(folder):  # now, before it is emptied
+                raise NoRoomError(folder, outcome)
             if assignment.rule is None or ended.ending == "stopped":
                 self._clear_checkpoint(assignment.key, is_done=outcome.status == "ok")
                 return outcome

@@ -24,7 +24,7 @@ def record_of(toy, method, folder):
 
 
 @pytest.mark.parametrize(
-    ("method", "error"), [("asksforinput", "EOFError"), ("stopsinthedebugger", "BdbQuit")]
+    ("method", "error"), [("asksforinput", "EOFError"), ("stopsinthedebugger", "NoDebuggerError")]
 )
 def test_a_method_that_asks_fails_at_once(toy, tmp_path, method, error):
     start = time.monotonic()

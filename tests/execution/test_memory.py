@@ -90,6 +90,7 @@ def test_a_process_that_has_ended_uses_nothing():
 
 def test_jobs_that_really_run_share_memory_and_processors(toy, tmp_path, monkeypatch):
     monkeypatch.setattr("cmbench.runner.available_cores", lambda: 6)
+    monkeypatch.setattr("cmbench.limits.available_cores", lambda: 6)
     monkeypatch.setattr("cmbench.limits.default_memory", lambda jobs: 9_000_000_000 // jobs)
     cmbench.run(toy, ["cca", "cfa", "kcca"], store=tmp_path, jobs=100)
     given = {(record["limits"]["memory"], record["threads"]) for record in Store(tmp_path).records()}

@@ -66,7 +66,7 @@ def test_the_objective_is_its_terms_written_out():
     loss, terms = CorrelationObjective(0.5, 2.0, 1.5)(made, codes, CLASSES)
     g = {}
     for name, network in made.items():
-        first, _, second = network.shared
+        first, second = (layer for layer in network.shared if isinstance(layer, torch.nn.Linear))
         hidden = torch.sigmoid(codes[name] @ first.weight.T + first.bias)
         g[name] = hidden @ second.weight.T + second.bias
         logits = g[name] @ network.head.weight.T + network.head.bias
