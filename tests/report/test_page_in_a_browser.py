@@ -244,7 +244,9 @@ def test_arrows_go_from_number_to_number_and_enter_opens_the_record(opened):
     focused = page.evaluate("[document.activeElement.dataset.column, document.activeElement.hash]")
     assert focused[0] == "text_to_image"
     page.keyboard.press("Enter")
-    assert page.locator(focused[1]).get_attribute("open") is not None
+    page.wait_for_selector(
+        f"{focused[1]}[open]", state="attached", timeout=5_000
+    )  # after the address changed
 
 
 def test_a_header_sorts_by_keyboard(opened):
