@@ -23,7 +23,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
-from cmbench.datasets.raw.pictures import Picture, Pixels, decoded, identity_of_file
+from cmbench.datasets.raw.pictures import Picture, PictureFile, Pixels, decoded
 from cmbench.datasets.raw.problems import Problems
 from cmbench.datasets.raw.splits import divided, drawn_splits, read_splits, sorted_out
 from cmbench.errors import DatasetError, installed
@@ -275,21 +275,8 @@ class GlyphPicture:
         return decoded(self.png, self.name)
 
 
-@dataclass(frozen=True)
-class DrawnPicture:
+class DrawnPicture(PictureFile):
     """An SVG, drawn on a square of ``SIDE`` pixels."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    @property
-    def identity(self) -> str:
-        """The path from the root, the size and the time of the last change."""
-        return identity_of_file(self.path, self.name)
 
     def read(self) -> Pixels:
         """Return uint8 (SIDE, SIDE, 3)."""

@@ -97,7 +97,7 @@ class PictureFile:
     @property
     def identity(self) -> str:
         """The path from the root, the size and the time of the last change."""
-        return identity_of_file(self.path, self.name)
+        return _identity(self.path, self.name)
 
     def read(self) -> Pixels:
         """Return uint8 (height, width, 3)."""
@@ -126,7 +126,7 @@ class ArchivedPicture:
             entry = _opened(self.archive, self.archive.stat().st_mtime_ns).getinfo(self.entry)
         except DAMAGE as error:
             raise DatasetError(_unread(self.name, str(error))) from error
-        return f"{identity_of_file(self.archive, self.name)}:{self.entry}:{entry.file_size}:{entry.CRC}"
+        return f"{_identity(self.archive, self.name)}:{self.entry}:{entry.file_size}:{entry.CRC}"
 
     def read(self) -> Pixels:
         """Return uint8 (height, width, 3)."""
@@ -218,8 +218,7 @@ def _opened(archive: Path, changed: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(archive)
 
 
-def identity_of_file(path: Path, name: str) -> str:
-    """Return what tells a file from others and from itself before a change; ``name`` is for errors."""
+def _identity(path: Path, name: str) -> str:
     try:
         state = path.stat()
     except OSError as error:

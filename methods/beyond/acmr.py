@@ -84,6 +84,7 @@ class ACMR(TrainedMethod):
         "B. Wang, Y. Yang, X. Xu, A. Hanjalic, H. Shen, Adversarial cross-modal retrieval, ACM MM 2017"
     )
     uses_labels: ClassVar[bool] = True
+    momenta: ClassVar[tuple[float, float]] = (0.5, 0.999)
     version: ClassVar[int] = 1
 
     image_width: Annotated[int, Count(1)] = 2000
@@ -158,12 +159,6 @@ class ACMR(TrainedMethod):
         features = self.encoders_[name].features
         assert features is not None, "an encoder has seen the batch whose loss is asked for"
         return features
-
-    def optimizer_of(self, networks: Any) -> torch.optim.Optimizer:
-        adam = super().optimizer_of(networks)
-        for group in adam.param_groups:
-            group["betas"] = (0.5, 0.999)
-        return adam
 
 
 def hardest_negatives(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot, softplus
 
@@ -59,6 +58,7 @@ class DSCMR(TrainedMethod):
         "L. Zhen, P. Hu, X. Wang, D. Peng, Deep supervised cross-modal retrieval, CVPR 2019"
     )
     uses_labels: ClassVar[bool] = True
+    momenta: ClassVar[tuple[float, float]] = (0.5, 0.999)
     version: ClassVar[int] = 1
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "released": {
@@ -111,12 +111,6 @@ class DSCMR(TrainedMethod):
             "pairs": self.pair_weight * pair_loss(images, texts, labels),
             "partners": self.partner_weight * norm(images - texts),
         }
-
-    def optimizer_of(self, networks: Any) -> torch.optim.Optimizer:
-        adam = super().optimizer_of(networks)
-        for group in adam.param_groups:
-            group["betas"] = (0.5, 0.999)
-        return adam
 
 
 def row_norm(rows: Tensor) -> Tensor:

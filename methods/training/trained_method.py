@@ -129,6 +129,8 @@ class TrainedMethod(DeepMethod):
     each with a loss (``loss_of``) and a score of its own."""
     evaluated_in: ClassVar[torch.dtype] = torch.float32
     """The precision in which trained networks are evaluated."""
+    momenta: ClassVar[tuple[float, float]] = (0.9, 0.999)
+    """Adam's decay of the mean of gradients and of their squares from step to step."""
     watched_in: ClassVar[torch.dtype | None] = None
     """The precision in which looks at validation evaluate networks; None for that of ``evaluated_in``."""
 
@@ -194,7 +196,7 @@ class TrainedMethod(DeepMethod):
     def optimizer_of(self, networks: Sequence[nn.Module]) -> torch.optim.Optimizer:
         """Return the optimiser of networks that train together: Adam, with decay of weights, not biases."""
         groups = decayed(networks, float(self.weight_decay))
-        return torch.optim.Adam(groups, lr=float(self.learning_rate), fused=True)
+        return torch.optim.Adam(groups, lr=float(self.learning_rate), betas=self.momenta, fused=True)
 
     def _learn(self, train: Split, validation: Split, run: Run) -> None:
         trained = self.train_networks(train, validation, run)
