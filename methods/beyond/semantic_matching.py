@@ -48,6 +48,30 @@ class PosteriorMap:
         return replace(self, linear=self.linear.first(n_components), intercept=self.intercept[:n_components])
 
 
+@dataclass(frozen=True, eq=False)
+class Front:
+    """What a classifier looks at: scaled features (n, d), or these times ``basis`` (d, k) if there is one."""
+
+    view: str
+    scaling: Scaling
+    basis: Matrix | None = None
+
+    @classmethod
+    def of(cls, mapping: LinearMap) -> Front:
+        """Return the front that gives what a linear map gives."""
+        return cls(mapping.view, mapping.scaling, mapping.weights)
+
+    def rows(self, features: NDArray[Any]) -> Matrix:
+        """Return what the classifier sees of training features (n, d)."""
+        if self.basis is None:
+            return self.scaling.apply(features)
+        return LinearMap(self.view, self.scaling, self.basis)(features)
+
+    def followed_by(self, weights: Matrix) -> LinearMap:
+        """Return the map of features to the classifier's products with ``weights``."""
+        return LinearMap(self.view, self.scaling, weights if self.basis is None else self.basis @ weights)
+
+
 def _centred(values: Matrix) -> Matrix:
     centred: Matrix = values - values.mean(axis=1, keepdims=True)
     return centred
@@ -147,23 +171,23 @@ class SM(MappedMethod):
             warn(f"L-BFGS did not converge at the penalty {self.penalty_:g}; raise max_iterations or tol")
         return self
 
-    def _fronts(self, train: Split, validation: Split) -> tuple[LinearMap, LinearMap]:
-        """Return the maps of features to what the classifiers look at: here the scaled features."""
+    def _fronts(self, train: Split, validation: Split) -> tuple[Front, Front]:
+        """Return what the classifiers of both views look at: here the scaled features."""
         return self._scaled(train.images, "images"), self._scaled(train.texts, "texts")
 
-    def _scaled(self, features: NDArray[Any], view: str) -> LinearMap:
+    def _scaled(self, features: NDArray[Any], view: str) -> Front:
         scaling = Scaling.fit(features, view, mode=self.scaling, normalise_rows=self.normalise_rows)
-        return LinearMap(view, scaling, np.eye(features.shape[1]))
+        return Front(view, scaling)
 
     def _path(
         self,
-        front: LinearMap,
+        front: Front,
         features: NDArray[Any],
         numbers: NDArray[np.int64],
         penalties: Sequence[float],
     ) -> Iterator[tuple[PosteriorMap, bool]]:
         """Yield the classifier of each penalty, each found from the one before, and whether it converged."""
-        rows = front(features)
+        rows = front.rows(features)
         classifier = LogisticRegression(max_iter=self.max_iterations, tol=self.tol, warm_start=True)
         halves = (
             2 if numbers.max() == 1 else 1
@@ -176,8 +200,7 @@ class SM(MappedMethod):
             weights, intercept = classifier.coef_, classifier.intercept_
             if halves == 2:
                 weights, intercept = np.vstack([-weights, weights]) / 2, np.r_[-intercept, intercept] / 2
-            linear = LinearMap(front.view, front.scaling, front.weights @ weights.T)
-            yield PosteriorMap(linear, intercept.copy(), self.form), not caught
+            yield PosteriorMap(front.followed_by(weights.T), intercept.copy(), self.form), not caught
 
 
 class SCM(SM):
@@ -202,9 +225,9 @@ class SCM(SM):
     n_canonical: Annotated[int | str, Count(1, words=("all", "validation"))] = "validation"
     """Canonical components that the classifiers look at; ``"validation"`` takes as many as serve CCA best."""
 
-    def _fronts(self, train: Split, validation: Split) -> tuple[LinearMap, LinearMap]:
+    def _fronts(self, train: Split, validation: Split) -> tuple[Front, Front]:
         front = RCCA(n_components=self.n_canonical).fit(train, validation)
         self.n_canonical_ = front.n_components_
         assert isinstance(front.image_map_, LinearMap)
         assert isinstance(front.text_map_, LinearMap)
-        return front.image_map_, front.text_map_
+        return Front.of(front.image_map_), Front.of(front.text_map_)
