@@ -106,7 +106,7 @@ class LCFS(LabelRegressionMethod):
             problem = CoupledRegressions(
                 (images, texts), across, (alpha * units[0], alpha * units[1]), coupling
             )
-            weights, history, rounds = solve(problem)
+            weights, rounds = solve(problem)
             setting = {
                 "alpha": alpha,
                 "coupling": coupling,
@@ -114,9 +114,9 @@ class LCFS(LabelRegressionMethod):
                 "image_selected": selected_share(weights[0]),
                 "text_selected": selected_share(weights[1]),
             }
-            yield Weights(setting, weights[0], weights[1], tuple(history))
+            yield Weights(setting, weights[0], weights[1])
 
-    def _converged(self, problem: CoupledRegressions) -> tuple[list[Matrix], list[float], int]:
+    def _converged(self, problem: CoupledRegressions) -> tuple[list[Matrix], int]:
         views = problem.views
         weights = [
             view.ridge(max(penalty, 1e-6 * view.unit))
@@ -124,7 +124,6 @@ class LCFS(LabelRegressionMethod):
         ]
         floors = [smallest_square(projection) for projection in weights]
         largest = float(problem.factors(weights)[0].max())
-        history: list[float] = []
         rounds = 0
         for share in np.geomspace(FIRST_SMOOTHING, LAST_SMOOTHING, STAGES):
             smoothing = max(share * largest, np.finfo(float).tiny)
@@ -135,17 +134,15 @@ class LCFS(LabelRegressionMethod):
                 if history[-2] - history[-1] <= self.tol * abs(history[-2]):
                     break
             rounds += len(history) - 1
-        return weights, history, rounds
+        return weights, rounds
 
-    def _released(self, problem: CoupledRegressions) -> tuple[list[Matrix], list[float], int]:
+    def _released(self, problem: CoupledRegressions) -> tuple[list[Matrix], int]:
         n_classes = problem.views[0].codes.shape[1]
         weights = [np.eye(view.view.shape[1], n_classes) for view in problem.views]
         floors = [RELEASED_SMOOTHING, RELEASED_SMOOTHING]
-        history = [problem.objective(weights, floors, RELEASED_SMOOTHING)]
         for _ in range(RELEASED_ROUNDS):
             weights = problem.round(weights, floors, RELEASED_SMOOTHING)
-            history.append(problem.objective(weights, floors, RELEASED_SMOOTHING))
-        return weights, history, RELEASED_ROUNDS
+        return weights, RELEASED_ROUNDS
 
 
 class CoupledRegressions:

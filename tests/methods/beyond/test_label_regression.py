@@ -210,7 +210,7 @@ def test_the_released_program_stops_far_from_the_minimum():
     pairs = pairs_of(n=120, widths=(20, 15), classes=4)
     problem = problem_of(pairs, penalty=0.1, coupling=0.1)
     method = LCFS(alpha=0.1, alpha_unit="one", coupling=0.1)
-    converged, _, _ = method._converged(problem)
-    released, _, _ = method._released(problem)
+    converged, _ = method._converged(problem)
+    released, _ = method._released(problem)
     lowest = problem.objective(converged, [0.0, 0.0], 0.0)
     assert problem.objective(released, [0.0, 0.0], 0.0) > 1.1 * lowest
