@@ -126,6 +126,7 @@ def matrix_norm(rows: Tensor) -> Tensor:
 def pair_loss(images: Tensor, texts: Tensor, labels: Tensor) -> Tensor:
     """Return J2 of the outputs (n, k) of n pairs with class numbers (n,).
 
+    >>> import torch
     >>> outputs = torch.eye(2)  # all cosines of different items 0
     >>> labels = torch.tensor([0, 1])
     >>> round(float(pair_loss(outputs, outputs, labels)), 4)  # 3/2 (log(1 + √e) - ½ + log 2)
