@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Self
 
 from cmbench.datasets.draft import Split
-from cmbench.methods.parameters import Number, Words, check_parameters
+from cmbench.methods.parameters import Number, SearchRange, Words, check_parameters
 from cmbench.methods.views.canonical_correlation import (
     CanonicalDirections,
     CanonicalProblem,
@@ -63,7 +63,7 @@ class CCA(ComponentMethod):
     uses_labels: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
-    ridge: Annotated[float | str, Number(0, words=("validation",))] = 1e-6
+    ridge: Annotated[float | str, Number(0, words=("validation",)), SearchRange(1e-6, 10.0, log=True)] = 1e-6
     """The relative ridge. The default only guards the numerics; 0 is the pseudo-inverse solution.
     ``"validation"`` tries 0.001, 0.01, 0.1, 1 and 10.
     """

@@ -71,7 +71,7 @@ class CFA(ComponentMethod):
     nor cosines depend on that. CFA depends on the choice, and the scaling of the original is not known;
     uncentred (``"none"``), the means of the views dominate.
     """
-    normalise_rows: Annotated[bool, Words(True, False)] = False
+    normalise_rows: Annotated[bool, Words(True, False), SearchSpace(False, True)] = False
     """Whether each row is first divided by its 2-norm."""
     sv_power: Annotated[float, Number(0)] = 0.0
     """Component i is multiplied by (s_i / s_1)**sv_power in both views; 0 is as published."""

@@ -250,12 +250,14 @@ class LGCFL(MappedMethod):
     the groups of the training split, and without them blocks of 100, as many as the usual word CNN has
     filters of a width.
     """
-    scaling: Annotated[Mode, Words("zscore", "center", "global"), SearchSpace("zscore", "center")] = "zscore"
+    scaling: Annotated[
+        Mode, Words("zscore", "center", "global"), SearchSpace("zscore", "center", "global")
+    ] = "zscore"
     """How columns are scaled with training statistics: to mean 0 and deviation 1, or to mean 0 only. With
     ``"global"`` each view is divided by one number too, which makes no difference beyond rounding: ``rho`` is
     relative to the scale of features.
     """
-    normalise_rows: Annotated[bool, Words(True, False)] = False
+    normalise_rows: Annotated[bool, Words(True, False), SearchSpace(False, True)] = False
     """Whether each row is first divided by its 2-norm."""
     max_iterations: Annotated[int, Count(1)] = 1000
     """Iterations of the solver for one value of rho, at most."""
