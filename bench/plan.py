@@ -133,12 +133,15 @@ def plan(
     method on a dataset takes the place of the defaults; parameters that are given go before it.
 
     Raises ``DatasetError`` where the protocol does not fit a dataset, and ``MethodError`` for parameters that
-    a method does not have, for values that it does not allow, and for those that cannot be stored.
+    a method does not have, for values that it does not allow, for those that cannot be stored, and for a
+    method of a plugin that says it reads test labels.
     """
     available, listed = available or registry(), list(methods)
     names = tuple(
         measure.name for measure in get_measures(protocol.measures if measures is None else measures)
     )
+    for entry, _ in listed:
+        _refuse_reading_labels(entry)
     for dataset in datasets:
         check_protocol(dataset, protocol)
     cells = [
@@ -159,6 +162,14 @@ def plan(
         for seed in _seeds(method, parameters, seeds)
     ]
     return list({cell.key: cell for cell in cells}.values())
+
+
+def _refuse_reading_labels(entry: MethodEntry) -> None:
+    if entry.origin != "built-in" and entry.load().reads_test_labels:
+        raise MethodError(
+            f"method {entry.name!r} says that it reads test labels (reads_test_labels), which no method can; "
+            "only the built-in control 'oracle' stands for them. Leave it out"
+        )
 
 
 def _tuned(

@@ -100,6 +100,12 @@ class Method(ABC):
     """Parameters of the base class that have one value in this class: they are no parameters of it."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Parameters in place of the defaults, by the name of the preset: ``paper`` holds what was published."""
+    reads_test_labels: ClassVar[bool] = False
+    """Whether it stands for the labels of the test items: the control ``oracle`` alone.
+
+    What it maps to is put aside, and the evaluation, which alone holds those labels, ranks by them. A method
+    of a plugin that says so is refused.
+    """
     practical: ClassVar[tuple[str, ...]] = ()
     """Parameters that a result does not depend on, ``threads`` say: the key of a cell leaves them out.
 

@@ -55,6 +55,7 @@ BUILT_IN = {
     "lcfs": "cmbench.methods.beyond.coupled_selection:LCFS",
     "lgcfl": "cmbench.methods.lgcfl.method:LGCFL",
     "majority": "cmbench.methods.beyond.controls:Majority",
+    "oracle": "cmbench.methods.beyond.controls:Oracle",
     "random": "cmbench.methods.beyond.controls:Random",
     "rcca": "cmbench.methods.cca:RCCA",
     "ridge": "cmbench.methods.beyond.label_regression:Ridge",
@@ -80,8 +81,8 @@ DEFAULT_METHODS = (
 
 BEYOND = ("sm", "scm", "ridge", "lcfs", "jfssl", "acmr", "dscmr", "contrastive", "triplet")
 """Methods that the paper does not compare with: those since, and plain baselines."""
-CONTROLS = ("random", "majority", "identity")
-"""What a suite must show of methods that know nothing, or nothing but the features."""
+CONTROLS = ("random", "majority", "identity", "oracle")
+"""What a suite must show of methods that know nothing, or nothing but the features, or all labels."""
 GROUPS = {"paper": DEFAULT_METHODS, "beyond": BEYOND, "controls": CONTROLS}
 """Names that stand for several methods wherever methods are listed."""
 
@@ -90,7 +91,7 @@ def expanded(methods: Iterable[Any]) -> list[Any]:
     """Return the methods, with those of a group in the place of its name, each name once.
 
     >>> expanded(["cca", "controls"])
-    ['cca', 'random', 'majority', 'identity']
+    ['cca', 'random', 'majority', 'identity', 'oracle']
     """
     named = [GROUPS.get(method, (method,)) if isinstance(method, str) else (method,) for method in methods]
     every = [method for members in named for method in members]

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from cmbench.datasets.contract import Dataset
 from cmbench.errors import CmbenchError
 from cmbench.evaluation.components import components
 from cmbench.evaluation.evaluator import Evaluation, evaluate
@@ -39,6 +41,8 @@ def evaluated(
 def _evaluation(cell: Cell, images: NDArray[Any], texts: NDArray[Any]) -> Evaluation:
     """Evaluate the representations of the test split, and after them of the retrieval set if there is one."""
     dataset, test = cell.dataset, cell.dataset.test
+    if cell.method.reads_test_labels:
+        images = texts = _codes_of_labels(dataset)
     of_test = images[: len(test)], texts[: len(test)]
     gallery = None
     if dataset.retrieval is not None:
@@ -53,6 +57,13 @@ def _evaluation(cell: Cell, images: NDArray[Any], texts: NDArray[Any]) -> Evalua
         first=FIRST,
     )
     return replace(evaluation, components=components(*of_test))
+
+
+def _codes_of_labels(dataset: Dataset) -> NDArray[np.float64]:
+    """Return the categories of the test items, and of those to retrieve, as vectors of 0 and 1."""
+    parts = [dataset.test] if dataset.retrieval is None else [dataset.test, dataset.retrieval]
+    labels = np.concatenate([part.labels for part in parts])
+    return labels.astype(np.float64) if labels.ndim == 2 else np.eye(len(dataset.class_names))[labels]
 
 
 def status_of(error: Exception) -> str:

@@ -298,6 +298,7 @@ def _method(cell: Cell) -> dict[str, Any]:
         "paper_name": method.paper_name,
         "family": method.family,
         "uses_labels": method.uses_labels,
+        **({"reads_test_labels": True} if method.reads_test_labels else {}),
         "citation": method.citation,
         "version": method.version,
         "code_version": cell.code_version,

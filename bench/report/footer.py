@@ -11,7 +11,7 @@ from cmbench.evaluation.measures import MAP, Measure, chance
 from cmbench.evaluation.protocol import AVERAGES, TASKS, Protocol
 from cmbench.report.layout import COLUMNS
 from cmbench.report.published import PublishedMap
-from cmbench.report.records import Group, Setting, split_of
+from cmbench.report.records import Group, Setting, knows_test_labels, split_of
 
 MOST_NAMED = 5  # categories in a line
 
@@ -61,7 +61,8 @@ def brief(group: Group, settings: Sequence[Setting], *, measures: Iterable[Measu
 
 def _tuning(settings: Sequence[Setting]) -> str:
     """Return how many trials the parameters were chosen from, where a profile was used."""
-    chosen = {each.label: each.records[0]["method"].get("tuning") for each in settings if each.finished}
+    methods = [each for each in settings if each.finished and not knows_test_labels(each)]
+    chosen = {each.label: each.records[0]["method"].get("tuning") for each in methods}
     profiles = sorted({tuning["profile"] for tuning in chosen.values() if tuning})
     if not profiles:
         return ""

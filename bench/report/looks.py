@@ -156,6 +156,7 @@ METHODS = (
     "identity",
     "acmr-released",
     "cmgans-posterior",
+    "oracle",
 )
 """The methods whose looks are fixed, by their places: those that cmbench has."""
 

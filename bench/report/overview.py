@@ -26,9 +26,9 @@ from cmbench.report.layout import (
     column_groups,
     subtitle,
 )
-from cmbench.report.records import Group, Record, Setting, groups, rank_in_paper, settings
+from cmbench.report.records import Group, Record, Setting, groups, knows_test_labels, rank_in_paper, settings
 from cmbench.report.significance import Arrays, Standing, best_groups, significance_note
-from cmbench.report.signs import signs_of
+from cmbench.report.signs import ORDER, signs_of
 from cmbench.report.table import written
 
 RANK, WINS = "average rank", "wins"
@@ -54,9 +54,20 @@ class Overview:
 
     @cached_property
     def shared(self) -> list[str]:
-        """The labels that all datasets have; only these are ranked."""
+        """The labels that all datasets have; only these are ranked, but for bounds, which are no methods."""
         first, *others = self.by_label
-        return sorted(label for label in first if all(label in held for held in others))
+        methods = (label for label, setting in first.items() if not knows_test_labels(setting))
+        return sorted(label for label in methods if all(label in held for held in others))
+
+    @cached_property
+    def unranked(self) -> list[str]:
+        """The labels of methods that some dataset lacks."""
+        found = {label: setting for held in self.by_label for label, setting in held.items()}
+        return [
+            label
+            for label in self.labels
+            if label not in self.average and not knows_test_labels(found[label])
+        ]
 
     @cached_property
     def ranks(self) -> Ranks | None:
@@ -216,14 +227,13 @@ def _row(
     facts = {}
     if label in part.average:
         facts = {RANK: f"{part.average[label]:.2f}", WINS: str(part.wins[label])}
-    return Row(label, scores, own_marks, None, {}, facts, "".join(sorted(signs, key="†‡!".index)))
+    return Row(label, scores, own_marks, None, {}, facts, "".join(sorted(signs, key=ORDER.index)))
 
 
 def _rank_notes(part: Overview) -> list[str]:
     """Return what ranks say of the methods, and which are not ranked."""
     placed, name = part.ranks, part.column.alone
-    missing = [label for label in part.labels if label not in part.average]
-    left = f" Not ranked, since not on all datasets: {', '.join(missing)}." if missing else ""
+    left = f" Not ranked, since not on all datasets: {', '.join(part.unranked)}." if part.unranked else ""
     if placed is None:
         return [f"{name}: fewer than two methods are on all datasets, so nothing is ranked.{left}"]
     return [f"{name}: {_friedman(part, placed)}{left}"]

@@ -221,6 +221,11 @@ class Setting:
         return fmean(known) if known and len(known) == len(self.finished) else None
 
 
+def knows_test_labels(setting: Setting) -> bool:
+    """Return whether a setting is a bound, made from the labels of the test items, and no method."""
+    return bool(setting.method.get("reads_test_labels"))
+
+
 def split_of(record: Record) -> int:
     """Return the seed of the split that the record is of, 0 for the dataset's own."""
     drawn = record["dataset"].get("split_of")

@@ -15,7 +15,7 @@ from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.protocol import AVERAGES
 from cmbench.evaluation.statistics import LEVEL, MOST_METHODS, Comparison, compare_all
 from cmbench.report.layout import Column, Mark, lone_best
-from cmbench.report.records import Record, Setting, split_of
+from cmbench.report.records import Record, Setting, knows_test_labels, split_of
 
 Arrays: TypeAlias = Callable[[Record], Mapping[str, NDArray[Any]]]
 """Gives the arrays of a record, or raises ``StoreError``: ``Store(folder).arrays``."""
@@ -49,7 +49,8 @@ def best_groups(
 
     Parameters
     ----------
-    settings : those of one table, from ``cmbench.report.records.settings``; failed ones get no mark
+    settings : those of one table, from ``cmbench.report.records.settings``; failed ones get no mark, and
+        neither do bounds, which know the test labels
     columns : such as ``cmbench.report.layout.COLUMNS``
     arrays : ``Store(folder).arrays`` of the store the records are from; None where there is none. Each
         record's arrays are read once, and only where there is something to compare; a ``Reading`` of them
@@ -139,7 +140,7 @@ def reading(arrays: Arrays | None) -> Reading:
 
 
 def _standing(settings: Sequence[Setting], column: Column, arrays: Reading) -> Standing:
-    scores = [setting.score(column.key) for setting in settings]
+    scores = [None if knows_test_labels(each) else each.score(column.key) for each in settings]
     shown = [at for at, score in enumerate(scores) if score is not None]
     alone = tuple(lone_best(scores, column))
     if len(shown) < 2:

@@ -6,19 +6,21 @@ import json
 from collections.abc import Mapping, Sequence
 
 from cmbench.report.facts import changed, trials_of
-from cmbench.report.records import Record, Setting, split_of
+from cmbench.report.records import Record, Setting, knows_test_labels, split_of
 from cmbench.report.warned import said_once
 
-CHANGED, FEWER, DOUBTFUL = "†", "‡", "!"
+CHANGED, FEWER, BOUND, DOUBTFUL = "†", "‡", "§", "!"
+ORDER = CHANGED + FEWER + BOUND + DOUBTFUL
 MOST_CHANGED = 8
 """Parameters of a row that its line names."""
 
 
 def signs_of(setting: Setting, settings: Sequence[Setting]) -> str:
-    """Return the signs of a row: not at defaults, tuned with fewer trials than others, with warnings."""
+    """Return the signs of a row: not at defaults, tuned with fewer trials, a bound, with warnings."""
     signs = {
         CHANGED: bool(changed(setting)),
-        FEWER: trials_of(setting) < max(map(trials_of, settings)),
+        FEWER: trials_of(setting) < max(map(trials_of, settings)) and not knows_test_labels(setting),
+        BOUND: knows_test_labels(setting),
         DOUBTFUL: bool(_warnings(setting)),
     }
     return "".join(sign for sign, stands in signs.items() if stands)
@@ -30,14 +32,21 @@ def sign_notes(settings: Sequence[Setting]) -> list[str]:
     given = {setting.label: changed(setting) for setting in shown}
     differing = [f"{label} ({_values(names, label, shown)})" for label, names in given.items() if names]
     most = max(map(trials_of, shown), default=0)
-    fewer = [f"{each.label} {trials_of(each) or 'none'}" for each in shown if trials_of(each) < most]
+    fewer = [
+        f"{each.label} {trials_of(each) or 'none'}"
+        for each in shown
+        if trials_of(each) < most and not knows_test_labels(each)
+    ]
+    bounds = [each.label for each in shown if knows_test_labels(each)]
     doubts = [f"{each.label}: {text}" for each in shown for text in _warnings(each)]
     lines = (
         f"{CHANGED} Not at the defaults of the method, which stand in brackets: {'; '.join(differing)}.",
         f"{FEWER} Parameters chosen from fewer trials than the {most} of others: {', '.join(fewer)}.",
+        f"{BOUND} No method, but the categories of the test items themselves, as the most that knowing them "
+        f"can give; it takes no part in marks: {', '.join(bounds)}.",
         f"{DOUBTFUL} Warnings: {'; '.join(doubts)}.",
     )
-    held = (differing, fewer, doubts)
+    held = (differing, fewer, bounds, doubts)
     return [line for line, names in zip(lines, held, strict=True) if names]
 
 

@@ -1,4 +1,4 @@
-"""Controls: what a suite must show of methods that know nothing, or nothing but the features."""
+"""Controls: what a suite must show of methods that know nothing, nothing but the features, or all labels."""
 
 from __future__ import annotations
 
@@ -121,3 +121,33 @@ class Identity(Control):
 
     def transform_texts(self, texts: NDArray[np.float32]) -> Matrix:
         return self._checked(texts, "texts").astype(np.float64)
+
+
+class Oracle(Control):
+    """The categories of the test items themselves: the most that knowing categories can give.
+
+    The representation of an item is its category, as a vector of 0 and 1. Where items of one category are
+    relevant its MAP is 1; where the pair itself is (protocol ``pairs``), all pairs of a category tie, and it
+    is that of a random order within the category. No process of a method is handed test labels, and that of
+    this one is not either: it gives sums of features, which the evaluation replaces.
+    """
+
+    name: ClassVar[str] = "oracle"
+    paper_name: ClassVar[str] = "Oracle"
+    uses_labels: ClassVar[bool] = True
+    multi_label: ClassVar[bool] = True
+    reads_test_labels: ClassVar[bool] = True
+    version: ClassVar[int] = 1
+    nonconforming: ClassVar[Mapping[str, str]] = {
+        "beats_chance": "without the labels of test items it is chance",
+        "says_whether_it_uses_labels": "it uses those of the test items alone",
+    }
+
+    def transform_images(self, images: NDArray[np.float32]) -> Matrix:
+        return self._sums(images, "images")
+
+    def transform_texts(self, texts: NDArray[np.float32]) -> Matrix:
+        return self._sums(texts, "texts")
+
+    def _sums(self, features: NDArray[Any], view: str) -> Matrix:
+        return self._checked(features, view).astype(np.float64).sum(axis=1, keepdims=True)

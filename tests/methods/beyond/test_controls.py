@@ -1,14 +1,22 @@
 """Controls give what can be computed without them."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import evaluate
+from cmbench.evaluation.protocol import get_protocol
+from cmbench.execution.evaluating import evaluated
 from cmbench.methods.beyond.controls import Identity, Majority, Random
-from cmbench.methods.registry import BEYOND, BUILT_IN, CONTROLS, expanded
+from cmbench.methods.registry import BEYOND, BUILT_IN, CONTROLS, expanded, registry
+from cmbench.plan import plan
+from cmbench.report.table import render
 from cmbench.runner import run
+from cmbench.store import Store
 
 
 def pairs_of(n=300, widths=(5, 5), classes=10):
@@ -68,3 +76,74 @@ def test_every_method_beyond_the_paper_is_in_a_group():
 def test_controls_run_as_cells_though_one_is_constant(toy, tmp_path):
     frame = run(toy, ["random", "majority"], store=tmp_path, memory=None)
     assert list(frame["status"]) == ["ok", "ok"]
+
+
+def test_the_oracle_ranks_by_the_labels_of_the_test_items_though_its_process_has_none(toy, tmp_path):
+    store = Store(tmp_path)
+    run(toy, ["oracle", "cca"], store=tmp_path, memory=None)
+    records = {record["method"]["name"]: record for record in store.records()}
+    assert list(records["oracle"]["map"].values()) == pytest.approx([1.0] * 6)
+    assert records["oracle"]["method"]["reads_test_labels"] is True
+    assert "reads_test_labels" not in records["cca"]["method"]
+    assert "warnings" not in records["oracle"]
+    text = render(list(records.values()), arrays=store.arrays)
+    assert re.search(r"\| Oracle § +\| 1.000 ", text)
+    assert re.search(r"\| CCA .*\*\*", text)
+    assert "No method, but the categories of the test items themselves" in text
+
+
+def evaluated_by_labels(dataset, protocol):
+    """The evaluation of an oracle whose process left nothing but zeros."""
+    entry = registry()["oracle"]
+    (cell,) = plan([dataset], [(entry, {})], seeds=[0], protocol=get_protocol(protocol))
+    nothing = np.zeros((len(dataset.test), 1))
+    return evaluated(cell, InOrder(), {"images": nothing, "texts": nothing}, None)
+
+
+class InOrder:
+    """Features that are handed out in the order of the dataset."""
+
+    def in_order(self, modality, representations):
+        return representations
+
+
+@pytest.mark.parametrize("protocol", ["paper", "release", "hamming"])
+def test_where_items_of_a_category_are_relevant_an_oracle_has_all_of_them_first(toy, protocol):
+    assert list(evaluated_by_labels(toy, protocol).map.values()) == pytest.approx([1.0] * 6)
+
+
+def test_where_items_share_one_of_several_categories_an_oracle_has_all_of_them_first(toy):
+    codes = np.random.default_rng(0).integers(0, 2, (48, 4)) | np.eye(4, dtype=int)[toy.test.labels]
+    splits = {
+        name: replace(split, labels=codes[np.arange(len(split)) % 48])
+        for name, split in (("train", toy.train), ("validation", toy.validation), ("test", toy.test))
+    }
+    several = replace(toy, **splits, card=replace(toy.card, fingerprint=""))
+    assert list(evaluated_by_labels(several, "paper").map.values()) == pytest.approx([1.0] * 6)
+
+
+def test_where_the_pair_is_relevant_an_oracle_is_a_random_order_within_the_category(toy):
+    sizes = np.array([20, 12, 10, 6])
+    labels = np.repeat(np.arange(4), sizes)
+    uneven = replace(toy, test=replace(toy.test, labels=labels), card=replace(toy.card, fingerprint=""))
+    expected = sum(size * np.mean(1 / np.arange(1, size + 1)) for size in sizes) / 48
+    measured = evaluated_by_labels(uneven, "pairs").map
+    assert measured["image_to_text"] == measured["text_to_image"] == pytest.approx(expected)
+
+
+def test_where_a_picture_has_several_texts_an_oracle_finds_them_as_by_chance_among_their_category(toy):
+    pictures = np.array([f"{at % 4} {at // 8}" for at in range(48)])  # two rows of one category each
+    several = replace(toy, test=replace(toy.test, image_ids=pictures), card=replace(toy.card, fingerprint=""))
+    assert sorted({list(pictures).count(name) for name in pictures}) == [2]
+    measured = evaluated_by_labels(several, "pairs").map
+    assert measured["image_to_text"] == pytest.approx(chance(12, 2))
+    assert measured["text_to_image"] == pytest.approx(np.mean(1 / np.arange(1, 7)))
+
+
+def test_a_plugin_that_says_it_reads_test_labels_is_refused(toy, tmp_path):
+    plugin = tmp_path / "cheat.py"
+    plugin.write_text(
+        "from cmbench.methods.beyond.controls import Oracle\n\nclass Cheat(Oracle):\n    name = 'cheat'\n"
+    )
+    with pytest.raises(MethodError, match="'cheat' says that it reads test labels"):
+        run(toy, ["cheat"], plugins=[plugin], store=tmp_path / "store", memory=None)
