@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cmbench.pruning import MedianRule
 
 Tuning: TypeAlias = Mapping[str, Any]
-"""The name of a profile, and how many trials it chose the parameters from."""
+"""How a profile chose the parameters, as ``cmbench.profiles.Profile.tuning`` says it."""
 RANDOM_STATE = "random_state"
 LARGEST_SEED = 2**32 - 1
 LEFT_OUT = "left-out"
@@ -56,13 +56,7 @@ class Cell:
     @property
     def left_out(self) -> str:
         """Why the method cannot run on the dataset; empty where it can."""
-        if not self.method.uses_labels:
-            return ""
-        if not self.dataset.class_names:
-            return "it learns from categories, and these pairs have none"
-        if self.dataset.is_multi_label and not self.method.multi_label:
-            return "it learns from one category a pair, and these pairs may have several"
-        return ""
+        return unfit(self.method, self.dataset)
 
     @cached_property
     def key(self) -> str:
@@ -80,6 +74,20 @@ class Cell:
         """A short text for people."""
         seed = "" if self.seed is None else f" seed {self.seed}"
         return f"{self.dataset.name} {self.method.name}{seed}"
+
+
+def unfit(method: type[Method], dataset: Dataset) -> str:
+    """Return why a method cannot run on a dataset; empty where it can."""
+    images, texts = dataset.train.images.shape[1], dataset.train.texts.shape[1]
+    if method.equal_widths and images != texts:
+        return f"it needs as many features of images as of texts, and here are {images} and {texts}"
+    if not method.uses_labels:
+        return ""
+    if not dataset.class_names:
+        return "it learns from categories, and these pairs have none"
+    if dataset.is_multi_label and not method.multi_label:
+        return "it learns from one category a pair, and these pairs may have several"
+    return ""
 
 
 def deciding(method: type[Method], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,8 +189,9 @@ def _tuned(
     for fingerprint in (dataset.fingerprint, dataset.card.split_of):  # that of its own split serves for all
         parameters = profile.parameters(fingerprint, method.name)
         if parameters is not None:
-            trials = profile.trials(fingerprint, method.name) or 0
-            return parameters, {"profile": profile.name, "trials": trials}
+            return parameters, profile.tuning(fingerprint, method.name)
+        if fingerprint in profile.datasets and not method.tuning_space:
+            return {}, {"profile": profile.name, "trials": 0, "exhausted": True}
     return {}, None
 
 

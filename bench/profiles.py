@@ -7,15 +7,18 @@ A search leaves its profiles beside its trials too, one for each dataset by the 
 from __future__ import annotations
 
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmbench.disk import replacing
-from cmbench.errors import CmbenchError
+from cmbench.errors import CmbenchError, CmbenchWarning
 
 if TYPE_CHECKING:
+    from cmbench.plan import Cell
     from cmbench.tuning import Budget, Choice, Tuned
 
 
@@ -31,6 +34,7 @@ def profile_text(name: str, tuned: Sequence[Tuned], budget: Budget, *, protocol:
     return tomli_w.dumps(
         {
             "name": name,
+            "cmbench": version("cmbench"),
             "protocol": protocol,
             "budget": _without_none(
                 {"trials": budget.trials, "seconds": budget.seconds, "seeds": budget.seeds}
@@ -52,6 +56,8 @@ def _entry(choice: Choice) -> dict[str, Any]:
         "trials": choice.trials,
         "failed": choice.failed,
         "pruned": choice.pruned,
+        **({"exhausted": True} if choice.exhausted else {}),
+        **({"version": choice.version} if choice.version else {}),
         "processor_seconds": round(choice.seconds, 1),
         **_parameters(choice.parameters),
         "tried": [
@@ -76,7 +82,10 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Profile:
-    """Parameters for methods on datasets, with the trials they were chosen from."""
+    """Parameters for methods on datasets, with the trials they were chosen from.
+
+    The files of earlier versions have no ``version``, ``exhausted`` or ``budget`` for a method.
+    """
 
     name: str
     datasets: Mapping[str, Mapping[str, Any]]
@@ -87,10 +96,17 @@ class Profile:
         entry = self.datasets.get(fingerprint, {}).get(method)
         return None if entry is None else {**entry["parameters"], **dict.fromkeys(entry.get("unset", ()))}
 
-    def trials(self, fingerprint: str, method: str) -> int | None:
-        """Return how many trials those parameters were chosen from."""
+    def tuning(self, fingerprint: str, method: str) -> dict[str, Any] | None:
+        """Return what a record says of the choice of those parameters, or None where there is none.
+
+        That is the name of the profile, the number of trials, whether these were all that there are, the
+        budget, and the version of the method that was tuned.
+        """
         entry = self.datasets.get(fingerprint, {}).get(method)
-        return None if entry is None else int(entry["trials"])
+        if entry is None:
+            return None
+        said = {name: entry[name] for name in ("exhausted", "budget", "version") if entry.get(name)}
+        return {"profile": self.name, "trials": int(entry["trials"]), **said}
 
 
 def read_profile(path: str | Path) -> Profile:
@@ -98,7 +114,8 @@ def read_profile(path: str | Path) -> Profile:
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         datasets = {
-            table["fingerprint"]: _methods(table["methods"]) for table in content["datasets"].values()
+            table["fingerprint"]: _methods(table["methods"], content.get("budget", {}))
+            for table in content["datasets"].values()
         }
         return Profile(str(content["name"]), datasets)
     except FileNotFoundError as error:
@@ -109,11 +126,12 @@ def read_profile(path: str | Path) -> Profile:
         ) from error
 
 
-def _methods(table: Mapping[str, Any]) -> dict[str, Any]:
+def _methods(table: Mapping[str, Any], budget: Mapping[str, Any]) -> dict[str, Any]:
+    spent = {name: budget[name] for name in ("trials", "seconds") if name in budget}
     for name, entry in table.items():
         if not isinstance(entry["parameters"], dict) or not isinstance(entry["trials"], int):
             raise TypeError(f"method {name!r} has no table of parameters, or no number of trials")
-    return dict(table)
+    return {name: {"budget": spent, **entry} for name, entry in table.items()}
 
 
 def write_profile(
@@ -149,3 +167,29 @@ def tuned_profile(datasets: Mapping[str, str], store: str | Path) -> Profile:
             )
         tables |= read_profile(found).datasets
     return Profile(TUNED, tables)
+
+
+def named_profile(
+    profile: str | Path | Profile | None, datasets: Mapping[str, str], store: str | Path
+) -> Profile | None:
+    """Return the profile in a file, or what was tuned before for these datasets, or the one that is given."""
+    if profile == TUNED:
+        return tuned_profile(datasets, store)
+    return read_profile(profile) if isinstance(profile, str | Path) else profile
+
+
+def warn_of_other_versions(cells: Sequence[Cell]) -> None:
+    """Warn where a profile chose the parameters of a method with other code than it has now."""
+    others = {
+        cell.method.name: (cell.tuning["version"], cell.code_version)
+        for cell in cells
+        if cell.tuning and cell.tuning.get("version", cell.code_version) != cell.code_version
+    }
+    if others:
+        told = ", ".join(f"{name} (with {then}, now {now})" for name, (then, now) in others.items())
+        warnings.warn(
+            f"the profile chose parameters with another version of the method: {told}. They may not be the "
+            "best for this one; 'cmbench tune' chooses anew",
+            CmbenchWarning,
+            stacklevel=4,
+        )

@@ -34,7 +34,7 @@ from cmbench.limits import (
 )
 from cmbench.methods.registry import Registry, registry
 from cmbench.plan import LEFT_OUT, Cell, plan
-from cmbench.profiles import PAPER, TUNED, Profile, read_profile, tuned_profile
+from cmbench.profiles import PAPER, Profile, named_profile, warn_of_other_versions
 from cmbench.pruning import MedianRule
 from cmbench.store import DEFAULT_STORE, Contents, Problem, Store
 
@@ -255,7 +255,8 @@ def planned(
         for dataset in loaded
         for seed in range(1, _at_least_one("splits", splits))
     ]
-    tuned = _profile(profile, loaded, store)
+    own = {own_fingerprint(dataset): base_name(dataset) for dataset in loaded}
+    tuned = named_profile(profile, own, store)
     cells = plan(
         loaded,
         chosen,
@@ -265,6 +266,7 @@ def planned(
         measures=measures,
         profile=tuned,
     )
+    warn_of_other_versions(cells)
     cells = [replace(cell, given=places.get(own_fingerprint(cell.dataset))) for cell in cells]
     results = Store(Path(store).absolute())  # a method may change the current folder
     before = results.read_summaries()
@@ -427,15 +429,6 @@ def _executor(
     return DaskExecutor(agenda.store, limits, scheduler=scheduler or "", jobs=jobs, **common)
 
 
-def _profile(
-    profile: str | Path | Profile | None, datasets: Sequence[Dataset], store: str | Path
-) -> Profile | None:
-    if profile == TUNED:
-        own = {own_fingerprint(dataset): base_name(dataset) for dataset in datasets}
-        return tuned_profile(own, store)
-    return read_profile(profile) if isinstance(profile, str | Path) else profile
-
-
 def _place(given: str | Path) -> str:
     """Return the name of a built-in dataset, or the whole path of another."""
     path = Path(given).expanduser()
@@ -474,6 +467,8 @@ def _is_wanted(
 ) -> bool:
     if force or record is None:
         return True
+    if cell.left_out:  # by an earlier version it failed
+        return record["status"] not in ("ok", LEFT_OUT)
     if record["status"] == "ok":
         lacks_measures = not set(cell.measures) <= set(record.get("measures", ()))
         return lacks_measures or (twice and not record.get("repeats"))

@@ -9,10 +9,12 @@ was killed, run again, finds its trials in the store and ends as if it had not b
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib import import_module
+from itertools import product
+from math import inf, prod
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType, ModuleType
@@ -28,7 +30,7 @@ from cmbench.limits import duration_text
 from cmbench.methods.parameters import SearchRange
 from cmbench.methods.registry import Registry, registry
 from cmbench.methods.training.progress import Look
-from cmbench.plan import Cell
+from cmbench.plan import Cell, unfit
 from cmbench.profiles import profile_path, write_profile
 from cmbench.pruning import Finished, MedianRule
 from cmbench.runner import run
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
 DEFAULT_STORE = "results/tuning"
 SCORE = "bimodal_average"
 REPEATED = 3  # settings that are run with further seeds before one is chosen
-_ATTEMPTS = 50  # suggestions of settings that were tried already, after which a space counts as exhausted
+_ATTEMPTS = 50  # suggestions of settings that were tried already, after which the rest is tried in order
+_MOST_LISTED = 10_000  # settings of a space in which one is looked for that was not tried
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a search came to: the parameters with the best mean over seeds, and what was spent on it."""
+    """What a search came to: the parameters with the best mean over seeds, and what was spent on it.
+
+    ``exhausted`` says that every setting of the search space was tried, so that a larger budget would have
+    found no more; ``version`` is the code version of the method that was searched.
+    """
 
     parameters: Mapping[str, Any]
     score: float
@@ -96,6 +103,8 @@ class Choice:
     seconds: float
     pruned: int = 0
     tried: tuple[Trial, ...] = ()
+    exhausted: bool = False
+    version: str = ""
 
 
 class Search:
@@ -131,7 +140,13 @@ class Search:
             if not earlier:
                 return parameters
             self._tell(earlier[0])
-        return None
+        return self._left()
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every setting of the search space was tried; never so where a parameter is continuous."""
+        tried = [trial.parameters for trial in self.trials]
+        return self._size <= len(tried) and all(setting in tried for setting in self._settings())
 
     @property
     def rule(self) -> MedianRule:
@@ -154,6 +169,29 @@ class Search:
         """Return the best trials, those that failed left out; of equals the earlier first."""
         scored = [trial for trial in self.trials if trial.score is not None]
         return sorted(scored, key=lambda trial: -(trial.score or 0.0))[:count]
+
+    @property
+    def _size(self) -> float:
+        """How many settings the space has."""
+        return prod(_count(values) for values in self._space.values())
+
+    def _settings(self) -> Iterator[dict[str, Any]]:
+        """Yield every setting of a space that has not too many."""
+        lists = [_listed(values) for values in self._space.values()]
+        for values in product(*lists):
+            yield dict(zip(self._space, values, strict=True))
+
+    def _left(self) -> dict[str, Any] | None:
+        """Return the first setting that the sampler did not come upon; None where all were tried."""
+        if self._size > _MOST_LISTED:
+            return None
+        tried = [trial.parameters for trial in self.trials]
+        left = next((setting for setting in self._settings() if setting not in tried), None)
+        if left is not None:
+            numbers = {name: _drawn(self._space[name], value) for name, value in left.items()}
+            self._study.enqueue_trial(numbers)
+            self._asked = self._study.ask(self._distributions)
+        return left
 
     def _suggested(self) -> dict[str, Any]:
         digest = sha256(f"{self._name} {self._seed} {len(self._study.trials)}".encode()).digest()
@@ -191,6 +229,23 @@ def _distribution(values: Sequence[Any] | SearchRange) -> optuna.distributions.B
     if values.whole:
         return distributions.IntDistribution(int(values.low), int(values.high), log=values.log)
     return distributions.FloatDistribution(values.low, values.high, log=values.log)
+
+
+def _listed(values: Sequence[Any] | SearchRange) -> Sequence[Any]:
+    """Return every value of a parameter that is not continuous."""
+    if not isinstance(values, SearchRange):
+        return values
+    return range(int(values.low), int(values.high) + 1)
+
+
+def _count(values: Sequence[Any] | SearchRange) -> float:
+    """Return how many values a parameter has; infinity for a continuous one."""
+    return inf if isinstance(values, SearchRange) and not values.whole else len(_listed(values))
+
+
+def _drawn(values: Sequence[Any] | SearchRange, value: Any) -> Any:
+    """Return what the sampler draws where a parameter has the value."""
+    return value if isinstance(values, SearchRange) else list(values).index(value)
 
 
 def _value(values: Sequence[Any] | SearchRange, drawn: Any) -> Any:
@@ -238,7 +293,8 @@ def tune(
     Parameters
     ----------
     dataset : whose test pairs take no part
-    methods : names; a method that gives way to another on a dataset without parts does so here too
+    methods : names; a method that gives way to another on a dataset without parts does so here too, and one
+        that cannot run on the dataset is left out
     budget : of each method
     store : folder of the trials, which are run only if they are not in it
     plugins : where further methods come from
@@ -255,10 +311,11 @@ def tune(
         If every trial of a method failed; the message names the store, whose records say why.
     """
     available = plugins or registry()
-    searches = {
-        name: Search(available[name].load(), seed=seed)
-        for name in dict.fromkeys(_suitable(available, name, dataset) for name in methods)
-    }
+    names = dict.fromkeys(_suitable(available, name, dataset) for name in methods)
+    reasons = {name: unfit(available[name].load(), dataset) for name in names}
+    for name in filter(reasons.get, names):
+        told(f"{dataset.name}: left out {name}: {reasons[name]}")
+    searches = {name: Search(available[name].load(), seed=seed) for name in names if not reasons[name]}
     rules = get_protocol(protocol)
     rules = get_protocol("paper") if rules.unseen_categories else rules
     options = {"progress": _Told(told), **limits, "protocol": rules}
@@ -286,7 +343,7 @@ def _asked(searches: Mapping[str, Search], budget: Budget) -> dict[str, dict[str
     within = {
         name: search.next()
         for name, search in searches.items()
-        if budget.allows(len(search.trials), search.spent)
+        if budget.allows(len(search.trials), search.spent) and not search.exhausted
     }
     return {name: parameters for name, parameters in within.items() if parameters is not None}
 
@@ -389,5 +446,7 @@ def _choice(name: str, search: Search, trials: _Trials, budget: Budget) -> Choic
         failed=sum(trial.score is None and not trial.pruned for trial in search.trials),
         pruned=sum(trial.pruned for trial in search.trials),
         tried=tuple(search.trials),
+        exhausted=search.exhausted,
+        version=trials.available[name].code_version(),
         seconds=search.spent + sum(trial.seconds for trial in repeated),
     )

@@ -81,6 +81,11 @@ class Method(ABC):
 
     A method that uses labels and cannot is left out on such data. One that uses none always runs.
     """
+    equal_widths: ClassVar[bool] = False
+    """Whether images and texts must have as many features as each other.
+
+    A method that needs it is left out on other data.
+    """
     uses_parts: ClassVar[bool] = False
     """Whether it looks at parts of items (regions of an image, segments of a text).
 

@@ -48,6 +48,7 @@ def _facts(method: type[Method]) -> dict[str, str]:
         "family": method.family,
         "labels": labels if method.uses_labels else "not used",
         "parts": "used" if method.uses_parts else "not used",
+        "features": "as many of images as of texts" if method.equal_widths else "",
         "reference": _wrapped(method.citation, indent=11).strip(),
     }
 

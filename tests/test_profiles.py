@@ -1,13 +1,18 @@
 """Profiles by name: what was tuned before is found by the dataset, and what was published is a preset."""
 
+import csv
 import tomllib
+import warnings
+from io import StringIO
 
 import pytest
 from click.testing import CliRunner
+from made_records import made_record
 
 from cmbench.cli.main import cli
 from cmbench.datasets.splits import redrawn
-from cmbench.errors import CmbenchError
+from cmbench.errors import CmbenchError, CmbenchWarning
+from cmbench.methods.registry import registry
 from cmbench.profiles import Profile, profile_path, profile_text, tuned_profile, write_profile
 from cmbench.report.table import render
 from cmbench.runner import finished, planned
@@ -15,7 +20,29 @@ from cmbench.store import Store
 from cmbench.tuning import Budget, Choice, Trial, Tuned, tune
 
 pytest.importorskip("tomli_w")
+FEW = """
+from cmbench.methods.contract import Method
+
+class Few(Method):
+    "It does nothing, for seconds."
+    name = "{name}"
+    tuning_space = {space}
+    def __init__(self, kind=1):
+        self.kind = kind
+    def fit(self, train, validation):
+        return self
+    def transform_images(self, images):
+        return images[:, :4]
+    def transform_texts(self, texts):
+        return texts[:, :4]
+"""
 QUICK = {"threads": 1, "memory": "none", "deadline": "60s", "jobs": 1}
+
+
+def record_of(method, **tuning):
+    record = made_record(method, paper_name=method)
+    record["method"]["tuning"] = {"profile": "tuned", **tuning}
+    return record
 
 
 def tuned(dataset, **parameters):
@@ -64,8 +91,80 @@ def test_a_search_leaves_the_profile_where_a_run_finds_it_and_the_table_says_so(
     (record,) = Store(tmp_path / "runs").records()
     chosen = found.choices["cfa"].parameters
     assert {name: record["method"]["parameters"][name] for name in chosen} == dict(chosen)
-    assert record["method"]["tuning"] == {"profile": "tuned", "trials": 2}
-    assert "from 2 trials each, profile tuned" in render([record])
+    assert record["method"]["tuning"] == {
+        "profile": "tuned",
+        "trials": 2,
+        "budget": {"trials": 2},
+        "version": str(registry()["cfa"].load().version),
+    }
+    assert "from 2 trials each; profile tuned" in render([record])
+
+
+def test_a_method_that_has_no_more_settings_has_had_its_whole_budget(toy, tmp_path):
+    """One with two settings, and one with none to choose, beside one that spends all four trials."""
+    pytest.importorskip("optuna")
+    plugins = []
+    for name, space in (("small", '{"kind": (1, 2)}'), ("large", '{"kind": (1, 2, 3, 4, 5, 6)}')):
+        plugins.append(tmp_path / f"{name}.py")
+        plugins[-1].write_text(FEW.format(name=name, space=space))
+    plugins, names = registry(plugins), ["small", "large", "random", "majority"]
+    found = tune(
+        toy, names[:3], budget=Budget(4, seeds=(0,)), store=tmp_path / "tuning", plugins=plugins, **QUICK
+    )
+    assert {name: (choice.trials, choice.exhausted) for name, choice in found.choices.items()} == {
+        "small": (3, True),  # the defaults, and both values
+        "large": (4, False),
+        "random": (1, True),
+    }
+    finished(toy, names, profile="tuned", store=tmp_path / "runs", plugins=plugins, **QUICK)
+    records = list(Store(tmp_path / "runs").records())
+    text = render(records)
+    assert "from 4 trials each, or from every setting that a method has (" in text
+    assert all(
+        told in text
+        for told in ("small 3, all there are", "Random 1, all there are", "Majority nothing to choose")
+    )
+    assert "‡" not in text
+    assert "Unequal" not in text
+    rows = {row["method"]: row for row in csv.DictReader(StringIO(render(records, format="csv")))}
+    assert [rows[name]["exhausted"] for name in names] == ["True", "False", "True", "True"]
+    assert rows["large"]["budget"] == "4 trials"
+
+
+def test_fewer_trials_of_the_same_time_are_no_unequal_budget():
+    ten, hour = {"seconds": 600.0}, {"seconds": 3600.0}
+    quick, slow, long = (
+        record_of(name, trials=trials, budget=budget)
+        for name, trials, budget in (("quick", 40, ten), ("slow", 3, ten), ("long", 90, hour))
+    )
+    text = render([quick, slow])
+    assert "within 10 min of processor time each (quick 40, slow 3); profile tuned" in text
+    assert "‡" not in text
+    unequal = render([quick, slow, long])
+    assert "‡ Parameters chosen from fewer trials than the 90 of others: quick 40, slow 3." in unequal
+    assert "Unequal budgets" in unequal
+
+
+def test_a_profile_that_says_less_is_read_as_before():
+    assert "‡" in render([record_of("few", trials=3), record_of("many", trials=40)])
+
+
+def test_a_choice_made_with_other_code_is_told_before_the_run_and_under_the_table(toy, tmp_path):
+    plugin = tmp_path / "small.py"
+    plugin.write_text(FEW.format(name="small", space='{"kind": (1, 2)}'))
+    version = registry([plugin])["small"].code_version()
+    choice = Choice({"kind": 2}, 0.5, trials=3, failed=0, seconds=3.0, version=version)
+    write_profile(tmp_path / "p.toml", "mine", [Tuned("toy", toy.fingerprint, {"small": choice})], Budget(3))
+    options = {"profile": tmp_path / "p.toml", "store": tmp_path / "runs"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CmbenchWarning)
+        planned(toy, ["small"], plugins=registry([plugin]), **options)
+    plugin.write_text(plugin.read_text().replace("seconds", "minutes"))
+    now = registry([plugin])["small"].code_version()
+    with pytest.warns(CmbenchWarning, match=rf"small \(with {version}, now {now}\).*'cmbench tune'"):
+        finished(toy, ["small"], plugins=registry([plugin]), **options, **QUICK)
+    (record,) = Store(tmp_path / "runs").records()
+    assert f"another version of the method: small (with {version}, the row is of {now})" in render([record])
 
 
 def test_the_profile_of_the_own_split_serves_for_those_drawn_anew(toy, tmp_path):

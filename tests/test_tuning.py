@@ -111,9 +111,24 @@ def test_a_setting_is_not_tried_twice_and_a_small_space_ends():
     assert sorted(map(str, tried)) == ["{'b': 'x'}", "{'b': 'y'}", "{'b': 'z'}", "{}"]
 
 
+def test_every_setting_of_a_small_space_is_tried_though_the_sampler_keeps_to_a_few_of_them():
+    search, tried = Search(space(b=("x", "y", "z"), c=SearchRange(1, 9, whole=True), d=(True, False))), []
+    while (setting := search.next()) is not None:
+        assert not search.exhausted
+        tried.append(setting)
+        search.add(Trial(setting, float(setting == {"b": "x", "c": 1, "d": True}), 1.0))
+    assert search.exhausted
+    assert len({str(setting) for setting in tried}) == 1 + 3 * 9 * 2
+
+
+def test_a_continuous_space_has_no_end():
+    assert not searched(20).exhausted
+
+
 def test_a_method_without_a_search_space_has_one_trial():
     search = Search(space())
     search.add(Trial(search.next(), 0.5, 1.0))
+    assert search.exhausted
     assert search.next() is None
 
 
@@ -208,7 +223,7 @@ def test_a_profile_comes_back_as_it_was_written(tmp_path):
     write_profile(tmp_path / "p.toml", "tuned", [tuned], Budget(40))
     profile = read_profile(tmp_path / "p.toml")
     assert profile.parameters("f" * 64, "planted") == {"rate": 0.1, "kind": "b", "cut": None}
-    assert profile.trials("f" * 64, "planted") == 40
+    assert profile.tuning("f" * 64, "planted") == {"profile": "tuned", "trials": 40, "budget": {"trials": 40}}
     assert profile.parameters("0" * 64, "planted") is None
     assert profile.parameters("f" * 64, "cca") is None
 
@@ -290,7 +305,7 @@ def test_a_run_takes_parameters_from_a_profile_and_the_table_says_so(toy, tmp_pa
     assert chosen["cfa"]["scaling"] == "center"
     tuning = {"profile": "tuned", "trials": 7}
     assert [record["method"]["tuning"] for record in records] == [tuning, tuning]
-    assert "from 7 trials each, profile tuned" in render(records)
+    assert "from 7 trials each; profile tuned" in render(records)
     unequal = render(Store(store).records())
     assert "Unequal budgets" in unequal
     assert "rCCA none (defaults or given)" in unequal

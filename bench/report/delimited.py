@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
-from cmbench.report.facts import added_measures, changed, columns_of, duration, in_order, largest, trials_of
+from cmbench.report.facts import (
+    added_measures,
+    budget_text,
+    changed,
+    columns_of,
+    duration,
+    in_order,
+    largest,
+    trials_of,
+    tuning_of,
+)
 from cmbench.report.layout import BIMODAL, COLUMNS, DEFAULT_VIEW, Column, Mark, View, column_groups
 from cmbench.report.published import Published, published_maps
 from cmbench.report.records import Group, Setting, failures_text, settings
@@ -20,12 +30,14 @@ def csv_text(group: Group, *, arrays: Arrays | None = None, view: View = DEFAULT
     """Return the table of a group as CSV with a header row, settings in the order of tables.
 
     Each row names its dataset, fingerprint and protocol. ``status`` is ``ok`` or what failed; ``seeds``
-    counts those that the means are over, 1 for a method without randomness; ``<column>_std`` is the sample
-    standard deviation, empty for one record, or with the spread ``queries`` the standard error over queries,
+    counts those that the means are over, 1 for a method without randomness, and ``splits`` the ways in which
+    the pairs were divided, 1 for the dataset's own alone; ``<column>_std`` is the sample standard deviation
+    over both, empty for one record, or with the spread ``queries`` the standard error over queries,
     which stands in ``<column>_standard_error`` in any case; ``<column>_best`` says what tables print in bold,
     and settings that share a letter in ``<column>_group`` cannot be told apart; it is empty where this was
-    not tested. ``published_*`` columns, with source and confidence, are there where dataset and features are
-    the paper's.
+    not tested. ``trials`` were made before the parameters were chosen, within the ``budget`` that every
+    method of the ``profile`` had; they are ``exhausted`` where they were all settings of the method.
+    ``published_*`` columns, with source and confidence, are there where dataset and features are the paper's.
     """
     published = published_maps(group)
     columns = _csv_columns(group, view)
@@ -76,6 +88,7 @@ def csv_row(
         "parameters": json.dumps(setting.parameters, sort_keys=True),
         "status": _status(setting),
         "seeds": setting.seeds,
+        "splits": len(setting.splits),
     }
     for column in columns:
         score = setting.score(column.key)
@@ -99,13 +112,15 @@ def _costs(setting: Setting) -> dict[str, Any]:
 
 
 def _origin_of_parameters(setting: Setting) -> dict[str, Any]:
-    given = changed(setting)
+    given, tuning = changed(setting), tuning_of(setting)
     warnings = said_once(("", record.get("warnings") or ()) for record in setting.finished)
     return {
         "changed": None if given is None else json.dumps(given, sort_keys=True),
         "preset": setting.method.get("preset"),
-        "profile": (setting.method.get("tuning") or {}).get("profile"),
+        "profile": tuning.get("profile"),
         "trials": trials_of(setting),
+        "exhausted": bool(tuning.get("exhausted")) if tuning else None,
+        "budget": budget_text(tuning.get("budget", {})) or None,
         "warnings": "; ".join(text for text, _ in warnings) or None,
     }
 
@@ -125,6 +140,7 @@ def empty_row(group: Group, name: str, paper_name: str, published: Published | N
         "label": paper_name,
         "status": "not run",
         "seeds": 0,
+        "splits": 0,
     }
     return {**row, **_csv_published(paper_name, published)}
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from cmbench.errors import EvaluationError, ReportError
 from cmbench.evaluation.measures import get_measure
+from cmbench.limits import duration_text
 from cmbench.report.layout import Column, View
-from cmbench.report.records import Setting
+from cmbench.report.records import Setting, knows_test_labels
 
 MISSING = "\u2013"  # an en dash
 
@@ -53,8 +54,40 @@ def largest(setting: Setting, field: str) -> int | None:
 
 def trials_of(setting: Setting) -> int:
     """Return from how many trials the parameters were chosen; 0 where no profile was used."""
-    tuning = setting.method.get("tuning")
-    return int(tuning["trials"]) if tuning else 0
+    return int(tuning_of(setting).get("trials", 0))
+
+
+def tuning_of(setting: Setting) -> Mapping[str, Any]:
+    """Return how a profile chose the parameters; empty where no profile was used."""
+    return setting.method.get("tuning") or {}
+
+
+def is_short(setting: Setting, settings: Iterable[Setting]) -> bool:
+    """Return whether a larger budget than that of this setting was spent on one of the others.
+
+    A method whose every setting was tried could not have spent more, and what knows the test labels is no
+    method. Of the same budget, which may be a time,
+    one method may have more trials than another.
+    """
+    tuning = tuning_of(setting)
+    if tuning.get("exhausted") or knows_test_labels(setting):
+        return False
+    budget = tuning.get("budget")
+    return any(
+        trials_of(each) > trials_of(setting) and (budget is None or tuning_of(each).get("budget") != budget)
+        for each in settings
+    )
+
+
+def budget_text(budget: Mapping[str, float]) -> str:
+    """Return a budget in words.
+
+    >>> budget_text({"trials": 40}), budget_text({"seconds": 600.0})
+    ('40 trials', '10 min of processor time')
+    """
+    trials = f"{budget['trials']} trials" if "trials" in budget else ""
+    seconds = f"{duration_text(budget['seconds'])} of processor time" if "seconds" in budget else ""
+    return " or ".join(part for part in (trials, seconds) if part)
 
 
 def changed(setting: Setting) -> dict[str, Any] | None:
@@ -67,7 +100,7 @@ def changed(setting: Setting) -> dict[str, Any] | None:
 
 
 def _profile(setting: Setting) -> str | None:
-    tuning, preset, given = setting.method.get("tuning"), setting.method.get("preset"), changed(setting)
+    tuning, preset, given = tuning_of(setting), setting.method.get("preset"), changed(setting)
     if tuning:
         return str(tuning["profile"])
     if preset:
@@ -108,6 +141,12 @@ FACTS = {
             "seeds",
             "seeds: finished seeds, 1 for a method without randomness",
             lambda setting: setting.seeds,
+        ),
+        Fact(
+            "splits",
+            "splits",
+            "splits: ways of dividing the pairs that have finished, 1 for the dataset's own",
+            lambda setting: len(setting.splits),
         ),
         Fact("trials", "trials", "trials: settings tried before the parameters were chosen", trials_of),
         Fact("profile", "profile", "profile: where the parameters come from", _profile),

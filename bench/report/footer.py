@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from cmbench.current import code_of
 from cmbench.errors import ReportError
 from cmbench.evaluation.measures import MAP, Measure, chance
 from cmbench.evaluation.protocol import AVERAGES, TASKS, Protocol
+from cmbench.report.facts import budget_text, is_short, trials_of, tuning_of
 from cmbench.report.layout import COLUMNS
 from cmbench.report.published import PublishedMap
 from cmbench.report.records import Group, Setting, knows_test_labels, split_of
@@ -61,18 +63,53 @@ def brief(group: Group, settings: Sequence[Setting], *, measures: Iterable[Measu
 
 def _tuning(settings: Sequence[Setting]) -> str:
     """Return how many trials the parameters were chosen from, where a profile was used."""
-    methods = [each for each in settings if each.finished and not knows_test_labels(each)]
-    chosen = {each.label: each.records[0]["method"].get("tuning") for each in methods}
-    profiles = sorted({tuning["profile"] for tuning in chosen.values() if tuning})
+    shown = [each for each in settings if each.finished and not knows_test_labels(each)]
+    profiles = sorted({tuning_of(each)["profile"] for each in shown if tuning_of(each)})
     if not profiles:
         return ""
-    trials = {label: tuning["trials"] if tuning else 0 for label, tuning in chosen.items()}
     profile = f"profile{'s' if len(profiles) > 1 else ''} {', '.join(profiles)}"
-    if len(set(trials.values())) == 1:
-        count = next(iter(trials.values()))
-        return f"Parameters chosen on validation pairs from {count} trials each, {profile}."
-    told = ", ".join(f"{label} {count or 'none (defaults or given)'}" for label, count in trials.items())
-    return f"Unequal budgets: parameters chosen on validation pairs, {profile}; trials: {told}."
+    if any(is_short(each, shown) for each in shown):
+        text = f"Unequal budgets: parameters chosen on validation pairs, {profile}; trials: {_trials(shown)}."
+    else:
+        text = f"Parameters chosen on validation pairs {_equal_budget(shown)}; {profile}."
+    return " ".join(filter(None, [text, _tuned_before(shown)]))
+
+
+def _equal_budget(settings: Sequence[Setting]) -> str:
+    """Return what was spent on each setting, and which of them had no more to try."""
+    ended = [each for each in settings if tuning_of(each).get("exhausted")]
+    others = [each for each in settings if each not in ended]
+    counts = {trials_of(each) for each in others}
+    if not others:
+        return f"from every setting that a method has ({_trials(ended)})"
+    if len(counts) == 1:
+        spent = f"from {counts.pop()} trials each"
+    else:
+        spent = f"within {budget_text(tuning_of(others[0])['budget'])} each ({_trials(others)})"
+    fewer = [each for each in ended if trials_of(each) not in counts]
+    return f"{spent}, or from every setting that a method has ({_trials(fewer)})" if fewer else spent
+
+
+def _trials(settings: Sequence[Setting]) -> str:
+    """Return the number of trials of each setting."""
+    return ", ".join(f"{each.label} {_count_of_trials(each)}" for each in settings)
+
+
+def _count_of_trials(setting: Setting) -> str:
+    count, ended = trials_of(setting), tuning_of(setting).get("exhausted")
+    if not count:
+        return "nothing to choose" if ended else "none (defaults or given)"
+    return f"{count}, all there are" if ended else str(count)
+
+
+def _tuned_before(settings: Sequence[Setting]) -> str:
+    """Return whose parameters were chosen with another version of the method than that of the row."""
+    told = [
+        f"{each.label} (with {tuning_of(each)['version']}, the row is of {code_of(each.records[0])})"
+        for each in settings
+        if tuning_of(each).get("version", code_of(each.records[0])) != code_of(each.records[0])
+    ]
+    return f"Chosen with another version of the method: {', '.join(told)}." if told else ""
 
 
 def chance_map(counts: Sequence[int], protocol: Mapping[str, Any]) -> tuple[float, float]:

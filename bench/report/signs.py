@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from cmbench.report.facts import changed, trials_of
+from cmbench.report.facts import changed, is_short, trials_of
 from cmbench.report.records import Record, Setting, knows_test_labels, split_of
 from cmbench.report.warned import said_once
 
@@ -19,7 +19,7 @@ def signs_of(setting: Setting, settings: Sequence[Setting]) -> str:
     """Return the signs of a row: not at defaults, tuned with fewer trials, a bound, with warnings."""
     signs = {
         CHANGED: bool(changed(setting)),
-        FEWER: trials_of(setting) < max(map(trials_of, settings)) and not knows_test_labels(setting),
+        FEWER: is_short(setting, settings),
         BOUND: knows_test_labels(setting),
         DOUBTFUL: bool(_warnings(setting)),
     }
@@ -32,11 +32,7 @@ def sign_notes(settings: Sequence[Setting]) -> list[str]:
     given = {setting.label: changed(setting) for setting in shown}
     differing = [f"{label} ({_values(names, label, shown)})" for label, names in given.items() if names]
     most = max(map(trials_of, shown), default=0)
-    fewer = [
-        f"{each.label} {trials_of(each) or 'none'}"
-        for each in shown
-        if trials_of(each) < most and not knows_test_labels(each)
-    ]
+    fewer = [f"{each.label} {trials_of(each) or 'none'}" for each in shown if is_short(each, shown)]
     bounds = [each.label for each in shown if knows_test_labels(each)]
     doubts = [f"{each.label}: {text}" for each in shown for text in _warnings(each)]
     lines = (

@@ -100,12 +100,13 @@ class Majority(Control):
 class Identity(Control):
     """The features as they are, where both modalities come from an encoder of one space, CLIP say.
 
-    What a method adds to such features shows beside it. Features of different width are refused, and of
+    What a method adds to such features shows beside it. It is left out where the widths differ; of
     features that only happen to be as wide as each other the MAP is that of chance.
     """
 
     name: ClassVar[str] = "identity"
     paper_name: ClassVar[str] = "Identity"
+    equal_widths: ClassVar[bool] = True
     version: ClassVar[int] = 1
 
     def _learn(self, train: Split) -> None:

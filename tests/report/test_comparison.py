@@ -125,7 +125,7 @@ def test_splits_are_one_row_of_one_table_with_their_deviation(toy, tmp_path):
     assert f"± {values.std(ddof=1):.3f}" in text
     assert "the dataset's own and seeds 1, 2" in text
     (in_csv,) = csv.DictReader(io.StringIO(render(records, format="csv")))
-    assert (in_csv["status"], in_csv["seeds"]) == ("ok", "1")
+    assert (in_csv["status"], in_csv["seeds"], in_csv["splits"]) == ("ok", "1", "3")
     assert f"toy ({toy.fingerprint[:8]})" in text
     assert select(records, datasets=["toy"]) == records
     assert len(select(records, datasets=[toy.fingerprint])) == 1

@@ -13,7 +13,7 @@ from cmbench.current import code_of
 from cmbench.limits import duration_text
 from cmbench.report.command import command
 from cmbench.report.delimited import csv_text
-from cmbench.report.facts import changed
+from cmbench.report.facts import changed, tuning_of
 from cmbench.report.formats import latex, markdown
 from cmbench.report.layout import Column, Mark, Row, Section, Table
 from cmbench.report.overview import render as csv_over_datasets
@@ -207,8 +207,7 @@ def _run(record: Record, columns: Sequence[Column]) -> Run:
 
 def _facts(setting: Setting) -> Facts:
     """Return what all runs of a setting have in common, a name and a text each, without what is not known."""
-    method, tuning = setting.method, setting.method.get("tuning")
-    trials = tuning and f"{tuning['trials']} trials of profile {tuning['profile']}, on validation pairs"
+    method = setting.method
     known = [
         ("method", f"{method['name']}, code version {code_of(setting.records[0])}"),
         ("family", method.get("family")),
@@ -216,12 +215,23 @@ def _facts(setting: Setting) -> Facts:
         ("source", method.get("citation")),
         ("origin", method.get("origin")),
         ("preset", method.get("preset")),
-        ("tuned", trials),
+        ("tuned", _tuned(setting)),
         ("not at defaults", _changed(setting)),
         ("parameters", _plain(setting.parameters)),
         ("run again by", command(setting.records)),
     ]
     return [(name, str(value)) for name, value in known if value]
+
+
+def _tuned(setting: Setting) -> str:
+    """Return how many trials the parameters were chosen from, and by which profile."""
+    tuning = tuning_of(setting)
+    if not tuning:
+        return ""
+    if not tuning["trials"]:
+        return f"nothing to choose, profile {tuning['profile']}"
+    ended = " (every setting that the method has)" if tuning.get("exhausted") else ""
+    return f"chosen from {tuning['trials']} trials{ended} on validation pairs, profile {tuning['profile']}"
 
 
 def _changed(setting: Setting) -> str:

@@ -17,6 +17,7 @@ from cmbench.plan import plan
 from cmbench.report.table import render
 from cmbench.runner import run
 from cmbench.store import Store
+from cmbench.tuning import Budget, tune
 
 
 def pairs_of(n=300, widths=(5, 5), classes=10):
@@ -147,3 +148,29 @@ def test_a_plugin_that_says_it_reads_test_labels_is_refused(toy, tmp_path):
     )
     with pytest.raises(MethodError, match="'cheat' says that it reads test labels"):
         run(toy, ["cheat"], plugins=[plugin], store=tmp_path / "store", memory=None)
+
+
+def test_identity_is_left_out_where_widths_differ_though_it_failed_there_before(toy, tmp_path):
+    """It did fail, in records of earlier versions."""
+    frame = run(toy, ["majority", "identity"], store=tmp_path, threads=1, memory="none", jobs=1)
+    assert dict(zip(frame["method"], frame["status"], strict=True)) == {
+        "majority": "ok",
+        "identity": "left-out",
+    }
+    store = Store(tmp_path)
+    (record,) = [each for each in store.records() if each["method"]["name"] == "identity"]
+    assert "features of images as of texts, and here are 12 and 8" in record["error"]["message"]
+    store.put({**record, "status": "failed"}, None)
+    again = run(toy, ["majority", "identity"], store=tmp_path, threads=1, memory="none", jobs=1)
+    assert sorted(again["status"]) == ["left-out", "ok"]
+    table = render(list(store.records()))
+    assert "Left out: Identity (it needs as many features" in table
+
+
+def test_a_search_leaves_out_what_cannot_run(toy, tmp_path):
+    pytest.importorskip("optuna")
+    told = []
+    options = {"threads": 1, "memory": "none", "jobs": 1, "told": told.append, "store": tmp_path}
+    found = tune(toy, ["identity", "majority"], budget=Budget(1, seeds=(0,)), **options)
+    assert list(found.choices) == ["majority"]
+    assert told[0].startswith("toy: left out identity: it needs as many features of images as of texts")
