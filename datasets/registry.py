@@ -17,6 +17,7 @@ from cmbench.datasets.raw.registry import raw_dataset_names
 from cmbench.errors import DatasetError, did_you_mean
 
 BUILT_IN = {
+    "emoji": "cmbench.datasets.emoji.collection:load",
     "scenes": "cmbench.datasets.scenes.collection:load",
 }
 """Module and function of each dataset, imported on use."""
@@ -38,6 +39,13 @@ def dataset_summaries() -> dict[str, str]:
         module = import_module(BUILT_IN[name].partition(":")[0])
         summaries[name] = (module.__doc__ or "").strip().partition("\n")[0]
     return summaries
+
+
+def licence_file(name: str) -> Path | None:
+    """Return the file of terms beside the features of a dataset that comes with cmbench, if they need one."""
+    folder = import_module(BUILT_IN[name].partition(":")[0]).__file__
+    path = Path(folder or "").with_name("LICENCES.txt")
+    return path if path.exists() else None
 
 
 def load_dataset(name_or_path: str | Path, *, unseen_categories: bool = False) -> Dataset:
@@ -68,7 +76,7 @@ def _loader(name: str) -> Callable[[], Dataset]:
 
 
 def _unknown(name: str) -> str:
-    if name.lower() in raw_dataset_names():
+    if name.lower() in set(raw_dataset_names()) - set(BUILT_IN):
         return _without_features(name.lower())
     is_path = bool(Path(name).suffix) or "/" in name
     guess = "" if is_path else did_you_mean(name, [*dataset_names(), *raw_dataset_names()])

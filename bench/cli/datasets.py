@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ def list_datasets() -> None:
 @datasets.command(epilog=FORMATS)
 @click.argument("name_or_path")
 def info(name_or_path: str) -> None:
-    """Show sizes, features, categories, source and fingerprint of a dataset.
+    """Show sizes, features, categories, source, licence and fingerprint of a dataset.
 
     Of a collection of pictures and texts that has no features yet, such as wikipedia, show where it comes
     from, how many pairs it has, how they are divided, and how to get it.
@@ -58,7 +58,7 @@ def info(name_or_path: str) -> None:
         _print_pairs(console, {"name": name_or_path, **card, **_shipped_split_line(name_or_path)})
         return
     description = describe(load_dataset(name_or_path))
-    _print_pairs(console, _card_lines(description))
+    _print_pairs(console, _card_lines(description, _built_in_lines(name_or_path)))
     if description.classes:
         console.print()
         names, *counts = zip(*description.classes, strict=True)
@@ -284,7 +284,7 @@ def _console() -> Console:
     return Console(markup=False, highlight=False, emoji=False)
 
 
-def _card_lines(description: Description) -> dict[str, str]:
+def _card_lines(description: Description, built_in: Mapping[str, str]) -> dict[str, str]:
     card = description.card
     lines = {
         "name": description.name,
@@ -299,12 +299,28 @@ def _card_lines(description: Description) -> dict[str, str]:
         "categories": _categories_text(description),
         "source": card.source,
         "licence": card.licence,
+        **built_in,
         "citation": card.citation,
         "fingerprint": description.fingerprint,
         "recipe": _recipe_lines(card.recipe),
         "notes": "\n".join(card.notes),
     }
     return {key: value for key, value in lines.items() if value}
+
+
+def _built_in_lines(name: str) -> dict[str, str]:
+    """Return where the full terms of a built-in dataset are, and how to get its pictures and texts."""
+    from cmbench.datasets.raw.registry import WITHOUT_FOLDER, raw_dataset_cards
+    from cmbench.datasets.registry import BUILT_IN, licence_file
+
+    if name not in BUILT_IN:
+        return {}
+    cards = {} if name in WITHOUT_FOLDER else raw_dataset_cards()
+    terms = licence_file(name)
+    return {
+        "licences in full": "" if terms is None else str(terms),
+        "raw pairs": cards[name].obtaining if name in cards else "",
+    }
 
 
 def _by_split(counts: Sequence[int]) -> str:

@@ -210,7 +210,7 @@ def ranks(
     "--pairs",
     type=click.Path(path_type=Path, exists=True),
     metavar="FOLDER",
-    help="Where the raw pictures and texts are; not needed for scenes.",
+    help="Where the raw pictures and texts are; not needed for scenes and for the test pairs of emoji.",
 )
 @click.option(
     "--raw", "kind", metavar="NAME", help="How to read them: see 'cmbench datasets'. [default: tried]"

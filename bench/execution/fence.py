@@ -3,7 +3,7 @@
 It sees all that its user may see, so that plugins find their own files, but for
 
 * the results store (other cells' records hold the AP of every test query), but for its own checkpoints,
-* the files of the datasets of the run and of the built-in one,
+* the files of the datasets of the run and of the built-in ones,
 * disks past their file systems, and in ``/proc`` whatever is not its own,
 
 and may change all but these, the Python installation, the code of cmbench and of plugins, and the

@@ -1,4 +1,4 @@
-"""The pictures and texts behind the ids of a record: drawn anew for ``scenes``, else from their folder."""
+"""The pictures and texts behind the ids of a record: those that come with cmbench, else from their folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cmbench.datasets.emoji.thumbnails import thumbnails
 from cmbench.datasets.raw.registry import RAW, WITHOUT_FOLDER, load_raw
 from cmbench.datasets.scenes import collection as scenes
 from cmbench.errors import DatasetError, ReportError
@@ -39,8 +40,8 @@ def raw_pairs(
     ----------
     dataset : as a record describes it
     categories : the ids that are wanted, each with the name of its category, None where it is not one
-    folder : where the raw pairs are, as ``cmbench features extract`` reads them; not needed for the built-in
-        dataset
+    folder : where the raw pairs are, as ``cmbench features extract`` reads them; not needed for ``scenes``
+        and for the test pairs of ``emoji``
     kind : what they are, such as ``pascal_sentence`` or ``pairs_table``; by default each is tried
 
     Raises
@@ -48,8 +49,8 @@ def raw_pairs(
     ReportError
         Nothing that holds these pairs, or pairs of other categories.
     """
-    if folder is None and kind in (None, *WITHOUT_FOLDER):
-        return _of_scenes(dataset, categories)
+    if folder is None and kind in (None, *_BUILT_IN):
+        return _built_in(dataset, categories, list(_BUILT_IN) if kind is None else [kind])
     kinds = [name for name in RAW if name not in WITHOUT_FOLDER] if kind is None else [kind]
     problems = []
     for name in kinds:
@@ -73,25 +74,45 @@ def _of_folder(kind: str, folder: Path | None, ids: Sequence[str]) -> dict[str, 
     return {id_: Pair(held[id_].picture.read, held[id_].text) for id_ in ids}
 
 
+def _built_in(
+    dataset: Mapping[str, Any], categories: Mapping[str, str | None], names: Sequence[str]
+) -> dict[str, Pair]:
+    """Return pairs of one of the built-in datasets, if its pairs of all these ids are of these categories."""
+    for name in names:
+        held = _BUILT_IN[name](categories)
+        if held and all(categories[id_] in (category, None) for id_, (_, category) in held.items()):
+            return {id_: pair for id_, (pair, _) in held.items()}
+    raise ReportError(
+        f"not all the pictures and texts of {dataset['name']} are built in; name their folder with --pairs"
+    )
+
+
 _SCENE = re.compile(r"scene-(\d{4,})")
 
 
-def _of_scenes(dataset: Mapping[str, Any], categories: Mapping[str, str | None]) -> dict[str, Pair]:
-    """Return pairs drawn by their numbers, if ids and categories are those of the built-in dataset."""
-    numbers = _numbers(categories)
-    drawn = {id_: scenes.pair(number) for id_, number in numbers.items()}
-    if not drawn or any(categories[id_] not in (category, None) for id_, (*_, category) in drawn.items()):
-        raise ReportError(
-            f"the pictures and texts of {dataset['name']} are not built in; name their folder with --pairs"
-        )
-    return {id_: Pair(_constant(picture), caption) for id_, (picture, caption, _) in drawn.items()}
-
-
-def _numbers(ids: Collection[str]) -> dict[str, int]:
+def _scenes(ids: Collection[str]) -> dict[str, tuple[Pair, str]]:
+    """Return pairs drawn by their numbers, with their categories; none where an id is of no scene."""
     matches = {id_: _SCENE.fullmatch(id_) for id_ in ids}
     numbers = {id_: int(match[1]) for id_, match in matches.items() if match}
-    return numbers if len(numbers) == len(ids) and max(numbers.values(), default=0) < scenes.COUNT else {}
+    if len(numbers) < len(ids) or max(numbers.values(), default=0) >= scenes.COUNT:
+        return {}
+    drawn = {id_: scenes.pair(number) for id_, number in numbers.items()}
+    return {
+        id_: (Pair(_constant(picture), caption), category)
+        for id_, (picture, caption, category) in drawn.items()
+    }
+
+
+def _emoji(ids: Collection[str]) -> dict[str, tuple[Pair, str]]:
+    """Return small pictures and texts, with their categories; none where an id is of no test pair."""
+    held = thumbnails()
+    if not set(ids) <= set(held):
+        return {}
+    return {id_: (Pair(_constant(held[id_].picture), held[id_].text), held[id_].category) for id_ in ids}
 
 
 def _constant(picture: Pixels) -> Callable[[], Pixels]:
     return lambda: picture
+
+
+_BUILT_IN = {"scenes": _scenes, "emoji": _emoji}

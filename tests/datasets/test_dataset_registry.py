@@ -83,6 +83,12 @@ def test_an_unknown_name_is_answered_with_the_nearest_all_known_and_the_formats(
     assert "did you mean" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["Scenes", "EMOJI"])
+def test_a_built_in_dataset_in_capital_letters_is_not_said_to_have_no_features(name):
+    with pytest.raises(DatasetError, match=f"unknown dataset .*did you mean '{name.lower()}'"):
+        load_dataset(name)
+
+
 @pytest.mark.parametrize("name", REAL_FILES)
 def test_a_real_file_has_the_sizes_its_readme_states(name, real_data):
     description = describe(load_dataset(real_data / f"{name}.npz"))

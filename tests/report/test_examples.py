@@ -147,6 +147,20 @@ def test_scenes_are_drawn_by_their_ids_if_their_categories_are_those_of_scenes()
             raw_pairs({"name": "mine"}, other)
 
 
+def test_emoji_of_the_test_pairs_are_shown_without_their_packages():
+    ids = {"noto/1f605": "face-smiling", "fluent/1f605": None}
+    for kind in (None, "emoji"):
+        pairs = raw_pairs({"name": "emoji"}, ids, kind=kind)
+        assert pairs["noto/1f605"].text.startswith("grinning face with sweat")
+        assert pairs["fluent/1f605"].picture().shape == (96, 96, 3)
+    assert len({pair.picture().tobytes() for pair in pairs.values()}) == 2
+    for other in ({"noto/1f605": "dog"}, {**ids, "noto/1f600": None}):  # the last is a training pair
+        with pytest.raises(ReportError, match="not all the pictures and texts of emoji are built in; name"):
+            raw_pairs({"name": "emoji"}, other)
+    with pytest.raises(ReportError, match="name their folder"):
+        raw_pairs({"name": "emoji"}, ids, kind="scenes")
+
+
 def test_raw_pairs_are_looked_up_in_a_folder_of_any_kind_that_is_read(tmp_path):
     from PIL import Image
 

@@ -34,7 +34,7 @@ def retrieved(board: Board, arrays: Arrays, *, folders: Mapping[str, Path], figu
     """Return the queries at which the best method is most ahead of the worst that keeps rankings.
 
     Shown are the first seeds of the two best methods and the worst. ``folders`` are those of raw pairs, by
-    the names of datasets; the pictures of the built-in dataset need none.
+    the names of datasets; what comes with cmbench needs none.
     """
     runs = [run for entry in _ranked(board) if (run := _run(entry, arrays)) is not None]
     if not runs:
@@ -90,8 +90,8 @@ def _plan(board: Board, found: Sequence[Example], folder: Path | None) -> Plan:
             if folder is not None:
                 raise
             raise ReportError(
-                f"The pictures and texts of {name} are not built in; 'cmbench report --pairs {name}=FOLDER' "
-                "draws the examples with them."
+                f"Not all the pictures and texts of {name} are built in; "
+                f"'cmbench report --pairs {name}=FOLDER' draws the examples with them."
             ) from None
         return figure(found, pairs)
 
