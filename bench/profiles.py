@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from cmbench.disk import replacing
 from cmbench.errors import CmbenchError, CmbenchWarning
+from cmbench.methods.parameters import parameters_of
 
 if TYPE_CHECKING:
+    from cmbench.methods.contract import Method
     from cmbench.plan import Cell
     from cmbench.tuning import Budget, Choice, Tuned
 
@@ -100,12 +102,12 @@ class Profile:
         """Return what a record says of the choice of those parameters, or None where there is none.
 
         That is the name of the profile, the number of trials, whether these were all that there are, the
-        budget, and the version of the method that was tuned.
+        budget, the version of the method that was tuned, and as ``like`` its name where it is another method.
         """
         entry = self.datasets.get(fingerprint, {}).get(method)
         if entry is None:
             return None
-        said = {name: entry[name] for name in ("exhausted", "budget", "version") if entry.get(name)}
+        said = {name: entry[name] for name in ("exhausted", "budget", "version", "like") if entry.get(name)}
         return {"profile": self.name, "trials": int(entry["trials"]), **said}
 
 
@@ -193,3 +195,54 @@ def warn_of_other_versions(cells: Sequence[Cell]) -> None:
             CmbenchWarning,
             stacklevel=4,
         )
+
+
+def shared_profile(
+    profile: Profile | None,
+    parent: type[Method],
+    methods: Iterable[type[Method]],
+    datasets: Mapping[str, str],
+) -> Profile:
+    """Return a profile in which the variants of a method have the parameters that were chosen for it.
+
+    Variants are those of ``methods`` that are derived from it. What one of them fixes stays as it is; other
+    methods keep their own parameters. ``datasets`` are names by fingerprint.
+
+    Raises ``CmbenchError`` where there is no profile, none of the methods is a variant, or nothing was chosen
+    for the method on one of the datasets.
+    """
+    if profile is None:
+        raise CmbenchError(
+            f"parameters like those of {parent.name!r} come from a profile; give one with --profile, such as "
+            "that which 'cmbench tune' wrote"
+        )
+    variants = [method for method in methods if issubclass(method, parent) and method is not parent]
+    if not variants:
+        raise CmbenchError(
+            f"none of the methods is a variant of {parent.name!r}, whose parameters they are to have; name "
+            "some with --methods"
+        )
+    lacking = [name for fingerprint, name in datasets.items() if not profile.tuning(fingerprint, parent.name)]
+    if lacking:
+        raise CmbenchError(
+            f"profile {profile.name!r} has no parameters for {parent.name!r} on {', '.join(lacking)}; tune "
+            f"it there with 'cmbench tune --methods {parent.name}'"
+        )
+    tables = {
+        fingerprint: {
+            **profile.datasets[fingerprint],
+            **{variant.name: _lent(profile.datasets[fingerprint], parent, variant) for variant in variants},
+        }
+        for fingerprint in datasets
+    }
+    return Profile(profile.name, {**profile.datasets, **tables})
+
+
+def _lent(table: Mapping[str, Any], parent: type[Method], variant: type[Method]) -> dict[str, Any]:
+    """Return the entry of a method as that of a variant, without what the variant fixes."""
+    free = {parameter.name for parameter in parameters_of(variant) if not parameter.fixed}
+    entry = table[parent.name]
+    parameters = {name: value for name, value in entry["parameters"].items() if name in free}
+    unset = [name for name in entry.get("unset", ()) if name in free]
+    spent = {name: entry[name] for name in ("trials", "exhausted", "budget") if name in entry}
+    return {**spent, "parameters": parameters, "unset": unset, "like": parent.name}

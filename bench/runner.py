@@ -33,8 +33,8 @@ from cmbench.limits import (
     parse_size,
 )
 from cmbench.methods.registry import Registry, registry
-from cmbench.plan import LEFT_OUT, Cell, plan
-from cmbench.profiles import PAPER, Profile, named_profile, warn_of_other_versions
+from cmbench.plan import LEFT_OUT, Cell, Tuning, plan
+from cmbench.profiles import PAPER, Profile, named_profile, shared_profile, warn_of_other_versions
 from cmbench.pruning import MedianRule
 from cmbench.store import DEFAULT_STORE, Contents, Problem, Store
 
@@ -63,6 +63,7 @@ def finished(
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
     presets: Mapping[str, str] | None = None,
     profile: str | Path | Profile | None = None,
+    like: str | None = None,
     plugins: Sequence[str | Path] | Registry = (),
     force: bool = False,
     retry_failed: bool = False,
@@ -109,6 +110,8 @@ def finished(
         datasets it was made on; presets and ``parameters`` override them. ``tuned`` is what was tuned before,
         as ``cmbench.profiles.tuned_profile`` finds it, and ``paper`` the preset ``paper`` of each method that
         has one
+    like : a method, ``cmgans`` say, of which the profile gives the parameters to its variants too (classes
+        derived from it, as its ablations are), but for what these fix
     plugins : Python files that define methods, or a ``Registry``; a file that cannot be imported is
         left out with a warning
     force : run cells again that are in the store
@@ -160,6 +163,7 @@ def finished(
         parameters=parameters,
         presets=presets,
         profile=profile,
+        like=like,
         plugins=plugins,
         force=force,
         retry_failed=retry_failed,
@@ -220,6 +224,7 @@ def planned(
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
     presets: Mapping[str, str] | None = None,
     profile: str | Path | Profile | None = None,
+    like: str | None = None,
     plugins: Sequence[str | Path] | Registry = (),
     force: bool = False,
     retry_failed: bool = False,
@@ -257,6 +262,8 @@ def planned(
     ]
     own = {own_fingerprint(dataset): base_name(dataset) for dataset in loaded}
     tuned = named_profile(profile, own, store)
+    if like is not None:
+        tuned = shared_profile(tuned, available[like].load(), [entry.load() for entry, _ in chosen], own)
     cells = plan(
         loaded,
         chosen,
@@ -375,12 +382,21 @@ def _note_tuning(agenda: Agenda) -> None:
         if cell.key in pending:
             continue
         known = agenda.earlier.get(cell.key)
-        if cell.tuning is None or known is None or known["method"].get("tuning") == cell.tuning:
+        if cell.tuning is None or known is None or not _says_more(cell.tuning, known["method"].get("tuning")):
             continue
         record = store.find(cell.key)
         if record is not None:
             arrays = store.arrays(record) if record["status"] == "ok" else None
             store.put({**record, "method": {**record["method"], "tuning": dict(cell.tuning)}}, arrays)
+
+
+def _says_more(tuning: Tuning, known: Tuning | None) -> bool:
+    """Return whether a record that says ``known`` is to say ``tuning`` instead.
+
+    Parameters that a search chose for the method itself stay so named where they are also those of the method
+    that it is a variant of.
+    """
+    return tuning != known and (known is None or "like" not in tuning or "like" in known)
 
 
 def _execute(

@@ -191,3 +191,47 @@ def test_trials_are_ranked_by_the_protocol_and_a_budget_is_a_time(toy, tmp_path)
         done = CliRunner().invoke(cli, ["tune", "--budget", wrong])
         assert done.exit_code == 2
         assert "is no budget; give a time such as 90s, 10m or 3h" in done.output
+
+
+CHOSEN = {"parameters": {"hidden": 8, "learning_rate": 0.01, "w_inter": 3.0}, "trials": 7, "unset": []}
+OF_ITSELF = {"parameters": {"hidden": 16}, "trials": 7}
+
+
+def test_variants_of_a_method_have_what_was_chosen_for_it_but_for_what_they_fix(toy, tmp_path):
+    profile = Profile(
+        "mine", {toy.fingerprint: {"cmgans": CHOSEN, "cmgans-cae": OF_ITSELF, "cca": OF_ITSELF}}
+    )
+    names = ["cmgans", "cmgans-ws", "cmgans-cae"]
+    options = {"profile": profile, "store": tmp_path / "s", "parameters": {"cmgans-ws": {"hidden": 4}}}
+    cells = {cell.method.name: cell for cell in planned(toy, names, like="cmgans", **options).cells}
+    assert {name: cell.parameters["hidden"] for name, cell in cells.items()} == {
+        "cmgans": 8,
+        "cmgans-ws": 4,
+        "cmgans-cae": 8,
+    }
+    assert [cells[name].parameters["w_inter"] for name in names] == [3.0, 3.0, 0.0]
+    assert cells["cmgans"].tuning == {"profile": "mine", "trials": 7}
+    assert cells["cmgans-cae"].tuning == {"profile": "mine", "trials": 7, "like": "cmgans"}
+    own = {cell.method.name: cell for cell in planned(toy, names, **options).cells}
+    assert own["cmgans-cae"].parameters["hidden"] == 16
+    del options["parameters"]
+    for methods, given, said in (
+        (["cmgans", "cca"], {}, "none of the methods is a variant of 'cmgans'"),
+        (names, {"profile": Profile("empty", {})}, "no parameters for 'cmgans' on toy; tune it"),
+        (names, {"profile": None}, "give one with --profile"),
+    ):
+        with pytest.raises(CmbenchError, match=said):
+            planned(toy, methods, like="cmgans", **{**options, **given})
+
+
+def test_a_record_says_that_its_parameters_were_chosen_for_the_method_itself_where_both_is_so(toy, tmp_path):
+    small = {"epochs": 1, "hidden": 4, "embedding": 4, "discriminator_width": 4, "device": "cpu"}
+    entry = {"parameters": small, "trials": 2}
+    profile = Profile("mine", {toy.fingerprint: {"cmgans": entry, "cmgans-cae": entry}})
+    tunings = []
+    for like in ("cmgans", None, "cmgans"):
+        finished(toy, ["cmgans-cae"], profile=profile, like=like, store=tmp_path, **QUICK)
+        (record,) = Store(tmp_path).records()
+        tunings.append(record["method"]["tuning"])
+    own = {"profile": "mine", "trials": 2}
+    assert tunings == [{**own, "like": "cmgans"}, own, own]

@@ -206,6 +206,11 @@ RUN_OPTIONS = (
         help="Parameters in place of the defaults: what 'cmbench tune' chose before, or wrote to a file, or "
         "the published ones where a method has them. --preset and --set go before them.",
     ),
+    click.option(
+        "--like",
+        metavar="METHOD",
+        help="Give variants of a method, such as the ablations of cmgans, what the profile has for it.",
+    ),
     plugin_option,
     click.option(
         "--seeds",

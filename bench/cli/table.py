@@ -13,6 +13,7 @@ from cmbench.cli.terminal import print_tables
 from cmbench.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
+    from cmbench.report.ablation import Which
     from cmbench.report.formats import Format
 
 ENDINGS: dict[str, Format] = {
@@ -45,6 +46,12 @@ def _format_of(output: Path | None) -> Format | None:
     "--ablation",
     is_flag=True,
     help="Compare CM-GANs with its ablations instead, as its paper's Tables IV to VI.",
+)
+@click.option(
+    "--settings",
+    type=click.Choice(["same", "own"]),
+    help="With --ablation: the table in which all have the parameters chosen for CM-GANs, or that in which "
+    "each has those chosen for itself. [default: both, where there are both]",
 )
 @click.option(
     "--overview",
@@ -95,6 +102,7 @@ def table(
     datasets: tuple[str, ...],
     methods: str | None,
     ablation: bool,
+    settings: Which | None,
     overview: bool,
     protocol: str | None,
     format: Format | None,
@@ -129,16 +137,19 @@ def table(
         raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
     if ablation and options["measures"] is not None:
         raise click.UsageError("the columns of --ablation are those of the paper; leave --measures out")
+    if settings is not None and not ablation:
+        raise click.UsageError("--settings chooses a table of --ablation, which is not given")
     names = [] if methods is None else [name.strip() for name in methods.split(",")]
     records = stored_summaries(store, all_versions=all_versions)
     chosen = select(records, datasets=datasets, methods=names, protocol=protocol)
     made = ablations if ablation else overviews if overview else leaderboards
+    chosen_part = {"which": settings} if ablation else {}
     arrays, view = Store(store).arrays, View(columns=columns or (), **options)
     format = format or _format_of(output)
     if format is None and sys.stdout.isatty():
-        print_tables(made.tables(chosen, arrays=arrays, view=view), verbose=verbose)
+        print_tables(made.tables(chosen, arrays=arrays, view=view, **chosen_part), verbose=verbose)
         return
-    text = made.render(chosen, format=format or "markdown", arrays=arrays, view=view)
+    text = made.render(chosen, format=format or "markdown", arrays=arrays, view=view, **chosen_part)
     if output is None:
         click.echo(printable(text), nl=False)
         return

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from cmbench.errors import ReportError
+from cmbench.report.command import RANDOM_STATE
 from cmbench.report.delimited import csv_of, csv_row, empty_row
 from cmbench.report.facts import Fact, columns_of, fact_notes
 from cmbench.report.footer import brief, footer
@@ -52,6 +53,9 @@ class Ablation:
     variants: tuple[Variant, ...]
 
 
+Which: TypeAlias = Literal["same", "own"]
+"""Parameters that were chosen for the full model, or for each ablation itself."""
+
 FULL = Variant("cmgans", "CM-GANs")
 ABLATIONS = (
     Ablation(
@@ -84,24 +88,93 @@ def render(
     format: Format = "markdown",
     arrays: Arrays | None = None,
     view: View = DEFAULT_VIEW,
+    which: Which | None = None,
 ) -> str:
     """Return Tables IV to VI from the records of CM-GANs and its ablations among these, as text.
 
     One block per dataset fingerprint and protocol, with the bi-modal columns; a method without a record
     has a row of dashes, the footer says which command runs it, and nothing in its table is marked best.
-    Everything else is as in ``cmbench.report.table.render``. As CSV, the three are one
-    table with a column ``table``. Without a record of the six methods there is a ``ReportError``.
+    Where parameters were chosen for the ablations themselves, there are two blocks: ``same``, in which all
+    have those that were chosen for the full model, and ``own``; ``which`` shows one of them. Everything else
+    is as in ``cmbench.report.table.render``. As CSV, all are one table with the columns ``table`` and
+    ``settings``. Without a record of the six methods there is a ``ReportError``.
     """
     if format == "csv":
-        return csv_of(_csv_rows(only_group(_of_variants(records)), arrays, view))
-    return written(tables(records, arrays=arrays, view=view), format)
+        parts = _parts(only_group(_of_variants(records)), which)
+        return csv_of([row for part in parts for row in _csv_rows(part, arrays, view)])
+    return written(tables(records, arrays=arrays, view=view, which=which), format)
 
 
 def tables(
-    records: Iterable[Record], *, arrays: Arrays | None = None, view: View = DEFAULT_VIEW
+    records: Iterable[Record],
+    *,
+    arrays: Arrays | None = None,
+    view: View = DEFAULT_VIEW,
+    which: Which | None = None,
 ) -> list[Table]:
-    """Return one table with the three parts for each dataset and protocol; as ``render``."""
-    return [_table(group, arrays, view) for group in groups(_of_variants(records))]
+    """Return a table with the three parts, or two of them, for each dataset and protocol; as ``render``."""
+    found = groups(_of_variants(records))
+    return [_table(part, arrays, view) for group in found for part in _parts(group, which)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The records of a table, and which settings they have; None where nothing was chosen for ablations."""
+
+    group: Group
+    which: Which | None
+
+    @property
+    def title(self) -> str:
+        """What stands above the table."""
+        words = {
+            "same": ", with what was chosen for CM-GANs",
+            "own": ", each with what was chosen for itself",
+        }
+        return f"Ablations of CM-GANs{words.get(self.which or '', '')}, {self.group.title}"
+
+
+def _parts(group: Group, which: Which | None) -> list[Part]:
+    """Return the tables of a group: one, or where parameters were chosen for an ablation itself, two.
+
+    What was chosen for an ablation stands in the first as well where it is that of the full model.
+    """
+    full = [record for record in group.records if record["method"]["name"] == FULL.name]
+    others = [record for record in group.records if record["method"]["name"] != FULL.name]
+    own = [record for record in others if _is_own(record)]
+    if not own:
+        _refuse_own(group, which)
+        return [Part(group, None)]
+    same = [record for record in others if not _is_own(record) or _is_like(record, full)]
+    of_search = [record for record in full if _is_own(record)] or full
+    parts = [Part(Group((*full, *same)), "same"), Part(Group((*of_search, *own)), "own")]
+    return [part for part in parts if which in (None, part.which)]
+
+
+def _refuse_own(group: Group, which: Which | None) -> None:
+    if which == "own":
+        names = ",".join(VARIANTS)
+        raise ReportError(
+            f"{group.title}: parameters were chosen for no ablation itself; 'cmbench tune --methods {names} "
+            f"-o tuned.toml' chooses them, and 'cmbench run --methods {names} --profile tuned.toml' runs them"
+        )
+
+
+def _is_own(record: Record) -> bool:
+    """Return whether a search chose the parameters of a record for its method itself."""
+    tuning = record["method"].get("tuning")
+    return bool(tuning) and "like" not in tuning
+
+
+def _is_like(record: Record, full: Iterable[Record]) -> bool:
+    """Return whether an ablation has the parameters of a record of the full model, but for what it fixes."""
+    fixed = {*VARIANTS[record["method"]["name"]].fixed, *record["method"].get("practical", ())}
+    return any(_free(record, fixed) == _free(each, fixed) for each in full)
+
+
+def _free(record: Record, fixed: Iterable[str]) -> dict[str, Any]:
+    left_out = {*fixed, RANDOM_STATE}
+    return {name: value for name, value in record["method"]["parameters"].items() if name not in left_out}
 
 
 def _of_variants(records: Iterable[Record]) -> list[Record]:
@@ -114,7 +187,8 @@ def _of_variants(records: Iterable[Record]) -> list[Record]:
     return chosen
 
 
-def _table(group: Group, arrays: Arrays | None, view: View) -> Table:
+def _table(part: Part, arrays: Arrays | None, view: View) -> Table:
+    group = part.group
     measured = settings(group.records, spread=view.spread)
     published = published_maps(group)
     shown = None if published is None else PUBLISHED_BIMODAL
@@ -133,13 +207,13 @@ def _table(group: Group, arrays: Arrays | None, view: View) -> Table:
         for note in (
             significance_note(by_place, measured),
             *sign_notes(measured),
-            *_unlike(measured),
+            *([] if part.which == "own" else _unlike(measured)),
             *_missing(measured),
         )
         if note
     ]
     return Table(
-        f"Ablations of CM-GANs, {group.title}",
+        part.title,
         f"{subtitle(group.dataset)} Tables are numbered as in arXiv 1710.05106.",
         (columns,),
         shown,
@@ -190,7 +264,8 @@ def _empty_row(variant: Variant, published: Published) -> Row:
     return Row(variant.paper_name, dict.fromkeys(keys), dict.fromkeys(keys, Mark()), None, in_paper)
 
 
-def _csv_rows(group: Group, arrays: Arrays | None, view: View) -> list[dict[str, Any]]:
+def _csv_rows(part: Part, arrays: Arrays | None, view: View) -> list[dict[str, Any]]:
+    group = part.group
     measured = settings(group.records, spread=view.spread)
     published = published_maps(group)
     rows = []
@@ -204,7 +279,8 @@ def _csv_rows(group: Group, arrays: Arrays | None, view: View) -> list[dict[str,
             csv_rows.setdefault(setting.method["name"], []).append(row)
         for variant in ablation.variants:
             empty = empty_row(group, variant.name, variant.paper_name, published)
-            rows += [{"table": ablation.number, **row} for row in csv_rows.get(variant.name, [empty])]
+            named = {"table": ablation.number, "settings": part.which or ""}
+            rows += [{**named, **row} for row in csv_rows.get(variant.name, [empty])]
     return rows
 
 

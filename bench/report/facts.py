@@ -102,7 +102,7 @@ def changed(setting: Setting) -> dict[str, Any] | None:
 def _profile(setting: Setting) -> str | None:
     tuning, preset, given = tuning_of(setting), setting.method.get("preset"), changed(setting)
     if tuning:
-        return str(tuning["profile"])
+        return f"{tuning['profile']}, as {tuning['like']}" if "like" in tuning else str(tuning["profile"])
     if preset:
         return f"preset {preset}"
     return None if given is None else "given" if given else "defaults"

@@ -72,7 +72,16 @@ def _tuning(settings: Sequence[Setting]) -> str:
         text = f"Unequal budgets: parameters chosen on validation pairs, {profile}; trials: {_trials(shown)}."
     else:
         text = f"Parameters chosen on validation pairs {_equal_budget(shown)}; {profile}."
-    return " ".join(filter(None, [text, _tuned_before(shown)]))
+    return " ".join(filter(None, [text, *_lent(shown), _tuned_before(shown)]))
+
+
+def _lent(settings: Sequence[Setting]) -> list[str]:
+    """Return which rows have what was chosen for another method."""
+    labels: dict[str, list[str]] = {}
+    for setting in settings:
+        if "like" in tuning_of(setting):
+            labels.setdefault(tuning_of(setting)["like"], []).append(setting.label)
+    return [f"Chosen for {name}, and not for itself: {', '.join(of)}." for name, of in labels.items()]
 
 
 def _equal_budget(settings: Sequence[Setting]) -> str:
