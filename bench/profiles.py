@@ -20,7 +20,7 @@ from cmbench.methods.parameters import parameters_of
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
-    from cmbench.plan import Cell
+    from cmbench.plan import Cell, Tuning
     from cmbench.tuning import Budget, Choice, Tuned
 
 
@@ -246,3 +246,12 @@ def _lent(table: Mapping[str, Any], parent: type[Method], variant: type[Method])
     unset = [name for name in entry.get("unset", ()) if name in free]
     spent = {name: entry[name] for name in ("trials", "exhausted", "budget") if name in entry}
     return {**spent, "parameters": parameters, "unset": unset, "like": parent.name}
+
+
+def says_more(tuning: Tuning, known: Tuning | None) -> bool:
+    """Return whether a record that says ``known`` is to say ``tuning`` instead.
+
+    Parameters that a search chose for the method itself stay so named where they are also those of the method
+    that it is a variant of.
+    """
+    return tuning != known and (known is None or "like" not in tuning or "like" in known)

@@ -33,8 +33,8 @@ from cmbench.limits import (
     parse_size,
 )
 from cmbench.methods.registry import Registry, registry
-from cmbench.plan import LEFT_OUT, Cell, Tuning, plan
-from cmbench.profiles import PAPER, Profile, named_profile, shared_profile, warn_of_other_versions
+from cmbench.plan import LEFT_OUT, Cell, plan
+from cmbench.profiles import PAPER, Profile, named_profile, says_more, shared_profile, warn_of_other_versions
 from cmbench.pruning import MedianRule
 from cmbench.store import DEFAULT_STORE, Contents, Problem, Store
 
@@ -382,21 +382,12 @@ def _note_tuning(agenda: Agenda) -> None:
         if cell.key in pending:
             continue
         known = agenda.earlier.get(cell.key)
-        if cell.tuning is None or known is None or not _says_more(cell.tuning, known["method"].get("tuning")):
+        if cell.tuning is None or known is None or not says_more(cell.tuning, known["method"].get("tuning")):
             continue
         record = store.find(cell.key)
         if record is not None:
             arrays = store.arrays(record) if record["status"] == "ok" else None
             store.put({**record, "method": {**record["method"], "tuning": dict(cell.tuning)}}, arrays)
-
-
-def _says_more(tuning: Tuning, known: Tuning | None) -> bool:
-    """Return whether a record that says ``known`` is to say ``tuning`` instead.
-
-    Parameters that a search chose for the method itself stay so named where they are also those of the method
-    that it is a variant of.
-    """
-    return tuning != known and (known is None or "like" not in tuning or "like" in known)
 
 
 def _execute(
