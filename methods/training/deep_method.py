@@ -13,7 +13,15 @@ from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.contract import Representations
-from cmbench.methods.parameters import AnyFolder, Count, Number, SearchSpace, Words, check_parameters
+from cmbench.methods.parameters import (
+    AnyFolder,
+    Count,
+    Number,
+    SearchRange,
+    SearchSpace,
+    Words,
+    check_parameters,
+)
 from cmbench.methods.training.curves import CollapseError, Spread
 from cmbench.methods.training.device import NetworkMap, cpu_threads, is_mixed
 from cmbench.methods.training.loop import Run, Training, checkpoint_path, in_sequence
@@ -37,9 +45,9 @@ class DeepMethod(MappedMethod):
     advice: ClassVar[str] = "change learning_rate, or lower weight_decay"
     """What to do about representations that are all alike."""
 
-    learning_rate: Annotated[float | str, Number(0, open_ends=True)] = 1e-3
+    learning_rate: Annotated[float | str, Number(0, open_ends=True), SearchRange(1e-4, 3e-3, log=True)] = 1e-3
     """Learning rate of the optimiser."""
-    weight_decay: Annotated[float | str, Number(0)] = 1e-4
+    weight_decay: Annotated[float | str, Number(0), SearchRange(1e-6, 1e-2, log=True)] = 1e-4
     """Strength with which the optimiser draws weights, but not biases, towards 0: what it adds to the
     gradient, per unit of weight.
     """

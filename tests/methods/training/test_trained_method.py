@@ -53,6 +53,10 @@ class Linear(TrainedMethod):
         return {"of_images": cross_entropy(images, labels), "of_texts": cross_entropy(texts, labels)}
 
 
+def test_a_method_that_declares_nothing_of_the_kind_is_searched_like_the_others():
+    assert set(Linear.tuning_space) >= {"learning_rate", "weight_decay", "preprocessing"}
+
+
 def test_a_contrastive_method_takes_no_more_than_25_lines():
     lines = [line for line in PLUGIN.read_text().splitlines() if line.strip()]
     assert len(lines) <= 25
