@@ -1,8 +1,9 @@
 """What 10,000 tiny cells cost beside their methods: planning, running and reporting, in milliseconds a cell.
 
-Run by hand: ``python tests/speed/overhead.py [--cells 10000] [--real 40]``. Planning, evaluating, writing
-records and reporting are measured on all cells. A child process takes most of a second whatever the number of
-cells, so that only ``--real`` of them are started, on the store that is full by then.
+Run by hand: ``python tests/speed/overhead.py [--cells 10000] [--methods 20] [--real 40]``. The cells are
+those of so many methods with equally many seeds each. Planning, evaluating, writing records and reporting are
+measured on all cells. A child process takes most of a second whatever the number of cells, so that only
+``--real`` of them are started, on the store that is full by then.
 """
 
 import argparse
@@ -30,9 +31,11 @@ from cmbench.execution.ledger import Ledger, judged  # noqa: E402
 from cmbench.execution.progress import Silent  # noqa: E402
 from cmbench.execution.record import Outcome  # noqa: E402
 from cmbench.limits import Limits  # noqa: E402
-from cmbench.methods.registry import registry  # noqa: E402
-from cmbench.report.cells import stored_records  # noqa: E402
+from cmbench.methods.registry import Registry, registry  # noqa: E402
+from cmbench.report.cells import load_results, stored_records  # noqa: E402
 from cmbench.report.layout import View  # noqa: E402
+from cmbench.report.page.document import document, write  # noqa: E402
+from cmbench.report.page.sources import studies_of  # noqa: E402
 from cmbench.report.records import select  # noqa: E402
 from cmbench.report.table import render  # noqa: E402
 from cmbench.runner import finished, planned  # noqa: E402
@@ -41,7 +44,8 @@ from cmbench.store import Store  # noqa: E402
 TINY = """
 from cmbench.methods.contract import Method
 
-class Tiny(Method):
+class Tiny{number}(Method):
+    name = "tiny-{number:03d}"
     random_state: int = 0
     def fit(self, train, validation):
         return self
@@ -95,45 +99,66 @@ def write_records(cells, store: Store, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, default=10_000)
+    parser.add_argument("--methods", type=int, default=20)
     parser.add_argument("--real", type=int, default=40)
     parser.add_argument("--folder", type=Path, help="where the store goes, in place of a temporary folder")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="overhead-", dir=given.folder))
     try:
-        measure(given.cells, given.real, folder)
+        measure(given.cells, given.methods, given.real, folder)
     finally:
         shutil.rmtree(folder)
 
 
-def measure(number: int, real: int, folder: Path) -> None:
-    plugin, place = folder / "tiny.py", folder / "store"
-    plugin.write_text(TINY)
-    timing, toy = Timing(number), toy_dataset()
-    options = {"seeds": number, "store": place, "plugins": registry([plugin])}
+def measure(number: int, methods: int, real: int, folder: Path) -> None:
+    plugins = tiny_plugins(methods, folder)
+    names, place, seeds = list(plugins.plugin_names), folder / "store", number // methods
+    timing, toy = Timing(seeds * methods), toy_dataset()
+    options = {"seeds": seeds, "store": place, "plugins": plugins}
     with timing.of("planning, nothing stored"):
-        cells = planned(toy, ["tiny"], **options).cells
-    assert len(cells) == number
+        cells = planned(toy, names, **options).cells
+    assert len(cells) == seeds * methods
     (folder / "features").mkdir()
     with timing.of("claiming, evaluating, writing records"):
         write_records(cells, Store(place), folder / "features")
     time.sleep(2.5)  # an index remembers what has been still for two seconds
     with timing.of("planning, all stored, no index yet"):
-        assert not planned(toy, ["tiny"], **options).pending
+        assert not planned(toy, names, **options).pending
     with timing.of("planning, all stored, with an index"):
-        agenda = planned(toy, ["tiny"], **options)
+        agenda = planned(toy, names, **options)
     with timing.of("estimates of times"):
-        assert len(estimates(agenda.cells, agenda.earlier.values())) == number
+        assert len(estimates(agenda.cells, agenda.earlier.values())) == len(cells)
     with timing.of("a run that has nothing to do"):
-        finished(toy, ["tiny"], **options)
-    with timing.of("the table"):
-        records = select(stored_records(str(place)))
-        text = render(records, arrays=Store(place).arrays, view=View())
-    assert f"{number}" in text
-    more = {**options, "seeds": range(number, number + real), "jobs": 1, "threads": 1, "memory": "none"}
+        finished(toy, names, **options)
+    report(timing, place, folder)
+    more = {**options, "seeds": range(seeds, seeds + real), "jobs": 1, "threads": 1, "memory": "none"}
     with timing.of(f"{real} real cells beside them, one after another", real):
-        ran = finished(toy, ["tiny"], **more)
+        ran = finished(toy, names[:1], **more)
     inside = sum(record["durations"]["total"] for record in ran)
     timing.tell("  of which their processes and their evaluation", inside, real)
+
+
+def tiny_plugins(methods: int, folder: Path) -> Registry:
+    for number in range(methods):
+        (folder / f"tiny{number:03d}.py").write_text(TINY.format(number=number))
+    return registry(sorted(folder.glob("tiny*.py")))
+
+
+def report(timing: Timing, place: Path, folder: Path) -> None:
+    """Time what shows the results of a store, each as a command of its own would make it."""
+    for what, view in (("the table", View()), ("the table as CSV", None)):
+        with timing.of(what):
+            records = select(stored_records(str(place)))
+            shown = {"view": view} if view else {"format": "csv"}
+            text = render(records, arrays=Store(place).arrays, **shown)
+        assert text
+    with timing.of("all results as a frame"):
+        assert len(load_results(place)) == timing.cells
+    for figures in (False, True):
+        with timing.of(f"the page {'with' if figures else 'without'} figures"):
+            study, _ = studies_of((place,))
+            page = write(document(study, figures=figures), folder / "page")
+        print(f"  of {page.stat().st_size / 1e6:.1f} MB", flush=True)
 
 
 if __name__ == "__main__":
