@@ -83,7 +83,12 @@ def precision_recall(width: str | None, output: Path | None, **choice: Any) -> N
     from cmbench.report.precision_recall import figure
 
     group = _group(_chosen(**choice), choice["methods"])
-    drawn = figure(_kept(choice["store"], group), width=_width(width or "column"), title=title_of(group))
+    drawn = figure(
+        _kept(choice["store"], group),
+        width=_width(width or "column"),
+        title=title_of(group),
+        arrays=_arrays(choice["store"]),
+    )
     _save(drawn, output, "precision-recall", group.name)
 
 
@@ -114,7 +119,12 @@ def sizes(width: str | None, output: Path | None, **choice: Any) -> None:
     from cmbench.report.records import settings
 
     group = _group(_chosen(**choice), choice["methods"])
-    drawn = size_figure(settings(group.records), width=_width(width or "column"), title=title_of(group))
+    drawn = size_figure(
+        settings(group.records),
+        width=_width(width or "column"),
+        title=title_of(group),
+        arrays=_arrays(choice["store"]),
+    )
     _save(drawn, output, "sizes", group.name)
 
 

@@ -19,7 +19,7 @@ from cmbench.report.figure import FONT_POINTS, STYLE, title_of
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import looks
 from cmbench.report.records import Group, Record, Setting, failures_text, only_group, select, settings
-from cmbench.report.significance import Arrays, Standing, best_groups, marked_note
+from cmbench.report.significance import Arrays, Standing, best_groups, marked_labels, marked_note
 
 MOST_BARS = 16
 """More bars in a group are not told apart."""
@@ -64,8 +64,9 @@ def figure(
     records : records of one dataset under one protocol
     methods : names or paper names of the methods to draw; all by default
     width : inches; by default what the bars need, up to 12
-    arrays : ``Store(folder).arrays`` of the store the records are from. With it, average bars that cannot be
-        told apart from the best have a mark; see ``cmbench.report.significance.best_groups``
+    arrays : ``Store(folder).arrays`` of the store the records are from. With it, averages that cannot be told
+        apart from the best have a mark, or a ring, or a thick curve; see
+        ``cmbench.report.significance.best_groups``
 
     Raises
     ------
@@ -83,11 +84,11 @@ def figure(
             f"{len(bars)} bars per category are too many to tell apart; name at most {MOST_BARS} methods"
         )
     failed = [setting for setting in all_settings if setting.failed]
-    drawn = _bars(group, bars)
+    drawn = _bars(group, bars, _standings(bars, arrays))
     if width is not None and geometry(len(bars), drawn.names, drawn.labels, width=width).rows > 1:
         return fitting(drawn, _TASKS, width=width, title=title_of(group), note=_note(failed))
     with mpl.rc_context(STYLE):
-        return _drawn(group, drawn, _note(failed), width, _standings(bars, arrays))
+        return _drawn(group, drawn, _note(failed), width)
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _legend_lines(legend: Sequence[str], width: float) -> int:
     return ceil(len(legend) / max(1, int(width / entry)))
 
 
-def _bars(group: Group, settings: Sequence[Setting]) -> Bars:
+def _bars(group: Group, settings: Sequence[Setting], tested: Mapping[str, Standing]) -> Bars:
     names = [*map(shortened, group.dataset["class_names"]), AVERAGE]
     values = {task: [_values(setting, task) for setting in settings] for task in _TASKS}
     means = {task: [rows.mean(axis=0) for rows in of_task] for task, of_task in values.items()}
@@ -168,6 +169,8 @@ def _bars(group: Group, settings: Sequence[Setting]) -> Bars:
             for task in _TASKS
             for mean, deviation in zip(means[task], deviations[task], strict=True)
         ),
+        best=marked_labels(settings, tested),
+        tested=tested,
     )
 
 
@@ -192,21 +195,18 @@ def _note(failed: Sequence[Setting]) -> str:
     return f"Not drawn: {fates}" if fates else ""
 
 
-def _drawn(
-    group: Group, bars: Bars, note: str, width: float | None, standings: Mapping[str, Standing]
-) -> Figure:
+def _drawn(group: Group, bars: Bars, note: str, width: float | None) -> Figure:
     size = geometry(len(bars.labels), bars.names, bars.labels, width=width)
     drawing = Figure(figsize=(size.width, size.height), layout="constrained")
     panels: list[Axes] = drawing.subplots(2 * size.rows, 1, sharey=True).tolist()
     for (task, heading), rows in zip(_TASKS.items(), (panels[: size.rows], panels[size.rows :]), strict=True):
         _draw_task(rows, heading, bars, task, size)
-        if task in standings and standings[task].pairs:
-            _draw_marks(rows[-1], bars, task, [mark.best for mark in standings[task].marks])
+        _draw_marks(rows[-1], bars, task)
     panels[0].set_title(title_of(group), loc="right", color="0.35")
     panels[0].set_ylim(0, bars.top)
     keys = [Patch(**look.bar()) for look in bars.looks]
     drawing.legend(keys, bars.labels, loc="outside upper center", ncols=size.legend_columns, frameon=False)
-    note = "\n".join(filter(None, [marked_note(MARK, standings), note]))
+    note = "\n".join(filter(None, [marked_note(MARK, bars.tested), note]))
     if note:
         note = "\n".join(fill(line, size.line_characters) for line in note.splitlines())
         drawing.supxlabel(note, fontsize=FONT_POINTS)
@@ -233,11 +233,11 @@ def _draw_bars(panel: Axes, bars: Bars, task: str, part: slice) -> None:
                 panel.vlines(centres, height - spread, height + spread, color=colour, lw=thickness, zorder=3)
 
 
-def _draw_marks(panel: Axes, bars: Bars, task: str, best: Sequence[bool]) -> None:
+def _draw_marks(panel: Axes, bars: Bars, task: str) -> None:
     """Draw a mark over the averages, the last group of bars, of the settings that are best."""
     count, group = len(bars.labels), len(panel.get_xticks()) - 1
     for at, (mean, deviation) in enumerate(zip(bars.means[task], bars.deviations[task], strict=True)):
-        if best[at]:
+        if bars.labels[at] in bars.best.get(task, ()):
             place = group + (at - (count - 1) / 2) * GROUP_SHARE / count
             panel.annotate(
                 MARK,

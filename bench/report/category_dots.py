@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from cmbench.report.figure import STYLE
 from cmbench.report.lettering import folded, inches, shortened
-from cmbench.report.looks import Look
+from cmbench.report.looks import RING, Look
 from cmbench.report.panels import POINTS, add_legend, legend_shape, panelled
+from cmbench.report.significance import Standing, marked_note
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -41,15 +42,27 @@ class Bars:
     means: Mapping[str, Sequence[Floats]]
     deviations: Mapping[str, Sequence[Floats]]
     top: float
+    best: Mapping[str, Sequence[str]]
+    """By task: the labels of those whose average cannot be told apart from the best."""
+    tested: Mapping[str, Standing]
 
 
 def fitting(bars: Bars, headings: Mapping[str, str], *, width: float, title: str, note: str) -> Figure:
-    """Return the figure with all names where a page is high enough for it, else without them."""
-    plan = _Plan.of(bars, width, title, note)
+    """Return the figure with all names where a page is high enough for it, else without them.
+
+    In the one, rings are around averages that cannot be told apart from the best, in the other, curves of
+    these are thick.
+    """
+    plan = _Plan.of(bars, width, title, _joined(marked_note("Ring", bars.tested), note))
     with mpl.rc_context(STYLE):
         if plan.height <= HIGHEST:
             return _dots(bars, headings, plan)
-        return _spread(bars, headings, width=width, title=title, note=note)
+        marked = marked_note("Thick line", bars.tested)
+        return _spread(bars, headings, width=width, title=title, note=_joined(marked, note))
+
+
+def _joined(*notes: str) -> str:
+    return " ".join(filter(None, notes))
 
 
 @dataclass(frozen=True)
@@ -109,6 +122,8 @@ def _dots(bars: Bars, headings: Mapping[str, str], plan: _Plan) -> Figure:
             sizes = (left / plan.width, bottom / plan.height, plan.panel / plan.width, high / plan.height)
             panel = drawing.add_axes(sizes)
             _draw_rows(panel, bars, task, part)
+            if part.stop >= len(bars.names):
+                _draw_rings(panel, bars, task, row=len(names) - 1)
             _draw_axes(
                 panel, names, plan, is_first=at == 0, is_end=part.stop >= len(bars.names), top=bars.top
             )
@@ -141,6 +156,13 @@ def _draw_rows(panel: Axes, bars: Bars, task: str, part: slice) -> None:
         panel.plot(mean, rows, linestyle="none", **point)
 
 
+def _draw_rings(panel: Axes, bars: Bars, task: str, *, row: int) -> None:
+    """Draw a ring around the averages, which stand in the last row, of the settings that are best."""
+    for label, mean in zip(bars.labels, bars.means[task], strict=True):
+        if label in bars.best.get(task, ()):
+            panel.plot(mean[-1], row, **{**RING, "markersize": 6.4})
+
+
 def _draw_axes(
     panel: Axes, names: Sequence[str], plan: _Plan, *, is_first: bool, is_end: bool, top: float
 ) -> None:
@@ -151,6 +173,9 @@ def _draw_axes(
     panel.tick_params(axis="y", length=0, pad=2)
     middle = round(top / 2, 2)
     panel.set_xticks([0, middle, top], ["0", f"{middle:g}", f"{top:g}"], fontsize=POINTS)
+    first, _, last = panel.get_xticklabels()
+    first.set_horizontalalignment("left")  # so that the ends of two panels do not touch
+    last.set_horizontalalignment("right")
     panel.tick_params(axis="x", length=2, pad=2)
     panel.set_xlabel("MAP", fontsize=POINTS, labelpad=1)
     panel.grid(axis="x", color="0.9", linewidth=0.5)
@@ -172,9 +197,11 @@ def _spread(bars: Bars, headings: Mapping[str, str], *, width: float, title: str
         width, len(headings), bars.labels, title=title, note=" ".join([*told, note]).strip()
     )
     for panel, (task, heading) in zip(panels, headings.items(), strict=True):
-        for mean, look in zip(bars.means[task], bars.looks, strict=True):
+        for label, mean, look in zip(bars.labels, bars.means[task], bars.looks, strict=True):
             falling = np.sort(mean[:-1][~np.isnan(mean[:-1])])[::-1]
-            panel.plot(np.arange(1, len(falling) + 1), falling, **look.line())
+            panel.plot(
+                np.arange(1, len(falling) + 1), falling, **look.line(thick=label in bars.best.get(task, ()))
+            )
         panel.set_title(heading, fontsize=POINTS, loc="left")
         panel.set(xlim=(1, count), ylim=(0, bars.top), xlabel="category, by rank")
         panel.grid(color="0.9", linewidth=0.5)

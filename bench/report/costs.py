@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from statistics import fmean
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -18,10 +17,10 @@ from cmbench.errors import ReportError
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.layout import BIMODAL, Column
 from cmbench.report.lettering import inches
-from cmbench.report.looks import Look, looks
+from cmbench.report.looks import RING, Look, looks
 from cmbench.report.panels import POINTS, add_legend, panelled
 from cmbench.report.records import Record, Setting
-from cmbench.report.significance import Arrays, best_groups, marked_note
+from cmbench.report.significance import Arrays, best_groups, marked_labels, marked_note
 
 AVERAGE = BIMODAL.columns[2]
 
@@ -78,14 +77,6 @@ SIZE = Quantity(
     tuple(2.0**power for power in range(17)),
     base=2.0,
 )
-_RING: dict[str, Any] = {
-    "marker": "o",
-    "markersize": 9.0,
-    "markerfacecolor": "none",
-    "markeredgecolor": "0.3",
-    "markeredgewidth": 0.7,
-    "linestyle": "none",
-}
 _GAP = 0.06  # inches between the texts of ticks
 _AXIS = 0.55  # inches that a panel is wider than its axis
 
@@ -107,19 +98,24 @@ def cost_figure(
     finished = _finished(settings)
     standings = {} if arrays is None else best_groups(finished, [AVERAGE], arrays)
     told = [_differing_machines(finished), marked_note("Ring", standings)]
-    marks = standings[AVERAGE.key].marks if told[1] else ()
-    ringed = [each.label for each, mark in zip(finished, marks, strict=False) if mark.best]
     pairs = [(TIME, AVERAGE), (MEMORY, AVERAGE)]
     note = " ".join(filter(None, told))
+    ringed = marked_labels(finished, standings)
     return _drawn(finished, pairs, width=width, title=title, note=note, ringed=ringed)
 
 
-def size_figure(settings: Sequence[Setting], *, width: float = WIDTHS["column"], title: str = "") -> Figure:
+def size_figure(
+    settings: Sequence[Setting],
+    *,
+    width: float = WIDTHS["column"],
+    title: str = "",
+    arrays: Arrays | None = None,
+) -> Figure:
     """Return a figure of MAP against the number of dimensions of the common space, in both directions.
 
     Settings of one method that differ are joined by a line. Records of earlier versions do not hold the
     number; settings of these alone are named below, and ``ReportError`` is raised where there is nothing
-    else.
+    else. With ``arrays`` there are rings as in ``cost_figure``, in each panel those of its direction.
     """
     finished = _finished(settings)
     known = [setting for setting in finished if _mean(setting, SIZE) is not None]
@@ -129,9 +125,13 @@ def size_figure(settings: Sequence[Setting], *, width: float = WIDTHS["column"],
             f"the records of {', '.join(unknown)} do not hold the size of representations, since an earlier "
             "cmbench made them; run the cells again with --force"
         )
-    note = f"Not drawn, size not recorded: {', '.join(unknown)}" if unknown else ""
-    pairs = [(SIZE, column) for column in BIMODAL.columns[:2]]
-    return _drawn(known, pairs, width=width, title=title, note=note, joined=True)
+    columns = BIMODAL.columns[:2]
+    standings = {} if arrays is None else best_groups(finished, columns, arrays)
+    missing = f"Not drawn, size not recorded: {', '.join(unknown)}" if unknown else ""
+    note = " ".join(filter(None, [marked_note("Ring", standings), missing]))
+    pairs = [(SIZE, column) for column in columns]
+    ringed = marked_labels(finished, standings)
+    return _drawn(known, pairs, width=width, title=title, note=note, joined=True, ringed=ringed)
 
 
 def _finished(settings: Sequence[Setting]) -> list[Setting]:
@@ -148,8 +148,8 @@ def _drawn(
     width: float,
     title: str,
     note: str,
+    ringed: Mapping[str, Sequence[str]],
     joined: bool = False,
-    ringed: Sequence[str] = (),
 ) -> Figure:
     found = (
         _looks_of_methods(settings) if joined else dict(zip(_labels(settings), looks(settings), strict=True))
@@ -160,7 +160,8 @@ def _drawn(
             for label, look in found.items():
                 members = [each for each in settings if (_method(each) if joined else each.label) == label]
                 _draw_points(panel, members, quantity, column, look)
-                _draw_rings(panel, [each for each in members if each.label in ringed], quantity, column)
+                best = [each for each in members if each.label in ringed.get(column.key, ())]
+                _draw_rings(panel, best, quantity, column)
             _draw_axes(panel, quantity, width / len(pairs) - _AXIS)
             panel.set_ylabel(f"MAP, {column.alone}" if column != AVERAGE else "MAP", fontsize=7)
         keys = [Line2D([], [], linestyle="none", **look.point()) for look in found.values()]
@@ -189,7 +190,7 @@ def _draw_rings(panel: Axes, settings: Sequence[Setting], quantity: Quantity, co
     for setting in settings:
         place, score = _mean(setting, quantity), setting.score(column.key)
         if place is not None and score is not None:
-            panel.plot(place, score.mean, **_RING)
+            panel.plot(place, score.mean, **RING)
 
 
 def _draw_axes(panel: Axes, quantity: Quantity, length: float) -> None:

@@ -27,9 +27,10 @@ class Look:
         """Return how a bar, or its key in a legend, is drawn."""
         return {"facecolor": self.fill, "hatch": self.hatch, "edgecolor": "black", "linewidth": 0.3}
 
-    def line(self) -> dict[str, Any]:
-        """Return how a curve is drawn."""
-        return {"color": self.colour, "linestyle": _DASHES[self.hatch], "linewidth": 1.1}
+    def line(self, *, thick: bool = False) -> dict[str, Any]:
+        """Return how a curve is drawn; ``thick`` where it cannot be told apart from the best."""
+        width = THICK if thick else 1.1
+        return {"color": self.colour, "linestyle": _DASHES[self.hatch], "linewidth": width}
 
     def point(self) -> dict[str, Any]:
         """Return how a point is drawn."""
@@ -42,6 +43,18 @@ class Look:
             "markeredgewidth": 0.6,
         }
 
+
+RING: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 9.0,
+    "markerfacecolor": "none",
+    "markeredgecolor": "0.3",
+    "markeredgewidth": 0.7,
+    "linestyle": "none",
+}
+"""Around points that cannot be told apart from the best."""
+THICK = 2.2
+"""The width of curves that cannot be told apart from the best."""
 
 # Colours after Okabe & Ito. Plain fills differ in lightness by 15 or more (CIE L*). Hatches are black, so
 # they go on light and middle colours.

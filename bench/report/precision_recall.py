@@ -16,16 +16,24 @@ from cmbench.report.kept import Kept
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import looks
 from cmbench.report.panels import POINTS, add_legend, panelled
+from cmbench.report.significance import Arrays, best_groups, marked_labels, marked_note
 
 _TASKS = BIMODAL.columns[:2]
 
 
-def figure(kept: Sequence[Kept], *, width: float = WIDTHS["column"], title: str = "") -> Figure:
+def figure(
+    kept: Sequence[Kept],
+    *,
+    width: float = WIDTHS["column"],
+    title: str = "",
+    arrays: Arrays | None = None,
+) -> Figure:
     """Return a figure with a panel for each direction and a curve for each setting.
 
     A curve has the mean precision in each hundredth of recall, averaged over queries and then over runs; a
     band around it is a standard deviation over runs to either side. The area under it is the MAP over
-    full rankings.
+    full rankings. With ``arrays``, the ``Store(folder).arrays`` of the records, curves are thick whose MAP
+    cannot be told apart from the best; see ``cmbench.report.significance.best_groups``.
 
     Raises
     ------
@@ -35,15 +43,18 @@ def figure(kept: Sequence[Kept], *, width: float = WIDTHS["column"], title: str 
     if not kept:
         raise ReportError("no cell finished, so there is nothing to draw")
     labels = [each.setting.label for each in kept]
+    shown = [each.setting for each in kept]
+    standings = {} if arrays is None else best_groups(shown, _TASKS, arrays)
+    thick, note = marked_labels(shown, standings), marked_note("Thick line", standings)
     with mpl.rc_context(STYLE):
-        drawing, panels = panelled(width, len(_TASKS), labels, title=title)
-        drawn = looks([each.setting for each in kept])
+        drawing, panels = panelled(width, len(_TASKS), labels, title=title, note=note)
+        drawn = looks(shown)
         for panel, task in zip(panels, _TASKS, strict=True):
             for each, look in zip(kept, drawn, strict=True):
                 curves = precision(each, task.key)
                 at = (np.arange(curves.shape[1]) + 0.5) / curves.shape[1]
                 mean = curves.mean(axis=0)
-                panel.plot(at, mean, **look.line())
+                panel.plot(at, mean, **look.line(thick=each.setting.label in thick.get(task.key, ())))
                 if len(curves) > 1:
                     spread = curves.std(axis=0, ddof=1)
                     panel.fill_between(

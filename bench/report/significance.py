@@ -178,6 +178,17 @@ def _marks(compared: Comparison) -> list[Mark]:
     return [Mark(best, letters) for best, letters in zip(compared.best, compared.groups, strict=True)]
 
 
+def marked_labels(
+    settings: Sequence[Setting], standings: Mapping[str, Standing]
+) -> dict[str, tuple[str, ...]]:
+    """Return by column key the labels of the settings that a figure marks; none where nothing was tested."""
+    return {
+        key: tuple(each.label for each, mark in zip(settings, standing.marks, strict=True) if mark.best)
+        for key, standing in standings.items()
+        if standing.pairs
+    }
+
+
 def marked_note(mark: str, standings: Mapping[str, Standing]) -> str:
     """Return the sentence under a figure that says what ``mark`` means; empty where nothing was tested."""
     tested = [standing for standing in standings.values() if standing.pairs]

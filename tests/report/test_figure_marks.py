@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from made_records import made_record
+from made_records import made_dataset, made_record
 
-from cmbench.report import categories, costs
+from cmbench.report import categories, costs, precision_recall
 from cmbench.report.categories import MARK
-from cmbench.report.costs import cost_figure
+from cmbench.report.costs import cost_figure, size_figure
+from cmbench.report.looks import THICK
 from cmbench.report.records import settings
 from cmbench.store import Store
 
@@ -72,6 +73,72 @@ def test_points_that_cannot_be_told_apart_from_the_best_have_a_ring(store):
         rings = [line for line in panel.lines if line.get_markersize() == 9.0]
         assert sorted(float(ring.get_ydata()[0]) for ring in rings) == pytest.approx(best)
     assert drawn.get_supxlabel().startswith("Ring: the best and all")
+
+
+def rings_of(panel, size):
+    return [line for line in panel.lines if line.get_markersize() == size]
+
+
+def test_points_of_each_direction_have_a_ring_in_the_figure_of_sizes_though_another_is_joined_to_them(store):
+    """The third is CCA too, at another size, and both are joined by a line."""
+    records = [{**record, "dimension": 8} for record in store.records()]
+    for record in records:
+        if record["method"]["name"] == "jrl":
+            record |= {"dimension": 16, "method": {**record["method"], "name": "cca", "paper_name": "CCA"}}
+            record["method"]["parameters"] = {"n": 16}
+    drawn = size_figure(settings(records), arrays=store.arrays)
+    best = sorted(record["map"]["image_to_text"] for record in records)[1:]
+    for panel in drawn.axes:
+        (joined,) = [each[0] for each in panel.containers if len(each[0].get_xdata()) > 1]
+        assert sorted(joined.get_xdata()) == [8, 16]
+        assert sorted(float(ring.get_ydata()[0]) for ring in rings_of(panel, 9.0)) == pytest.approx(best)
+    assert drawn.get_supxlabel().startswith("Ring: the best and all")
+    assert not rings_of(size_figure(settings(records)).axes[0], 9.0)
+
+
+def narrow(store, categories):
+    """The records with more categories than fit a column as bars."""
+    names, random = [f"category {at}" for at in range(categories)], np.random.default_rng(1)
+    for record in store.records():
+        values = {task: list(random.uniform(0.1, 0.9, categories)) for task in record["map"]}
+        yield {**record, "dataset": made_dataset(class_names=names), "category_map": values}
+
+
+def test_averages_that_cannot_be_told_apart_from_the_best_have_a_ring_in_the_last_row(store):
+    records = list(narrow(store, 20))
+    drawn = categories.figure(records, arrays=store.arrays, width=3.3)
+    best = sorted(record["map"]["image_to_text"] for record in records)[1:]
+    for panel in drawn.axes:
+        rings = rings_of(panel, 6.4)
+        assert sorted(float(ring.get_xdata()[0]) for ring in rings) == pytest.approx(best)
+        assert {float(ring.get_ydata()[0]) for ring in rings} == {20.0}
+    assert " ".join(text.get_text() for text in drawn.texts).startswith("Ring: the best and all that")
+
+
+def test_curves_that_cannot_be_told_apart_from_the_best_are_thick(store):
+    drawn = categories.figure(list(narrow(store, 200)), arrays=store.arrays, width=3.3)
+    labels = [text.get_text() for text in drawn.legends[0].get_texts()]
+    for panel in drawn.axes:
+        thick = [line.get_linewidth() == THICK for line in panel.lines]
+        assert dict(zip(labels, thick, strict=True)) == {"CCA": True, "CFA": True, "JRL": False}
+    assert "Thick line: the best and all that" in drawn.get_supxlabel()
+
+
+def test_precision_by_recall_is_thick_where_its_map_cannot_be_told_apart_from_the_best(store):
+    class Kept:
+        def __init__(self, setting):
+            self.setting = setting
+
+        def arrays(self, record, *names, called):
+            return {name: np.linspace(0.9, 0.1, 100) for name in names}
+
+    kept = [Kept(setting) for setting in settings(store.records())]
+    drawn = precision_recall.figure(kept, arrays=store.arrays)
+    labels = [text.get_text() for text in drawn.legends[0].get_texts()]
+    for panel in drawn.axes:
+        thick = [line.get_linewidth() == THICK for line in panel.lines]
+        assert dict(zip(labels, thick, strict=True)) == {"CCA": True, "CFA": True, "JRL": False}
+    assert drawn.get_supxlabel().startswith("Thick line")
 
 
 def test_ticks_are_taken_from_the_end_from_which_they_span_more():

@@ -29,10 +29,10 @@ WIDTH = 6.5  # inches
 def plans(board: Board, study: Study, arrays: Arrays) -> list[Plan]:
     """Return the figures of a board, none of them drawn; ``arrays`` are those of the study, read once."""
     return [
-        _categories(board),
+        _categories(board, arrays),
         _precision_recall(board, study, arrays),
         _validation(board, arrays),
-        _costs(board),
+        _costs(board, arrays),
     ]
 
 
@@ -51,7 +51,7 @@ def rank_plan(overall: Overall) -> Plan:
     )
 
 
-def _categories(board: Board) -> Plan:
+def _categories(board: Board, arrays: Arrays) -> Plan:
     """Return MAP per category as bars: Figure 6 of the paper, if there are at most ``MOST_BARS`` of them."""
     command = f"cmbench plot categories {_choosing(board)}"
 
@@ -64,7 +64,7 @@ def _categories(board: Board) -> Plan:
                 f"{methods} methods on {categories} categories are too many bars to read here; the tables "
                 f"below hold the numbers, and '{command}' draws them"
             )
-        return figure(board.group.records)
+        return figure(board.group.records, arrays=arrays)
 
     words = f"Bars of the MAP of each category for {_labels(board)}; the tables below hold the numbers."
     return Plan("MAP per category", words, command, draw)
@@ -79,7 +79,7 @@ def _precision_recall(board: Board, study: Study, arrays: Arrays) -> Plan:
             Kept(_ReadStore(study.folder_of(entry.setting.records[0]), arrays), entry.setting)
             for entry in board.finished
         ]
-        return figure(kept, width=WIDTH)
+        return figure(kept, width=WIDTH, arrays=arrays)
 
     words = f"Curves of precision by recall in both directions for {_labels(board)}."
     return Plan("Precision by recall", words, f"cmbench plot precision-recall {_choosing(board)}", draw)
@@ -116,11 +116,11 @@ def _curves(records: Sequence[Record], arrays: Arrays) -> list[NDArray[np.float6
     return found
 
 
-def _costs(board: Board) -> Plan:
+def _costs(board: Board, arrays: Arrays) -> Plan:
     def draw() -> Figure:
         from cmbench.report.costs import cost_figure
 
-        return cost_figure([entry.setting for entry in board.finished], width=WIDTH)
+        return cost_figure([entry.setting for entry in board.finished], width=WIDTH, arrays=arrays)
 
     words = f"MAP against time of training and against memory for {_labels(board)}; see the table of costs."
     return Plan("MAP against costs", words, f"cmbench plot costs {_choosing(board)}", draw)
