@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from cmbench.disk import DAMAGE, replacing
 
-VERSION = 2
+T = TypeVar("T")
+VERSION = 3
 BULKY = ("category_map", "fitted", "looks", "provenance")
 """Fields of a record that only a figure or ``cmbench show`` needs.
 
@@ -38,22 +39,73 @@ def stamp_of(status: os.stat_result) -> Stamp:
 
 @dataclass(frozen=True)
 class Index:
-    """The records of files, as summaries, by the names ``DATASET/FILE.json`` of the files.
+    """The records of files, as summaries, by the names of the files.
 
-    Records share what is the same in them, so nobody may change one.
+    ``entries`` are files of one record each, ``DATASET/FILE.json``, ``lists`` records files with all their
+    records. Records share what is the same in them, so nobody may change one.
     """
 
     entries: dict[str, tuple[Stamp, dict[str, Any]]] = field(default_factory=dict)
+    lists: dict[str, tuple[Stamp, list[dict[str, Any]]]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.entries) + sum(len(records) for _, records in self.lists.values())
 
     def record(self, name: str, stamp: Stamp) -> dict[str, Any] | None:
         """Return the record of a file, or None where the file is not known in its present state."""
         known = self.entries.get(name)
         return known[1] if known is not None and known[0] == stamp else None
 
-    def add(self, name: str, stamp: Stamp, record: Mapping[str, Any]) -> None:
-        """Remember a record that was just read, unless its file changed only a moment ago."""
-        if time.time_ns() - max(stamp[1], stamp[2]) > SETTLED_NS:
-            self.entries[name] = stamp, summary_of(record)
+    def records(self, name: str, stamp: Stamp) -> list[dict[str, Any]] | None:
+        """Return all records of a records file, or None where it is not known in its present state."""
+        known = self.lists.get(name)
+        return known[1] if known is not None and known[0] == stamp else None
+
+
+@dataclass
+class Reading:
+    """Reads files by way of what was ``known`` of them, and notes for the next time what is ``present``.
+
+    ``anew`` counts the records that had to be read. What a reader returns that is no record passes through.
+    """
+
+    known: Index
+    present: Index = field(default_factory=Index)
+    anew: int = 0
+
+    def one(self, name: str, path: str, read: Callable[[], dict[str, Any] | T]) -> dict[str, Any] | T:
+        """Return the summary of the record in a file; raises ``OSError`` where there is no such file."""
+        stamp = stamp_of(os.stat(path))
+        record = self.known.record(name, stamp)
+        if record is None:
+            self.anew += 1
+            found = read()
+            if not isinstance(found, dict):
+                return found
+            record = summary_of(found)
+        if _is_settled(stamp):
+            self.present.entries[name] = stamp, record
+        return record
+
+    def several(
+        self, name: str, path: str, read: Callable[[], Iterable[dict[str, Any] | T]]
+    ) -> Sequence[dict[str, Any] | T]:
+        """Return the summaries of the records in a file; one with anything else in it is read each time."""
+        stamp = stamp_of(os.stat(path))
+        records = self.known.records(name, stamp)
+        if records is None:
+            found = [summary_of(each) if isinstance(each, dict) else each for each in read()]
+            self.anew += len(found)
+            records = [each for each in found if isinstance(each, dict)]
+            if len(records) < len(found):
+                return found
+        if _is_settled(stamp):
+            self.present.lists[name] = stamp, records
+        return records
+
+
+def _is_settled(stamp: Stamp) -> bool:
+    return time.time_ns() - max(stamp[1], stamp[2]) > SETTLED_NS
 
 
 def summary_of(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,23 +146,25 @@ def _packed(index: Index) -> dict[str, Any]:
             values.append(value)
         return places[same]
 
-    rows = {}
-    for name, (stamp, record) in index.entries.items():
+    def row(record: Mapping[str, Any]) -> list[int]:
         flat = _flat(record)
-        rows[name] = [*stamp, place(list(flat)), *map(place, flat.values())]
-    return {"version": VERSION, "values": values, "rows": rows}
+        return [place(list(flat)), *map(place, flat.values())]
+
+    rows = {name: [*stamp, *row(record)] for name, (stamp, record) in index.entries.items()}
+    lists = {name: [stamp, [row(record) for record in held]] for name, (stamp, held) in index.lists.items()}
+    return {"version": VERSION, "values": values, "rows": rows, "lists": lists}
 
 
 def _unpacked(content: Mapping[str, Any]) -> Index:
     values = content["values"]
-    entries = {}
     outlines: dict[int, list[_Part]] = {}
     shared: dict[Any, Any] = {}
-    for name, row in content["rows"].items():
-        if row[4] not in outlines:
-            outlines[row[4]] = _outline(values[row[4]])
+
+    def record(row: list[int]) -> dict[str, Any]:
+        if row[0] not in outlines:
+            outlines[row[0]] = _outline(values[row[0]])
         record = {}
-        for field_, inner, start, end in outlines[row[4]]:
+        for field_, inner, start, end in outlines[row[0]]:
             if inner is None:
                 record[field_] = values[row[start]]
                 continue
@@ -118,8 +172,17 @@ def _unpacked(content: Mapping[str, Any]) -> Index:
             if same not in shared:
                 shared[same] = dict(zip(inner, [values[number] for number in same[1:]], strict=True))
             record[field_] = shared[same]
-        entries[name] = (row[0], row[1], row[2], row[3]), record
-    return Index(entries)
+        return record
+
+    return Index(
+        {name: (_stamp(row[:4]), record(row[4:])) for name, row in content["rows"].items()},
+        {name: (_stamp(stamp), [*map(record, held)]) for name, (stamp, held) in content["lists"].items()},
+    )
+
+
+def _stamp(numbers: list[int]) -> Stamp:
+    size, changed, state, file = numbers
+    return size, changed, state, file
 
 
 _Part: TypeAlias = tuple[str, tuple[str, ...] | None, int, int]
@@ -129,7 +192,7 @@ _Part: TypeAlias = tuple[str, tuple[str, ...] | None, int, int]
 def _outline(fields: list[list[str]]) -> list[_Part]:
     """Return the parts of records with these fields, and fields of fields."""
     parts: list[_Part] = []
-    for at, names in enumerate(fields, 5):
+    for at, names in enumerate(fields, 1):
         if len(names) == 1:
             parts.append((names[0], None, at, at + 1))
         elif parts and parts[-1][0] == names[0]:

@@ -9,7 +9,7 @@ import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cmbench.current import with_card, with_cards
 from cmbench.disk import DAMAGE, replacing, writing_to
 from cmbench.errors import DamagedRecordWarning, StoreError
-from cmbench.index import Index, read_index, stamp_of, summary_of, write_index
+from cmbench.index import Index, Reading, read_index, write_index
 from cmbench.schema import REMEDY, SCHEMA, parsed
 
 __all__ = ["DEFAULT_STORE", "SCHEMA", "Contents", "Problem", "Store", "matching", "read_record"]
@@ -162,7 +162,7 @@ class Store:
 
     def read(self) -> Contents:
         """Return all records, and what cannot be read."""
-        return self._contents(self._own)
+        return self._contents(self._own, self._packed)
 
     def read_summaries(self) -> Contents:
         """Return all records without their ``BULKY`` fields, and what cannot be read.
@@ -170,34 +170,28 @@ class Store:
         Files that are known from an earlier call, by this process or another, are not opened again.
         """
         place = self.folder / ".work" / "index.json"
-        known = self._index if self._index is not None else read_index(place)
-        present = Index()
-        anew = 0
-
+        reading = Reading(self._index if self._index is not None else read_index(place))
         cells = os.fspath(self._cells())
 
         def summary(name: str) -> dict[str, Any] | Problem | None:
             try:
-                stamp = stamp_of(os.stat(f"{cells}/{name}"))
+                return reading.one(name, f"{cells}/{name}", lambda: self._own(name))
             except FileNotFoundError:
                 return None
             except OSError as error:
                 return Problem(self._cells() / name, error.strerror or str(error))
-            record = known.record(name, stamp)
-            if record is None:
-                nonlocal anew
-                anew += 1
-                read = self._own(name)
-                if not isinstance(read, dict):
-                    return read
-                record = summary_of(read)
-            present.add(name, stamp, record)
-            return record
 
-        contents = self._contents(summary)
-        self._index = present
-        if anew > max(_WORTH_AN_INDEX, len(known.entries) // 10):
-            write_index(place, present)
+        def packed() -> Iterator[dict[str, Any] | Problem]:
+            for path in self._records_files():
+                try:
+                    yield from reading.several(path.name, os.fspath(path), partial(_lines_of, path))
+                except OSError as error:
+                    yield Problem(path, error.strerror or str(error))
+
+        contents = self._contents(summary, packed)
+        self._index = reading.present
+        if reading.anew > max(_WORTH_AN_INDEX, len(reading.known) // 10):
+            write_index(place, reading.present)
         return contents
 
     def paths(self) -> list[Path]:
@@ -295,10 +289,14 @@ class Store:
             np.savez_compressed(file, allow_pickle=False, **arrays)
         return path
 
-    def _contents(self, own: Callable[[str], dict[str, Any] | Problem | None]) -> Contents:
-        """Return what is in the store, records of their own as ``own`` reads them by their names."""
+    def _contents(
+        self,
+        own: Callable[[str], dict[str, Any] | Problem | None],
+        lines: Callable[[], Iterator[dict[str, Any] | Problem]],
+    ) -> Contents:
+        """Return what is in the store: files of one record as ``own`` reads them, and records files."""
         read = _all_read(own, self._names)
-        packed = list(self._packed())  # after the names of the others: ``pack`` writes these first
+        packed = list(lines())  # after the names of the others: ``pack`` writes these first
         placed: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
         for rank, each in (*((0, each) for each in packed), *((1, each) for each in read)):
             if isinstance(each, dict):
@@ -329,14 +327,7 @@ class Store:
     def _packed(self, containing: str = "") -> Iterator[dict[str, Any] | Problem]:
         """Yield the records in records files whose lines have this text, in the order of files and lines."""
         for path in self._records_files():
-            try:
-                text = path.read_text(encoding="utf-8", errors="surrogateescape")
-            except OSError as error:
-                yield Problem(path, error.strerror or str(error))
-                continue
-            for number, line in enumerate(text.split("\n"), 1):  # other ends of lines may be in texts
-                if line and containing in line:
-                    yield _of_line(line, path, number)
+            yield from _lines_of(path, containing)
 
     def _records_files(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*.jsonl") if not path.name.startswith("."))
@@ -409,6 +400,18 @@ def _read(path: Path) -> dict[str, Any]:
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is no plain file")
     return parsed(path.read_text(encoding="utf-8"))
+
+
+def _lines_of(path: Path, containing: str = "") -> Iterator[dict[str, Any] | Problem]:
+    """Yield what the lines of a records file hold that have this text."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        yield Problem(path, error.strerror or str(error))
+        return
+    for number, line in enumerate(text.split("\n"), 1):  # other ends of lines may be in texts
+        if line and containing in line:
+            yield _of_line(line, path, number)
 
 
 def _of_line(line: str, path: Path, number: int) -> dict[str, Any] | Problem:

@@ -8,6 +8,8 @@ from made_records import failed_record, made_error, made_record
 
 import cmbench
 from cmbench import index
+from cmbench import store as store_module
+from cmbench.errors import DamagedRecordWarning
 from cmbench.index import read_index, summary_of
 from cmbench.store import Store
 
@@ -78,12 +80,14 @@ def test_a_file_changed_in_place_with_its_times_put_back_is_read_again(store):
 def test_a_file_that_changed_a_moment_ago_is_not_trusted_yet(store, monkeypatch):
     monkeypatch.setattr(index, "SETTLED_NS", 3600 * 10**9)
     assert len(fresh(store).summaries()) == COUNT
-    assert read_index(store.folder / ".work" / "index.json").entries == {}
+    store.pack()
+    assert len(fresh(store).summaries()) == COUNT
+    assert len(read_index(store.folder / ".work" / "index.json")) == 0
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff\x00", b"[]", b"{}", b'{"version": 1}', b'{"version": 2, "values": [], "rows": {"a": [1]}}'],
+    [b"", b"\xff\x00", b"[]", b"{}", b'{"version": 1}', b'{"version": 3, "values": [], "rows": {"a": [1]}}'],
 )
 def test_an_index_that_cannot_be_read_is_made_again(store, content):
     place = store.folder / ".work" / "index.json"
@@ -91,6 +95,33 @@ def test_an_index_that_cannot_be_read_is_made_again(store, content):
     place.write_bytes(content)
     assert fresh(store).summaries() == expected
     assert json.loads(place.read_text())["version"] == index.VERSION
+
+
+def test_a_records_file_is_read_once_until_it_changes(store, monkeypatch):
+    (path,) = store.pack()
+    expected = [summary_of(record) for record in store.records()]
+    assert fresh(store).summaries() == expected
+    read = []
+    parsed = store_module.parsed
+    monkeypatch.setattr(store_module, "parsed", lambda text: read.append(1) or parsed(text))
+    assert fresh(store).summaries() == expected
+    assert read == []
+    store.put(a_record(3, threads=7))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[1:]))
+    summaries = fresh(store).summaries()
+    assert summaries == [summary_of(record) for record in store.records()]
+    assert len(summaries) in (COUNT - 1, COUNT)
+    assert [record["threads"] for record in summaries].count(7) == 1
+
+
+def test_a_records_file_with_a_damaged_line_is_told_of_each_time(store):
+    (path,) = store.pack()
+    with path.open("a") as file:
+        file.write("{\n")
+    for _ in range(2):
+        with pytest.warns(DamagedRecordWarning, match="line 121"):
+            assert len(fresh(store).summaries()) == COUNT
 
 
 def test_a_store_that_cannot_be_written_to_is_read_without_an_index(store):
