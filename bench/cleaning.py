@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cmbench.current import code_of, newest_version
-from cmbench.disk import sweep
+from cmbench.ownership import sweep
 from cmbench.plan import RANDOM_STATE
 from cmbench.store import Store
 

@@ -17,9 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from cmbench.disk import replacing, replacing_folder, writing_to
+from cmbench.disk import locked, replacing, replacing_folder, writing_to
 from cmbench.errors import CmbenchWarning, StoreError
 
 Record = Mapping[str, Any]
@@ -41,7 +39,7 @@ def note(folder: Path, fingerprint: str, card: Mapping[str, Any], code: Mapping[
         return
     with writing_to(path, raising=StoreError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.parent / ".lock"):  # another run may be noting other methods
+        with locked(path.parent / ".lock"):  # another run may be noting other methods
             content = _updated(_read(path), card, code)
             with replacing(path) as beside:
                 text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
@@ -155,7 +153,7 @@ def keep_source(folder: Path, code_version: str, files: Mapping[str, bytes]) -> 
     kept = _fitting(files)
     with writing_to(place, raising=StoreError):
         (folder / "current").mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "current" / ".lock"):  # another run may be keeping the same code
+        with locked(folder / "current" / ".lock"):  # another run may be keeping the same code
             place.parent.mkdir(exist_ok=True)
             _keep(place, kept, files)
 

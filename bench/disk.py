@@ -8,24 +8,27 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from pickle import UnpicklingError
 from secrets import token_hex
 from struct import error as StructError
-from tempfile import TemporaryFile, mkdtemp
+from tempfile import TemporaryFile
 from tokenize import TokenError
 from zipfile import BadZipFile
 from zlib import error as ZlibError
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
-from cmbench.errors import CmbenchError, DatasetError, StoreError
+from cmbench.errors import CmbenchError, DatasetError
 
 _BESIDE = re.compile(r"\..+\.[0-9a-f]{8}\.(json|jsonl|npz)")
 """The names that ``replacing`` gives to unfinished files of a store."""
 _ABANDONED_SECONDS = 3600
+_PATIENCE_SECONDS = 10  # with whoever may have been killed
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
+"""What a drive that has no locks answers who asks for one."""
 
 
 @contextmanager
@@ -152,6 +155,24 @@ def lock(path: Path) -> AbstractContextManager[object] | None:
 
 
 @contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Lock the file ``path``, which is made and stays, for the block, as soon as nobody else has locked it.
+
+    On a drive without locks a file beside it, which only one process can make, stands for the lock; its maker
+    may have been killed, so that nobody waits for more than some seconds.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(path))
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            with suppress(Timeout):
+                stack.enter_context(SoftFileLock(f"{path}.taken", timeout=_PATIENCE_SECONDS))
+        yield
+
+
+@contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Lock ``folder`` during the block; raises ``DatasetError`` where another process has locked it.
 
@@ -165,26 +186,6 @@ def alone_in(folder: Path) -> Iterator[None]:
         )
     with held:
         yield
-
-
-@contextmanager
-def workspace(parent: Path) -> Iterator[Path]:
-    """Yield a new folder in ``parent``, which is removed at the end of the block.
-
-    The process holds a lock on it, so a folder in ``parent`` that nobody has locked was left by a
-    process that was killed; such folders are removed at the start. Raises ``StoreError`` where no
-    folder can be made.
-    """
-    with writing_to(parent, raising=StoreError):
-        folder, held = _locked_folder(parent)
-    try:
-        with held:
-            try:
-                yield folder
-            finally:
-                remove_folder(folder)
-    finally:
-        remove_folder(folder)  # on Windows its lock can be removed only now
 
 
 def remove_folder(folder: Path) -> None:
@@ -207,33 +208,6 @@ def _flatten(folder: Path) -> None:
             for inner in list(os.scandir(entry.path)):
                 os.rename(inner.path, folder / token_hex(8))
             os.rmdir(entry.path)
-
-
-def sweep(parent: Path) -> None:
-    """Remove the workspaces that killed processes left in ``parent``, unless it is read-only."""
-    if not any(parent.glob("run-*")):
-        return
-    with suppress(OSError), FileLock(parent / "lock"):
-        _clear_abandoned(parent)
-
-
-def _locked_folder(parent: Path) -> tuple[Path, AbstractContextManager[object]]:
-    parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(parent / "lock"):  # nobody clears a folder between its making and its locking
-        _clear_abandoned(parent)
-        folder = Path(mkdtemp(prefix="run-", dir=parent))
-        return folder, FileLock(folder / "lock").acquire()
-
-
-def _clear_abandoned(parent: Path) -> None:
-    for folder in parent.glob("run-*"):
-        # Another run may be ending, and removing its own folder at this very moment.
-        with suppress(FileNotFoundError):
-            free = lock(folder / "lock")
-            if free is not None:
-                with free:
-                    remove_folder(folder)
-                remove_folder(folder)
 
 
 DAMAGE: tuple[type[Exception], ...] = (

@@ -17,10 +17,11 @@ from cmbench.datasets.limiting import limited
 from cmbench.datasets.registry import BUILT_IN, load_dataset
 from cmbench.datasets.soundness import refuse_unsound
 from cmbench.datasets.splits import redrawn
-from cmbench.disk import remove_abandoned, sweep, workspace
+from cmbench.disk import remove_abandoned
 from cmbench.errors import CmbenchError, DatasetWarning, IncompleteRunError
 from cmbench.estimates import estimates
 from cmbench.evaluation.protocol import Protocol, get_protocol
+from cmbench.execution.checkpoints import sweep_checkpoints
 from cmbench.execution.local import LocalExecutor
 from cmbench.execution.progress import Foreseeing, Progress, Silent
 from cmbench.execution.record import card_fields, left_out_record
@@ -33,6 +34,7 @@ from cmbench.limits import (
     parse_size,
 )
 from cmbench.methods.registry import Registry, registry
+from cmbench.ownership import sweep, workspace
 from cmbench.plan import LEFT_OUT, Cell, plan
 from cmbench.profiles import PAPER, Profile, named_profile, says_more, shared_profile, warn_of_other_versions
 from cmbench.pruning import MedianRule
@@ -407,6 +409,7 @@ def _execute(
         progress.expects({key: estimate.seconds for key, estimate in expected.items()}, jobs or 1)
     progress.planned(pending, len(agenda.cells) - len(pending), limits)
     remove_abandoned(agenda.store.folders())
+    sweep_checkpoints(folder / "checkpoints", agenda.earlier, pending)
     if not pending:
         sweep(folder)
         return

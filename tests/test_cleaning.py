@@ -10,7 +10,7 @@ from made_records import failed_record, made_record
 from cmbench.cleaning import removals, remove, unused_sources
 from cmbench.cli.main import cli
 from cmbench.current import keep_source
-from cmbench.disk import workspace
+from cmbench.ownership import workspace
 from cmbench.store import Store
 
 

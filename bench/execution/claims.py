@@ -6,7 +6,8 @@ that is gone. Byte-range locks are what such drives offer most widely. A databas
 choice: its own locks are these, and a row in it would outlive its process.
 
 Where a drive has no locks at all, every claim is granted after a warning: a cell may then be fitted twice,
-and both runs print right numbers, because a record is replaced whole.
+and both runs print right numbers, because a record is replaced whole and each trains in a folder of its own
+(``cmbench.execution.checkpoints``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cmbench.disk import NO_LOCKS
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -27,7 +30,6 @@ except ImportError:  # Windows
 
 _BYTES = 2**62
 _TAKEN = (errno.EACCES, errno.EAGAIN)
-_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
 
 
 @dataclass
@@ -76,7 +78,7 @@ class Claims:
         except OSError as error:
             if error.errno in _TAKEN:
                 return False
-            if error.errno not in _UNSUPPORTED:
+            if error.errno not in NO_LOCKS:
                 raise
             self._do_without()
         return True

@@ -21,7 +21,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from cmbench.disk import cache_folder, workspace, writing_to
+from cmbench.disk import cache_folder, writing_to
 from cmbench.errors import ExecutionError, StoreError
 from cmbench.execution.fence import Fence, built_in_files
 from cmbench.execution.job import DISK_FULL, state_of
@@ -31,6 +31,7 @@ from cmbench.execution.record import Outcome, Worker
 from cmbench.execution.workplace import Assignment, NoRoomError, Workplace
 from cmbench.limits import AskedLimits, Limits
 from cmbench.methods.registry import MethodEntry
+from cmbench.ownership import workspace
 
 _LOOK_SECONDS = 0.3  # at whether anybody still wants the cell
 _OVER = ("cancelled", "released", "forgotten", "error")  # states of a task that nobody waits for

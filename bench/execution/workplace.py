@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from cmbench.datasets.formats.numpy_files import load_array
 from cmbench.disk import MAKE_ROOM, is_full, remove_folder
 from cmbench.errors import MethodError, StoreError
+from cmbench.execution.checkpoints import own_checkpoints
 from cmbench.execution.child_process import Ended, Surroundings, run_child
 from cmbench.execution.evaluating import status_of
 from cmbench.execution.fence import Fence
@@ -87,8 +88,9 @@ class NoRoomError(StoreError):
 class Workplace:
     """Where cells run: ``work`` for temporary files, the fence around them, and a folder of checkpoints.
 
-    Each cell has a folder of its own among the checkpoints, which goes when the cell is done.
-    ``readable`` are folders behind the fence that methods may read.
+    Each run of a cell has a folder of its own among the checkpoints, or in the place that the parameter
+    ``checkpoint`` names; it goes when the cell is done. ``readable`` are folders behind the fence that
+    methods may read.
     """
 
     def __init__(
@@ -120,43 +122,42 @@ class Workplace:
         """
         folder = self._work / assignment.key
         folder.mkdir()
-        job = self._job(assignment, features, import_path)
-        job.write(folder)
         temporary = self._work / f"t{next(self._numbers)}"  # short, because the paths of sockets are
         temporary.mkdir()
         try:
-            with self._fenced(job, folder, temporary, log, assignment.keeps_checkpoint) as surroundings:
-                follower = Follower(log, folder)
-                ended = run_child(
-                    replace(surroundings, environment=environment),
-                    limits,
-                    stop,
-                    is_given_up=watched(folder, assignment.rule),
-                    watch=lambda: tell(follower),
-                )
-                follower.end()
-                tell(follower)
-            outcome = _outcome(ended, features, folder, limits=limits, log=log)
-            if outcome.status not in ("ok", "stopped") and is_full(folder):  # now, before it is emptied
-                raise NoRoomError(folder, outcome)
-            if assignment.rule is None or ended.ending == "stopped":
-                self._clear_checkpoint(assignment.key, is_done=outcome.status == "ok")
+            with self._checkpoints_of(assignment) as checkpoints:
+                job = _job(assignment, features, import_path, checkpoints)
+                job.write(folder)
+                with self._fenced(job, folder, temporary, log, checkpoints) as surroundings:
+                    surroundings = replace(surroundings, environment=environment)
+                    ended = _followed(surroundings, limits, stop, rule=assignment.rule, tell=tell)
+                outcome = _outcome(ended, features, folder, limits=limits, log=log)
+                if outcome.status not in ("ok", "stopped") and is_full(folder):  # now, before it is emptied
+                    raise NoRoomError(folder, outcome)
+                if assignment.rule is not None and ended.ending != "stopped":
+                    outcome = judged_by(assignment.rule, outcome, folder)
+                    _remove(checkpoints)  # a trial is not taken up again
+                elif outcome.status == "ok":
+                    _remove(checkpoints)
                 return outcome
-            self._clear_checkpoint(assignment.key, is_done=True)  # a trial is not taken up again
-            return judged_by(assignment.rule, outcome, folder)
         finally:
             for used in (folder, temporary):
                 remove_folder(used)
 
+    def _checkpoints_of(self, assignment: Assignment) -> AbstractContextManager[Path | None]:
+        """Return what gives a run of a cell the folder of its checkpoints; none if it keeps none."""
+        if not assignment.keeps_checkpoint:
+            return nullcontext()
+        given = assignment.parameters[CHECKPOINT]
+        place = self._checkpoints if given is None else Path(given).expanduser().absolute()
+        return own_checkpoints(place, assignment.key)
+
     @contextmanager
     def _fenced(
-        self, job: Job, folder: Path, temporary: Path, log: Path, keeps_checkpoint: bool
+        self, job: Job, folder: Path, temporary: Path, log: Path, checkpoints: Path | None
     ) -> Iterator[Surroundings]:
         """Yield the surroundings of a cell's process, with the rules of what it may read and change."""
-        writable = [folder, temporary]
-        if keeps_checkpoint:
-            writable.append(Path(job.parameters[CHECKPOINT]))
-            writable[-1].mkdir(parents=True, exist_ok=True)
+        writable = [folder, temporary] if checkpoints is None else [folder, temporary, checkpoints]
         private = _nothing_in_shared_memory(job, folder)
         surroundings = Surroundings(folder, temporary, log, own_shared_memory=private)
         if self._fence is None:
@@ -165,23 +166,37 @@ class Workplace:
         with self._fence.ruleset([job.features, *self._readable], writable) as ruleset:
             yield replace(surroundings, ruleset=ruleset, landlock=self._fence.version)
 
-    def _clear_checkpoint(self, key: str, *, is_done: bool) -> None:
-        """Remove the folder that a cell has among the checkpoints, unless it holds an unfinished training."""
-        folder = self._checkpoints / key
-        if is_done:
-            remove_folder(folder)
-        with suppress(OSError):  # it is gone, or holds something
-            folder.rmdir()
 
-    def _job(self, assignment: Assignment, features: Features, import_path: tuple[str, ...]) -> Job:
-        own_path = (os.path.abspath(entry) for entry in sys.path if os.path.exists(entry or "."))
-        parameters = dict(assignment.parameters)
-        if assignment.keeps_checkpoint and parameters[CHECKPOINT] is None:
-            parameters[CHECKPOINT] = str(self._checkpoints / assignment.key)
-        path = [*own_path, *import_path]
-        return Job(
-            features.folder, assignment.entry, assignment.code_version, parameters, path, assignment.twice
-        )
+def _job(
+    assignment: Assignment, features: Features, import_path: tuple[str, ...], checkpoints: Path | None
+) -> Job:
+    own_path = (os.path.abspath(entry) for entry in sys.path if os.path.exists(entry or "."))
+    place = {} if checkpoints is None else {CHECKPOINT: str(checkpoints)}
+    parameters = {**assignment.parameters, **place}
+    path = [*own_path, *import_path]
+    return Job(features.folder, assignment.entry, assignment.code_version, parameters, path, assignment.twice)
+
+
+def _remove(checkpoints: Path | None) -> None:
+    if checkpoints is not None:
+        remove_folder(checkpoints)
+
+
+def _followed(
+    surroundings: Surroundings,
+    limits: Limits,
+    stop: threading.Event,
+    *,
+    rule: MedianRule | None,
+    tell: Callable[[Follower], None],
+) -> Ended:
+    """Run a cell's process, and tell how far it has come."""
+    follower = Follower(surroundings.log, surroundings.folder)
+    is_given_up = watched(surroundings.folder, rule)
+    ended = run_child(surroundings, limits, stop, is_given_up=is_given_up, watch=lambda: tell(follower))
+    follower.end()
+    tell(follower)
+    return ended
 
 
 def watched(folder: Path, rule: MedianRule | None) -> Callable[[], bool]:
