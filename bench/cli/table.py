@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,6 +59,14 @@ def _format_of(output: Path | None) -> Format | None:
     is_flag=True,
     help="Show all datasets in one table instead, with average ranks and wins.",
 )
+@click.option(
+    "--published",
+    type=click.Choice(["auto", "wikipedia", "pascal", "xmedianet"]),
+    is_flag=False,
+    flag_value="auto",
+    help="Show bi-modal averages beside those of published tables instead, and how far the order of methods "
+    "agrees. Of which collection a dataset is, name and sizes tell, unless it is said.",
+)
 @measures_option
 @click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
 @click.option(
@@ -104,6 +113,7 @@ def table(
     ablation: bool,
     settings: Which | None,
     overview: bool,
+    published: str | None,
     protocol: str | None,
     format: Format | None,
     all_versions: bool,
@@ -121,14 +131,21 @@ def table(
     from cmbench.output import output_file, printable
     from cmbench.report import ablation as ablations
     from cmbench.report import overview as overviews
+    from cmbench.report import shape
     from cmbench.report import table as leaderboards
     from cmbench.report.cells import stored_summaries
     from cmbench.report.layout import View
     from cmbench.report.records import select
     from cmbench.store import Store
 
-    if ablation and overview:
-        raise click.UsageError("--ablation and --overview are two tables; leave one out")
+    if ablation + overview + (published is not None) > 1:
+        raise click.UsageError(
+            "--ablation, --overview and --published are tables of their own, two tables at least; give one"
+        )
+    if published and (options["sort"] or columns or options["measures"]):
+        raise click.UsageError(
+            "--published has columns and an order of its own; leave --sort, --columns and --measures out"
+        )
     if overview and (options["sort"] or columns):
         raise click.UsageError(
             "--overview sorts by average rank and has its own columns; leave --sort and --columns out"
@@ -142,14 +159,18 @@ def table(
     names = [] if methods is None else [name.strip() for name in methods.split(",")]
     records = stored_summaries(store, all_versions=all_versions)
     chosen = select(records, datasets=datasets, methods=names, protocol=protocol)
-    made = ablations if ablation else overviews if overview else leaderboards
-    chosen_part = {"which": settings} if ablation else {}
+    made: ModuleType = (
+        ablations if ablation else overviews if overview else shape if published else leaderboards
+    )
+    more: dict[str, Any] = {"which": settings} if ablation else {}
+    if published:
+        more = {"collection": None if published == "auto" else published}
     arrays, view = Store(store).arrays, View(columns=columns or (), **options)
     format = format or _format_of(output)
     if format is None and sys.stdout.isatty():
-        print_tables(made.tables(chosen, arrays=arrays, view=view, **chosen_part), verbose=verbose)
+        print_tables(made.tables(chosen, arrays=arrays, view=view, **more), verbose=verbose)
         return
-    text = made.render(chosen, format=format or "markdown", arrays=arrays, view=view, **chosen_part)
+    text = made.render(chosen, format=format or "markdown", arrays=arrays, view=view, **more)
     if output is None:
         click.echo(printable(text), nl=False)
         return

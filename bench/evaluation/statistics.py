@@ -349,15 +349,25 @@ def intervals(
     >>> low.round(3).tolist(), high.round(3).tolist()
     ([[0.0, 0.1], [-0.1, 0.0]], [[0.0, 0.1], [-0.1, 0.0]])
     """
+    drawn = means_drawn_anew(methods, resamples=resamples, seed=seed)
+    count = drawn.shape[1]
+    bounds = np.zeros((2, count, count))
+    for i in range(count):
+        bounds[:, i] = np.quantile(drawn[:, [i]] - drawn, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
+    return bounds[0], bounds[1]
+
+
+def means_drawn_anew(methods: Sequence[ArrayLike], *, resamples: int, seed: int) -> Floats:
+    """Return bootstrap means (resamples, methods), of which every two differ as means over new pairs would.
+
+    Pairs are drawn with replacement, the same for all methods, and so are the runs of each method. What all
+    methods have in common at a pair is taken off, so that the means are near 0.
+    """
     runs = _judged(methods)
     random = np.random.default_rng(seed)
     means = np.stack([values.mean(axis=0) for values in runs])
     drawn = np.stack([_run_means(values, resamples, random) for values in runs], axis=1)
-    drawn += _means_of_draws(means - means.mean(axis=0), resamples, random)
-    bounds = np.zeros((2, len(runs), len(runs)))
-    for i in range(len(runs)):
-        bounds[:, i] = np.quantile(drawn[:, [i]] - drawn, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
-    return bounds[0], bounds[1]
+    return drawn + _means_of_draws(means - means.mean(axis=0), resamples, random)
 
 
 def _means_of_draws(values: Floats, resamples: int, random: np.random.Generator) -> Floats:

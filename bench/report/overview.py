@@ -27,6 +27,7 @@ from cmbench.report.layout import (
     subtitle,
 )
 from cmbench.report.records import Group, Record, Setting, groups, knows_test_labels, rank_in_paper, settings
+from cmbench.report.shape import shape_notes
 from cmbench.report.significance import Arrays, Standing, best_groups, significance_note
 from cmbench.report.signs import ORDER, signs_of
 from cmbench.report.table import written
@@ -167,6 +168,7 @@ def _table(parts: Sequence[Overview], arrays: Arrays | None, view: View) -> Tabl
     notes = [
         significance_note(standings, of_all),
         *(note for part in parts for note in _rank_notes(part)),
+        *shape_notes(found, arrays),
         "Parameters, seeds and splits may differ between datasets; 'cmbench table' tells of each, and what "
         "signs behind names stand for.",
     ]

@@ -10,7 +10,9 @@ from typing import Any, TypeAlias
 from cmbench.report.records import Group
 
 TABLES = ("I", "II", "III")
-"""The tables of the CM-GANs paper. Other authors' reruns use other features and are never shown."""
+"""The tables of the CM-GANs paper, whose values may stand in a leaderboard."""
+
+AVERAGE = "bimodal_average"
 
 SPLITS = ("shipped with cmbench", "lists of the collection")
 """Ends of the origins of splits that published values are of, as recipes of features name them."""
@@ -31,7 +33,10 @@ _SIZES = {
 
 @dataclass(frozen=True)
 class PublishedMap:
-    """One published MAP value with where it was read and how sure that reading is."""
+    """One published MAP value with where it was read and how sure that reading is.
+
+    ``table`` is one of ``PublishedTable``: values of two tables are of other features, splits or rules.
+    """
 
     table: str
     dataset: str
@@ -40,6 +45,32 @@ class PublishedMap:
     map: float
     source: str
     confidence: str
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """What is known of how the values of a published table were made, each in words.
+
+    ``heading`` is its name in a column, ``protocol`` how items are ranked, ``selection`` by what parameters
+    and epochs were chosen, and ``repeats`` another table whose rows it copies, empty where none.
+    """
+
+    table: str
+    dataset: str
+    heading: str
+    split: str
+    features: str
+    protocol: str
+    selection: str
+    repeats: str
+
+    @property
+    def terms(self) -> str:
+        """Split, features, protocol and selection in a sentence."""
+        return (
+            f"split {self.split}; features {self.features}; {self.protocol}; parameters and epochs: "
+            f"{self.selection}"
+        )
 
 
 Published: TypeAlias = Mapping[tuple[str, str], PublishedMap]
@@ -80,6 +111,49 @@ def published_maps(group: Group) -> Published | None:
         for value in _all_values()
         if value.dataset == dataset and value.table in TABLES
     }
+
+
+def collection_of(group: Group) -> str | None:
+    """Return the dataset of the paper whose pairs these records are of, whatever the features; None for none.
+
+    It is told by the beginning of the dataset's name and the sizes of its splits. Relevance, similarity and
+    cut-off have to be those of the paper too.
+    """
+    name = _letters(group.dataset["name"])
+    known = [collection for start, collection in _NAMES.items() if name.startswith(start)]
+    if not known or _sizes(group.dataset) != _SIZES[known[0]] or not is_comparable(group):
+        return None
+    return known[0]
+
+
+def is_comparable(group: Group) -> bool:
+    """Return whether MAP of these records follows the rules of the paper: cosine, category, all ranks."""
+    return _is_of_paper(group.dataset, group.protocol) and group.protocol["cutoff"] is None
+
+
+def published_table(table: str, dataset: str) -> PublishedTable:
+    """Return what is known of a published table."""
+    return _all_tables()[table, dataset]
+
+
+def tables_of(dataset: str) -> dict[str, dict[str, PublishedMap]]:
+    """Return the published bi-modal averages on a dataset, by table and the method's paper name.
+
+    Rows that a table copies from another one belong to it.
+    """
+    held: dict[str, dict[str, PublishedMap]] = {}
+    for value in _all_values():
+        if value.dataset == dataset and value.task == AVERAGE:
+            held.setdefault(value.table, {})[value.method] = value
+    repeated = {name: _all_tables()[name, dataset].repeats for name in held}
+    return {name: {**held.get(repeated[name], {}), **values} for name, values in held.items()}
+
+
+@cache
+def _all_tables() -> dict[tuple[str, str], PublishedTable]:
+    text = files("cmbench.report").joinpath("published_tables.csv").read_text(encoding="utf-8")
+    rows = (PublishedTable(**row) for row in csv.DictReader(text.splitlines()))
+    return {(row.table, row.dataset): row for row in rows}
 
 
 @cache

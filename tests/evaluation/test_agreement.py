@@ -1,0 +1,41 @@
+"""Kendall's tau against SciPy's, and its interval against a bootstrap by loops."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cmbench.evaluation.agreement import kendall_tau, tau_interval
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tau_is_that_of_scipy_also_with_ties(seed):
+    random = np.random.default_rng(seed)
+    rows, others = random.integers(0, 6, (40, 9)), random.integers(0, 6, 9)
+    expected = [stats.kendalltau(row, others).statistic for row in rows]
+    np.testing.assert_allclose(kendall_tau(rows, others), expected, atol=1e-12)
+
+
+def test_where_all_tie_there_is_no_tau():
+    assert np.isnan(kendall_tau([1, 1, 1], [1, 2, 3])).all()
+    assert np.isnan(kendall_tau([1, 2, 3], [1, 1, 1])).all()
+
+
+def test_the_interval_is_that_of_a_bootstrap_over_pairs():
+    random = np.random.default_rng(0)
+    methods = random.normal(0.5, 0.2, (7, 60)) + np.linspace(0, 0.06, 7)[:, None]
+    others = np.arange(7) + random.normal(size=7)
+    drawn = [
+        stats.kendalltau(methods[:, random.integers(0, 60, 60)].mean(axis=1), others).statistic
+        for _ in range(1500)
+    ]
+    expected = np.quantile(drawn, [0.025, 0.975])
+    np.testing.assert_allclose(tau_interval(list(methods), others), expected, atol=0.1)
+
+
+def test_runs_that_differ_widen_the_interval():
+    pairs = np.linspace(0.2, 0.8, 200)
+    methods = [pairs + 0.01 * place for place in range(6)]
+    assert tau_interval(methods, range(6)) == (1.0, 1.0)
+    runs = [np.stack([method - 0.1, method + 0.1]) for method in methods]
+    low, high = tau_interval(runs, range(6))
+    assert low < 0.2 < high
