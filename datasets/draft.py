@@ -146,6 +146,8 @@ class Card:
     ``fingerprint`` is the SHA-256 it should have; both are verified when given. ``recipe`` is JSON: every
     setting, hash and version that the features depend on, for those who make them again. ``notes`` say what
     was done to the files of the source, such as validation pairs that were drawn; a sentence each.
+    ``shared_after`` is the text after whose last occurrence the ids of pairs that belong together are the
+    same, such as those of the drawings of one emoji: they stay in one split when pairs are divided anew.
     ``split_of`` and ``split_seed`` are set where the pairs of a dataset were divided anew: its fingerprint,
     and the seed.
     """
@@ -159,6 +161,7 @@ class Card:
     fingerprint: str = ""
     recipe: str = ""
     notes: tuple[str, ...] = ()
+    shared_after: str = ""
     split_of: str = ""
     split_seed: int | None = None
 

@@ -27,8 +27,8 @@ def redrawn(dataset: Dataset, seed: int) -> Dataset:
 
     Training, validation and test pairs are pooled. Each new split has as many pairs of each category as the
     dataset's own; a pair of several categories counts for the rarest of them. Pairs that share a picture,
-    by name, by equal features, or by features that are near-copies of each other, stay in one split, for
-    which the numbers of pairs may differ a little.
+    by name, by equal features, or by features that are near-copies of each other, stay in one split, and so
+    do pairs that belong together by the card (``shared_after``). The numbers of pairs may differ a little.
 
     The result has a fingerprint and a name of its own, and its card says of which dataset it is a split.
 
@@ -43,7 +43,9 @@ def redrawn(dataset: Dataset, seed: int) -> Dataset:
     labels = np.concatenate([split.labels for split in pool])
     strata = _strata(labels)
     goal = _pairs_wanted(strata, [len(split) for split in pool])
-    owner = _drawn(strata, _belonging_together(pool), goal, np.random.default_rng(seed))
+    owner = _drawn(
+        strata, _belonging_together(pool, dataset.card.shared_after), goal, np.random.default_rng(seed)
+    )
     train, validation, test = (_taken(pool, np.flatnonzero(owner == at)) for at in range(len(pool)))
     card = replace(
         dataset.card, sizes=None, fingerprint="", split_of=dataset.fingerprint, split_seed=int(seed)
@@ -88,7 +90,7 @@ def _pairs_wanted(strata: Numbers, sizes: Sequence[int]) -> dict[int, Numbers]:
     }
 
 
-def _belonging_together(pool: Sequence[Split]) -> list[Numbers]:
+def _belonging_together(pool: Sequence[Split], shared_after: str) -> list[Numbers]:
     """Return the rows of the pool in groups that must stay in one split, most of them of one row."""
     sizes = [len(split) for split in pool]
     first = _Groups(sum(sizes))
@@ -97,6 +99,9 @@ def _belonging_together(pool: Sequence[Split]) -> list[Numbers]:
     if all(split.image_ids is not None for split in pool):
         first.join_equal([str(name) for split in pool for name in (split.image_ids or ())])
     first.join_equal([name for split in pool for name in _captioned(split)])
+    if shared_after:
+        ids = (str(identifier) for split in pool for identifier in split.ids.tolist())
+        first.join_equal([identifier.rpartition(shared_after)[2] for identifier in ids])
     for one, other in alike_rows([split.images for split in pool]):
         first.join(one, other)
     return first.rows()

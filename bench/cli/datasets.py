@@ -24,8 +24,9 @@ FORMATS = """A PATH is a .npz file, a MATLAB .mat file (any version), or a folde
 with the keys images_*, texts_* and labels_* for each of train, val and test, or others that are recognised
 (I_tr, train_img, XAll and the like; --key names the rest), and where queries are looked for among other
 pairs, of retrieval. ids_*, image_ids_* (the picture of each pair), class_names, first_label, name, source,
-licence, citation, image_feature, text_feature, recipe, sizes and notes are optional. Labels are numbers,
-texts, or a matrix of 0 and 1 with a column for each category; without any, the pair itself is relevant."""
+licence, citation, image_feature, text_feature, recipe, sizes, notes and shared_after (ids that are the same
+after its last occurrence belong together) are optional. Labels are numbers, texts, or a matrix of 0 and 1
+with a column for each category; without any, the pair itself is relevant."""
 
 
 @click.group()

@@ -80,6 +80,7 @@ def extract_features(
         sizes=(len(train), len(validation), len(test)),
         recipe=recipe_text(recipe, raw, {"image": images.details, "text": texts.details}),
         notes=(*raw.card.notes, *((FIRST_CATEGORY,) if raw.is_multi_label else ())),
+        shared_after=raw.card.shared_after,
     )
     if save_weights is not None:
         with writing_to(save_weights):

@@ -30,7 +30,16 @@ FULL_NAMES = {"train": "training", "val": "validation", "test": "test"}
 REQUIRED = ("images", "texts", "labels")
 PARTS = ("image_parts", "text_parts")
 GROUPS = ("image_groups", "text_groups")
-CARD_TEXTS = ("source", "licence", "citation", "image_feature", "text_feature", "fingerprint", "recipe")
+CARD_TEXTS = (
+    "source",
+    "licence",
+    "citation",
+    "image_feature",
+    "text_feature",
+    "fingerprint",
+    "recipe",
+    "shared_after",
+)
 _CASTS: dict[str, Cast] = {"float32": float_matrix, "int64": int_vector, "str": text_vector}
 
 _SPLIT_CASTS: dict[str, Cast] = {

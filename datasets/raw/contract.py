@@ -57,6 +57,7 @@ class RawCard:
     class_sizes : where known, pairs of each category by the name of the split, or of two, as ``val and
         test``; verified
     notes : what was done to the files of the source, and what is strange about them; a sentence each
+    shared_after : what precedes the common end of the ids of pairs that belong together, if some do
     """
 
     source: str = "unknown"
@@ -68,6 +69,7 @@ class RawCard:
     categories: int | None = None
     class_sizes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    shared_after: str = ""
 
     def with_split_given(self) -> RawCard:
         """Return the card without what holds for its own split only."""

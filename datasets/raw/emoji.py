@@ -76,6 +76,7 @@ CARD = RawCard(
         "folder of its own, and name the folder that holds them."
     ),
     division="a tenth of the emoji of each category for val and for test, drawn by cmbench",
+    shared_after="/",
 )
 
 

@@ -89,6 +89,29 @@ def test_captions_of_one_picture_stay_in_one_split(toy):
     assert all(len(found) == 1 for found in owners.values())
 
 
+def test_pairs_that_belong_together_by_the_card_stay_in_one_split(toy):
+    named = {
+        name: replace(
+            split, ids=np.array([f"a/{row % 2}/{name}{row % (len(split) // 2)}" for row in range(len(split))])
+        )
+        for name, split in toy.splits
+    }
+    for name, split in named.items():
+        named[name] = replace(split, ids=np.array([f"{row}/{id_}" for row, id_ in enumerate(split.ids)]))
+
+    def splits_of_parts(shared_after):
+        card = replace(toy.card, shared_after=shared_after)
+        dataset = Dataset("toy", named["train"], named["val"], named["test"], toy.class_names, card)
+        owners = {}
+        for at, (_, split) in enumerate(redrawn(dataset, 1).splits):
+            for name in split.ids.tolist():
+                owners.setdefault(name.rpartition("/")[2], set()).add(at)
+        return [len(found) for found in owners.values()]
+
+    assert set(splits_of_parts("/")) == {1}
+    assert max(splits_of_parts("")) > 1
+
+
 def test_pairs_of_several_categories_and_their_parts_are_divided_too():
     random = np.random.default_rng(0)
 

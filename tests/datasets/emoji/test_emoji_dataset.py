@@ -1,8 +1,10 @@
 """The built-in emoji: sound features of a known origin, small pictures that belong to them, and all terms."""
 
+import json
 import re
 import subprocess
 import sys
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from cmbench.datasets.raw.contract import RawDataset, RawPair
 from cmbench.datasets.raw.emoji import ALIKE, CARD
 from cmbench.datasets.raw.pictures import PictureArray
 from cmbench.datasets.registry import licence_file, load_dataset
+from cmbench.datasets.splits import redrawn
+from cmbench.execution.fence import built_in_files
 
 FINGERPRINT = "7c64234af604b386113f0e455fd4e1769d3e6734506c7dfa4dfcf261d869204d"
 SIZES = (2784, 354, 360)
@@ -58,6 +62,25 @@ def test_no_emoji_stands_in_two_splits_and_each_has_its_three_pairs(code_points)
     assert all(sorted(drawn) == sorted(STYLES) for styles in code_points for drawn in styles.values())
     for one, other in ALIKE.items():
         assert sum({one, other} <= each for each in (train, validation, test)) == 1
+
+
+def test_the_pairs_of_an_emoji_stay_together_when_pairs_are_divided_anew(dataset):
+    train, validation, test = (
+        {id_.partition("/")[2] for id_ in split.ids.tolist()} for _, split in redrawn(dataset, 1).splits
+    )
+    assert train.isdisjoint(validation | test)
+    assert validation.isdisjoint(test)
+    assert test != {id_.partition("/")[2] for id_ in dataset.test.ids.tolist()}
+
+
+def test_the_ids_are_those_of_the_split_that_the_recipe_names(dataset):
+    lines = sorted(f"{id_},{name}\n" for name, split in dataset.splits for id_ in split.ids.tolist())
+    digest = sha256("".join(lines).encode()).hexdigest()
+    assert json.loads(dataset.card.recipe)["split"]["sha256"] == digest
+
+
+def test_the_fence_closes_the_features_and_the_small_pictures():
+    assert {collection.FILE, thumbnails.FILE} <= set(built_in_files())
 
 
 def test_every_category_is_in_every_split_and_no_picture_in_two(dataset):

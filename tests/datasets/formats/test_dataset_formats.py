@@ -33,7 +33,14 @@ def a_split(name, pairs):
 
 @pytest.fixture
 def dataset():
-    card = Card(source="made up", licence="CC0", citation="nobody 1", image_feature="noise", sizes=(9, 6, 7))
+    card = Card(
+        source="made up",
+        licence="CC0",
+        citation="nobody 1",
+        image_feature="noise",
+        sizes=(9, 6, 7),
+        shared_after="é",
+    )
     return Dataset("toy", a_split("a", 9), a_split("b", 6), a_split("c", 7), ("cat", "dög", "red owl"), card)
 
 
