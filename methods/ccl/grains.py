@@ -109,11 +109,13 @@ class Grain:
     Parameters
     ----------
     rows : (m, d) by modality: the features of wholes, or of all parts
+    validation : the same of validation items, by which RBMs end
     scalings : of these rows, by modality
     of_items : takes the map of rows to codes, and returns the map of items to codes
     """
 
     rows: Mapping[Modality, NDArray[Any]]
+    validation: Mapping[Modality, NDArray[Any]]
     scalings: Mapping[Modality, Scaling]
     of_items: Callable[[NetworkMap], RowMap]
 
@@ -131,8 +133,11 @@ def learn_grain(
     trainings: Trainings = []
     first_maps: dict[Modality, RowMap] = {}
     for name in MODALITIES:
-        rows = DeviceRows(grain.rows[name], grain.scalings[name], run.device)
-        stack = train_stack(rows, hidden[name], method, name, run)
+        rows, held_out = (
+            DeviceRows(each[name], grain.scalings[name], run.device)
+            for each in (grain.rows, grain.validation)
+        )
+        stack = train_stack(rows, hidden[name], method, name, run, validation=held_out)
         trainings += stack.trainings
         first_maps[name] = grain.of_items(NetworkMap(stack.network, f"{name}s", grain.scalings[name]))
     # Codes of both modalities drawn together

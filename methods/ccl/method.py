@@ -111,12 +111,13 @@ class CCLCoarse(ClassCodedMethod):
         "by hierarchical network, IEEE Transactions on Multimedia 20, 2018"
     )
     uses_labels: ClassVar[bool] = True
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
             "gaussian_rate": 1e-3,
             "rbm_epochs": 50_000,
             "rbm_steps": 50_000,
+            "rbm_patience": None,
             "correlation_epochs": 1_250,
             "optimizer": "sgd",
             "epochs": 2_000,
@@ -178,7 +179,7 @@ class CCLCoarse(ClassCodedMethod):
             raise MethodError(f"{self.name}: both weights are 0, so there is nothing to learn; raise w_inter")
         classes = class_numbers(train, validation, self.name)
         # Stage 1: codes of each grain, and from those of all grains together class codes
-        codes_of, trainings = self._learn_grain_codes(train, run)
+        codes_of, trainings = self._learn_grain_codes(train, validation, run)
         train_items, validation_items = self._items(train), self._items(validation)
         class_codes = {}
         for name in MODALITIES:
@@ -195,11 +196,13 @@ class CCLCoarse(ClassCodedMethod):
         )
         self._record(trainings, trainings[-1])
 
-    def _learn_grain_codes(self, train: Split, run: Run) -> tuple[dict[Modality, SideBySide], Trainings]:
+    def _learn_grain_codes(
+        self, train: Split, validation: Split, run: Run
+    ) -> tuple[dict[Modality, SideBySide], Trainings]:
         """Learn codes of each grain; return maps of items to those of all grains side by side."""
         maps: list[dict[Modality, Chain]] = []
         trainings: Trainings = []
-        for grain_name, grain in self._grains(train).items():
+        for grain_name, grain in self._grains(train, validation).items():
             grain_maps, more = learn_grain(grain, self._items(train), self, run.part(grain_name))
             maps.append(grain_maps)
             trainings += more
@@ -209,10 +212,10 @@ class CCLCoarse(ClassCodedMethod):
         """Return what the maps to codes take, by modality: here features (n, d)."""
         return split.views
 
-    def _grains(self, train: Split) -> Mapping[str, Grain]:
+    def _grains(self, train: Split, validation: Split) -> Mapping[str, Grain]:
         """Return the grains by name."""
         scalings = learned_scalings(train, self.preprocessing)
-        return {"coarse": Grain(train.views, scalings, of_items=lambda codes: codes)}
+        return {"coarse": Grain(train.views, validation.views, scalings, of_items=lambda codes: codes)}
 
     def _common_space(
         self, class_codes: Mapping[Modality, ClassCodes], classes: tuple[Labels, Labels], run: Run
@@ -297,8 +300,8 @@ class CCL(CCLCoarse):
     def _items(self, split: Split) -> Mapping[Modality, Items]:
         return items_of(split)
 
-    def _grains(self, train: Split) -> Mapping[str, Grain]:
-        parts = {name: completed(items, f"{name}s").values for name, items in items_of(train).items()}
+    def _grains(self, train: Split, validation: Split) -> Mapping[str, Grain]:
+        parts, validation_parts = _part_rows(train), _part_rows(validation)
         mode, normalise_rows = PREPROCESSING[self.preprocessing]
         part_scalings = {
             name: Scaling.fit(rows, f"parts of {name}s", mode=mode, normalise_rows=normalise_rows)
@@ -306,10 +309,17 @@ class CCL(CCLCoarse):
         }
         coarse = Grain(
             train.views,
+            validation.views,
             learned_scalings(train, self.preprocessing),
             of_items=lambda codes: Chain(features_of, codes),
         )
-        return {"coarse": coarse, "fine": Grain(parts, part_scalings, of_items=PartMeans)}
+        fine = Grain(parts, validation_parts, part_scalings, of_items=PartMeans)
+        return {"coarse": coarse, "fine": fine}
+
+
+def _part_rows(split: Split) -> dict[Modality, NDArray[np.float32]]:
+    """Return the parts of all items of a split, (m, d) by modality."""
+    return {name: completed(items, f"{name}s").values for name, items in items_of(split).items()}
 
 
 def _parts_digest(*splits: Split) -> str:

@@ -109,12 +109,13 @@ class CMDN(ClassCodedMethod):
         "deep networks, IJCAI 2016"
     )
     uses_labels: ClassVar[bool] = True
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
             "gaussian_rate": 1e-3,
             "rbm_epochs": 100_000,
             "rbm_steps": 100_000,
+            "rbm_patience": None,
             "optimizer": "sgd",
             "epochs": 2_000,
             "stopping": "none",
@@ -185,7 +186,7 @@ class CMDN(ClassCodedMethod):
         classes = class_numbers(train, validation, self.name)
         # Stage 1: two codes of each modality, side by side
         scalings = learned_scalings(train, self.preprocessing)
-        separate, trainings = learn_separate_codes(train.views, scalings, self, run)
+        separate, trainings = learn_separate_codes(train.views, validation.views, scalings, self, run)
         # Stage 2: class codes, p of images and q of texts
         class_codes: dict[Modality, ClassCodes] = {}
         for name in MODALITIES:

@@ -117,11 +117,12 @@ def learn_intra_codes(
 
 
 def learn_inter_codes(
-    views: Views, scalings: Mapping[Modality, Scaling], method: CMDN, run: Run
+    views: Views, validation: Views, scalings: Mapping[Modality, Scaling], method: CMDN, run: Run
 ) -> tuple[dict[Modality, NetworkMap], Trainings]:
     """Learn codes of pairs by a multimodal deep belief network.
 
-    RBMs, or a denoising autoencoder, give a code of each modality, and a joint RBM stands above both. The
+    RBMs, or a denoising autoencoder, give a code of each modality, and a joint RBM stands above both. Each
+    RBM learns from ``views`` and ends by its error on those of ``validation`` pairs. The
     code of an item is the probabilities of the joint RBM's hidden units given its own modality alone, by
     mean field.
     """
@@ -130,24 +131,21 @@ def learn_inter_codes(
     trainings: Trainings = []
     below: dict[Modality, NetworkMap] = {}
     for name in MODALITIES:
-        rows = DeviceRows(views[name], scalings[name], run.device)
-        stack = train_stack(rows, hidden[name], method, name, run)
+        rows, held_out = (DeviceRows(each[name], scalings[name], run.device) for each in (views, validation))
+        stack = train_stack(rows, hidden[name], method, name, run, validation=held_out)
         trainings += stack.trainings
         below[name] = NetworkMap(stack.network, f"{name}s", scalings[name])
     # The joint RBM, and its hidden units given either modality
-    joint, training = _joint_rbm(below, views, method, run)
+    codes = _side_by_side(below, views), _side_by_side(below, validation)
+    joint = JointRBM({str(name): method.code for name in MODALITIES}, method.joint, run.stream("joint"))
+    rows, held_out = (DeviceRows(each, None, run.device) for each in codes)
+    training = train_rbm(joint, rows, method.joint_settings(), "joint", run, validation=held_out)
     above = {name: _followed_by(below[name], GroupCode(joint, name)) for name in MODALITIES}
     return above, [*trainings, training]
 
 
-def _joint_rbm(
-    below: Mapping[Modality, NetworkMap], views: Views, method: CMDN, run: Run
-) -> tuple[JointRBM, Training[Any]]:
-    codes = [below[name](views[name]) for name in MODALITIES]
-    widths = {str(name): rows.shape[1] for name, rows in zip(MODALITIES, codes, strict=True)}
-    joint = JointRBM(widths, method.joint, run.stream("joint"))
-    rows = DeviceRows(np.hstack(codes), None, run.device)
-    return joint, train_rbm(joint, rows, method.joint_settings(), "joint", run)
+def _side_by_side(below: Mapping[Modality, NetworkMap], views: Views) -> NDArray[np.float32]:
+    return np.hstack([below[name](views[name]) for name in MODALITIES])
 
 
 def _followed_by(below: NetworkMap, above: nn.Module) -> NetworkMap:
@@ -157,13 +155,15 @@ def _followed_by(below: NetworkMap, above: nn.Module) -> NetworkMap:
 
 def learn_separate_codes(
     views: Views,
+    validation: Views,
     scalings: Mapping[Modality, Scaling],
     method: CMDN,
     run: Run,
 ) -> tuple[dict[Modality, SideBySide], Trainings]:
     """Learn both codes of each modality; return maps that give them side by side, and the trainings.
 
-    The ``intra`` codes come first, then the ``inter`` codes; all are in [0, 1]. ``scalings`` are those of the
+    They learn from ``views``; RBMs end by their error on those of ``validation`` pairs. The ``intra`` codes
+    come first, then the ``inter`` codes; all are in [0, 1]. ``scalings`` are those of the
     features that the RBMs learn from.
     """
     trainings: Trainings = []
@@ -171,6 +171,6 @@ def learn_separate_codes(
     for name in MODALITIES:
         intra_codes[name], more = learn_intra_codes(views[name], method, name, run)
         trainings += more
-    inter_codes, more = learn_inter_codes(views, scalings, method, run)
+    inter_codes, more = learn_inter_codes(views, validation, scalings, method, run)
     maps = {name: SideBySide(intra_codes[name], inter_codes[name]) for name in MODALITIES}
     return maps, trainings + more

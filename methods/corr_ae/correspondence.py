@@ -167,22 +167,10 @@ class CorrespondenceFitting(PairFitting):
         rates = {"adam": ADAM_RATE, "sgd": RELEASED_RATES[variant]}
         self.optimizer = self.optimizer_of([self.network], settings.weight_decay, rates)
 
-    def tried(self) -> float:
-        """Train as a trial, a stage of its own name, and return the highest MAP on validation."""
-        (score,) = self._trained(f"trial_{self._stage}").best.score
-        return score
-
     def trained(self, *, pause: int | None = None) -> Training[Index]:
         """Train as a stage of the run, to the state that is best on validation, or up to a ``pause``."""
-        return self._trained(self._stage, pause)
-
-    @property
-    def _stage(self) -> str:
-        return f"{self.variant}_{self.alpha:g}"
-
-    def _trained(self, stage: str, pause: int | None = None) -> Training[Index]:
         modules, kept = {"autoencoder": self.network}, {"encoders": self.network.encoders}
-        return self.trained_as(stage, modules, kept, pause=pause)
+        return self.trained_as(f"{self.variant}_{self.alpha:g}", modules, kept, pause=pause)
 
     def update(self, index: Index, norms: bool) -> Watched:
         """Make one step down the gradient of the loss of these pairs; return the loss and its terms."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from itertools import product
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
@@ -28,6 +27,7 @@ RELEASED: Mapping[str, Any] = {
     "gaussian_rate": 1e-3,
     "rbm_epochs": 20_000,
     "rbm_steps": 20_000,
+    "rbm_patience": None,
     "rbm_batch_size": 231,
     "optimizer": "sgd",
     "epochs": 1_000,
@@ -49,6 +49,8 @@ class Trial(NamedTuple):
 
 
 Scores: TypeAlias = dict[Trial, float]
+Pauses: TypeAlias = tuple[int | None, int | None]
+"""Epochs after which values of alpha, and then variants, are compared; None for the end of training."""
 
 
 class CorrAE(PretrainedMethod):
@@ -102,12 +104,12 @@ class CorrAE(PretrainedMethod):
     * 60 epochs of stage 2, which are to fit into a quick look at ``scenes``; MAP on its validation pairs
       still rises slowly there (.509 after 60, .531 after 100, ``full``). The release takes 10,000 to 20,000
       steps; ``results/deep`` has 4,000.
-    * Nine settings are halved successively (K. Jamieson, A. Talwalkar, AISTATS 2016): all for 60 steps, one
-      of each variant for 240, the best to the end: 1,740 steps on ``scenes``, where nine trials of 100 steps
-      and three full trainings took 3,132. On ``scenes`` alpha had the
-      same order at every look from the 24th step to the 108th, and variants from the 240th to the last. They
-      are compared by the last look, since MAP starts high on random projections of the codes (.43), falls
-      (.37), and only then rises above it (.48).
+    * Nine settings are halved successively (K. Jamieson, A. Talwalkar, AISTATS 2016), each going on where it
+      paused: all for 48 steps, one of each variant to the 240th, the best to the end: 1,488 steps on
+      ``scenes``, where nine trials of 100 steps and three full trainings took 3,132. On ``scenes`` alpha had
+      the same order at every look from the 24th step to the 108th, and variants from the 240th to the last.
+      They are compared by the last look, since MAP starts high on random projections of the codes (.43),
+      falls (.37), and only then rises above it (.48).
     * Adam in stage 2: on synthetic data it reached the best score that SGD reached with the best alpha, with
       one rate for all variants. It keeps the sums over units, on which the balance with alpha depends.
     * alpha was tried from 0.01 to 0.99 by the authors, and is 0.8, 0.2 and 0.8 for the variants in the fork.
@@ -138,7 +140,7 @@ class CorrAE(PretrainedMethod):
         "F. Feng, X. Wang, R. Li, Cross-modal retrieval with correspondence autoencoder, ACM MM 2014"
     )
     uses_labels: ClassVar[bool] = False
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     advice: ClassVar[str] = "lower alpha or weight_decay, or set post to 'zscore_train'"
     variants: ClassVar[tuple[Variant, ...]] = ("corr", "cross", "full")
     """The variants to choose from."""
@@ -150,9 +152,10 @@ class CorrAE(PretrainedMethod):
     """Size of a and b."""
     alpha: Annotated[float | str, Number(0, 1, words=("validation",))] = "validation"
     """Weight alpha of the correlation. ``"validation"`` tries 0.2, 0.5 and 0.8."""
-    trial_steps: Annotated[int, Count(1)] = 60
-    """Values of alpha are compared, in each variant, after so many steps, made up to whole epochs, by the
-    highest MAP so far. Each variant is then trained with its best alpha, from the start.
+    trial_steps: Annotated[int, Count(1)] = 48
+    """Values of alpha are compared, in each variant, after so many steps, made up to whole looks at
+    validation, by the MAP of the last look, and each variant goes on with its best alpha; if training ends
+    sooner, they are compared by their highest MAP.
     """
     variant_steps: Annotated[int, Count(1)] = 240
     """Variants are compared after so many steps, made up to whole looks at validation, by the MAP of the last
@@ -195,40 +198,49 @@ class CorrAE(PretrainedMethod):
     def _learn(self, train: Split, validation: Split, run: Run) -> None:
         alphas = self._alphas()
         scalings = learned_scalings(train, self.preprocessing)
-        stacks = self._stacks(train, scalings, run)
+        stacks = self._stacks(train, validation, scalings, run)
         encode = {name: NetworkMap(stacks[name].network, f"{name}s", scalings[name]) for name in MODALITIES}
         codes = PairCodes.of(train, encode), PairCodes.of(validation, encode)
         settings = CorrespondenceSettings(**self._values(CorrespondenceSettings))
+        trials = [Trial(*each) for each in product(self.variants, alphas)]
+        fittings = {trial: CorrespondenceFitting(*trial, settings, *codes, run) for trial in trials}
+        trainings, best = self._halved(fittings, self._pauses(len(alphas), settings, len(train)), run)
+        self._keep(fittings[best], trainings[best], stacks, scalings)
 
-        def fitting(trial: Trial, epochs: int) -> CorrespondenceFitting:
-            return CorrespondenceFitting(*trial, replace(settings, epochs=epochs), *codes, run)
+    def _halved(
+        self, fittings: Mapping[Trial, CorrespondenceFitting], pauses: Pauses, run: Run
+    ) -> tuple[dict[Trial, Training[Index]], Trial]:
+        """Train all to the first pause, the best of each variant to the second, and the best to the end.
 
-        tried: Scores = {}
-        if len(alphas) > 1:
-            short = min(self.epochs, settings.epochs_of(self.trial_steps, len(train)))
-            trials = [Trial(*each) for each in product(self.variants, alphas)]
-            tried = {trial: fitting(trial, short).tried() for trial in trials}
-        finals = [fitting(_best(variant, alphas, tried), self.epochs) for variant in self.variants]
-        pause = self._pause(settings, len(train))
-        trainings = [each.trained(pause=pause) for each in finals]
-        scores = [each.best.score[0] if pause is None else each.score_at(pause) for each in trainings]
-        best = scores.index(max(scores))
-        compared = {
-            Trial(each.variant, each.alpha): score for each, score in zip(finals, scores, strict=True)
-        }
-        self.trials_, self.finals_ = _listed(tried), _listed(compared)
-        if pause is not None:
-            run.go_on(trainings[best])
-        self._keep(finals[best], trainings[best], stacks, scalings)
-
-    def _pause(self, settings: CorrespondenceSettings, n_pairs: int) -> int | None:
-        """Return after how many epochs variants are compared; None if they are trained in full before.
-
-        It is a whole number of looks at validation, so that the pause makes no look of its own.
+        A training goes on where it paused. Return all of them, and which is the best.
         """
-        looks = -(-settings.epochs_of(self.variant_steps, n_pairs) // self.eval_epochs)
-        epochs = looks * self.eval_epochs
-        return epochs if len(self.variants) > 1 and epochs < self.epochs else None
+        first, second = pauses
+        trainings = {trial: fitting.trained(pause=first) for trial, fitting in fittings.items()}
+        tried = _scores(trainings, first)
+        finals = [_best(variant, tried) for variant in self.variants]
+        if second != first:
+            for trial in finals:
+                run.go_on(trainings[trial], pause=second)
+        compared = _scores({trial: trainings[trial] for trial in finals}, second)
+        best = max(finals, key=compared.__getitem__)
+        if second is not None:
+            run.go_on(trainings[best])
+        self.trials_ = _listed(tried) if len(tried) > len(finals) else ""
+        self.finals_ = _listed(compared)
+        return trainings, best
+
+    def _pauses(self, n_alphas: int, settings: CorrespondenceSettings, n_pairs: int) -> Pauses:
+        """Return after how many epochs values of alpha are compared, and variants; None is at the end."""
+
+        def after(steps: int) -> int | None:
+            # A whole number of looks at validation, so that a pause makes no look of its own
+            looks = -(-settings.epochs_of(steps, n_pairs) // self.eval_epochs)
+            epochs = looks * self.eval_epochs
+            return epochs if epochs < self.epochs else None
+
+        second = after(self.variant_steps) if len(self.variants) > 1 else None
+        first = after(self.trial_steps) if n_alphas > 1 else second
+        return first, None if first is None else second
 
     def _alphas(self) -> tuple[float, ...]:
         alphas = ALPHAS if isinstance(self.alpha, str) else (float(self.alpha),)
@@ -241,13 +253,14 @@ class CorrAE(PretrainedMethod):
             )
         return alphas
 
-    def _stacks(self, train: Split, scalings: Scalings, run: Run) -> dict[Modality, Stack]:
-        return {
-            name: train_stack(
-                DeviceRows(train.views[name], scalings[name], run.device), self.hidden, self, name, run
+    def _stacks(self, train: Split, validation: Split, scalings: Scalings, run: Run) -> dict[Modality, Stack]:
+        stacks = {}
+        for name in MODALITIES:
+            rows, held_out = (
+                DeviceRows(split.views[name], scalings[name], run.device) for split in (train, validation)
             )
-            for name in MODALITIES
-        }
+            stacks[name] = train_stack(rows, self.hidden, self, name, run, validation=held_out)
+        return stacks
 
     def _keep(
         self,
@@ -271,7 +284,7 @@ class CorrAECorr(CorrAE):
 
     name: ClassVar[str] = "corr-ae-corr"
     paper_name: ClassVar[str] = "Corr-AE (plain)"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     variants: ClassVar[tuple[Variant, ...]] = ("corr",)
     fixed: ClassVar[Mapping[str, Any]] = {"variant_steps": 240}  # for the comparison of variants
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**RELEASED, "alpha": 0.8}}
@@ -282,7 +295,7 @@ class CorrAECross(CorrAE):
 
     name: ClassVar[str] = "corr-ae-cross"
     paper_name: ClassVar[str] = "Corr-Cross-AE"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     variants: ClassVar[tuple[Variant, ...]] = ("cross",)
     fixed: ClassVar[Mapping[str, Any]] = {"variant_steps": 240}  # for the comparison of variants
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**RELEASED, "alpha": 0.2}}
@@ -293,15 +306,23 @@ class CorrAEFull(CorrAE):
 
     name: ClassVar[str] = "corr-ae-full"
     paper_name: ClassVar[str] = "Corr-Full-AE"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     variants: ClassVar[tuple[Variant, ...]] = ("full",)
     fixed: ClassVar[Mapping[str, Any]] = {"variant_steps": 240}  # for the comparison of variants
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**RELEASED, "alpha": 0.8}}
 
 
-def _best(variant: Variant, alphas: Sequence[float], tried: Scores) -> Trial:
+def _scores(trainings: Mapping[Trial, Training[Index]], pause: int | None) -> Scores:
+    """Return the MAP of each at its last look before a pause, or the highest of trainings that have ended."""
+    return {
+        trial: training.best.score[0] if pause is None else training.score_at(pause)
+        for trial, training in trainings.items()
+    }
+
+
+def _best(variant: Variant, tried: Scores) -> Trial:
     """Return the variant with the alpha that was best in the trials, the first of equals."""
-    return max((Trial(variant, alpha) for alpha in alphas), key=lambda trial: tried.get(trial, 0.0))
+    return max((trial for trial in tried if trial.variant == variant), key=tried.__getitem__)
 
 
 def _listed(scores: Scores) -> str:

@@ -16,7 +16,7 @@ from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.networks.pretraining import PretrainedMethod, hidden_layer
 from cmbench.methods.networks.rbm import JointRBM
-from cmbench.methods.networks.unsupervised import RBMSettings, train_rbm
+from cmbench.methods.networks.unsupervised import RBMSettings, Sparsity, train_rbm
 from cmbench.methods.parameters import AddedLater, Count, Number, SearchRange
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.curves import collapse, gradient_norm
@@ -29,6 +29,7 @@ from cmbench.methods.views.scaling import Scaling
 
 LAYERS = 3
 RATE, WEIGHT_DECAY = 1e-3, 1e-4  # of the classifier
+JOINT_DECAY = 1e-4  # of RBMs above groups of codes, as released
 Codes: TypeAlias = NDArray[np.float32]
 
 
@@ -42,8 +43,7 @@ class ClassCodedMethod(PretrainedMethod):
     width: Annotated[int, Count(1)] = 1024
     """Units of each of the three layers of the classifier, which have ReLU."""
     joint_rate: Annotated[float, Number(0, open_ends=True)] = 0.01
-    """Learning rate of RBMs above two groups of codes. They run ``rbm_epochs`` or ``rbm_steps`` like the
-    others.
+    """Learning rate of RBMs above two groups of codes. They end like the others.
     """
     class_epochs: Annotated[int, Count(1)] = 50
     """Passes of the classifier over the training items, at most. With validation, the state of its highest
@@ -56,7 +56,7 @@ class ClassCodedMethod(PretrainedMethod):
 
     def joint_settings(self) -> RBMSettings:
         """Return the training of an RBM above groups of codes."""
-        return RBMSettings(self.joint_rate, budget=self.rbm_budget, cd_steps=self.cd_steps)
+        return self.rbm_settings(self.joint_rate, JOINT_DECAY, Sparsity())
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +96,9 @@ def learn_class_codes(
     """
     # The joint RBM, whose hidden units are the joint code of an item
     rbm = JointRBM(widths, joint_units, run.stream(f"joint_{name}"))
-    rows = DeviceRows(codes[0], None, run.device)
-    first = train_rbm(rbm, rows, method.joint_settings(), f"joint_{name}", run)
+    rows, held_out = (DeviceRows(each, None, run.device) for each in codes)
+    stage = f"joint_{name}"
+    first = train_rbm(rbm, rows, method.joint_settings(), stage, run, validation=held_out)
     joint = NetworkMap(hidden_layer(rbm), f"{name}s", unscaled(codes[0].shape[1]))
     joint_codes = joint(codes[0]), joint(codes[1])
     with collapse(f"joint codes of {name}s"):

@@ -19,7 +19,7 @@ from cmbench.methods.networks.unsupervised import (
     train_autoencoder,
     train_rbm,
 )
-from cmbench.methods.parameters import Count, Number, SearchSpace, Words
+from cmbench.methods.parameters import AddedLater, Count, Number, SearchSpace, Words
 from cmbench.methods.training.batches import Budget, RowDraw
 from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.device import DeviceRows, NetworkMap
@@ -53,6 +53,11 @@ class PretrainedMethod(DeepMethod):
     """Passes over the training items of each RBM, or autoencoder; ``rbm_steps`` may end it sooner."""
     rbm_steps: Annotated[int, Count(1)] = 3000
     """Updates of each RBM, or autoencoder, at most; ``rbm_epochs`` may end it sooner."""
+    rbm_patience: Annotated[int | None, Count(1, optional=True), AddedLater(None)] = None
+    """Epochs in which the error of reconstruction that an RBM has on validation must fall by 1 %, or its
+    training ends. None trains for ``rbm_epochs`` or ``rbm_steps``, as ``stopping="none"`` does. An
+    autoencoder has no such end.
+    """
     rbm_batch_size: Annotated[int, Count(2)] = 128
     """Training items in a batch of an RBM, or autoencoder."""
     cd_steps: Annotated[int, Count(1)] = 1
@@ -82,11 +87,16 @@ class PretrainedMethod(DeepMethod):
         rate = self.gaussian_rate
         if isinstance(rate, str):
             rate = min(HIGHEST_RATE, STABLE_RATE / hidden)
-        return RBMSettings(rate, self.rbm_l2, GAUSSIAN_SPARSITY, self.rbm_budget, self.cd_steps)
+        return self.rbm_settings(rate, self.rbm_l2, GAUSSIAN_SPARSITY)
 
     def binary_settings(self) -> RBMSettings:
         """Return the training of an upper RBM, whose visible units are probabilities."""
-        return RBMSettings(self.binary_rate, self.rbm_l2, BINARY_SPARSITY, self.rbm_budget, self.cd_steps)
+        return self.rbm_settings(self.binary_rate, self.rbm_l2, BINARY_SPARSITY)
+
+    def rbm_settings(self, rate: float, l2: float, sparsity: Sparsity) -> RBMSettings:
+        """Return the training of an RBM at that rate, with that decay and sparsity."""
+        patience = None if self.stopping == "none" else self.rbm_patience
+        return RBMSettings(rate, l2, sparsity, self.rbm_budget, self.cd_steps, patience)
 
 
 class DenoisingAutoencoder(nn.Module):
@@ -153,7 +163,15 @@ class Stack:
     trainings: tuple[Training[RowDraw], ...]
 
 
-def train_stack(rows: DeviceRows, hidden: int, method: PretrainedMethod, view: str, run: Run) -> Stack:
+def train_stack(
+    rows: DeviceRows,
+    hidden: int,
+    method: PretrainedMethod,
+    view: str,
+    run: Run,
+    *,
+    validation: DeviceRows | None = None,
+) -> Stack:
     """Learn codes of ``rows`` (n, d), items or parts of items, without labels.
 
     With ``pretrain="rbm"`` a Gaussian RBM is trained on the rows, and then a binary RBM on the probabilities
@@ -161,19 +179,33 @@ def train_stack(rows: DeviceRows, hidden: int, method: PretrainedMethod, view: s
     probabilities of the hidden units of the second, not samples. With ``"dae"`` a denoising autoencoder of
     the same sizes is trained instead.
 
-    ``view`` names the rows in files, errors, curves and streams of random numbers.
+    ``view`` names the rows in files, errors, curves and streams of random numbers. ``validation`` rows
+    (m, d), of the same scaling, are those by whose error RBMs end; None for their whole budget.
     """
-    train = _denoising_codes if method.pretrain == "dae" else _stacked_rbms
-    return train(rows, hidden, method, view, run)
+    if method.pretrain == "dae":
+        return _denoising_codes(rows, hidden, method, view, run)
+    return _stacked_rbms(rows, validation, hidden, method, view, run)
 
 
-def _stacked_rbms(rows: DeviceRows, hidden: int, method: PretrainedMethod, view: str, run: Run) -> Stack:
+def _stacked_rbms(
+    rows: DeviceRows,
+    validation: DeviceRows | None,
+    hidden: int,
+    method: PretrainedMethod,
+    view: str,
+    run: Run,
+) -> Stack:
     lower = RBM(rows.width, hidden, "gaussian", run.stream(f"rbm1_{view}"))
-    first = train_rbm(lower, rows, method.gaussian_settings(hidden), f"rbm1_{view}", run)
+    settings, stage = method.gaussian_settings(hidden), f"rbm1_{view}"
+    first = train_rbm(lower, rows, settings, stage, run, validation=validation)
+    # The upper RBM learns from probabilities of the lower one's hidden units
     layer = hidden_layer(lower)
-    above = DeviceRows(NetworkMap(layer, view, rows.scaling)(rows.features), None, rows.device)
+    below = NetworkMap(layer, view, rows.scaling)
+    above = DeviceRows(below(rows.features), None, rows.device)
+    held_out = None if validation is None else DeviceRows(below(validation.features), None, rows.device)
     upper = RBM(hidden, method.code, "binary", run.stream(f"rbm2_{view}"))
-    second = train_rbm(upper, above, method.binary_settings(), f"rbm2_{view}", run)
+    settings, stage = method.binary_settings(), f"rbm2_{view}"
+    second = train_rbm(upper, above, settings, stage, run, validation=held_out)
     return Stack(nn.Sequential(*layer, *hidden_layer(upper)), (first, second))
 
 

@@ -173,16 +173,22 @@ class JointRBM(RBM):
             No group is given, or one that the RBM does not have.
         """
         missing = self._missing(present)
-        n = len(next(iter(present.values())))
-        # Missing groups start at the logistic function of their biases
-        start = separated(self.visible_bias.sigmoid().expand(n, -1), self.widths)
-        groups = {**start, **present}
+        if not missing:
+            exact: Tensor = self(self.joined(present))
+            return exact
+        # What the groups that are given add to h stays the same
+        weights = {name: rows.T for name, rows in separated(self.weight.T, self.widths).items()}
+        given = self.hidden_bias + sum(rows @ weights[name] for name, rows in present.items())
+        # Missing groups, side by side, start at the logistic function of their biases
+        biases = separated(self.visible_bias[None], self.widths)
+        bias = torch.cat([biases[name] for name in missing], dim=1)
+        weight = torch.cat([weights[name] for name in missing])
+        groups = bias.sigmoid().expand(len(given), -1)
         # Mean-field updates of h and of the missing groups
-        for _ in range(steps if missing else 0):
-            means = separated(self.visible_mean(self(self.joined(groups))), self.widths)
-            groups |= {name: means[name] for name in missing}
-        hidden: Tensor = self(self.joined(groups))
-        return hidden
+        for _ in range(steps):
+            hidden = torch.addmm(given, groups, weight).sigmoid()
+            groups = torch.addmm(bias, hidden, weight.T).sigmoid()
+        return torch.addmm(given, groups, weight).sigmoid()
 
     def _missing(self, present: Mapping[str, Tensor]) -> list[str]:
         """Return the names of the groups that are not given; raise for one that is not known."""

@@ -15,6 +15,7 @@ from cmbench.methods.training.batches import Budget, RowDraw
 from cmbench.methods.training.descent import ScheduledSGD, decayed
 from cmbench.methods.training.device import DeviceRows
 from cmbench.methods.training.loop import Run, Training, Watched
+from cmbench.methods.training.plateau import Plateau
 from cmbench.methods.views.inputs import warn
 
 ROWS_OF_A_JUDGEMENT = 4096
@@ -48,6 +49,8 @@ class RBMSettings:
     sparsity : Sparsity
     budget : Budget
     cd_steps : int, steps of Gibbs sampling in each update
+    patience : int, epochs in which the error on validation rows must fall by 1 %, or training ends; None to
+        spend the whole budget
     """
 
     learning_rate: float = 0.01
@@ -55,6 +58,7 @@ class RBMSettings:
     sparsity: Sparsity = field(default_factory=Sparsity)
     budget: Budget = field(default_factory=Budget)
     cd_steps: int = 1
+    patience: int | None = None
 
 
 class MeanActivation(nn.Module):
@@ -107,13 +111,27 @@ class RBMUpdates:
         n = len(data.visible)
         pull = self.activation.pull(data.hidden.mean(dim=0))
         inputs = torch.cat([chain.hidden, pull - data.hidden]) / n  # of rows v', then v
-        self.rbm.weight.grad = torch.cat([chain.visible, data.visible]).T @ inputs
+        # In the memory of the gradient before, since fresh memory costs a tenth of a step of a wide RBM
+        if self.rbm.weight.grad is None:
+            self.rbm.weight.grad = torch.empty_like(self.rbm.weight)
+        torch.mm(torch.cat([chain.visible, data.visible]).T, inputs, out=self.rbm.weight.grad)
         self.rbm.visible_bias.grad = chain.visible.mean(dim=0) - data.visible.mean(dim=0)
         self.rbm.hidden_bias.grad = inputs.sum(dim=0)
 
 
-def train_rbm(rbm: RBM, rows: DeviceRows, settings: RBMSettings, stage: str, run: Run) -> Training[RowDraw]:
+def train_rbm(
+    rbm: RBM,
+    rows: DeviceRows,
+    settings: RBMSettings,
+    stage: str,
+    run: Run,
+    *,
+    validation: DeviceRows | None = None,
+) -> Training[RowDraw]:
     """Train ``rbm`` on ``rows`` (n, visible), in place, and judge it.
+
+    It ends when the error of reconstruction of ``validation`` rows (m, visible) has hardly fallen within
+    ``settings.patience``; without either it spends its whole budget.
 
     ``stage`` names the RBM in files, errors, curves and streams of random numbers.
 
@@ -137,12 +155,20 @@ def train_rbm(rbm: RBM, rows: DeviceRows, settings: RBMSettings, stage: str, run
         draws=batches.epoch,
         rounds=batches.rounds,
         epochs=batches.epochs,
+        plateau=_plateau(rbm, validation, settings.patience, f"{run.prefix}{stage}"),
     )
     name = f"{run.method}: {run.prefix}{stage}"
     judge(rbm, sample, name)
     if rbm.units == "gaussian":
         check_progress(untrained, reconstruction_error(rbm, sample), name)
     return training
+
+
+def _plateau(rbm: RBM, validation: DeviceRows | None, patience: int | None, stage: str) -> Plateau | None:
+    if validation is None or patience is None:
+        return None
+    held_out = validation.sample(ROWS_OF_A_JUDGEMENT)
+    return Plateau(f"{stage}_validation_error", lambda: reconstruction_error(rbm, held_out), patience)
 
 
 @torch.no_grad()

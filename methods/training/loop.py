@@ -25,6 +25,7 @@ from cmbench.methods.training.batches import (
     stream,
 )
 from cmbench.methods.training.curves import CurveRecorder, Curves, check_finite, curves_of
+from cmbench.methods.training.plateau import Plateau
 from cmbench.methods.training.progress import Look, report
 from cmbench.methods.views.inputs import row_blocks
 from cmbench.neural import read_state, write_state
@@ -179,7 +180,8 @@ class Training(Generic[Drawn]):
     look_every : rounds from one look to the next, each of which makes a point of the curves
     patience : epochs without a better validation score after which training ends
     score : the validation score, to be high: a MAP, in curves ``validation_map``, or a ``Finding``; None
-        to train all epochs and keep the last state
+        to keep the last state
+    plateau : where there is no score, what ends the training before all epochs; None for nothing
     """
 
     method: str
@@ -194,6 +196,7 @@ class Training(Generic[Drawn]):
     look_every: int
     patience: int
     score: Callable[[], float | Finding] | None
+    plateau: Plateau | None = None
     best: BestState = field(default_factory=BestState)
     iteration: int = 0
     epoch: int = 0
@@ -251,12 +254,11 @@ class Training(Generic[Drawn]):
         return False
 
     def _look(self) -> bool:
-        """Make a point of the curves; return whether patience with the validation score has run out."""
+        """Make a point of the curves; return whether patience with validation has run out."""
         means = self.curves.flush()
         self._check_weights()
         if self.score is None:
-            self.curves.point(self.iteration, means)
-            return False
+            return self._look_without_score(means)
         finding = self.score()
         if not isinstance(finding, Finding):
             finding = Finding(finding, {"validation_map": finding})
@@ -266,6 +268,12 @@ class Training(Generic[Drawn]):
         self.looks.append(Look(self.stage, epoch, float(score), self.epochs))
         report(self.looks[-1])
         return self.best.waited(self.iteration) >= self.patience * self.rounds
+
+    def _look_without_score(self, means: Mapping[str, float]) -> bool:
+        """Make a point of the curves; return whether the error on validation rows has reached a plateau."""
+        measured = self.plateau.measured() if self.plateau else {}
+        self.curves.point(self.iteration, {**means, **measured})
+        return self.plateau is not None and self.plateau.reached(self.curves.points)
 
     def _check_weights(self) -> None:
         """Raise where an update left NaN or infinity in a network, which a finite loss need not show."""
@@ -393,6 +401,7 @@ class Run:
         patience: int | None = None,
         kept: Modules | None = None,
         score: Callable[[], float | Finding] | None = None,
+        plateau: Plateau | None = None,
         pause: int | None = None,
     ) -> Training[Drawn]:
         """Train networks as the stage of that name, and return the training with its curves and best score.
@@ -420,6 +429,7 @@ class Run:
             look_every=look_every or rounds,
             patience=patience or epochs,
             score=score,
+            plateau=plateau,
         )
         checkpoint = Checkpoint(self._file(training.stage), seconds=self.seconds)
         self.stages.append((training, checkpoint))
@@ -427,11 +437,11 @@ class Run:
             training.run(checkpoint, pause=pause)
         return training
 
-    def go_on(self, training: Training[Drawn]) -> None:
-        """Train a training of this run that had a ``pause`` to its end."""
+    def go_on(self, training: Training[Drawn], *, pause: int | None = None) -> None:
+        """Train a training of this run that had a ``pause`` to its end, or to a later ``pause``."""
         (checkpoint,) = (each for other, each in self.stages if other is training)
         with seeded_apart(self.device):
-            training.run(checkpoint)
+            training.run(checkpoint, pause=pause)
 
     def complete(self) -> None:
         """Delete the checkpoints of all stages."""

@@ -79,7 +79,7 @@ def test_the_coarse_grain_is_ccl_without_its_fine_grain(toy, monkeypatch):
     full = fitted(toy, CCL)
     split = with_parts(toy.test)
     both = CCL._grains
-    monkeypatch.setattr(CCL, "_grains", lambda self, train: {"coarse": both(self, train)["coarse"]})
+    monkeypatch.setattr(CCL, "_grains", lambda self, *splits: {"coarse": both(self, *splits)["coarse"]})
     without = fitted(toy, CCL)
     coarse = fitted(toy)
     assert np.array_equal(represented(without, split), represented(coarse, toy.test))
@@ -111,9 +111,9 @@ def test_fine_rbms_learn_from_every_part_as_a_row_of_its_own(toy, monkeypatch):
     seen = []
     original = rbm_stack.train_rbm
 
-    def watched(rbm, rows, settings, stage, run):
+    def watched(rbm, rows, settings, stage, run, *, validation):
         seen.append((run.prefix + stage, len(rows)))
-        return original(rbm, rows, settings, stage, run)
+        return original(rbm, rows, settings, stage, run, validation=validation)
 
     monkeypatch.setattr(rbm_stack, "train_rbm", watched)
     fitted(toy, CCL)

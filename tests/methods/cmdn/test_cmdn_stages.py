@@ -118,8 +118,8 @@ def watched(monkeypatch, module, name):
     """Have a function leave its arguments and its result."""
     seen, original = [], getattr(module, name)
 
-    def call(*arguments):
-        result = original(*arguments)
+    def call(*arguments, **keywords):
+        result = original(*arguments, **keywords)
         seen.append((arguments, result))
         return result
 

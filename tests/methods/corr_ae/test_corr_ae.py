@@ -116,7 +116,7 @@ def test_variants_are_compared_in_full_when_alpha_is_given(toy):
 
 def test_a_variant_that_starts_slowly_is_chosen_if_it_ends_as_the_best(toy, monkeypatch):
     found = {"corr": 0.5, "cross": 0.6, "full": 0.4}
-    monkeypatch.setattr(CorrespondenceFitting, "tried", lambda self: 1.0 if self.variant == "corr" else 0.1)
+    assert CorrAE(**BRIEF).trial_steps > 3 * 5, "all nine are trained to the end"
 
     def trained(self, *, pause, original=CorrespondenceFitting.trained):
         training = original(self)
@@ -182,18 +182,42 @@ def test_stage_1_is_trained_once_for_all_trials(toy, monkeypatch):
     )
     CorrAE(**BRIEF).fit(toy.train, toy.validation)
     assert len([modules for modules in seen if "rbm" in modules]) == 4
-    assert len([modules for modules in seen if "autoencoder" in modules]) == 9 + 3
+    assert len([modules for modules in seen if "autoencoder" in modules]) == 9
 
 
-def test_trials_end_after_their_steps_and_the_best_is_trained_in_full(toy, monkeypatch):
-    seen = []
-    original = Training.run
-    monkeypatch.setattr(
-        Training, "run", lambda self, *a, **k: (original(self, *a, **k), seen.append(self.iteration))
-    )
-    method = CorrAEFull(**{**BRIEF, "trial_steps": 6}).fit(toy.train, toy.validation)
-    assert seen[4:] == [2 * 5] * 3 + [3 * 5], "an epoch has 5 steps"
-    assert method.best_iteration_ <= method.iterations_ == ROUNDS_1 + 3 * 5
+@pytest.mark.parametrize(("kind", "variants"), [(CorrAE, ("corr", "cross", "full")), (CorrAEFull, ("full",))])
+def test_each_variant_goes_on_with_the_alpha_of_the_best_look_at_its_pause(toy, monkeypatch, kind, variants):
+    epochs, original = [], Training._run_epoch
+
+    def counted(self, epoch):
+        epochs.append(self.stage)
+        return original(self, epoch)
+
+    monkeypatch.setattr(Training, "_run_epoch", counted)
+    lengths = {
+        "epochs": 8,
+        "eval_epochs": 2,
+        "trial_steps": 6,
+        "variant_steps": 16,
+    }  # 2, and 4 epochs of 5 steps
+    lengths = {name: length for name, length in lengths.items() if name not in kind.fixed}
+    method = kind(**{**BRIEF, **lengths}).fit(toy.train, toy.validation)
+    tried, chosen = scores_of(method.trials_), f"{method.variant_} {method.alpha_:g}"
+    for variant in variants:
+        alphas = [f"{variant} {alpha}" for alpha in (0.2, 0.5, 0.8)]
+        best = max(alphas, key=tried.__getitem__)
+        for name in alphas:
+            last = 8 if name == chosen else 4 if name == best else 2
+            assert epochs.count(name.replace(" ", "_")) == last
+    # The one that was chosen ends as if it had never paused, and as the only one
+    monkeypatch.undo()
+    alone = {"corr": CorrAECorr, "cross": CorrAECross, "full": CorrAEFull}[method.variant_]
+    lengths = {name: length for name, length in lengths.items() if name not in alone.fixed}
+    same = alone(**{**BRIEF, **lengths, "alpha": method.alpha_}).fit(toy.train, toy.validation)
+    assert np.array_equal(represented(same, toy.test), represented(method, toy.test))
+    assert method.best_iteration_ <= method.iterations_ == same.iterations_ == ROUNDS_1 + 8 * 5
+    at_the_pause = same.curves_["validation_map"][same.curves_["iteration"] == ROUNDS_1 + 2 * 5]
+    assert tried[chosen] == pytest.approx(float(at_the_pause[0]), abs=1e-4)
 
 
 def test_labels_of_training_pairs_do_not_count(toy, default):
@@ -300,10 +324,11 @@ def test_curves_follow_all_stages_on_one_count(toy):
 
 
 @pytest.mark.parametrize(
-    "epochs", [1, 9, 17, 20, 26]
-)  # of 16 in stage 1; then come 3 trials and the final, of 3 each
+    "epochs", [1, 9, 17, 20, 22, 23]
+)  # of 16 in stage 1; then come 2 each of 3 trials, and 2 more of the best
 def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path, monkeypatch, epochs):
-    kind, brief = CorrAEFull, {**BRIEF, "checkpoint_seconds": 0.0}
+    lengths = {"epochs": 4, "trial_steps": 10, "checkpoint_seconds": 0.0}
+    kind, brief = CorrAEFull, {**BRIEF, **lengths}
     whole = kind(**brief).fit(toy.train, toy.validation)
     original, ran = Training._run_epoch, []
 
@@ -319,7 +344,7 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path,
     assert list(tmp_path.iterdir())
     epochs_before, epochs, ran = len(ran), 1000, []
     resumed = kind(**brief, checkpoint=tmp_path).fit(toy.train, toy.validation)
-    assert len(ran) == 16 + 12 - epochs_before
+    assert len(ran) == 16 + 8 - epochs_before
     assert resumed.resumed_at_ == 5 * epochs_before
     assert np.array_equal(represented(whole, toy.test), represented(resumed, toy.test))
     assert (resumed.trials_, resumed.finals_) == (whole.trials_, whole.finals_)

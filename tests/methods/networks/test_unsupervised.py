@@ -74,9 +74,9 @@ def test_the_upper_rbm_learns_from_the_probabilities_of_the_lower(monkeypatch):
     seen = []
     original = train_rbm
 
-    def watched(rbm, rows, *others):
+    def watched(rbm, rows, *others, **keywords):
         seen.append((rbm, rows))
-        return original(rbm, rows, *others)
+        return original(rbm, rows, *others, **keywords)
 
     monkeypatch.setattr("cmbench.methods.networks.pretraining.train_rbm", watched)
     made = stack()
