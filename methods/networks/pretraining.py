@@ -55,8 +55,8 @@ class PretrainedMethod(DeepMethod):
     """Updates of each RBM, or autoencoder, at most; ``rbm_epochs`` may end it sooner."""
     rbm_patience: Annotated[int | None, Count(1, optional=True), AddedLater(None)] = 3
     """Epochs in which the error of reconstruction that an RBM has on validation must fall by 10 %, or its
-    training ends. None trains for ``rbm_epochs`` or ``rbm_steps``, as ``stopping="none"`` does. An
-    autoencoder has no such end.
+    training ends, though not in the first quarter of its epochs. None trains for ``rbm_epochs`` or
+    ``rbm_steps``, as ``stopping="none"`` does. An autoencoder has no such end.
     """
     rbm_batch_size: Annotated[int, Count(2)] = 128
     """Training items in a batch of an RBM, or autoencoder."""

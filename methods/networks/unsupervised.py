@@ -155,7 +155,7 @@ def train_rbm(
         draws=batches.epoch,
         rounds=batches.rounds,
         epochs=batches.epochs,
-        plateau=_plateau(rbm, validation, settings.patience, f"{run.prefix}{stage}"),
+        plateau=_plateau(rbm, validation, settings.patience, f"{run.prefix}{stage}", batches.epochs),
     )
     name = f"{run.method}: {run.prefix}{stage}"
     judge(rbm, sample, name)
@@ -164,11 +164,15 @@ def train_rbm(
     return training
 
 
-def _plateau(rbm: RBM, validation: DeviceRows | None, patience: int | None, stage: str) -> Plateau | None:
+def _plateau(
+    rbm: RBM, validation: DeviceRows | None, patience: int | None, stage: str, epochs: int
+) -> Plateau | None:
+    """Return what may end an RBM; not in the first quarter of its epochs, where momentum is low."""
     if validation is None or patience is None:
         return None
     held_out = validation.sample(ROWS_OF_A_JUDGEMENT)
-    return Plateau(f"{stage}_validation_error", lambda: reconstruction_error(rbm, held_out), patience)
+    curve = f"{stage}_validation_error"
+    return Plateau(curve, lambda: reconstruction_error(rbm, held_out), patience, earliest=epochs // 4)
 
 
 @torch.no_grad()

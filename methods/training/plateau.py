@@ -20,6 +20,7 @@ class Plateau:
     curve : the name of the error's curve
     error : returns the error on validation rows, as the networks are now
     patience : looks
+    earliest : looks before which nothing ends, since an error may also fall slowly at first
 
     Examples
     --------
@@ -31,6 +32,7 @@ class Plateau:
     curve: str
     error: Callable[[], float]
     patience: int
+    earliest: int = 0
 
     def measured(self) -> dict[str, float]:
         """Return the error as it is now, by the name of its curve."""
@@ -38,7 +40,7 @@ class Plateau:
 
     def reached(self, points: Sequence[Mapping[str, float]]) -> bool:
         """Return whether the error of the last of these points of curves, one a look, is hardly lower."""
-        if len(points) <= self.patience:
+        if len(points) <= self.patience or len(points) < self.earliest:
             return False
         before, now = points[-1 - self.patience][self.curve], points[-1][self.curve]
         return now > (1 - LEAST_FALL) * before

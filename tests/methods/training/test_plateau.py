@@ -14,7 +14,7 @@ from cmbench.methods.training.plateau import LEAST_FALL, Plateau
 CPU = torch.device("cpu")
 
 
-def counted(errors, *, patience, path=None, log=None, dies_at=None):
+def counted(errors, *, patience, earliest=0, path=None, log=None, dies_at=None):
     """Train a weight, which each epoch raises by 1, until the planted errors reach a plateau."""
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(network.weight)
@@ -35,7 +35,7 @@ def counted(errors, *, patience, path=None, log=None, dies_at=None):
         draws=lambda epoch: [epoch],
         rounds=1,
         epochs=len(errors),
-        plateau=Plateau("error", lambda: errors[int(network.weight.item()) - 1], patience),
+        plateau=Plateau("error", lambda: errors[int(network.weight.item()) - 1], patience, earliest),
     )
     return training, network
 
@@ -57,6 +57,13 @@ def test_an_error_that_stops_falling_ends_the_training_within_patience(patience,
 def test_an_error_that_rises_ends_the_training():
     training, _ = counted([1.0, 0.5, 0.8, 0.9, 1.0, 1.1], patience=2)
     assert training.iteration == 4, "0.9 is no lower than 0.5 two looks before"
+
+
+def test_an_error_that_falls_slowly_at_first_may_fall_faster_later():
+    errors = [1.0, 0.999, 0.998, 0.997, 0.5, 0.25, 0.125, 0.125, 0.125, 0.125]
+    assert counted(errors, patience=2)[0].iteration == 3
+    assert counted(errors, patience=2, earliest=6)[0].iteration == 9
+    assert counted(errors[:4] * 3, patience=2, earliest=6)[0].iteration == 6
 
 
 def test_an_error_that_falls_by_more_takes_all_epochs():
@@ -87,7 +94,7 @@ def patterns(n, seed):
     return DeviceRows((prototypes[random.integers(3, size=n)] ^ flipped).astype(np.float32), None, CPU)
 
 
-def trained(patience, validation, epochs=300):
+def trained(patience, validation, epochs=80):
     rbm = RBM(8, 6, "binary", torch.Generator().manual_seed(0))
     settings = RBMSettings(0.2, budget=Budget(epochs, 10_000, 16), patience=patience)
     training = train_rbm(rbm, patterns(64, 0), settings, "rbm", Run("toy", 0), validation=validation)
@@ -99,12 +106,12 @@ def test_an_rbm_ends_by_its_error_on_validation_rows_where_the_longer_training_w
     rbm, training = trained(3, held_out)
     curves = training.curves.curves()
     errors = curves["rbm_validation_error"]
-    assert 4 < len(errors) < 300
+    assert 80 / 4 <= len(errors) < 80
     assert errors[-1] > (1 - LEAST_FALL) * errors[-4]
-    assert (errors[3:-1] <= (1 - LEAST_FALL) * errors[:-4]).all()
+    assert (errors[19:-1] <= (1 - LEAST_FALL) * errors[16:-4]).all()
     assert errors[-1] == reconstruction_error(rbm, held_out.sample(100))
     _, longer = trained(None, held_out)
-    assert longer.iteration == 300 * 4
+    assert longer.iteration == 80 * 4
     prefix = longer.curves.curves()["rbm_error"][: len(errors)]
     np.testing.assert_array_equal(curves["rbm_error"], prefix)
     assert "rbm_validation_error" not in longer.curves.curves()
