@@ -78,7 +78,6 @@ class CCLCoarse(ClassCodedMethod):
 
     * Gaussian lower RBMs for texts too, since text features of today are real vectors, where the release
       counts words; and fewer steps everywhere.
-    * An RBM ends when its error of reconstruction on validation falls by less than 10 % in three epochs.
     * Adam in stage 2. On synthetic data it reached in 2,000 steps what the released SGD had not after 6,000;
       the score falls later, so the state is chosen on validation.
     * Adam in the classifier, with a tenth of the released decay, and in the autoencoder, which runs 50 epochs

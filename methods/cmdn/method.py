@@ -73,8 +73,6 @@ class CMDN(ClassCodedMethod):
     * Gaussian lower RBMs for texts too, since text features of today are real vectors, where the release
       counts words; and fewer steps everywhere: the release makes 100,000 steps in most trainings and a
       million in all.
-    * An RBM ends when its error of reconstruction on validation falls by less than 10 % in three epochs
-      (``rbm_patience``), and not in the first quarter of its 40 epochs.
     * Adam, but for RBMs. On synthetic data it was better at every level of the stack than the released SGD.
       The classifier has a tenth of the released decay with it.
     * Features, and p and q of the first level, are brought into [0, 1] column by column, by the

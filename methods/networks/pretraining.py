@@ -53,8 +53,8 @@ class PretrainedMethod(DeepMethod):
     """Passes over the training items of each RBM, or autoencoder; ``rbm_steps`` may end it sooner."""
     rbm_steps: Annotated[int, Count(1)] = 3000
     """Updates of each RBM, or autoencoder, at most; ``rbm_epochs`` may end it sooner."""
-    rbm_patience: Annotated[int | None, Count(1, optional=True), AddedLater(None)] = 3
-    """Epochs in which the error of reconstruction that an RBM has on validation must fall by 10 %, or its
+    rbm_patience: Annotated[int | None, Count(1, optional=True), AddedLater(None)] = None
+    """Epochs in which the error of reconstruction that an RBM has on validation must fall by 5 %, or its
     training ends, though not in the first quarter of its epochs. None trains for ``rbm_epochs`` or
     ``rbm_steps``, as ``stopping="none"`` does. An autoencoder has no such end.
     """

@@ -49,7 +49,7 @@ class RBMSettings:
     sparsity : Sparsity
     budget : Budget
     cd_steps : int, steps of Gibbs sampling in each update
-    patience : int, epochs in which the error on validation rows must fall by 10 %, or training ends; None to
+    patience : int, epochs in which the error on validation rows must fall by 5 %, or training ends; None to
         spend the whole budget
     """
 

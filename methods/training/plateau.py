@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-LEAST_FALL = 0.1
+LEAST_FALL = 0.05
 """The share of itself by which an error must fall while patience lasts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plateau:
-    """Ends a training once its error has not fallen by 10 % within the last ``patience`` looks.
+    """Ends a training once its error has not fallen by 5 % within the last ``patience`` looks.
 
     The networks stay as they are at that look, which is where an error that falls ever more slowly is lowest.
 
