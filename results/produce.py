@@ -1,9 +1,10 @@
 """Make the results of a study: ``python results/produce.py STUDY [PART ...] [--from FOLDER]``.
 
-STUDY is ``traditional``, ``deep``, ``cmgans``, ``features`` or ``scenes``, each a folder beside this file, or
-``leaderboard``, which sets the methods of the first three side by side and runs nothing. FOLDER holds the
-feature files, or for ``features`` the raw pairs; ``scenes`` is built in and needs none. A PART is one of
-these; by default all are made, in this order:
+STUDY is ``traditional``, ``deep``, ``cmgans``, ``features``, ``scenes`` or ``tuned``, each a folder beside
+this file, or ``leaderboard``, which writes one page of the records of ``tuned``, with those of the first
+three below them, and runs nothing. FOLDER holds the feature files, for ``features`` the raw pairs, and for
+``tuned`` the store of runs with ``--profile``; ``scenes`` is built in and needs none. A PART is one of these;
+by default all are made, in this order:
 
 * ``choose`` searches the settings of the methods that do not choose them by themselves, with one seed, for
   the highest MAP on the validation pairs. What is chosen is written to ``chosen.json`` in the study's folder,
@@ -31,10 +32,12 @@ from tabulate import tabulate
 
 import cmbench
 from cmbench.datasets.contract import Dataset
+from cmbench.errors import ReportError
 from cmbench.methods.parameters import parameters_of
 from cmbench.methods.registry import DEFAULT_METHODS, registry
-from cmbench.report import ablation
+from cmbench.report import ablation, findings, overview, shape
 from cmbench.report.layout import View
+from cmbench.report.significance import reading
 from cmbench.report.table import render
 from cmbench.store import Store
 
@@ -401,8 +404,52 @@ def make_scenes(parts: Iterable[str]) -> None:
             subprocess.run(command, check=True)
 
 
+# What comes out where every method had the same search? The runs are made by commands, which the README of
+# the folder has, since they may take days and several machines. Here their records are brought together, with
+# AP of each query, of which tests are made, and without other arrays.
+
+
+def collect_tuned(source: Path) -> None:
+    """Bring the records of a store of tuned runs into the study's folder, in place of earlier ones."""
+    store, results = Store(source), Store(HERE / "tuned")
+    for record in store.records():
+        arrays = store.arrays(record) if record["status"] == "ok" else None
+        results.put(record, None if arrays is None else per_query(arrays))
+    results.pack()
+
+
+def per_query(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the AP of each query, and the names and categories of test pairs."""
+    return {
+        name: held for name, held in arrays.items() if name.startswith("ap_") or name in ("ids", "labels")
+    }
+
+
+LEADERBOARD = """\
+# Leaderboard
+
+This page is written by `python results/produce.py leaderboard` from the records in this folder; no figure on
+it is written by hand. [tuned](tuned/README.md) has the commands that made the records of its first part, in
+which every method had the same search on validation pairs. `cmbench reproduce` runs a row again.
+"""
+EARLIER = """\
+## Earlier studies, with searches of unequal length
+
+Here methods had searches of unequal length, which the READMEs of [traditional](traditional/README.md),
+[deep](deep/README.md) and [cmgans](cmgans/README.md) describe.
+"""
+NOT_YET = "There are no records of tuned runs in this folder yet.\n"
+FACTS_SHOWN = View(columns=("trials", "seeds", "seconds", "memory"))
+
+
 def make_leaderboard() -> None:
-    """Write all methods of the paper into one table for each set of features."""
+    """Write the page over all datasets: equal searches first, and below them those of earlier studies."""
+    page = [LEADERBOARD, *(tuned_sections() or [NOT_YET]), EARLIER, earlier_table()]
+    (HERE / "leaderboard.md").write_text("\n".join(page), encoding="utf-8")
+
+
+def earlier_table() -> str:
+    """Return the methods of the paper in one table for each set of features, by the first studies."""
     methods = {*DEFAULT_METHODS, "ccl-coarse"}  # which stands in for CCL where there are no parts
     records = [
         record
@@ -410,14 +457,40 @@ def make_leaderboard() -> None:
         for record in Store(HERE / study).records()
         if record["method"]["name"] in methods
     ]
-    (HERE / "leaderboard.md").write_text(render(records), encoding="utf-8")
+    return render(records)
+
+
+def tuned_sections() -> list[str]:
+    """Return the parts of the page that are made of tuned runs, each with its heading; or none."""
+    store = Store(HERE / "tuned")
+    every = store.records()
+    arrays = reading(store.arrays)
+    ablations = set(ablation.VARIANTS) - {ablation.FULL.name}
+    methods = [record for record in every if record["method"]["name"] not in ablations]
+    parts: dict[str, Callable[[], str]] = {
+        "What the records show": lambda: findings.render(every, arrays=arrays),
+        "All datasets": lambda: overview.render(methods, arrays=arrays),
+        "Each dataset": lambda: render(methods, arrays=arrays, view=FACTS_SHOWN),
+        "Ablations of CM-GANs": lambda: ablation.render(every, arrays=arrays),
+        "Beside published tables": lambda: shape.render(methods, arrays=arrays),
+    }
+    texts = {heading: text for heading, part in parts.items() if (text := made_or_none(part))}
+    return [f"## {heading}\n\n{text}" for heading, text in texts.items()] if every else []
+
+
+def made_or_none(part: Callable[[], str]) -> str | None:
+    """Return the text of a part of the page; None where the records hold nothing for it."""
+    try:
+        return part()
+    except ReportError:  # one dataset alone has no overview, and not every one has published values
+        return None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study", choices=[*STUDIES, "features", "scenes", "leaderboard"])
+    parser.add_argument("study", choices=[*STUDIES, "features", "scenes", "tuned", "leaderboard"])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--from", dest="folder", type=Path, metavar="FOLDER")
     parser.add_argument("--dataset", action="append", metavar="NAME", help="default: all of the study")
@@ -432,6 +505,10 @@ def main() -> None:
     ):
         parser.error("'choose' and 'final' need --from FOLDER")
     if given.study == "leaderboard":
+        make_leaderboard()
+    elif given.study == "tuned":
+        if "final" in parts:
+            collect_tuned(given.folder)
         make_leaderboard()
     elif given.study == "scenes":
         make_scenes(parts)

@@ -1,14 +1,17 @@
 """The committed results: their tables are what their records give, and the script that makes them works."""
 
 import json
+import re
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import numpy as np
 import pytest
+from made_records import TASKS, made_dataset, made_record
 
 from cmbench.datasets.formats.numpy_files import save_npz
-from cmbench.methods.registry import DEFAULT_METHODS, registry
+from cmbench.methods.registry import CONTROLS, DEFAULT_METHODS, registry
 from cmbench.plan import cell_key, deciding, effective_parameters
 from cmbench.store import Store
 
@@ -22,9 +25,9 @@ def produce(tmp_path, monkeypatch):
     module = module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "produce", module)
     spec.loader.exec_module(module)
-    for path in RESULTS.glob("*/*.jsonl"):
+    for path in (*RESULTS.glob("*/*.jsonl"), *RESULTS.glob("tuned/cells/*/*.npz")):
         copy = tmp_path / path.relative_to(RESULTS)
-        copy.parent.mkdir(exist_ok=True)
+        copy.parent.mkdir(exist_ok=True, parents=True)
         copy.write_bytes(path.read_bytes())
     monkeypatch.setattr(module, "HERE", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -47,7 +50,8 @@ def test_every_committed_table_is_rendered_again_byte_for_byte(produce, monkeypa
 
 
 def test_the_committed_records_are_all_there():
-    counts = {path.parent.name: len(Store(path.parent).records()) for path in RESULTS.glob("*/README.md")}
+    studies = [path.parent for path in RESULTS.glob("*/README.md") if path.parent.name != "tuned"]  # it grows
+    counts = {study.name: len(Store(study).records()) for study in studies}
     assert counts == {"traditional": 28, "deep": 80, "cmgans": 108, "features": 5, "scenes": 4}
 
 
@@ -127,3 +131,52 @@ def test_a_study_is_chosen_run_packed_and_rendered_and_not_run_twice(produce, mo
     assert "| CCA " in (study.folder / "table.md").read_text()
     produce.make(study, produce.PARTS, study.datasets, tmp_path)
     assert records.read_bytes() == before
+
+
+def test_committed_records_of_equal_searches_say_what_was_spent_and_are_small():
+    store = Store(RESULTS / "tuned")
+    for record in store.records():
+        assert record["method"].get("tuning") or record["method"]["name"] in CONTROLS, record["key"]
+        if record["status"] == "ok":
+            assert all(name.startswith("ap_") or name in ("ids", "labels") for name in store.arrays(record))
+    assert sum(path.stat().st_size for path in (RESULTS / "tuned").rglob("*") if path.is_file()) < 20e6
+
+
+def tuned_run(method, value, dataset, *, paper_name=None, like=None, **parameters):
+    """A record of a tuned run and its arrays, in which some queries differ by chance."""
+    lent = {"like": like} if like else {}
+    sizes = {"train": 2173, "validation": 231, "test": 200}
+    made = made_record(
+        method, paper_name=paper_name, dataset=made_dataset(dataset, sizes=sizes), parameters=parameters
+    )
+    random = np.random.default_rng(len(method))
+    ap = np.clip(random.uniform(0, 0.2, 200) + value, 0, 1)
+    made["map"] = dict.fromkeys(made["map"], float(ap.mean()))
+    made["method"]["tuning"] = {"profile": "tuned", "trials": 40, **lent}
+    arrays = {f"ap_{task}": ap for task in TASKS}
+    return made, {**arrays, "ids": np.arange(200).astype(str), "precision_image_to_text": ap}
+
+
+def test_the_page_of_equal_searches_is_made_of_what_is_brought_from_a_store(produce, monkeypatch, tmp_path):
+    for path in (tmp_path / "tuned").rglob("*.*"):
+        path.unlink()
+    source = Store(tmp_path / "runs")
+    for dataset, lead in (("first", 0.2), ("second", 0.0)):
+        for run in (
+            tuned_run("cmgans", 0.4 + lead, dataset, paper_name="CM-GANs", rate=1),
+            tuned_run("cca", 0.5, dataset, paper_name="CCA"),
+            tuned_run("cmgans-cae", 0.3, dataset, paper_name="CM-GANs-CAE", rate=2),
+            tuned_run("cmgans-cae", 0.2, dataset, paper_name="CM-GANs-CAE", like="cmgans", rate=1),
+        ):
+            source.put(*run)
+    call(produce, monkeypatch, "tuned", "--from", str(source.folder))
+    results = Store(tmp_path / "tuned")
+    assert [path.name for path in sorted(results.folder.glob("*.jsonl"))] == ["first.jsonl", "second.jsonl"]
+    assert set(results.arrays(results.records()[0])) == {*(f"ap_{task}" for task in TASKS), "ids"}
+    page = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    headings = ["What the records show", "All datasets", "Each dataset", "Ablations of CM-GANs"]
+    assert re.findall("^## (.*)$", page, flags=re.MULTILINE)[:-1] == headings
+    assert "CM-GANs is the best, or cannot be told apart from the best, on 1 of 2 datasets." in page
+    assert "above each of its ablations, tuned for themselves, by more than chance on 2 of 2 datasets" in page
+    assert re.search(r"\| Method .*\| trials +\| seeds +\| seconds +\| MB", page)
+    assert produce.NOT_YET not in page

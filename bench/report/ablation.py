@@ -100,7 +100,7 @@ def render(
     ``settings``. Without a record of the six methods there is a ``ReportError``.
     """
     if format == "csv":
-        parts = _parts(only_group(_of_variants(records)), which)
+        parts = parts_of(only_group(_of_variants(records)), which)
         return csv_of([row for part in parts for row in _csv_rows(part, arrays, view)])
     return written(tables(records, arrays=arrays, view=view, which=which), format)
 
@@ -114,7 +114,7 @@ def tables(
 ) -> list[Table]:
     """Return a table with the three parts, or two of them, for each dataset and protocol; as ``render``."""
     found = groups(_of_variants(records))
-    return [_table(part, arrays, view) for group in found for part in _parts(group, which)]
+    return [_table(part, arrays, view) for group in found for part in parts_of(group, which)]
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Part:
         return f"Ablations of CM-GANs{words.get(self.which or '', '')}, {self.group.title}"
 
 
-def _parts(group: Group, which: Which | None) -> list[Part]:
+def parts_of(group: Group, which: Which | None = None) -> list[Part]:
     """Return the tables of a group: one, or where parameters were chosen for an ablation itself, two.
 
     What was chosen for an ablation stands in the first as well where it is that of the full model.

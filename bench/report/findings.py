@@ -1,0 +1,190 @@
+"""What records show, in plain words: sentences in which every figure comes from the records themselves.
+
+They are about one method, by default CM-GANs: whether it is the best or cannot be told apart from the best,
+whether it is better than its variants, and how far the order of methods is that of published tables. What
+cannot be said is said too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cmbench.errors import EvaluationError, StoreError
+from cmbench.evaluation.nesting import nested_in_pairs
+from cmbench.evaluation.statistics import LEVEL, difference, holm
+from cmbench.report.ablation import FULL, VARIANTS, parts_of
+from cmbench.report.facts import is_short
+from cmbench.report.layout import BIMODAL, printed
+from cmbench.report.published import collection_of
+from cmbench.report.records import Group, Record, Setting, groups, knows_test_labels, settings
+from cmbench.report.shape import shapes
+from cmbench.report.significance import Arrays, Reading, best_groups, reading, runs_of
+
+AVERAGE = BIMODAL.columns[-1]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What records of one dataset show of a method.
+
+    ``in_first`` says whether it is the best or cannot be told apart from it, ``above_variants`` whether it is
+    above each of its variants, by more than chance; both are None where that was not tested.
+    """
+
+    group: Group
+    in_first: bool | None
+    above_variants: bool | None
+    sentences: tuple[str, ...]
+
+
+def render(records: Iterable[Record], *, arrays: Arrays | None = None, method: str = FULL.name) -> str:
+    """Return what the records show of a method as Markdown: a line on all datasets, and some on each."""
+    found = findings(records, arrays=arrays, method=method)
+    lines = [f"* {sentence}" for sentence in summary(found, method)]
+    for finding in found:
+        lines += ["", f"**{finding.group.title}**", ""]
+        lines += [f"* {sentence}" for sentence in finding.sentences]
+    return "\n".join(lines) + "\n"
+
+
+def findings(
+    records: Iterable[Record], *, arrays: Arrays | None = None, method: str = FULL.name
+) -> list[Finding]:
+    """Return what the records of each dataset and protocol show of a method, by bi-modal averages.
+
+    Datasets without a finished cell are left out. ``arrays`` gives the values per query that tests need.
+    """
+    once = reading(arrays)
+    return [_finding(group, method, once) for group in groups(records) if group.finished]
+
+
+def summary(found: Sequence[Finding], method: str = FULL.name) -> list[str]:
+    """Return on how many datasets a method is in the first group, and on how many above its variants."""
+    label = _paper_name(found, method)
+    first = [finding for finding in found if finding.in_first is not None]
+    above = [finding for finding in found if finding.above_variants is not None]
+    told = []
+    if first:
+        count = sum(bool(finding.in_first) for finding in first)
+        of_all = f"{count} of {len(first)} datasets"
+        told.append(f"{label} is the best, or cannot be told apart from the best, on {of_all}.")
+    if above:
+        count = sum(bool(finding.above_variants) for finding in above)
+        told.append(
+            f"It is above each of its ablations, tuned for themselves, by more than chance on {count} of "
+            f"{len(above)} datasets."
+        )
+    untested = [finding.group.name for finding in found if finding.in_first is None]
+    if untested:
+        told.append(f"Of {', '.join(untested)} this cannot be said, for the reasons given there.")
+    return told
+
+
+def _paper_name(found: Sequence[Finding], method: str) -> str:
+    names = {
+        record["method"]["name"]: str(record["method"]["paper_name"])
+        for finding in found
+        for record in finding.group.records
+    }
+    return names.get(method, method)
+
+
+def _finding(group: Group, method: str, arrays: Reading) -> Finding:
+    """Return what one table shows; ablations are compared apart, and do not compete in it."""
+    others = {name for name in VARIANTS if name != FULL.name}
+    measured = [
+        each
+        for each in settings(group.records)
+        if each.score(AVERAGE.key) and each.method["name"] not in others and not knows_test_labels(each)
+    ]
+    place, in_first = _place(measured, method, arrays)
+    variants, above = _against_variants(group, arrays) if method == FULL.name else ([], None)
+    sentences = [*place, *variants, *_order(group, arrays), *_reservations(group, measured)]
+    return Finding(group, in_first, above, tuple(sentences))
+
+
+def _place(measured: Sequence[Setting], method: str, arrays: Reading) -> tuple[list[str], bool | None]:
+    """Return which methods are in the first group, where the method stands, and whether it is one of them."""
+    ranked = sorted(measured, key=lambda setting: -_mean(setting))
+    if len(ranked) < 2:
+        return ["Fewer than two methods have numbers, so that nothing is compared."], None
+    standing = best_groups(ranked, [AVERAGE], arrays)[AVERAGE.key]
+    best = [each for each, mark in zip(ranked, standing.marks, strict=True) if mark.best]
+    told = [f"Highest {AVERAGE.alone}: {_named(ranked[0])}."]
+    if not standing.pairs:
+        return [*told, *_place_of(ranked, method), f"Not tested: {standing.untested}."], None
+    others = [_named(each) for each in best if each is not ranked[0]]
+    told.append(f"Not told apart from it: {', '.join(others) or 'none'} (of {len(ranked)} methods).")
+    own = [each for each in ranked if each.method["name"] == method]
+    is_first = any(each in best for each in own) if own else None
+    return [*told, *_place_of(ranked, method)], is_first
+
+
+def _place_of(ranked: Sequence[Setting], method: str) -> list[str]:
+    places = [(at, each) for at, each in enumerate(ranked, 1) if each.method["name"] == method]
+    return [f"{_named(each)} has place {at} of {len(ranked)}." for at, each in places]
+
+
+def _against_variants(group: Group, arrays: Reading) -> tuple[list[str], bool | None]:
+    """Return how CM-GANs differs from its ablations, each tuned for itself, and whether it is above all."""
+    records = tuple(record for record in group.records if record["method"]["name"] in VARIANTS)
+    own = [part for part in parts_of(Group(records)) if part.which == "own"] if records else []
+    if not own:
+        return [], None
+    shown = [each for each in settings(own[0].group.records) if each.score(AVERAGE.key)]
+    full = [each for each in shown if each.method["name"] == FULL.name]
+    variants = [each for each in shown if each.method["name"] != FULL.name]
+    if len(full) != 1 or not variants:
+        return [], None
+    try:
+        tested = [_difference(full[0], each, arrays) for each in variants]
+    except (StoreError, EvaluationError) as error:
+        return [f"Not tested against ablations: {error}."], None
+    corrected = holm([p for _, p in tested])
+    told = [
+        f"{each.label} ({printed(_mean(each))}): {mean:+.3f}, p = {p:.3g}"
+        for each, (mean, _), p in zip(variants, tested, corrected, strict=True)
+    ]
+    sentence = f"{full[0].label} ({printed(_mean(full[0]))}) less its ablations, each tuned for itself: "
+    above = all(mean > 0 and p <= LEVEL for (mean, _), p in zip(tested, corrected, strict=True))
+    return [f"{sentence}{'; '.join(told)} (Holm)."], above
+
+
+def _difference(full: Setting, variant: Setting, arrays: Reading) -> tuple[float, float]:
+    nested = nested_in_pairs([runs_of(each, AVERAGE, arrays) for each in (full, variant)])
+    found = difference(*nested)
+    return found.mean, found.p
+
+
+def _order(group: Group, arrays: Reading) -> list[str]:
+    collection = collection_of(group)
+    found = shapes(group, collection, arrays) if collection else []
+    return [f"Order of methods, Kendall's tau with {shape.heading}: {shape.text}." for shape in found]
+
+
+def _reservations(group: Group, measured: Sequence[Setting]) -> list[str]:
+    """Return what keeps these numbers from showing more."""
+    short = [each.label for each in measured if is_short(each, measured)]
+    once = [each.label for each in measured if each.is_random and each.seeds == 1]
+    failed = _failed(group)
+    reasons = {
+        "Tuned with a smaller budget than others": short,
+        "Run with one seed, of whose chance nothing is known": once,
+        "With cells that gave no result": failed,
+    }
+    return [f"{reason}: {', '.join(labels)}." for reason, labels in reasons.items() if labels]
+
+
+def _failed(group: Group) -> list[str]:
+    counts: Mapping[str, int] = {each.label: len(each.failed) for each in settings(group.records)}
+    return [f"{label} ({count})" for label, count in counts.items() if count]
+
+
+def _mean(setting: Setting) -> float:
+    score = setting.score(AVERAGE.key)
+    return float("nan") if score is None else score.mean
+
+
+def _named(setting: Setting) -> str:
+    return f"{setting.label} {printed(_mean(setting))}"
