@@ -67,18 +67,22 @@ def summary(found: Sequence[Finding], method: str = FULL.name) -> list[str]:
     told = []
     if first:
         count = sum(bool(finding.in_first) for finding in first)
-        of_all = f"{count} of {len(first)} datasets"
+        of_all = f"{count} of {_datasets(first)}"
         told.append(f"{label} is the best, or cannot be told apart from the best, on {of_all}.")
     if above:
         count = sum(bool(finding.above_variants) for finding in above)
         told.append(
             f"It is above each of its ablations, tuned for themselves, by more than chance on {count} of "
-            f"{len(above)} datasets."
+            f"{_datasets(above)}."
         )
     untested = [finding.group.name for finding in found if finding.in_first is None]
     if untested:
         told.append(f"Of {', '.join(untested)} this cannot be said, for the reasons given there.")
     return told
+
+
+def _datasets(found: Sequence[Finding]) -> str:
+    return f"{len(found)} dataset{'s' if len(found) > 1 else ''}"
 
 
 def _paper_name(found: Sequence[Finding], method: str) -> str:
