@@ -178,5 +178,5 @@ def test_the_page_of_equal_searches_is_made_of_what_is_brought_from_a_store(prod
     assert re.findall("^## (.*)$", page, flags=re.MULTILINE)[:-1] == headings
     assert "CM-GANs is the best, or cannot be told apart from the best, on 1 of 2 datasets." in page
     assert "above each of its ablations, tuned for themselves, by more than chance on 2 of 2 datasets" in page
-    assert re.search(r"\| Method .*\| trials +\| seeds +\| seconds +\| MB", page)
+    assert re.search(r"\| Method .*\| +trials \| +seeds \| +seconds \| +MB", page)
     assert produce.NOT_YET not in page
