@@ -224,6 +224,10 @@ class SCM(SM):
 
     n_canonical: Annotated[int | str, Count(1, words=("all", "validation"))] = "validation"
     """Canonical components that the classifiers look at; ``"validation"`` takes as many as serve CCA best."""
+    scaling: Annotated[Mode, Words("zscore")] = "zscore"
+    """How columns are scaled: to mean 0 and deviation 1, on which ridge CCA is defined here."""
+    normalise_rows: Annotated[bool, Words(False)] = False
+    """Rows are taken as they are."""
 
     def _fronts(self, train: Split, validation: Split) -> tuple[Front, Front]:
         front = RCCA(n_components=self.n_canonical).fit(train, validation)
