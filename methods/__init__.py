@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Annotated
 
     from cmbench.methods.contract import Method, Unlabelled
-    from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters
+    from cmbench.methods.parameters import Count, Number, SearchSpace, When, Words, check_parameters
     from cmbench.methods.training.loop import Finding
     from cmbench.methods.training.trained_method import Loss, TrainedMethod
     from cmbench.methods.views.linear_method import LinearMethod
@@ -36,6 +36,7 @@ __all__ = [
     "SearchSpace",
     "TrainedMethod",
     "Unlabelled",
+    "When",
     "Words",
     "check_parameters",
 ]
@@ -51,6 +52,7 @@ _MODULES = {
     "SearchSpace": "cmbench.methods.parameters",
     "TrainedMethod": "cmbench.methods.training.trained_method",
     "Unlabelled": "cmbench.methods.contract",
+    "When": "cmbench.methods.parameters",
     "Words": "cmbench.methods.parameters",
     "check_parameters": "cmbench.methods.parameters",
 }

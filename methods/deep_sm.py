@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from cmbench.datasets.draft import Modality, Split
 from cmbench.methods.networks.perceptron import Shape, ViewNetwork
-from cmbench.methods.parameters import Count, Number, SearchRange, SearchSpace, Words
+from cmbench.methods.parameters import Count, Number, SearchRange, SearchSpace, When, Words
 from cmbench.methods.training.batches import Index, stream
 from cmbench.methods.training.curves import in_parallel
 from cmbench.methods.training.descent import decayed
@@ -119,7 +119,7 @@ class DeepSM(TrainedMethod):
         "auto"
     )
     """Weight decay in the gradient, not of biases. ``"auto"`` is 0 for Adam and 0.0005 for SGD."""
-    momentum: Annotated[float, Number(0, 0.999)] = 0.9
+    momentum: Annotated[float, Number(0, 0.999), When(optimizer="sgd")] = 0.9
     """Momentum of SGD; Adam ignores it."""
     stopping = "validation"
     """Which state of each network is kept: that of the highest accuracy on validation, and among equals

@@ -55,7 +55,12 @@ def _facts(method: type[Method]) -> dict[str, str]:
 
 def _parameter(parameter: Parameter, method: type[Method]) -> str:
     default = "(no default)" if parameter.default is REQUIRED else f"= {parameter.default!r}"
-    about = [_allowed(parameter), _tried(parameter.name, method), _practical(parameter.name, method)]
+    about = [
+        _allowed(parameter),
+        f"Counts only with {parameter.when}." if parameter.when else "",
+        _tried(parameter.name, method),
+        _practical(parameter.name, method),
+    ]
     texts = [*_paragraphs(parameter.meaning), " ".join(text for text in about if text)]
     return "\n".join([f"{parameter.name} {default}", *(_wrapped(text, indent=4) for text in texts if text)])
 

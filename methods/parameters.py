@@ -175,6 +175,23 @@ class AddedLater:
 
 
 @dataclass(frozen=True)
+class When:
+    """Which others must have certain values for a parameter to count: at any other value it does nothing.
+
+    >>> print(When(pretrain="dae"))
+    pretrain = 'dae'
+    """
+
+    values: Mapping[str, Any]
+
+    def __init__(self, **values: Any) -> None:
+        object.__setattr__(self, "values", values)
+
+    def __str__(self) -> str:
+        return " and ".join(f"{name} = {value!r}" for name, value in self.values.items())
+
+
+@dataclass(frozen=True)
 class AnyFolder:
     """A path, or None."""
 
@@ -202,6 +219,7 @@ class Parameter:
     tried : the values worth trying when the method is tuned; empty if it has none
     default : its value if none is given; ``REQUIRED`` if one must be
     meaning : the docstring under it in the source; empty if there is none
+    when : which others must have certain values for it to count; None if it always does
     """
 
     name: str
@@ -210,6 +228,7 @@ class Parameter:
     tried: tuple[Any, ...] | SearchRange
     default: Any
     meaning: str
+    when: When | None = None
 
     @property
     def fixed(self) -> bool:
@@ -331,6 +350,7 @@ def _parameter(method: type[Method], argument: inspect.Parameter) -> Parameter:
         ),
         default=_default(method, argument),
         meaning=next((texts[argument.name] for texts in meanings if argument.name in texts), ""),
+        when=next((detail for detail in details if isinstance(detail, When)), None),
     )
 
 

@@ -35,8 +35,9 @@ def check(method: str, parameters: dict[str, Any]) -> None:
     """Check that a method keeps what every method has to keep.
 
     METHOD is the name of a method, or a Python file, all of whose methods are checked. Each is fitted some
-    ten times on 80 easy pairs: seeds, global random numbers, rows alone and in a batch, bad input, pickling,
-    checkpoints and more. The exit status is 1 if a check failed.
+    ten times on 80 easy pairs, and again for each parameter: seeds, global random numbers, rows alone and in
+    a batch, bad input, pickling, checkpoints, parameters without effect and more. The exit
+    status is 1 if a check failed.
     """
     from cmbench.methods.conformance import check as findings_of
 

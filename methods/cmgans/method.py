@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmgans.training import AdversarialFitting
-from cmbench.methods.parameters import AddedLater, Count, Number, SearchRange, SearchSpace, Words
+from cmbench.methods.parameters import AddedLater, Count, Number, SearchRange, SearchSpace, When, Words
 from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.loop import Run
 from cmbench.methods.views.scaling import PREPROCESSING
@@ -119,7 +119,7 @@ class CMGANs(DeepMethod):
     """
     w_reconstruction: Annotated[float, Number(0)] = 0.0
     """(A4) Weight of a reconstruction error. CM-GANs proper has none; only its ablation CM-GANs-CAE has."""
-    reconstruction: Annotated[str, Words("relative", "mse", "l1")] = "relative"
+    reconstruction: Annotated[str, Words("relative", "mse", "l1"), When(w_reconstruction=0.1)] = "relative"
     """(A4) The reconstruction error that ``w_reconstruction`` weighs: the mean of squares over all elements,
     divided by the mean variance of the training features of the modality (``"relative"``); without the
     division (``"mse"``); or the mean of absolute values (``"l1"``). The paper does not say which. Features of

@@ -21,6 +21,7 @@ from functools import wraps
 from itertools import product
 from typing import Any, Literal
 
+from cmbench.methods.conformance.effects import gives_every_parameter_an_effect
 from cmbench.methods.conformance.representations import (
     beats_chance,
     can_be_cloned,
@@ -86,6 +87,7 @@ CHECKS: tuple[Check, ...] = (
     gives_the_same_on_a_gpu,
     takes_time_as_pairs_do,
     takes_memory_as_pairs_do,
+    gives_every_parameter_an_effect,
 )
 
 

@@ -19,7 +19,7 @@ from cmbench.methods.networks.unsupervised import (
     train_autoencoder,
     train_rbm,
 )
-from cmbench.methods.parameters import AddedLater, Count, Number, SearchSpace, Words
+from cmbench.methods.parameters import AddedLater, Count, Number, SearchSpace, When, Words
 from cmbench.methods.training.batches import Budget, RowDraw
 from cmbench.methods.training.deep_method import DeepMethod
 from cmbench.methods.training.device import DeviceRows, NetworkMap
@@ -62,9 +62,9 @@ class PretrainedMethod(DeepMethod):
     """Training items in a batch of an RBM, or autoencoder."""
     cd_steps: Annotated[int, Count(1)] = 1
     """Steps of Gibbs sampling in an update of an RBM (contrastive divergence)."""
-    corruption: Annotated[float, Number(0, 1)] = 0.2
+    corruption: Annotated[float, Number(0, 1), When(pretrain="dae")] = 0.2
     """Share of its input that a denoising autoencoder does not see."""
-    dae_rate: Annotated[float, Number(0, open_ends=True)] = 1e-3
+    dae_rate: Annotated[float, Number(0, open_ends=True), When(pretrain="dae")] = 1e-3
     """Learning rate of a denoising autoencoder."""
     post: Annotated[str, Words("none", "zscore_train"), SearchSpace("none", "zscore_train")] = "zscore_train"
     """Whether representations are standardised by statistics of the training items. Codes are positive and

@@ -3,21 +3,26 @@
 import inspect
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pytest
 import torch
 
+from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.conformance import (
     CHECKS,
     NonconformityError,
+    Skipped,
     Subject,
     check,
     finding_of,
     parametrize_with_checks,
 )
+from cmbench.methods.conformance.effects import gives_every_parameter_an_effect
+from cmbench.methods.conformance.subject import mapped
 from cmbench.methods.contract import Method
+from cmbench.methods.parameters import Count, Number, When, Words
 from cmbench.methods.registry import registry
 
 ALIKE = {"threads": 1, "device": "cpu"}
@@ -231,6 +236,11 @@ class ComparesAllPairs(Sound):
         return super().fit(replace(train, texts=train.texts + 1e-3 * train.texts[nearest]), validation)
 
 
+class NeverReadsItsRidge(Sound):
+    def _solved(self, rows, goal):
+        return np.linalg.lstsq(rows, goal, rcond=None)[0]
+
+
 class KeepsHalfACheckpoint(Sound):
     """Keeps the weights but not the state of the random numbers."""
 
@@ -276,6 +286,7 @@ BROKEN = {
     FailsWithFewRows: ("learns_from_few_rows", "LinAlgError"),
     FailsAtAnUnseenCategory: ("copes_with_an_unseen_category", "np.unique(train.labels)"),
     ComparesAllPairs: ("takes_memory_as_pairs_do", "matrix of pairs by pairs"),
+    NeverReadsItsRidge: ("gives_every_parameter_an_effect", "nothing of ridge (10.0, 0.1, 2.0)"),
     KeepsHalfACheckpoint: ("goes_on_from_its_checkpoint", "random generators"),
 }
 
@@ -317,6 +328,65 @@ def test_a_parameter_that_is_changed_when_given_is_named():
     failing = next(each for each in CHECKS if each.__name__ == "stores_its_parameters")
     with pytest.raises(NonconformityError, match=r"'ridge' from 3\.0 to 6\.0"):
         failing(Subject(ChangesWhatItIsGiven, {"ridge": 3.0}))
+
+
+class Powers(Sound):
+    """Has a parameter that counts only for one value of another, and one that counts by luck alone."""
+
+    def __init__(
+        self,
+        ridge=1.0,
+        random_state=0,
+        shape: Annotated[str, Words("linear", "power")] = "linear",
+        power: Annotated[float, Number(0, open_ends=True), When(shape="power")] = 0.5,
+        epochs: Annotated[int, Count(1)] = 12,
+        patience: Annotated[int, Count(1)] = 10,
+    ):
+        super().__init__(ridge, random_state)
+        self.shape, self.power, self.epochs, self.patience = shape, power, epochs, patience
+
+    def fit(self, train, validation):
+        super().fit(train, validation)
+        scores = []
+        while len(scores) < self.epochs and len(scores) - int(np.argmax([*scores, -1])) <= self.patience:
+            self.image_ = self.image_ + 1e-3 * self.image_**2
+            scores.append(bimodal_map(*mapped(self, validation), validation.labels))
+        self.curves_ = {"score": np.array(scores)}
+        return self
+
+    def transform_texts(self, texts):
+        mapped = super().transform_texts(texts)
+        return mapped if self.shape == "linear" else np.sign(mapped) * np.abs(mapped) ** self.power
+
+
+class PowersUnsaid(Powers):
+    def __init__(
+        self, ridge=1.0, random_state=0, shape: Annotated[str, Words("linear", "power")] = "linear", power=0.5
+    ):
+        super().__init__(ridge, random_state, shape, power)
+
+
+def test_a_parameter_is_tried_with_those_it_counts_with_and_where_waiting_counts():
+    gives_every_parameter_an_effect(Subject(Powers))
+    with pytest.raises(NonconformityError, match=r"change nothing of power \(5\.0, 0\.05, 1\.0\): .*When"):
+        gives_every_parameter_an_effect(Subject(PowersUnsaid))
+    with pytest.raises(NonconformityError, match="change nothing of patience"):
+        gives_every_parameter_an_effect(Subject(Powers, {"epochs": 1}))
+
+
+def test_what_a_method_refuses_and_what_is_practical_is_not_held_against_it():
+    class Strict(NeverReadsItsRidge):
+        def fit(self, train, validation):
+            if self.ridge != 1.0:
+                raise ValueError("ridge must be 1")
+            return super().fit(train, validation)
+
+    class Practical(NeverReadsItsRidge):
+        practical = ("ridge",)
+
+    gives_every_parameter_an_effect(Subject(Strict))
+    with pytest.raises(Skipped, match="no parameters"):
+        gives_every_parameter_an_effect(Subject(Practical))
 
 
 def test_an_expected_failure_carries_its_reason():

@@ -6,7 +6,7 @@ import pytest
 
 from cmbench.methods.contract import Method
 from cmbench.methods.description import description_of, objective_of
-from cmbench.methods.parameters import Count, SearchRange, SearchSpace
+from cmbench.methods.parameters import Count, SearchRange, SearchSpace, When
 from cmbench.methods.registry import BUILT_IN, registry
 
 
@@ -34,7 +34,7 @@ class Described(Method):
 
     One more paragraph.
     """
-    rate: Annotated[float, SearchRange(0.1, 1, log=True)] = 0.5
+    rate: Annotated[float, SearchRange(0.1, 1, log=True), When(size=2)] = 0.5
     threads: Annotated[int | None, Count(1, optional=True)] = None
     anything = 3
 
@@ -77,7 +77,8 @@ size (no default)
     One more paragraph.
     Allowed: a whole number of 1 or more. Worth trying: 2, 4.
 rate = 0.5
-    Type: float. Worth trying: numbers from 0.1 to 1, evenly in their logarithm.
+    Type: float. Counts only with size = 2. Worth trying: numbers from 0.1 to 1, evenly in their
+    logarithm.
 threads = None
     Allowed: a whole number of 1 or more or None. A result does not depend on it.
 
