@@ -1,10 +1,12 @@
 """Deep-SM: its linear form against scikit-learn, what it is insensitive to, and what it keeps."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
+from representations import represented
 from sklearn.linear_model import LogisticRegression
 
 from cmbench.datasets.draft import Split
@@ -14,7 +16,7 @@ from cmbench.methods.deep_sm import DeepSM, posteriors
 from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.training.curves import DivergenceError
 from cmbench.methods.training.device import NetworkMap
-from cmbench.methods.training.loop import Finding, Training
+from cmbench.methods.training.loop import Finding
 from cmbench.methods.views.scaling import Scaling
 
 TINY = {"hidden_width": 12, "batch_size": 16, "device": "cpu", "threads": 1}
@@ -28,15 +30,6 @@ LINEAR = {
     "stopping": "none",
     "threads": 1,
 }
-
-
-def changed(split, **changes):
-    fields = {key: getattr(split, key) for key in ("images", "texts", "labels", "ids")}
-    return Split(**{**fields, **changes})
-
-
-def represented(method, split):
-    return np.hstack([method.transform_images(split.images), method.transform_texts(split.texts)])
 
 
 def fitted(toy, **parameters):
@@ -140,14 +133,14 @@ def re_paired(split, side):
     for label in np.unique(split.labels):
         own = np.flatnonzero(split.labels == label)
         rows[own] = random.permutation(own)
-    return changed(split, **{side: getattr(split, side)[rows]})
+    return replace(split, **{side: getattr(split, side)[rows]})
 
 
 def test_each_network_is_blind_to_the_other_modality(toy):
     method = fitted(toy)
     for moved, side in (("images", "texts"), ("texts", "images")):
         noise = np.random.default_rng(0).normal(size=getattr(toy.train, moved).shape).astype(np.float32)
-        for train in (re_paired(toy.train, moved), changed(toy.train, **{moved: noise})):
+        for train in (re_paired(toy.train, moved), replace(toy.train, **{moved: noise})):
             other = DeepSM(**BRIEF).fit(train, toy.validation)
             transforms = [getattr(each, f"transform_{side}") for each in (method, other)]
             assert np.array_equal(*(transform(getattr(toy.test, side)) for transform in transforms))
@@ -163,14 +156,14 @@ def test_pairing_anew_within_categories_changes_nothing(toy, moved):
 
 
 def test_labels_count(toy):
-    shuffled = changed(toy.train, labels=np.random.default_rng(0).permutation(toy.train.labels))
+    shuffled = replace(toy.train, labels=np.random.default_rng(0).permutation(toy.train.labels))
     other = DeepSM(**BRIEF).fit(shuffled, toy.validation)
     assert not np.allclose(represented(other, toy.test), represented(fitted(toy), toy.test), atol=1e-3)
 
 
 def test_labels_may_have_gaps(toy):
     def spread(split):
-        return changed(split, labels=split.labels * 3 + 5)
+        return replace(split, labels=split.labels * 3 + 5)
 
     method = DeepSM(**BRIEF).fit(spread(toy.train), spread(toy.validation))
     assert method.classes_.tolist() == [5, 8, 11, 14]
@@ -250,40 +243,6 @@ def test_curves_have_one_length_and_the_names_of_their_networks(toy):
         assert np.isfinite(curves[name]).all(), name
 
 
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-@pytest.mark.parametrize("epochs", [2, 6])
-def test_a_fit_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path, monkeypatch, epochs):
-    settings = {**BRIEF, "checkpoint_seconds": 0.0, "eval_epochs": 3}
-    whole = DeepSM(**settings).fit(toy.train, toy.validation)
-    original = Training._run_epoch
-    run = []
-
-    def run_epoch(self, epoch):
-        if len(run) == epochs:
-            raise KilledError
-        run.append(epoch)
-        return original(self, epoch)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Training, "_run_epoch", run_epoch)
-        with pytest.raises(KilledError):
-            DeepSM(**settings, checkpoint=tmp_path).fit(toy.train, toy.validation)
-        patched.setattr(
-            Training, "_run_epoch", lambda self, epoch: run.append(epoch) or original(self, epoch)
-        )
-        resumed = DeepSM(**settings, checkpoint=tmp_path).fit(toy.train, toy.validation)
-    assert run == [0, 1, 2, 3, 0, 1, 2, 3], "no epoch of either network runs twice"
-    assert resumed.resumed_at_ == 5 * epochs
-    assert np.array_equal(represented(whole, toy.test), represented(resumed, toy.test))
-    assert whole.curves_.keys() == resumed.curves_.keys()
-    for name, values in whole.curves_.items():
-        np.testing.assert_array_equal(resumed.curves_[name], values, err_msg=name)
-    assert not list(tmp_path.iterdir()), "a fit that is complete leaves no checkpoint"
-
-
 @pytest.mark.parametrize(
     ("optimizer", "rate", "decay"), [("adam", 1e-3, 0.0), ("sgd", 0.01, 5e-4)], ids=["adam", "sgd"]
 )
@@ -309,13 +268,13 @@ def test_momentum_has_an_effect_on_sgd_alone(toy):
 
 
 def test_a_category_of_validation_that_was_never_trained_is_refused(toy):
-    strange = changed(toy.validation, labels=toy.validation.labels + 1)
+    strange = replace(toy.validation, labels=toy.validation.labels + 1)
     with pytest.raises(MethodError, match="deep-sm: category 4 of validation has no training pair"):
         DeepSM(**BRIEF).fit(toy.train, strange)
 
 
 def test_a_single_category_is_refused(toy):
-    alike = changed(toy.train, labels=np.zeros_like(toy.train.labels))
+    alike = replace(toy.train, labels=np.zeros_like(toy.train.labels))
     with pytest.raises(MethodError, match="all training pairs have label 0"):
         DeepSM(**BRIEF).fit(alike, toy.validation)
 

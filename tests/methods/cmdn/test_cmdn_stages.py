@@ -1,14 +1,15 @@
 """The stages of CMDN: what each learns from, and what it leaves alone."""
 
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from representations import represented
 from scipy.special import expit
 
-from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmdn import bimodal as bimodal_training
 from cmbench.methods.cmdn import method as cmdn
@@ -27,15 +28,6 @@ LENGTH = {"rbm_epochs": 8, "sae_rate": 0.02, "class_epochs": 3, "epochs": 2}
 BRIEF = {**SIZES, **BATCHES, **LENGTH, "device": "cpu"}
 EARLY = 4 * 8 + 4 * 8 + 8 + 2 * (8 + 3)  # autoencoders, RBMs, joint RBM, fusion and classifiers
 EPOCHS = EARLY + 4 * 2
-
-
-def changed(split, **changes):
-    fields = {key: getattr(split, key) for key in ("images", "texts", "labels", "ids")}
-    return Split(**{**fields, **changes})
-
-
-def represented(method, split):
-    return np.hstack([method.transform_images(split.images), method.transform_texts(split.texts)])
 
 
 def fitted(toy, **parameters):
@@ -231,7 +223,7 @@ def test_the_best_level_is_chosen_on_validation(toy):
 
 
 def test_labels_only_reach_the_classifier_and_the_levels(toy, method, default):
-    shuffled = changed(toy.train, labels=np.random.default_rng(0).permutation(toy.train.labels))
+    shuffled = replace(toy.train, labels=np.random.default_rng(0).permutation(toy.train.labels))
     other = CMDN(**BRIEF).fit(shuffled, toy.validation)
     assert not np.allclose(represented(other, toy.test), default)
     for name, features in (("image_map_", toy.test.images), ("text_map_", toy.test.texts)):

@@ -1,9 +1,12 @@
 """CM-GANs as a method: what it learns, what it keeps, and what its parameters do."""
 
 import warnings
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
+from representations import represented
 from sklearn.base import clone
 
 from cmbench.datasets.draft import Split
@@ -26,15 +29,6 @@ from cmbench.methods.views.inputs import MethodWarning
 METHODS = (CMGANs, CMGANsRelease, CMGANsNone, CMGANsWS, CMGANsSC, CMGANsInter, CMGANsCAE)
 TINY = {"embedding": 12, "hidden": 12, "discriminator_width": 8, "batch_size": 16, "device": "cpu"}
 BRIEF = {**TINY, "epochs": 2, "eval_every": 2}
-
-
-def changed(split, **changes):
-    fields = {key: getattr(split, key) for key in ("images", "texts", "labels", "ids")}
-    return Split(**{**fields, **changes})
-
-
-def represented(method, split):
-    return np.hstack([method.transform_images(split.images), method.transform_texts(split.texts)])
 
 
 def fitted(toy, kind=CMGANs, **parameters):
@@ -71,7 +65,7 @@ def re_paired(split):
     for label in np.unique(split.labels):
         rows = np.flatnonzero(split.labels == label)
         texts[rows] = texts[random.permutation(rows)]
-    return changed(split, texts=texts)
+    return replace(split, texts=texts)
 
 
 @pytest.mark.slow
@@ -134,7 +128,7 @@ def test_the_last_rounds_count_though_no_look_is_due(toy):
 @pytest.mark.parametrize("kind", [CMGANsRelease])
 def test_a_fixed_length_ignores_validation(toy, kind):
     random = np.random.default_rng(0)
-    nonsense = changed(
+    nonsense = replace(
         toy.validation,
         images=random.normal(size=toy.validation.images.shape).astype(np.float32),
         labels=random.permutation(toy.validation.labels),
@@ -148,7 +142,7 @@ def test_a_fixed_length_ignores_validation(toy, kind):
 
 def test_labels_do_not_count_without_class_term_and_mismatches(toy):
     parameters = {"w_semantic": 0, "w_inter": 0, "sampler": "uniform", "stopping": "none"}
-    shuffled = changed(toy.train, labels=np.random.default_rng(0).permutation(toy.train.labels))
+    shuffled = replace(toy.train, labels=np.random.default_rng(0).permutation(toy.train.labels))
 
     def both(**more):
         methods = (
@@ -162,52 +156,23 @@ def test_labels_do_not_count_without_class_term_and_mismatches(toy):
     assert not np.allclose(*both(w_inter=1)), "the mismatches are of other categories"
 
 
-CHOICES = {  # by ambiguity of the paper
-    "A1": {"generator_loss": "saturating"},
-    "A1 literal": {"generator_loss": "literal"},
-    "A2": {"loss_scale": "linear"},
-    "A3": {"fake_weight": 1.0},
-    "A4": {"w_reconstruction": 1.0},
-    "A5": {"head": "separate"},
-    "A6": {"shared_norm": "none"},
-    "A6 all": {"shared_norm": "all"},
-    "A7": {"tie": "none"},
-    "A7 init": {"tie": "init_only"},
-    "A8": {"activation": "leaky"},
-    "A9": {"generator_steps": 1},
-    "A10": {"resample": False},
-    "A11": {"sampler": "uniform"},
-    "A11 mismatch": {"mismatch": "anchor"},
-    "A12": {"joint_optimizer": True},
-    "A12 decay": {"weight_decay": 0.1},
-    "dropout": {"dropout": 0.5},
-    "A12 halving": {"halve_every": 1},
-    "A12 rate": {"learning_rate": 1e-4},
-    "A12 betas": {"beta1": 0.9},
-    "A12 beta2": {"beta2": 0.9},
-    "A12 batch": {"batch_size": 8},
-    "A13": {"update_order": "generators-first"},
-    "A14": {"epochs": 3, "stopping": "none"},
-    "A15": {"representation": "posterior"},
-    "A16": {"batch_norm": "joined"},
-    "weights": {"w_intra": 0.1},
-    "clip": {"gradient_clip": 0.01},
-    "scaling": {"preprocessing": "rownorm"},
-}
-
-
 @pytest.fixture(scope="module")
 def default(toy):
     return represented(fitted(toy), toy.test)
 
 
-@pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
-def test_every_choice_the_paper_leaves_open_is_a_parameter_with_an_effect(toy, default, choice):
-    (name, *_) = choice
-    assert getattr(CMGANs(), name) != choice[name]
-    other = represented(fitted(toy, **choice), toy.test)
-    assert np.isfinite(other).all()
-    assert other.shape != default.shape or not np.allclose(other, default, rtol=1e-3)
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("generator_loss", ("saturating", "literal")),
+        ("shared_norm", ("none", "all")),
+        ("tie", ("none", "init_only")),
+    ],
+)
+def test_each_of_three_readings_of_the_paper_differs_from_the_others(toy, default, name, values):
+    one, other = (represented(fitted(toy, **{name: value}), toy.test) for value in values)
+    for first, second in combinations((default, one, other), 2):
+        assert not np.allclose(first, second, rtol=1e-3)
 
 
 def test_reconstruction_errors_differ(toy):
@@ -223,7 +188,7 @@ def test_zscored_features_do_not_depend_on_the_units_of_each_column(toy):
     scale = np.geomspace(0.1, 10, toy.train.images.shape[1]).astype(np.float32)
 
     def in_other_units(split):
-        return changed(split, images=split.images * scale + 5)
+        return replace(split, images=split.images * scale + 5)
 
     for mode, same in (("zscore", True), ("none", False)):
         method = CMGANs(**{**BRIEF, "epochs": 1}, preprocessing=mode).fit(toy.train, toy.validation)
@@ -264,13 +229,13 @@ def test_memory_mapped_features_train_the_same(toy, tmp_path):
     mapped = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("images", "texts")}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        method = CMGANs(**BRIEF).fit(changed(toy.train, **mapped), toy.validation)
+        method = CMGANs(**BRIEF).fit(replace(toy.train, **mapped), toy.validation)
     assert np.array_equal(represented(method, toy.test), represented(fitted(toy), toy.test))
 
 
 def test_labels_may_have_gaps_and_a_batch_may_be_larger_than_the_data(toy, default):
-    gaps = changed(toy.train, labels=toy.train.labels * 3 + 5)
-    method = CMGANs(**BRIEF).fit(gaps, changed(toy.validation, labels=toy.validation.labels * 3 + 5))
+    gaps = replace(toy.train, labels=toy.train.labels * 3 + 5)
+    method = CMGANs(**BRIEF).fit(gaps, replace(toy.validation, labels=toy.validation.labels * 3 + 5))
     assert np.array_equal(represented(method, toy.test), default)
     assert fitted(toy, batch_size=4096).iterations_ == 2
 
@@ -293,7 +258,7 @@ def test_curves_hold_a_finite_value_of_everything_for_each_look(toy):
 
 
 def test_a_loss_that_is_not_finite_is_reported_with_its_term_and_step(toy):
-    huge = changed(toy.train, images=toy.train.images * np.float32(1e37))
+    huge = replace(toy.train, images=toy.train.images * np.float32(1e37))
     with pytest.raises(
         DivergenceError, match=r"cmgans: \w+ became (nan|inf).* at step [12];.*gradient_clip"
     ) as caught:
@@ -310,7 +275,7 @@ def test_weights_that_an_update_leaves_infinite_are_reported(toy):
 def test_representations_that_are_all_alike_are_warned_of(toy):
     alike = {name: np.ones_like(getattr(toy.validation, name)) for name in ("images", "texts")}
     with pytest.warns(MethodWarning, match="nearly equal"):
-        method = CMGANs(**BRIEF).fit(toy.train, changed(toy.validation, **alike))
+        method = CMGANs(**BRIEF).fit(toy.train, replace(toy.validation, **alike))
     assert method.collapsed_
     assert method.mean_cosine_ == pytest.approx(1)
     with warnings.catch_warnings():
@@ -356,7 +321,7 @@ def test_an_ablation_shows_what_it_fixes_and_refuses_to_be_set_otherwise(toy, ki
 
 def test_a_single_category_is_refused(toy):
     with pytest.raises(MethodError, match="at least two categories"):
-        CMGANs(**BRIEF).fit(changed(toy.train, labels=np.zeros(80, dtype=np.int64)), toy.validation)
+        CMGANs(**BRIEF).fit(replace(toy.train, labels=np.zeros(80, dtype=np.int64)), toy.validation)
 
 
 def test_before_fitting_and_for_other_features_there_is_an_error(toy):

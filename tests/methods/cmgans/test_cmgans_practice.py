@@ -5,10 +5,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from representations import represented
 
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.cmgans.method import CMGANs, CMGANsCAE, CMGANsPosterior, CMGANsRelease
+from cmbench.methods.cmgans.method import CMGANs, CMGANsCAE, CMGANsPosterior
 from cmbench.methods.cmgans.training import AdversarialFitting
 from cmbench.methods.training.curves import CurveRecorder, DivergenceError, Spread
 from cmbench.methods.training.device import DeviceRows, cpu_threads, fits, is_mixed
@@ -18,10 +19,6 @@ from cmbench.neural import device_called
 
 TINY = {"embedding": 12, "hidden": 12, "discriminator_width": 8, "batch_size": 16, "device": "cpu"}
 BRIEF = {**TINY, "epochs": 4, "eval_every": 3, "checkpoint_seconds": 0.0}
-
-
-def represented(method, split):
-    return np.hstack([method.transform_images(split.images), method.transform_texts(split.texts)])
 
 
 class KilledError(Exception):
@@ -44,31 +41,6 @@ def killed_after(monkeypatch):
 
     yield arrange
     monkeypatch.undo()
-
-
-@pytest.mark.parametrize("kind", [CMGANs, CMGANsRelease])
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(
-    toy, tmp_path, killed_after, monkeypatch, kind, epochs
-):
-    whole = kind(**BRIEF).fit(toy.train, toy.validation)
-    killed_after(epochs)
-    with pytest.raises(KilledError):
-        kind(**BRIEF, checkpoint=tmp_path).fit(toy.train, toy.validation)
-    assert len(list(tmp_path.iterdir())) == 1
-    monkeypatch.undo()
-    run = []
-    original = Training._run_epoch
-    monkeypatch.setattr(
-        Training, "_run_epoch", lambda self, epoch: run.append(epoch) or original(self, epoch)
-    )
-    resumed = kind(**BRIEF, checkpoint=tmp_path).fit(toy.train, toy.validation)
-    assert run == list(range(epochs, 4))
-    assert np.array_equal(represented(whole, toy.test), represented(resumed, toy.test))
-    assert whole.curves_.keys() == resumed.curves_.keys()
-    for name, values in whole.curves_.items():
-        np.testing.assert_array_equal(resumed.curves_[name], values, err_msg=name)
-    assert not list(tmp_path.iterdir()), "a training that is complete leaves no checkpoint"
 
 
 def best_within_three_epochs(toy):

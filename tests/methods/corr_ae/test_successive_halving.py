@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from representations import represented
 
 from cmbench.methods.corr_ae.method import CorrAE, CorrAECorr, CorrAECross, CorrAEFull
 from cmbench.methods.training.loop import Training
@@ -14,16 +15,8 @@ ROUNDS_1 = 4 * 4 * 5  # four RBMs, four epochs, five batches
 KINDS = {"corr": CorrAECorr, "cross": CorrAECross, "full": CorrAEFull}
 
 
-def represented(method, split):
-    return np.hstack([method.transform_images(split.images), method.transform_texts(split.texts)])
-
-
 def scores_of(line):
     return {name: float(score) for name, score in (part.rsplit(" ", 1) for part in line.split(", "))}
-
-
-class KilledError(Exception):
-    """Stands for the end of the process."""
 
 
 PAUSING = {"epochs": 6, "eval_epochs": 2, "variant_steps": 12, "alpha": 0.5}  # 12 steps are 4 of 6 epochs
@@ -49,28 +42,6 @@ def test_the_variant_of_the_best_look_at_the_pause_alone_is_trained_to_the_end(t
     assert np.array_equal(represented(alone, toy.test), represented(method, toy.test))
     at_the_pause = alone.curves_["validation_map"][alone.curves_["iteration"] == ROUNDS_1 + 4 * 5]
     assert compared[f"{method.variant_} 0.5"] == pytest.approx(float(at_the_pause[0]), abs=1e-4)
-
-
-@pytest.mark.parametrize("epochs", [16 + 3, 16 + 9, 16 + 13])  # in the first, at the pause, after it
-def test_variants_that_were_killed_around_the_pause_go_on(toy, tmp_path, monkeypatch, epochs):
-    brief = {**BRIEF, **PAUSING, "checkpoint_seconds": 0.0}
-    whole = CorrAE(**brief).fit(toy.train, toy.validation)
-    original, ran = Training._run_epoch, []
-
-    def mortal(self, epoch):
-        if len(ran) >= epochs:
-            raise KilledError
-        ran.append(epoch)
-        return original(self, epoch)
-
-    monkeypatch.setattr(Training, "_run_epoch", mortal)
-    with pytest.raises(KilledError):
-        CorrAE(**brief, checkpoint=tmp_path).fit(toy.train, toy.validation)
-    epochs, ran = 1000, []
-    resumed = CorrAE(**brief, checkpoint=tmp_path).fit(toy.train, toy.validation)
-    assert (resumed.finals_, resumed.variant_) == (whole.finals_, whole.variant_)
-    assert np.array_equal(represented(whole, toy.test), represented(resumed, toy.test))
-    np.testing.assert_array_equal(resumed.curves_["validation_map"], whole.curves_["validation_map"])
 
 
 @pytest.mark.parametrize(("kind", "variants"), [(CorrAE, ("corr", "cross", "full")), (CorrAEFull, ("full",))])

@@ -1,10 +1,12 @@
 """DCCA: its linear form against CCA, its final projection, what it learns from, and what it keeps."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from representations import represented
 
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
@@ -13,21 +15,11 @@ from cmbench.methods.cca import CCA
 from cmbench.methods.dcca.method import DCCA, paired_correlation
 from cmbench.methods.dcca.total_correlation import total_correlation
 from cmbench.methods.training.curves import CollapseError, DivergenceError
-from cmbench.methods.training.loop import Training
 from cmbench.methods.views.inputs import MethodWarning
 
 TINY = {"n_components": 3, "hidden_width": 12, "device": "cpu", "threads": 1}
 BRIEF = {**TINY, "epochs": 6}
 LINEAR = {**TINY, "hidden_layers": 0, "ridge": 1e-9, "weight_decay": 0.0, "stopping": "none"}
-
-
-def changed(split, **changes):
-    fields = {key: getattr(split, key) for key in ("images", "texts", "labels", "ids")}
-    return Split(**{**fields, **changes})
-
-
-def represented(method, split):
-    return np.hstack([method.transform_images(split.images), method.transform_texts(split.texts)])
 
 
 def fitted(toy, **parameters):
@@ -136,8 +128,8 @@ def test_the_sum_of_paired_correlations_is_that_of_numpy():
 
 def test_labels_do_not_count_but_pairs_do(toy):
     random = np.random.default_rng(0)
-    relabelled = changed(toy.train, labels=random.permutation(toy.train.labels))
-    paired_anew = changed(toy.train, texts=random.permutation(toy.train.texts))
+    relabelled = replace(toy.train, labels=random.permutation(toy.train.labels))
+    paired_anew = replace(toy.train, texts=random.permutation(toy.train.texts))
     before = represented(fitted(toy), toy.test)
     for train, same in ((relabelled, True), (paired_anew, False)):
         after = represented(DCCA(**BRIEF).fit(train, toy.validation), toy.test)
@@ -145,7 +137,7 @@ def test_labels_do_not_count_but_pairs_do(toy):
 
 
 def test_stopping_by_correlation_takes_no_label_of_validation_either(toy):
-    relabelled = changed(toy.validation, labels=np.zeros_like(toy.validation.labels))
+    relabelled = replace(toy.validation, labels=np.zeros_like(toy.validation.labels))
     parameters = {**BRIEF, "epochs": 30, "stopping": "correlation", "learning_rate": 0.05}
     methods = [DCCA(**parameters).fit(toy.train, pairs) for pairs in (toy.validation, relabelled)]
     assert np.array_equal(*(represented(method, toy.test) for method in methods))
@@ -257,44 +249,10 @@ def test_outputs_that_tell_nothing_any_more_are_an_error(toy, how):
         fitted(toy, **how, epochs=60, patience=60)
 
 
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-@pytest.mark.parametrize("epochs", [2, 5])
-def test_a_fit_that_was_killed_goes_on_as_if_it_had_not_been(toy, tmp_path, monkeypatch, epochs):
-    search = {**BRIEF, "ridge": "validation", "checkpoint_seconds": 0.0, "learning_rate": 0.05}
-    whole = DCCA(**search).fit(toy.train, toy.validation)
-    original = Training._run_epoch
-    run = []
-
-    def run_epoch(self, epoch):
-        if len(run) == 6 + epochs:
-            raise KilledError
-        run.append(epoch)
-        return original(self, epoch)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Training, "_run_epoch", run_epoch)
-        with pytest.raises(KilledError):
-            DCCA(**search, checkpoint=tmp_path).fit(toy.train, toy.validation)
-        assert len(list(tmp_path.iterdir())) == 2
-        run.clear()
-        resumed = DCCA(**search, checkpoint=tmp_path).fit(toy.train, toy.validation)
-        assert run == list(range(epochs, 6)), "the training that was complete is not run again"
-    assert resumed.resumed_at_ == 6 + epochs
-    assert whole.resumed_at_ == 0
-    assert np.array_equal(represented(whole, toy.test), represented(resumed, toy.test))
-    assert whole.ridge_ == resumed.ridge_
-    for name, values in whole.curves_.items():
-        np.testing.assert_array_equal(resumed.curves_[name], values, err_msg=name)
-    assert not list(tmp_path.iterdir()), "a fit that is complete leaves no checkpoint"
-
-
 def test_zscored_features_do_not_depend_on_their_units(toy):
     scale = np.geomspace(1e-3, 1e3, 12).astype(np.float32)
     other = [
-        changed(split, images=split.images * scale - 2) for split in (toy.train, toy.validation, toy.test)
+        replace(split, images=split.images * scale - 2) for split in (toy.train, toy.validation, toy.test)
     ]
     method = DCCA(**BRIEF).fit(*other[:2])
     np.testing.assert_allclose(represented(method, other[2]), represented(fitted(toy), toy.test), atol=2e-2)

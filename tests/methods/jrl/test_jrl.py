@@ -1,6 +1,7 @@
 """JRL against cvxpy, closed forms and its own invariances."""
 
 import warnings
+from dataclasses import replace
 
 import cvxpy as cp
 import numpy as np
@@ -36,11 +37,6 @@ def sample(rng, n=60, widths=(8, 6), c=3):
     centres = np.random.default_rng(9)
     x, y = (centres.normal(size=(c, d))[labels] + 1.5 * rng.normal(size=(n, d)) for d in widths)
     return Split(x, y, labels, np.arange(n).astype(str))
-
-
-def changed(split, **changes):
-    fields = {key: getattr(split, key) for key in ("images", "texts", "labels", "ids")}
-    return Split(**{**fields, **changes})
 
 
 def products(split, unlabelled=None):
@@ -224,7 +220,7 @@ def test_without_the_pairwise_term_the_views_do_not_see_each_other(rng):
     within = np.concatenate([np.roll(np.flatnonzero(split.labels == j), 1) for j in range(3)])
     source = np.empty(60, dtype=int)
     source[np.concatenate([np.flatnonzero(split.labels == j) for j in range(3)])] = within
-    repaired = changed(split, texts=split.texts[source])
+    repaired = replace(split, texts=split.texts[source])
     alone = [solved(s, gamma=2.0, lam=0.0)[0].images for s in (split, repaired)]
     paired = [solved(s, gamma=2.0, lam=1.0)[0].images for s in (split, repaired)]
     np.testing.assert_allclose(*alone, atol=1e-8)
@@ -234,7 +230,7 @@ def test_without_the_pairwise_term_the_views_do_not_see_each_other(rng):
 def test_renaming_categories_permutes_the_scores(rng):
     split = sample(rng)
     names = np.array([30, 7, 11])  # gaps are fine: 7 < 11 < 30
-    renamed = changed(split, labels=names[split.labels])
+    renamed = replace(split, labels=names[split.labels])
     plain, other = (JRL(gamma_rel=0.1, n_neighbours=5).fit(s, s) for s in (split, renamed))
     np.testing.assert_allclose(
         plain.transform_images(split.images)[:, [1, 2, 0]], other.transform_images(split.images), atol=1e-12
@@ -244,7 +240,7 @@ def test_renaming_categories_permutes_the_scores(rng):
 
 def test_swapping_the_views_swaps_the_projections(rng):
     split = sample(rng)
-    swapped = changed(split, images=split.texts, texts=split.images)
+    swapped = replace(split, images=split.texts, texts=split.images)
     one, other = solved(split, gamma=2.0)[0], solved(swapped, gamma=2.0)[0]
     np.testing.assert_allclose(one.images, other.texts, atol=1e-6)
     np.testing.assert_allclose(one.texts, other.images, atol=1e-6)
@@ -323,7 +319,7 @@ def test_the_graph_weight_can_be_chosen_too(rng):
 
 def test_features_of_pure_noise_are_left_out(rng):
     split = sample(rng, n=300)
-    noisy = changed(split, images=np.hstack([split.images, rng.normal(size=(300, 20))]))
+    noisy = replace(split, images=np.hstack([split.images, rng.normal(size=(300, 20))]))
     jrl = JRL(gamma_rel=0.3, sigma=0.0, max_passes=500, tol=1e-12).fit(noisy, noisy)
     norms = row_norms(jrl.image_map_.weights)
     assert (norms[8:] == 0).mean() > 0.5
@@ -355,19 +351,19 @@ def test_constant_columns_get_no_weight_and_repeated_samples_are_fine(rng):
 
 def test_most_columns_constant_still_leaves_a_scale_for_rounding(rng):
     split = sample(rng)
-    data = products(changed(split, images=np.hstack([split.images, np.ones((60, 30))])))
+    data = products(replace(split, images=np.hstack([split.images, np.ones((60, 30))])))
     assert smoothing(data.start()) > 0
 
 
 def test_a_single_category_is_refused(rng):
     split = sample(rng)
     with pytest.raises(MethodError, match="all training pairs have label 4; give at least two"):
-        JRL().fit(changed(split, labels=np.full(60, 4)), split)
+        JRL().fit(replace(split, labels=np.full(60, 4)), split)
 
 
 def test_float32_features_give_nearly_the_same_as_float64(rng):
     split = sample(rng, n=120)
-    single = changed(split, images=split.images.astype(np.float32), texts=split.texts.astype(np.float32))
-    double = changed(single, images=single.images.astype(float), texts=single.texts.astype(float))
+    single = replace(split, images=split.images.astype(np.float32), texts=split.texts.astype(np.float32))
+    double = replace(single, images=single.images.astype(float), texts=single.texts.astype(float))
     one, other = (JRL(gamma_rel=0.1).fit(s, s).transform_images(s.images) for s in (single, double))
     np.testing.assert_allclose(one, other, atol=1e-4)

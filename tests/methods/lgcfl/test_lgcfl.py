@@ -1,6 +1,7 @@
 """LGCFL against cvxpy, its optimality conditions, re-weighted least squares and its invariances."""
 
 import warnings
+from dataclasses import replace
 
 import cvxpy as cp
 import numpy as np
@@ -25,11 +26,6 @@ def features(rng, labels, d, noise=1.5):
 def sample(rng, n=60, widths=(8, 6)):
     labels = np.arange(n) % 3
     return Split(*(features(rng, labels, d) for d in widths), labels, np.arange(n).astype(str))
-
-
-def changed(split, **changes):
-    fields = {key: getattr(split, key) for key in ("images", "texts", "labels", "ids")}
-    return Split(**{**fields, **changes})
 
 
 def zscored(matrix):
@@ -237,7 +233,7 @@ def test_permuting_features_inside_a_group_permutes_rows_of_the_weights(rng):
     order = np.array([1, 0, 3, 2, 5, 4, 7, 6])
     settings = {"rho": 0.3, "image_block": 2, **EXACT}
     plain = LGCFL(**settings).fit(split, split).image_map_.weights
-    permuted = changed(split, images=split.images[:, order])
+    permuted = replace(split, images=split.images[:, order])
     np.testing.assert_allclose(
         LGCFL(**settings).fit(permuted, permuted).image_map_.weights, plain[order], atol=1e-8
     )
@@ -245,7 +241,7 @@ def test_permuting_features_inside_a_group_permutes_rows_of_the_weights(rng):
 
 def test_renaming_categories_permutes_the_scores(rng):
     split = sample(rng)
-    renamed = changed(split, labels=np.array([30, 7, 11])[split.labels])
+    renamed = replace(split, labels=np.array([30, 7, 11])[split.labels])
     plain, other = (LGCFL(rho=0.1).fit(s, s).transform_texts(split.texts) for s in (split, renamed))
     np.testing.assert_allclose(plain[:, [1, 2, 0]], other, atol=1e-12)
 
@@ -270,7 +266,7 @@ def test_more_features_than_rows_reach_the_same_optimum(rng):
 
 def test_groups_come_from_the_parameter_then_the_split_then_the_default(rng):
     membership = np.array([0, 1, 0, 1, 2, 2, 0, 1])
-    split = changed(sample(rng), image_groups=membership)
+    split = replace(sample(rng), image_groups=membership)
     settings = {"rho": 0.5, **EXACT}
     given = LGCFL(**settings).fit(split, split).image_map_.weights
     view = grouped(split.images, split.labels, groups_of(membership))
@@ -279,13 +275,13 @@ def test_groups_come_from_the_parameter_then_the_split_then_the_default(rng):
     np.testing.assert_allclose(given, expected.image_weights, atol=1e-12)
     single = LGCFL(**settings, image_block=1).fit(split, split).image_map_.weights
     assert np.abs(single - given).max() > 1e-3
-    plain = changed(sample(np.random.default_rng(0)))
+    plain = replace(sample(np.random.default_rng(0)))
     one_block = LGCFL(**settings, image_block=64).fit(plain, plain).image_map_.weights
     np.testing.assert_array_equal(LGCFL(**settings).fit(plain, plain).image_map_.weights, one_block)
 
 
 def test_groups_of_the_wrong_length_are_refused(rng):
-    split = changed(sample(rng), text_groups=np.zeros(5, np.int64))
+    split = replace(sample(rng), text_groups=np.zeros(5, np.int64))
     with pytest.raises(MethodError, match=r"text_groups has shape \(5,\); .* each of 6 features"):
         LGCFL().fit(split, split)
 
@@ -325,13 +321,13 @@ def test_too_much_sparsity_leaves_nothing_with_a_warning(rng):
 def test_a_single_category_is_refused(rng):
     split = sample(rng)
     with pytest.raises(MethodError, match="give at least two categories"):
-        LGCFL().fit(changed(split, labels=np.zeros(60, int)), split)
+        LGCFL().fit(replace(split, labels=np.zeros(60, int)), split)
 
 
 def test_a_constant_feature_is_never_selected_and_nearly_equal_ones_are_fine(rng):
     split = sample(rng)
     twin = split.images[:, :1] + 1e-9 * rng.normal(size=(60, 1))
-    wide = changed(split, images=np.hstack([split.images, np.full((60, 1), 2.0), twin]))
+    wide = replace(split, images=np.hstack([split.images, np.full((60, 1), 2.0), twin]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fitted = LGCFL(rho=0.05, image_block=1).fit(wide, wide)
@@ -340,7 +336,7 @@ def test_a_constant_feature_is_never_selected_and_nearly_equal_ones_are_fine(rng
 
 
 def test_the_scaling_is_a_choice(rng):
-    split = changed(sample(rng), images=sample(rng).images * np.logspace(0, 3, 8))
+    split = replace(sample(rng), images=sample(rng).images * np.logspace(0, 3, 8))
     zscore, center = (LGCFL(rho=0.1, scaling=mode).fit(split, split) for mode in ("zscore", "center"))
     np.testing.assert_allclose(center.image_map_.scaling.scale, 1.0)
     np.testing.assert_allclose(zscore.image_map_.scaling.scale, split.images.std(axis=0))
@@ -348,7 +344,7 @@ def test_the_scaling_is_a_choice(rng):
 
 def test_float32_features_give_nearly_the_same_as_float64(rng):
     split = sample(rng, n=120)
-    single = changed(split, images=split.images.astype(np.float32), texts=split.texts.astype(np.float32))
-    double = changed(single, images=single.images.astype(float), texts=single.texts.astype(float))
+    single = replace(split, images=split.images.astype(np.float32), texts=split.texts.astype(np.float32))
+    double = replace(single, images=single.images.astype(float), texts=single.texts.astype(float))
     one, other = (LGCFL(rho=0.1).fit(s, s).transform_images(s.images) for s in (single, double))
     np.testing.assert_allclose(one, other, atol=2e-3)

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 from cmbench.errors import MethodError
 from cmbench.methods.corr_ae.method import CorrAE
@@ -97,12 +98,11 @@ def test_the_same_seed_gives_the_same_codes_and_another_seed_others(pretraining)
     assert not np.allclose(first, codes(stack(pretraining, seed=4)))
 
 
-@pytest.mark.parametrize(
-    "change", [{"gaussian_rate": 0.001}, {"binary_rate": 0.5}, {"rbm_l2": 0.1}, {"cd_steps": 2}]
-)
-def test_every_setting_of_the_rbms_has_an_effect(change):
-    other = CorrAE(code=5, rbm_epochs=6, rbm_batch_size=16, **change)
-    assert not np.allclose(codes(stack()), codes(stack(other)), rtol=1e-4)
+@pytest.mark.parametrize("change", [{"dae_rate": 0.03}, {"corruption": 0.4}])
+def test_every_setting_of_a_denoising_autoencoder_has_an_effect(change):
+    usual = PRETRAININGS[1]
+    other = clone(usual).set_params(**change)
+    assert not np.allclose(codes(stack(usual)), codes(stack(other)), rtol=1e-4)
 
 
 class KilledError(Exception):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from representations import represented
 from sklearn.base import clone
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
@@ -33,10 +34,6 @@ def plugin():
     if folder not in sys.path:
         sys.path.insert(0, folder)
     return __import__("infonce").InfoNCE
-
-
-def represented(method, split):
-    return np.hstack([method.transform_images(split.images), method.transform_texts(split.texts)])
 
 
 def fitted(toy, kind=None, **parameters):

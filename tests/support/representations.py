@@ -1,0 +1,10 @@
+"""What a fitted method makes of a split, in one matrix."""
+
+import numpy as np
+
+from cmbench.methods.conformance.subject import mapped
+
+
+def represented(method, split):
+    """Return the representations of images and texts side by side, (n, 2k)."""
+    return np.hstack(mapped(method, split))
