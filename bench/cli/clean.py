@@ -6,13 +6,11 @@ import sys
 
 import click
 
-from cmbench.store import DEFAULT_STORE
+from cmbench.cli.options import store_option
 
 
 @click.command()
-@click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
-)
+@store_option
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask; only a terminal is asked.")
 def clean(store: str, dry_run: bool, yes: bool) -> None:

@@ -6,22 +6,15 @@ from pathlib import Path
 
 import click
 
-from cmbench.store import DEFAULT_STORE
+from cmbench.cli.options import store_option, stored_datasets_option, stored_protocols_option
 
 
 @click.command()
 @click.argument("first")
 @click.argument("second")
-@click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
-)
-@click.option(
-    "--dataset",
-    "datasets",
-    multiple=True,
-    help="Name, or start of a fingerprint; repeat for several. Default: all.",
-)
-@click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
+@store_option
+@stored_datasets_option
+@stored_protocols_option
 def compare(first: str, second: str, store: str, datasets: tuple[str, ...], protocol: str | None) -> None:
     """Say how two methods differ, and whether by more than chance.
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
+from cmbench.cli.options import plugin_option
+
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME | new NAME]")
-@click.option(
-    "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."
-)
+@plugin_option
 @click.option("--parameters", is_flag=True, help="List parameters with their defaults and presets, too.")
 @click.option("--deep", is_flag=True, help="With 'new': a method that trains networks.")
 def methods(names: tuple[str, ...], plugins: tuple[str, ...], parameters: bool, deep: bool) -> None:

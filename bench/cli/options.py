@@ -118,6 +118,21 @@ plugin_option = click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."
 )
 
+store_option = click.option(
+    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
+)
+stored_datasets_option = click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    help="Name, or start of a fingerprint; repeat for several. Default: all.",
+)
+stored_methods_option = click.option(
+    "--methods", callback=names_of, metavar="A,B,C", help="Names separated by commas. Default: all."
+)
+stored_protocols_option = click.option(
+    "--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own."
+)
 all_versions_option = click.option(
     "--all-versions", is_flag=True, help="Show the results of older code of methods too."
 )
@@ -238,9 +253,7 @@ RUN_OPTIONS = (
         help="How to evaluate.",
     ),
     measures_option,
-    click.option(
-        "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
-    ),
+    store_option,
     click.option("--force", is_flag=True, help="Run cells again that are in the store."),
     click.option("--retry-failed", is_flag=True, help="Run those of them again that failed."),
     click.option(

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cmbench.cli.options import all_versions_option
-from cmbench.store import DEFAULT_STORE
+from cmbench.cli.options import (
+    all_versions_option,
+    store_option,
+    stored_datasets_option,
+    stored_methods_option,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,14 +26,14 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-store_option = click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
+one_protocol_option = click.option(
+    "--protocol", help="NAME or NAME:VERSION. Needed where the store holds several."
 )
 _CHOICE = (
     store_option,
     click.option("--dataset", help="Name, or start of a fingerprint. Needed where the store holds several."),
-    click.option("--methods", metavar="A,B,C", help="Names separated by commas. Default: all."),
-    click.option("--protocol", help="NAME or NAME:VERSION. Needed where the store holds several."),
+    stored_methods_option,
+    one_protocol_option,
     all_versions_option,
 )
 width_option = click.option(
@@ -65,7 +69,7 @@ def categories(width: str | None, output: Path | None, **choice: Any) -> None:
     """
     from cmbench.report.categories import figure
 
-    chosen, names = _chosen(**choice), _names(choice["methods"])
+    chosen, names = _chosen(**choice), choice["methods"]
     inches = None if width is None else _width(width)
     _save(
         figure(chosen, methods=names, width=inches, arrays=_arrays(choice["store"])),
@@ -164,18 +168,16 @@ def space(
 
 @plot.command()
 @store_option
-@click.option(
-    "--dataset", "datasets", multiple=True, help="Name, or start of a fingerprint; repeatable. [default: all]"
-)
-@click.option("--methods", metavar="A,B,C", help="Names separated by commas. Default: all.")
-@click.option("--protocol", help="NAME or NAME:VERSION. Needed where the store holds several.")
+@stored_datasets_option
+@stored_methods_option
+@one_protocol_option
 @all_versions_option
 @width_option
 @output_option
 def ranks(
     store: str,
     datasets: tuple[str, ...],
-    methods: str | None,
+    methods: list[str] | None,
     protocol: str | None,
     all_versions: bool,
     width: str | None,
@@ -187,7 +189,7 @@ def ranks(
     from cmbench.report.records import groups, select
 
     records = stored_records(store, all_versions=all_versions)
-    chosen = select(records, datasets=datasets, methods=_names(methods) or (), protocol=protocol)
+    chosen = select(records, datasets=datasets, methods=methods or (), protocol=protocol)
     _save(figure(ranked(groups(chosen)), width=_width(width or "column")), output, "ranks")
 
 
@@ -296,7 +298,7 @@ def training(cells: tuple[str, ...], store: str, width: str | None, output: Path
 
 
 def _chosen(
-    *, store: str, dataset: str | None, methods: str | None, protocol: str | None, all_versions: bool
+    *, store: str, dataset: str | None, methods: list[str] | None, protocol: str | None, all_versions: bool
 ) -> list[Record]:
     """Return the records of a dataset under a protocol, of all methods."""
     from cmbench.report.cells import stored_records
@@ -306,11 +308,11 @@ def _chosen(
     return select(stored_records(store, all_versions=all_versions), datasets=datasets, protocol=protocol)
 
 
-def _group(records: list[Record], methods: str | None = None) -> Group:
+def _group(records: list[Record], methods: list[str] | None = None) -> Group:
     """Return the records, of some methods if these are named, as the one group they are."""
     from cmbench.report.records import only_group, select
 
-    return only_group(select(records, methods=_names(methods) or ()))
+    return only_group(select(records, methods=methods or ()))
 
 
 def _kept(store: str, group: Group) -> list[Any]:

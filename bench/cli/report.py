@@ -6,8 +6,13 @@ from pathlib import Path
 
 import click
 
-from cmbench.cli.options import all_versions_option, names_of
-from cmbench.store import DEFAULT_STORE
+from cmbench.cli.options import (
+    all_versions_option,
+    store_option,
+    stored_datasets_option,
+    stored_methods_option,
+    stored_protocols_option,
+)
 
 
 def _folders_of(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Path]:
@@ -31,17 +36,10 @@ def _folders_of(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the page, made where there is none.",
 )
-@click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
-)
-@click.option(
-    "--dataset",
-    "datasets",
-    multiple=True,
-    help="Name, or start of a fingerprint; repeat for several. Default: all.",
-)
-@click.option("--methods", callback=names_of, help="Names separated by commas. Default: all.")
-@click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
+@store_option
+@stored_datasets_option
+@stored_methods_option
+@stored_protocols_option
 @all_versions_option
 @click.option(
     "--pairs",

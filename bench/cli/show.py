@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import click
 
+from cmbench.cli.options import store_option
 from cmbench.store import DEFAULT_STORE
 
 
 @click.command()
 @click.argument("cell")
-@click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
-)
+@store_option
 def show(cell: str, store: str) -> None:
     """Show everything that a store holds about a cell.
 

@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmbench.cli.options import all_versions_option, measures_option, names_of
+from cmbench.cli.options import (
+    all_versions_option,
+    measures_option,
+    names_of,
+    store_option,
+    stored_datasets_option,
+    stored_methods_option,
+    stored_protocols_option,
+)
 from cmbench.cli.terminal import print_tables
-from cmbench.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from cmbench.report.ablation import Which
@@ -33,16 +40,9 @@ def _format_of(output: Path | None) -> Format | None:
 
 
 @click.command()
-@click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
-)
-@click.option(
-    "--dataset",
-    "datasets",
-    multiple=True,
-    help="Name, or start of a fingerprint; repeat for several. Default: all.",
-)
-@click.option("--methods", help="Names separated by commas. Default: all.")
+@store_option
+@stored_datasets_option
+@stored_methods_option
 @click.option(
     "--ablation",
     is_flag=True,
@@ -68,7 +68,7 @@ def _format_of(output: Path | None) -> Format | None:
     "agrees. Of which collection a dataset is, name and sizes tell, unless it is said.",
 )
 @measures_option
-@click.option("--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own.")
+@stored_protocols_option
 @click.option(
     "--columns",
     callback=names_of,
@@ -109,7 +109,7 @@ def _format_of(output: Path | None) -> Format | None:
 def table(
     store: str,
     datasets: tuple[str, ...],
-    methods: str | None,
+    methods: list[str] | None,
     ablation: bool,
     settings: Which | None,
     overview: bool,
@@ -156,9 +156,8 @@ def table(
         raise click.UsageError("the columns of --ablation are those of the paper; leave --measures out")
     if settings is not None and not ablation:
         raise click.UsageError("--settings chooses a table of --ablation, which is not given")
-    names = [] if methods is None else [name.strip() for name in methods.split(",")]
     records = stored_summaries(store, all_versions=all_versions)
-    chosen = select(records, datasets=datasets, methods=names, protocol=protocol)
+    chosen = select(records, datasets=datasets, methods=methods or (), protocol=protocol)
     made: ModuleType = (
         ablations if ablation else overviews if overview else shape if published else leaderboards
     )
