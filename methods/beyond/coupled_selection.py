@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from scipy import linalg
 
-from cmbench.methods.beyond.joint_selection import row_norms, selected_share, smallest_square, solved
+from cmbench.methods.beyond.joint_selection import row_norms, selection, smallest_square, solved
 from cmbench.methods.beyond.label_regression import LabelRegressionMethod, Regression, Weights
 from cmbench.methods.parameters import Count, Number, Words
 from cmbench.methods.views.inputs import Matrix
@@ -107,13 +107,7 @@ class LCFS(LabelRegressionMethod):
                 (images, texts), across, (alpha * units[0], alpha * units[1]), coupling
             )
             weights, rounds = solve(problem)
-            setting = {
-                "alpha": alpha,
-                "coupling": coupling,
-                "iterations": rounds,
-                "image_selected": selected_share(weights[0]),
-                "text_selected": selected_share(weights[1]),
-            }
+            setting = selection(weights, alpha=alpha, coupling=coupling, iterations=rounds)
             yield Weights(setting, weights[0], weights[1])
 
     def _converged(self, problem: CoupledRegressions) -> tuple[list[Matrix], int]:

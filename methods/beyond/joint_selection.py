@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Any, ClassVar, TypeAlias
@@ -155,13 +155,7 @@ class JFSSL(LabelRegressionMethod):
             history.append(sparse_part + _smooth_part(views, terms, systems, weights, coupling))
             if len(history) > 1 and history[-2] - history[-1] <= self.tol * abs(history[-2]):
                 break
-        setting = {
-            "alpha": alpha,
-            "coupling": coupling,
-            "iterations": len(history),
-            "image_selected": selected_share(weights[0]),
-            "text_selected": selected_share(weights[1]),
-        }
+        setting = selection(weights, alpha=alpha, coupling=coupling, iterations=len(history))
         return Weights(setting, weights[0], weights[1], tuple(history))
 
 
@@ -191,7 +185,20 @@ def row_norms(weights: Matrix, floor: float) -> Matrix:
     return norms
 
 
-def selected_share(weights: Matrix) -> float:
+def selection(
+    weights: Sequence[Matrix], *, alpha: float, coupling: float, iterations: int
+) -> dict[str, float | int]:
+    """Return what a fit says of its weights (d, c) of images and of texts, by attribute without its ``_``."""
+    return {
+        "alpha": alpha,
+        "coupling": coupling,
+        "iterations": iterations,
+        "image_selected": _selected_share(weights[0]),
+        "text_selected": _selected_share(weights[1]),
+    }
+
+
+def _selected_share(weights: Matrix) -> float:
     """Return the share of features whose weights are not next to nothing beside the largest."""
     norms = np.linalg.norm(weights, axis=1)
     return float(np.mean(norms > SELECTED * norms.max())) if norms.any() else 0.0
