@@ -39,17 +39,15 @@ def check(method: str, parameters: dict[str, Any]) -> None:
     a batch, bad input, pickling, checkpoints, parameters without effect and more. The exit
     status is 1 if a check failed.
     """
-    from cmbench.methods.conformance import check as findings_of
+    from cmbench.methods.conformance import check as results_of
 
     failed = False
     for kind in _methods(method):
         click.echo(f"{kind.name}:")
-        for finding in findings_of(kind, parameters):
-            told = finding.check.replace("_", " ")
-            click.echo(
-                f"  {MARKS[finding.status]:<9}{told}{': ' if finding.message else ''}{finding.message}"
-            )
-            failed |= finding.status == "failed"
+        for result in results_of(kind, parameters):
+            told = result.check.replace("_", " ")
+            click.echo(f"  {MARKS[result.status]:<9}{told}{': ' if result.message else ''}{result.message}")
+            failed |= result.status == "failed"
     sys.exit(1 if failed else 0)
 
 

@@ -58,7 +58,7 @@ Status = Literal["passed", "failed", "expected", "skipped"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What came out of a check: ``message`` tells what failed, or why a failure is expected."""
 
     check: str
@@ -91,26 +91,30 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def check(method: type[Method], parameters: Mapping[str, Any] | None = None) -> list[Finding]:
+def check(method: type[Method], parameters: Mapping[str, Any] | None = None) -> list[CheckResult]:
     """Return what came out of every check of a method, with these parameters in place of its defaults."""
     subject = Subject(method, parameters or {})
-    return [finding_of(each, subject) for each in CHECKS]
+    return [result_of(each, subject) for each in CHECKS]
 
 
-def finding_of(check: Check, subject: Subject) -> Finding:
+def result_of(check: Check, subject: Subject) -> CheckResult:
     """Run a check and return what came out; an error of the method counts as a failure."""
     reasons, name = subject.method.nonconforming, check.__name__
     try:
         check(subject)
     except Skipped as reason:
-        return Finding(name, "skipped", str(reason))
+        return CheckResult(name, "skipped", str(reason))
     except NonconformityError as error:
         message = str(error)
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
     else:
-        return Finding(name, "passed")
-    return Finding(name, "expected", reasons[name]) if name in reasons else Finding(name, "failed", message)
+        return CheckResult(name, "passed")
+    return (
+        CheckResult(name, "expected", reasons[name])
+        if name in reasons
+        else CheckResult(name, "failed", message)
+    )
 
 
 def parametrize_with_checks(

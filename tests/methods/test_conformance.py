@@ -16,8 +16,8 @@ from cmbench.methods.conformance import (
     Skipped,
     Subject,
     check,
-    finding_of,
     parametrize_with_checks,
+    result_of,
 )
 from cmbench.methods.conformance.effects import gives_every_parameter_an_effect
 from cmbench.methods.conformance.subject import mapped
@@ -292,18 +292,18 @@ BROKEN = {
 
 
 def test_a_sound_method_passes():
-    found = {finding.check: (finding.status, finding.message) for finding in check(Sound)}
+    found = {result.check: (result.status, result.message) for result in check(Sound)}
     assert len(found) == len(CHECKS)
-    assert not {name: finding for name, finding in found.items() if finding[0] not in ("passed", "skipped")}
+    assert not {name: result for name, result in found.items() if result[0] not in ("passed", "skipped")}
 
 
 @pytest.mark.parametrize("method", BROKEN, ids=lambda method: method.__name__)
 def test_a_broken_method_is_found_out_for_the_right_reason(method):
     name, message = BROKEN[method]
     failing = next(each for each in CHECKS if each.__name__ == name)
-    finding = finding_of(failing, Subject(method))
-    assert finding.status == "failed"
-    assert message in finding.message
+    result = result_of(failing, Subject(method))
+    assert result.status == "failed"
+    assert message in result.message
 
 
 class ComparesAllTriples(Sound):
@@ -319,9 +319,9 @@ class ComparesAllTriples(Sound):
 @pytest.mark.slow
 def test_time_that_grows_much_faster_than_pairs_is_found():
     failing = next(each for each in CHECKS if each.__name__ == "takes_time_as_pairs_do")
-    finding = finding_of(failing, Subject(ComparesAllTriples))
-    assert finding.status == "failed"
-    assert "640 pairs take" in finding.message
+    result = result_of(failing, Subject(ComparesAllTriples))
+    assert result.status == "failed"
+    assert "640 pairs take" in result.message
 
 
 def test_a_parameter_that_is_changed_when_given_is_named():
@@ -393,7 +393,7 @@ def test_an_expected_failure_carries_its_reason():
     class Excused(Constant):
         nonconforming: ClassVar = {"gives_usable_representations": "a control that knows nothing"}
 
-    found = {finding.check: finding for finding in check(Excused)}
+    found = {result.check: result for result in check(Excused)}
     assert found["gives_usable_representations"].status == "expected"
     assert found["gives_usable_representations"].message == "a control that knows nothing"
     assert found["beats_chance"].status == "failed"
