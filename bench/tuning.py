@@ -326,6 +326,8 @@ def tune(
             searches[name].add(trial)
         told(_line(dataset, searches, asked))
     choices = {name: _choice(name, search, trials, budget) for name, search in searches.items()}
+    for name, choice in choices.items():
+        told(f"{dataset.name}: {name} {_chosen(choice)}")
     tuned = Tuned(dataset.name, dataset.fingerprint, choices)
     place = profile_path(store, dataset.fingerprint)
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -357,6 +359,14 @@ def _line(dataset: Dataset, searches: Mapping[str, Search], asked: Iterable[str]
     pruned = f"; {given_up} trainings given up" if given_up else ""
     round_ = max(len(searches[name].trials) for name in asked)
     return f"{dataset.name}, trial {round_}: best on validation so far {', '.join(scores)}{pruned}"
+
+
+def _chosen(choice: Choice) -> str:
+    """Return what was chosen for a method, and from how many trials."""
+    parameters = ", ".join(f"{name}={value!r}" for name, value in choice.parameters.items())
+    trials = f"{choice.trials} trial{'s' if choice.trials > 1 else ''}"
+    ended = ", all its settings" if choice.exhausted else ""
+    return f"gets {parameters or 'its defaults'} ({choice.score:.3f} on validation; {trials}{ended})"
 
 
 class _Told(Silent):

@@ -97,7 +97,7 @@ def test_a_search_leaves_the_profile_where_a_run_finds_it_and_the_table_says_so(
         "budget": {"trials": 2},
         "version": str(registry()["cfa"].load().version),
     }
-    assert "from 2 trials each; profile tuned" in render([record])
+    assert "validation pairs, profile tuned, from 2 trials each." in render([record])
 
 
 def test_a_method_that_has_no_more_settings_has_had_its_whole_budget(toy, tmp_path):
@@ -119,11 +119,9 @@ def test_a_method_that_has_no_more_settings_has_had_its_whole_budget(toy, tmp_pa
     finished(toy, names, profile="tuned", store=tmp_path / "runs", plugins=plugins, **QUICK)
     records = list(Store(tmp_path / "runs").records())
     text = render(records)
-    assert "from 4 trials each, or from every setting that a method has (" in text
-    assert all(
-        told in text
-        for told in ("small 3, all there are", "Random 1, all there are", "Majority nothing to choose")
-    )
+    assert "from 4 trials each; where a method has fewer settings, from all of them (" in text
+    assert all(told in text for told in ("small 3", "Random 1", "Majority none"))
+    assert "large 4" not in text
     assert "‡" not in text
     assert "Unequal" not in text
     rows = {row["method"]: row for row in csv.DictReader(StringIO(render(records, format="csv")))}
@@ -138,7 +136,7 @@ def test_fewer_trials_of_the_same_time_are_no_unequal_budget():
         for name, trials, budget in (("quick", 40, ten), ("slow", 3, ten), ("long", 90, hour))
     )
     text = render([quick, slow])
-    assert "within 10 min of processor time each (quick 40, slow 3); profile tuned" in text
+    assert "profile tuned, within 10 min of processor time each (trials: quick 40, slow 3)." in text
     assert "‡" not in text
     unequal = render([quick, slow, long])
     assert "‡ Parameters chosen from fewer trials than the 90 of others: quick 40, slow 3." in unequal

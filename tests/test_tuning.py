@@ -1,5 +1,6 @@
 """Equal tuning: a planted optimum is found, a killed search ends like another, test pairs are not read."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -190,7 +191,10 @@ def test_a_second_search_runs_nothing(toy, planted, tmp_path):
         "toy, trial 1",
         "  toy (validation) planted seed 0",
         "toy, trial 2",
+        "toy",
     ]
+    chosen = first.choices["planted"]
+    assert re.fullmatch(rf"toy: planted gets .* \({chosen.score:.3f} on validation; 2 trials\)", lines[-1])
     written = {path: path.stat().st_mtime_ns for path in store.rglob("*.json")}
     assert tune(toy, ["planted"], budget=budget, store=store, plugins=planted, **QUICK) == first
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*.json")} == written
@@ -305,7 +309,7 @@ def test_a_run_takes_parameters_from_a_profile_and_the_table_says_so(toy, tmp_pa
     assert chosen["cfa"]["scaling"] == "center"
     tuning = {"profile": "tuned", "trials": 7}
     assert [record["method"]["tuning"] for record in records] == [tuning, tuning]
-    assert "from 7 trials each; profile tuned" in render(records)
+    assert "profile tuned, from 7 trials each" in render(records)
     unequal = render(Store(store).records())
     assert "Unequal budgets" in unequal
     assert "rCCA none (defaults or given)" in unequal

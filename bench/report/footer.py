@@ -56,6 +56,7 @@ def brief(group: Group, settings: Sequence[Setting], *, measures: Iterable[Measu
         _seeds(settings),
         _splits(settings),
         _transductive(settings),
+        _tuning(settings),
         *_questionable(group, ("warnings",)),
     )
     return [line for line in lines if line]
@@ -71,7 +72,7 @@ def _tuning(settings: Sequence[Setting]) -> str:
     if any(is_short(each, shown) for each in shown):
         text = f"Unequal budgets: parameters chosen on validation pairs, {profile}; trials: {_trials(shown)}."
     else:
-        text = f"Parameters chosen on validation pairs {_equal_budget(shown)}; {profile}."
+        text = f"Parameters chosen on validation pairs, {profile}, {_equal_budget(shown)}."
     return " ".join(filter(None, [text, *_lent(shown), _tuned_before(shown)]))
 
 
@@ -90,13 +91,13 @@ def _equal_budget(settings: Sequence[Setting]) -> str:
     others = [each for each in settings if each not in ended]
     counts = {trials_of(each) for each in others}
     if not others:
-        return f"from every setting that a method has ({_trials(ended)})"
-    if len(counts) == 1:
-        spent = f"from {counts.pop()} trials each"
-    else:
-        spent = f"within {budget_text(tuning_of(others[0])['budget'])} each ({_trials(others)})"
-    fewer = [each for each in ended if trials_of(each) not in counts]
-    return f"{spent}, or from every setting that a method has ({_trials(fewer)})" if fewer else spent
+        return f"from all settings that each method has (trials: {_trials(settings)})"
+    if len(counts) > 1:
+        return f"within {budget_text(tuning_of(others[0])['budget'])} each (trials: {_trials(settings)})"
+    most = counts.pop()
+    fewer = [f"{each.label} {trials_of(each) or 'none'}" for each in ended if trials_of(each) < most]
+    rest = f"; where a method has fewer settings, from all of them ({', '.join(fewer)})" if fewer else ""
+    return f"from {most} trials each{rest}"
 
 
 def _trials(settings: Sequence[Setting]) -> str:
@@ -107,8 +108,8 @@ def _trials(settings: Sequence[Setting]) -> str:
 def _count_of_trials(setting: Setting) -> str:
     count, ended = trials_of(setting), tuning_of(setting).get("exhausted")
     if not count:
-        return "nothing to choose" if ended else "none (defaults or given)"
-    return f"{count}, all there are" if ended else str(count)
+        return "none to choose" if ended else "none (defaults or given)"
+    return f"{count} (all there are)" if ended else str(count)
 
 
 def _tuned_before(settings: Sequence[Setting]) -> str:

@@ -55,6 +55,8 @@ def _values(names: Mapping[str, object], label: str, settings: Sequence[Setting]
 
 
 def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -359,7 +359,7 @@ def test_settings_of_the_full_model_and_own_ones_are_two_tables_that_say_which()
             for number, labels in PAPER.items()
         }
         assert "Rows differ" not in found[title]
-        assert "from 3 trials each; profile tuned" in found[title]
+        assert "profile tuned, from 3 trials each" in found[title]
     assert "Chosen for cmgans, and not for itself: CM-GANs only inter, CM-GANs with sc" in found[BOTH[0]]
     assert "not for itself" not in found[BOTH[1]]
 
