@@ -34,6 +34,7 @@ from cmbench.execution.ledger import Ledger, judged
 from cmbench.execution.progress import Progress
 from cmbench.execution.record import Outcome
 from cmbench.execution.worker import (
+    PROGRESS,
     FeaturesMissing,
     Order,
     Result,
@@ -44,6 +45,7 @@ from cmbench.execution.worker import (
     receive,
     received,
     run_cell,
+    told,
 )
 from cmbench.execution.workplace import Assignment
 from cmbench.limits import AskedLimits, Limits
@@ -110,6 +112,7 @@ class DaskExecutor:
         self._run = token_hex(8)
         self._numbers = count()
         self._ended: SimpleQueue[Any] = SimpleQueue()
+        self._told: SimpleQueue[Mapping[str, Any]] = SimpleQueue()
         self._slots: dict[str, int] = {}
         self._looked = float("-inf")
 
@@ -124,6 +127,7 @@ class DaskExecutor:
         with connected(self._scheduler) as client, writing_to(self._work, raising=StoreError):
             for cell in cells:  # all at once, so that files which change later change nothing
                 self._features_for(cell)
+            client.subscribe_topic(PROGRESS, lambda event: self._told.put(event[1]))
             try:
                 while cells:
                     self._run_all(client, deque(cells))
@@ -143,8 +147,18 @@ class DaskExecutor:
                 continue
             with suppress(Empty):
                 self._ended.get(timeout=_LOOK_SECONDS)
-            for future in [future for future in self._running if future.done()]:
+            done = [future for future in self._running if future.done()]
+            self._tell()
+            for future in done:
                 self._finish(client, future)
+
+    def _tell(self) -> None:
+        """Tell how far cells have come by what workers told; cells of other runs are none of ours."""
+        cells = {running.cell.key: running.cell for running in self._running.values()}
+        while not self._told.empty():
+            message = self._told.get()
+            if message["run"] == self._run and message["cell"] in cells:
+                self._ledger.came(cells[message["cell"]], told(message))
 
     def _capacity(self, client: Any) -> int:
         """Return how many cells may run at the same time: by default as many as workers have threads."""

@@ -14,7 +14,7 @@ from cmbench.disk import MAKE_ROOM, writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
 from cmbench.execution.evaluating import evaluated, status_of
-from cmbench.execution.following import Follower
+from cmbench.execution.following import Follower, Step
 from cmbench.execution.job import DISK_FULL, HandedOut
 from cmbench.execution.progress import Progress
 from cmbench.execution.record import Outcome, Worker, cell_record, described, stored_arrays
@@ -75,6 +75,11 @@ class Ledger:
                     self._progress.advanced(cell, step)
             finally:
                 self.turn.release()
+
+    def came(self, cell: Cell, step: Step) -> None:
+        """Tell how far a cell has come on another machine."""
+        with self.turn:
+            self._progress.advanced(cell, step)
 
     def keep(self, cell: Cell, outcome: Outcome, *, limits: Limits, worker: Worker | None = None) -> None:
         """Write the record of a cell that was run, and tell of it.

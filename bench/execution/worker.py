@@ -13,9 +13,9 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 from cmbench.disk import cache_folder, writing_to
 from cmbench.errors import ExecutionError, StoreError
 from cmbench.execution.fence import Fence, built_in_files
+from cmbench.execution.following import Follower, Step
 from cmbench.execution.job import DISK_FULL, state_of
 from cmbench.execution.outcome import whole_log
 from cmbench.execution.provenance import provenance
@@ -33,6 +34,10 @@ from cmbench.limits import AskedLimits, Limits
 from cmbench.methods.registry import MethodEntry
 from cmbench.ownership import workspace
 
+PROGRESS = "cmbench-progress"
+"""The topic of the scheduler's events under which workers tell how far cells have come."""
+MOST_LINES = 20
+"""Lines printed since the last look that are told, the latest; the record has the whole log."""
 _LOOK_SECONDS = 0.3  # at whether anybody still wants the cell
 _OVER = ("cancelled", "released", "forgotten", "error")  # states of a task that nobody waits for
 _CLOSING = ("closing", "closed", "failed")
@@ -102,7 +107,7 @@ def run_cell(order: Order) -> Result | FeaturesMissing:
     limits = _limits(order.run, order.limits, order.slots.get(worker.address, worker.state.nthreads))
     hidden = (*order.hidden, worker.local_directory)
     with workspace(_folder()) as work, _wanted(worker) as stop:
-        outcome = _ran(order, features, limits, hidden, work=work, stop=stop)
+        outcome = _ran(order, features, limits, hidden, work=work, stop=stop, tell=_teller(order, worker))
         log = whole_log(work / "log")
     here = Worker(socket.gethostname(), worker.address, {**provenance(), "command": None})
     return Result(outcome, log, limits, here)
@@ -116,6 +121,7 @@ def _ran(
     *,
     work: Path,
     stop: threading.Event,
+    tell: Callable[[Follower], None],
 ) -> Outcome:
     plugin = work / "plugin"
     assignment = replace(order.assignment, entry=_placed(order, plugin))
@@ -124,10 +130,34 @@ def _ran(
     )
     try:
         return workplace.run(
-            assignment, features, limits, stop=stop, log=work / "log", import_path=(str(plugin),)
+            assignment,
+            features,
+            limits,
+            stop=stop,
+            log=work / "log",
+            import_path=(str(plugin),),
+            tell=tell,
         )
     except NoRoomError as error:
         return replace(error.outcome, status=DISK_FULL)
+
+
+def _teller(order: Order, worker: Any) -> Callable[[Follower], None]:
+    """Return what tells the run, by way of the scheduler, how far its cell has come."""
+
+    def tell(follower: Follower) -> None:
+        step = follower.step()
+        if step is not None:
+            latest = replace(step, lines=step.lines[-MOST_LINES:])
+            message = {"run": order.run, "cell": order.assignment.key, "step": asdict(latest)}
+            worker.log_event(PROGRESS, message)
+
+    return tell
+
+
+def told(message: Mapping[str, Any]) -> Step:
+    """Return the step in a message of a worker."""
+    return Step(**{**message["step"], "lines": tuple(message["step"]["lines"])})
 
 
 def _placed(order: Order, folder: Path) -> MethodEntry:

@@ -16,6 +16,7 @@ from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.errors import CmbenchError, ExecutionError
 from cmbench.execution import worker
 from cmbench.execution.dask import DaskExecutor, travelling
+from cmbench.execution.progress import Silent
 from cmbench.execution.worker import code_of_cmbench, digest_of, kept_features
 from cmbench.runner import finished
 from cmbench.store import Store
@@ -27,6 +28,7 @@ PLUGIN = """
 import os, sys, time
 import numpy as np
 from cmbench.methods.contract import Method
+from cmbench.methods.training.progress import Look, report
 from beside import width
 
 class Does(Method):
@@ -40,6 +42,9 @@ class Does(Method):
         time.sleep(self.seconds)
         if self.way == "raises":
             raise ValueError("it does not work")
+        if self.way == "tells":
+            report(Look("pairs", 3, 0.25))
+            time.sleep(2)
         if self.way == "leaves":
             os._exit(3)
         if self.way == "eats":
@@ -125,6 +130,31 @@ def test_cells_on_workers_have_the_results_of_local_ones_and_say_where_they_ran(
         assert record["fence"] == Store(tmp_path / "local").records()[0]["fence"]
     assert "worker" not in Store(tmp_path / "local").records()[0]["provenance"]
     assert not list(worker._folder().glob("run-*"))
+
+
+class Heard(Silent):
+    """Progress that keeps what it is told of cells that run, and when they end."""
+
+    def __init__(self):
+        self.told = []
+
+    def advanced(self, cell, step):
+        self.told.append((cell.key, step))
+
+    def finished(self, cell, record, log):
+        self.told.append((cell.key, None))
+
+
+def test_what_a_method_prints_and_how_far_it_has_come_is_told_while_it_runs(
+    toy, tmp_path, plugin, threads_cluster
+):
+    heard = Heard()
+    (record,) = run_does(toy, plugin, tmp_path / "s", way="tells", scheduler=threads_cluster, progress=heard)
+    keys, steps = zip(*heard.told, strict=True)
+    assert set(keys) == {record["key"]}
+    assert steps[-1] is None  # nothing is told of a cell that has ended
+    assert "fitting 0" in [line for step in steps[:-1] for line in step.lines]
+    assert ("pairs", 3.0, 0.25) in [(step.stage, step.epoch, step.score) for step in steps[:-1]]
 
 
 def test_what_is_hidden_from_a_method_here_is_hidden_there(toy, tmp_path, plugin, threads_cluster):
