@@ -10,12 +10,16 @@ from hashlib import sha256
 import numpy as np
 import pytest
 from made_records import TASKS, failed_record, made_dataset, made_error, made_record
+from matplotlib.colors import to_rgb
 from parsed_html import parsed_html
+from PIL import Image
 
 from cmbench.errors import StoreError
 from cmbench.evaluation.statistics import compare_all
+from cmbench.report.looks import looks
 from cmbench.report.page.document import document
 from cmbench.report.page.sources import Study
+from cmbench.report.records import settings
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -136,13 +140,33 @@ def test_parameters_that_are_not_at_defaults_are_told_with_these():
     assert fact.text.strip().endswith("ridge=0.5 (default 0.25)")
 
 
+def shown(parsed):
+    """The pictures of a page, without the keys of their legends, which have their labels beside them."""
+    return [picture for picture in parsed.find("img") if picture["alt"]]
+
+
+def test_the_keys_of_a_legend_stand_beside_the_picture_as_they_are_in_it():
+    records = [
+        made_record(name, 0.5, category_map={task: [0.25, 0.5] for task in TASKS}) for name in ("cca", "cfa")
+    ]
+    parsed = html(records, figures=True)
+    keys = parsed.find("ul", class_="keys")[0]
+    labels = [setting.label for setting in settings(records)]
+    assert [item.text.strip() for item in keys.find("li")] == labels
+    for key, look in zip(keys.find("img"), looks(settings(records)), strict=True):
+        content = base64.b64decode(key["src"].removeprefix("data:image/png;base64,"))
+        pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).reshape(-1, 3)
+        fill = np.round(255 * np.array(to_rgb(look.fill)))
+        assert (np.abs(pixels - fill).max(axis=1) < 3).mean() > 0.3
+
+
 def test_the_figure_of_categories_is_within_the_page_and_its_numbers_in_tables():
     records = [
         made_record(name, category_map={task: [0.25, at] for task in TASKS})
         for name, at in (("cca", 0.5), ("cfa", 0.75))
     ]
     parsed = html(records, figures=True)
-    picture, _ = parsed.find("img")
+    picture, _ = shown(parsed)
     assert base64.b64decode(picture["src"].removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
     assert "CFA, CCA" in picture["alt"]
     tables = parsed.find("table", class_="categories")
@@ -158,7 +182,7 @@ def test_figures_of_what_arrays_hold_are_drawn_and_say_in_words_what_they_show()
 
     records = [made_record("ccl", seed=seed, family="deep") for seed in (0, 1)]
     parsed = html([*records, made_record("cca")], arrays, figures=True)
-    pictures = [picture["alt"].partition(" for ")[0] for picture in parsed.find("img")]
+    pictures = [picture["alt"].partition(" for ")[0] for picture in shown(parsed)]
     assert pictures == [
         "Bars of the MAP of each category",
         "Curves of precision by recall in both directions",

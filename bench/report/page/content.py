@@ -230,8 +230,9 @@ def _tuned(setting: Setting) -> str:
         return ""
     if not tuning["trials"]:
         return f"nothing to choose, profile {tuning['profile']}"
-    ended = " (every setting that the method has)" if tuning.get("exhausted") else ""
-    return f"chosen from {tuning['trials']} trials{ended} on validation pairs, profile {tuning['profile']}"
+    trials = f"{tuning['trials']} trial{'s' if tuning['trials'] > 1 else ''}"
+    ended = " (all settings that it has)" if tuning.get("exhausted") else ""
+    return f"chosen from {trials}{ended} on validation pairs, profile {tuning['profile']}"
 
 
 def _changed(setting: Setting) -> str:

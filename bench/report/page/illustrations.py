@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from cmbench.report.page.content import Board, Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
+    from PIL.Image import Image
 
 DOTS_PER_INCH = 144
 """More than a screen has at the size shown, and half the bytes of what print needs."""
@@ -29,7 +32,8 @@ class Illustration:
     """A figure under its heading: the picture, or why there is none.
 
     ``source`` is the picture as an address that holds it, ``width`` in pixels of CSS; ``words`` say what it
-    shows to those who do not see it; ``command`` draws it for print.
+    shows to those who do not see it; ``command`` draws it for print. ``keys`` are those of its legend, for
+    screens that do not show the picture in its whole width.
     """
 
     heading: str
@@ -38,6 +42,16 @@ class Illustration:
     source: str = ""
     width: int = 0
     absent: str = ""
+    keys: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of a legend: its picture as an address that holds it, the width in pixels of CSS, its text."""
+
+    source: str
+    width: int
+    label: str
 
 
 @dataclass(frozen=True)
@@ -59,14 +73,16 @@ class Plan:
         except (ReportError, StoreError) as error:
             return Illustration(self.heading, self.words, self.command, absent=str(error))
         width = round(drawn.get_size_inches()[0] * _SCREEN)
-        return Illustration(self.heading, self.words, self.command, png_uri(drawn), width)
+        picture = raster(drawn)
+        keys = legend_keys(drawn, picture)
+        return Illustration(self.heading, self.words, self.command, png_uri(picture), width, keys=keys)
 
 
-def png_uri(figure: Figure) -> str:
-    """Return a figure as an address that holds it as PNG; equal figures give equal addresses."""
+def raster(figure: Figure) -> Image:
+    """Return a figure as pixels; it stays drawn."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
+    from PIL.Image import fromarray
 
     from cmbench.report.figure import STYLE
     from cmbench.report.fonts import fit_fonts, quiet
@@ -78,10 +94,33 @@ def png_uri(figure: Figure) -> str:
         if fonts := fit_fonts(figure, drawn=True):
             mpl.rcParams.update(fonts)
             canvas.draw()
+    return fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def png_uri(picture: Image) -> str:
+    """Return a picture as an address that holds it as PNG; equal pictures give equal addresses."""
+    from PIL.Image import Dither
+
     small = BytesIO()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(small, "PNG")
+    picture.quantize(_COLOURS, dither=Dither.NONE).save(small, "PNG")
     return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode('ascii')}"
+
+
+def legend_keys(figure: Figure, picture: Image) -> tuple[Key, ...]:
+    """Return the keys of the legends of a figure, cut out of its ``raster``."""
+    return tuple(
+        Key(png_uri(part), round(part.width * _SCREEN / DOTS_PER_INCH), text.get_text())
+        for legend in figure.legends
+        for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True)
+        if handle is not None
+        for part in [_cut(picture, handle.get_window_extent())]
+    )
+
+
+def _cut(picture: Image, box: Bbox) -> Image:
+    """Return what a picture holds within a box whose origin is at the bottom, with a pixel around it."""
+    left, right = int(box.x0) - 1, ceil(box.x1) + 1
+    return picture.crop((left, picture.height - ceil(box.y1) - 1, right, picture.height - int(box.y0) + 1))
 
 
 @dataclass(frozen=True)
