@@ -195,6 +195,7 @@ _SPECIAL = {
     "\u2013": r"\textendash{}",
     "†": r"\textdagger{}",
     "‡": r"\textdaggerdbl{}",
+    "§": r"\S{}",
     "…": r"\ldots{}",
 }
 

@@ -91,6 +91,7 @@ def test_the_oracle_ranks_by_the_labels_of_the_test_items_though_its_process_has
     assert re.search(r"\| Oracle § +\| 1.000 ", text)
     assert re.search(r"\| CCA .*\*\*", text)
     assert "No method, but the categories of the test items themselves" in text
+    assert r"Oracle\textsuperscript{\S{}} & 1.000 &" in render(list(records.values()), format="latex")
 
 
 def evaluated_by_labels(dataset, protocol):
