@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,6 @@ def table(
     cannot tell apart from it; failed cells are spelled out. CSV holds one table: choose it with --dataset and
     --protocol. Of each method, the newest code is shown.
     """
-    from cmbench.output import output_file, printable
     from cmbench.report import ablation as ablations
     from cmbench.report import overview as overviews
     from cmbench.report import shape
@@ -138,24 +138,8 @@ def table(
     from cmbench.report.records import select
     from cmbench.store import Store
 
-    if ablation + overview + (published is not None) > 1:
-        raise click.UsageError(
-            "--ablation, --overview and --published are tables of their own, two tables at least; give one"
-        )
-    if published and (options["sort"] or columns or options["measures"]):
-        raise click.UsageError(
-            "--published has columns and an order of its own; leave --sort, --columns and --measures out"
-        )
-    if overview and (options["sort"] or columns):
-        raise click.UsageError(
-            "--overview sorts by average rank and has its own columns; leave --sort and --columns out"
-        )
-    if ablation and methods is not None:
-        raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
-    if ablation and options["measures"] is not None:
-        raise click.UsageError("the columns of --ablation are those of the paper; leave --measures out")
-    if settings is not None and not ablation:
-        raise click.UsageError("--settings chooses a table of --ablation, which is not given")
+    named = {**options, "columns": columns, "methods": methods, "settings": settings}
+    _refuse_contradictions(ablation=ablation, overview=overview, published=published, named=named)
     records = stored_summaries(store, all_versions=all_versions)
     chosen = select(records, datasets=datasets, methods=methods or (), protocol=protocol)
     made: ModuleType = (
@@ -170,6 +154,37 @@ def table(
         print_tables(made.tables(chosen, arrays=arrays, view=view, **more), verbose=verbose)
         return
     text = made.render(chosen, format=format or "markdown", arrays=arrays, view=view, **more)
+    _put(text, output)
+
+
+def _refuse_contradictions(
+    *, ablation: bool, overview: bool, published: str | None, named: Mapping[str, Any]
+) -> None:
+    """Raise ``click.UsageError`` for options that do not go together; ``named`` holds those by name."""
+    if ablation + overview + (published is not None) > 1:
+        raise click.UsageError(
+            "--ablation, --overview and --published are tables of their own, two tables at least; give one"
+        )
+    if published and (named["sort"] or named["columns"] or named["measures"]):
+        raise click.UsageError(
+            "--published has columns and an order of its own; leave --sort, --columns and --measures out"
+        )
+    if overview and (named["sort"] or named["columns"]):
+        raise click.UsageError(
+            "--overview sorts by average rank and has its own columns; leave --sort and --columns out"
+        )
+    if ablation and named["methods"] is not None:
+        raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
+    if ablation and named["measures"] is not None:
+        raise click.UsageError("the columns of --ablation are those of the paper; leave --measures out")
+    if named["settings"] is not None and not ablation:
+        raise click.UsageError("--settings chooses a table of --ablation, which is not given")
+
+
+def _put(text: str, output: Path | None) -> None:
+    """Print a text, or write it to a file."""
+    from cmbench.output import output_file, printable
+
     if output is None:
         click.echo(printable(text), nl=False)
         return
