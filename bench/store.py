@@ -138,9 +138,8 @@ class Store:
 
         Raises ``StoreError`` when there is a file about the cell and it cannot be read.
         """
-        record = self.find_own(key)
-        record = record or _latest([each for each in self._packed(f'"{key}"') if _may_be(each, key)])
-        return record and with_card(self.folder, record)
+        lines = (each for each in self._packed(f'"{key}"') if _may_be(each, key))
+        return (record := self.find_own(key) or _latest([*lines])) and with_card(self.folder, record)
 
     def find_own(self, key: str, method: str | None = None) -> dict[str, Any] | None:
         """Return the record of a cell from a file of its own, as it stands there, or None.
@@ -205,13 +204,17 @@ class Store:
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """Return the per-query arrays of a record; raises ``StoreError`` when their file is gone."""
+        return self.arrays_without(record, ())
+
+    def arrays_without(self, record: Record, beginnings: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a record, but for those whose names begin so, which are not read."""
         own = self.arrays_path(record)
         path = own if own.is_file() else self._arrays_elsewhere(record["key"], own)
         try:
             if record["status"] != "ok":
                 raise FileNotFoundError("the cell failed, so it has none")
             with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
+                return {name: file[name] for name in file.files if not name.startswith(beginnings)}
         except DAMAGE as error:
             raise StoreError(
                 f"{own}: cannot be read ({error}); copy it from where the record came from, or run the cell "

@@ -325,9 +325,10 @@ def _kept(store: str, group: Group) -> list[Any]:
 
 
 def _arrays(store: str) -> Arrays:
+    from cmbench.report.remembered import Remembering
     from cmbench.store import Store
 
-    return Store(store).arrays
+    return Remembering(Store(store))
 
 
 def _title_on_split(group: Group, kept: Sequence[Kept]) -> str:

@@ -78,10 +78,11 @@ def run(
 def _print(records: Sequence[Mapping[str, Any]], store: str, view: View) -> None:
     """Print the tables of records, as Markdown unless it goes to a terminal."""
     from cmbench.output import printable
+    from cmbench.report.remembered import Remembering
     from cmbench.report.table import render, tables
     from cmbench.store import Store
 
-    arrays = Store(store).arrays
+    arrays = Remembering(Store(store))
     if sys.stdout.isatty():
         print_tables(tables(records, arrays=arrays, view=view))
     else:

@@ -136,6 +136,7 @@ def table(
     from cmbench.report.cells import stored_summaries
     from cmbench.report.layout import View
     from cmbench.report.records import select
+    from cmbench.report.remembered import Remembering
     from cmbench.store import Store
 
     named = {**options, "columns": columns, "methods": methods, "settings": settings}
@@ -148,7 +149,7 @@ def table(
     more: dict[str, Any] = {"which": settings} if ablation else {}
     if published:
         more = {"collection": None if published == "auto" else published}
-    arrays, view = Store(store).arrays, View(columns=columns or (), **options)
+    arrays, view = Remembering(Store(store)), View(columns=columns or (), **options)
     format = format or _format_of(output)
     if format is None and sys.stdout.isatty():
         print_tables(made.tables(chosen, arrays=arrays, view=view, **more), verbose=verbose)

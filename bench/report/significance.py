@@ -96,6 +96,15 @@ def _run(record: Record, names: Sequence[str], held: Mapping[str, NDArray[Any]])
     return Run(record["seed"], split_of(record), ids, values)
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What the test of a column found: who is best, the letters of each method, and the pairs compared."""
+
+    best: tuple[bool, ...]
+    groups: tuple[str, ...]
+    pairs: int
+
+
 class Reading:
     """Arrays of records, each read once, and the comparisons of them, each made once.
 
@@ -119,6 +128,12 @@ class Reading:
                 name: held[name] for name in held if held[name].ndim < 2 or name == "labels"
             }
         return self._read[record["key"]]
+
+    def verdict(self, settings: Sequence[Setting], column: Column) -> Verdict | None:
+        """Return the verdict of an earlier test of the same arrays, where one is remembered."""
+
+    def note(self, settings: Sequence[Setting], column: Column, verdict: Verdict) -> None:
+        """Take note of the verdict of a test."""
 
     def compared(
         self, settings: Sequence[Setting], column: Column
@@ -150,17 +165,21 @@ def _standing(settings: Sequence[Setting], column: Column, arrays: Reading) -> S
     if len(shown) > MOST_METHODS:  # before their arrays are read
         return Standing(alone, untested=f"{len(shown)} rows are too many; choose up to {MOST_METHODS}")
     chosen = [settings[at] for at in shown]
-    lacking, some = _lacking(chosen, column, arrays)
-    if lacking:
-        whose = f" of {', '.join(lacking)}" if some else ""
-        return Standing(alone, untested=f"no values per query are stored{whose}")
-    try:
-        values, compared = arrays.compared(chosen, column)
-    except EvaluationError as error:
-        return Standing(alone, untested=str(error))
-    marks = dict(zip(shown, _marks(compared), strict=True))
-    pairs, twos = values[0].shape[1], len(shown) * (len(shown) - 1) // 2
-    return Standing(tuple(marks.get(at, Mark()) for at in range(len(settings))), pairs, twos)
+    verdict = arrays.verdict(chosen, column)
+    if verdict is None:
+        lacking, some = _lacking(chosen, column, arrays)
+        if lacking:
+            whose = f" of {', '.join(lacking)}" if some else ""
+            return Standing(alone, untested=f"no values per query are stored{whose}")
+        try:
+            values, compared = arrays.compared(chosen, column)
+        except EvaluationError as error:
+            return Standing(alone, untested=str(error))
+        verdict = Verdict(compared.best, compared.groups, values[0].shape[1])
+        arrays.note(chosen, column, verdict)
+    marks = dict(zip(shown, map(Mark, verdict.best, verdict.groups), strict=True))
+    twos = len(shown) * (len(shown) - 1) // 2
+    return Standing(tuple(marks.get(at, Mark()) for at in range(len(settings))), verdict.pairs, twos)
 
 
 def _lacking(settings: Sequence[Setting], column: Column, arrays: Reading) -> tuple[list[str], bool]:
@@ -172,10 +191,6 @@ def _lacking(settings: Sequence[Setting], column: Column, arrays: Reading) -> tu
         except StoreError:
             lacking.append(setting.label)
     return lacking, len(lacking) < len(settings)
-
-
-def _marks(compared: Comparison) -> list[Mark]:
-    return [Mark(best, letters) for best, letters in zip(compared.best, compared.groups, strict=True)]
 
 
 def marked_labels(

@@ -33,7 +33,7 @@ SMALLER = {
     "deep-sm": {"epochs": 10, "hidden_width": 64},
 }
 """Narrower networks and fewer epochs than by default, in all stages, so that fifty kills take minutes."""
-KEPT = ("claims", "index.json")  # of a store's folder of work
+KEPT = ("claims", "index.json", "verdicts.json")  # of a store's folder of work
 
 
 @pytest.mark.slow
