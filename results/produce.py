@@ -414,8 +414,14 @@ def collect_tuned(source: Path) -> None:
     store, results = Store(source), Store(HERE / "tuned")
     for record in store.records():
         arrays = store.arrays(record) if record["status"] == "ok" else None
-        results.put(record, None if arrays is None else per_query(arrays))
+        results.put(without_places(record), None if arrays is None else per_query(arrays))
     results.pack()
+
+
+def without_places(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record whose command has names in place of the paths of the machine that ran it."""
+    words = [Path(word).name if word.startswith("/") else word for word in record["provenance"]["command"]]
+    return {**record, "provenance": {**record["provenance"], "command": words}}
 
 
 def per_query(arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,8 +36,14 @@ def provenance() -> dict[str, Any]:
         "processor": processor(),
         "cores": available_cores(),
         "git": git_state(Path(__file__).parent),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [_program(), *sys.argv[1:]],
     }
+
+
+def _program() -> str:
+    """Return the name of what was started; ``python -m cmbench`` is ``cmbench`` too."""
+    name = Path(sys.argv[0]).name
+    return "cmbench" if name == "__main__.py" else name
 
 
 def package_version(name: str) -> str | None:

@@ -150,3 +150,9 @@ def test_the_processor_is_the_one_the_system_names():
         if line.startswith("model name")
     }
     assert not models or processor() in models
+
+
+@pytest.mark.parametrize("started", ["/env/bin/cmbench", "cmbench/__main__.py"])
+def test_the_command_is_named_alike_whichever_way_it_was_started(monkeypatch, started):
+    monkeypatch.setattr("sys.argv", [started, "run", "--seeds", "3"])
+    assert provenance()["command"] == ["cmbench", "run", "--seeds", "3"]
