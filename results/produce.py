@@ -420,8 +420,9 @@ def collect_tuned(source: Path) -> None:
 
 def without_places(record: dict[str, Any]) -> dict[str, Any]:
     """Return a record whose command has names in place of the paths of the machine that ran it."""
-    words = [Path(word).name if word.startswith("/") else word for word in record["provenance"]["command"]]
-    return {**record, "provenance": {**record["provenance"], "command": words}}
+    provenance = record["provenance"]
+    words = [Path(word).name if word.startswith("/") else word for word in provenance.get("command", ())]
+    return {**record, "provenance": {**provenance, "command": words}}
 
 
 def per_query(arrays: Mapping[str, Any]) -> dict[str, Any]:
