@@ -15,7 +15,7 @@ import warnings
 from bdb import BdbQuit
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -45,6 +45,7 @@ from cmbench.methods.registry import new_method
 from cmbench.methods.training.progress import reporting_to
 
 if TYPE_CHECKING:
+    from cmbench.datasets.draft import Split
     from cmbench.methods.contract import Method
 
 Features: TypeAlias = dict[str, NDArray[Any]]
@@ -101,11 +102,17 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
 
 def fit(method: Method, job: Job, features: Features) -> None:
     """Fit a method on the training and validation pairs of a job."""
-    train, validation = (load_split(job.features, name) for name in ("train", "val"))
+    train, validation = _learnt_from(job.features)
     learn = method.fit
     if method.wants_unlabelled:  # only then, so that a plugin's ``fit`` need not know of it
         learn = partial(method.fit, unlabelled=Unlabelled(**features))  # type: ignore[call-arg]
     learn(train, validation)
+
+
+@lru_cache(maxsize=1)
+def _learnt_from(features: Path) -> tuple[Split, Split]:
+    """Return the training and validation pairs, which stay mapped until the peak of memory is taken."""
+    return load_split(features, "train"), load_split(features, "val")
 
 
 def transform(method: Method, job: Job, features: Features) -> Features:

@@ -60,8 +60,8 @@ def test_a_memory_mapped_dataset_may_be_larger_than_the_limit(toy, tmp_path):
     texts = random.standard_normal((4000, 8), dtype=np.float32)
     train = Split(wide, texts, labels, np.array([f"t{row}" for row in range(4000)]))
     others = (
-        Split(wide[:n], texts[:n], labels[:n], np.array([f"{name}{row}" for row in range(n)]))
-        for name, n in (("v", 40), ("e", 48))
+        Split(wide[:n] + more, texts[:n], labels[:n], np.array([f"{name}{row}" for row in range(n)]))
+        for name, n, more in (("v", 40, 1), ("e", 48, 2))  # no pair twice
     )
     save_folder(tmp_path / "wide", Dataset("wide", train, *others, toy.class_names))
     (tmp_path / "reading.py").write_text(READING)
