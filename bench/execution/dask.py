@@ -5,9 +5,10 @@ code of plugins with each cell, and representations come back through the schedu
 need no file system in common. The representations are evaluated here: test labels never leave this machine,
 which no fence on a worker could promise, and an evaluation is short beside a training.
 
-A cell whose worker dies runs on another one. After as many deaths as the scheduler's setting
-``distributed.scheduler.allowed-failures`` allows (three by default) it becomes a record of a crash. When the
-run ends, in whatever way, the scheduler drops its cells, and workers end them.
+A cell whose worker dies runs on another one. The scheduler gives a cell up after more deaths than its setting
+``distributed.scheduler.allowed-failures`` allows (three by default), among which it counts those of workers
+at which the cell only waited. So it is handed over anew, and only what was given up three times becomes a
+record of a crash. When the run ends, in whatever way, the scheduler drops its cells, and workers end them.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ _LOOK_SECONDS = 1.0  # at how many workers there are
 _LOOK_AGAIN_SECONDS = 0.5  # at cells that other runs have
 _CHUNK = 32_000_000  # bytes that are sent at a time
 _MOST_SENDINGS = 100  # of the features of one cell: each time it came to a machine without them
+_MOST_GIVEN_UP = 3  # times, of one cell by the scheduler, before it is the record of a crash
 _TRIES = 2  # again, of what goes wrong on a worker before a method begins
 _NOT_INSTALLED = "--executor dask needs the package 'distributed': pip install 'cmbench[dask]'"
 
@@ -70,6 +72,8 @@ class Running:
     claim: ExitStack
     since: float
     sendings: int = 0
+    given_up: int = 0
+    deaths: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +211,9 @@ class DaskExecutor:
             self._send(client, running, missing.address)
             self._submit(client, running)
             return
+        if error is not None and self._may_try_again(running, error):
+            self._submit(client, running)
+            return
         with running.claim:
             if error is None:
                 self._keep(running.cell, future.result())
@@ -218,16 +225,22 @@ class DaskExecutor:
         outcome = judged(cell, result.outcome, self._features_for(cell).handed_out, result.limits)
         self._ledger.keep(cell, outcome, limits=result.limits, worker=result.worker)
 
-    def _keep_crash(self, running: Running, error: BaseException) -> None:
-        """Keep the record of a cell whose workers died; any other error is not the cell's and is raised."""
+    def _may_try_again(self, running: Running, error: BaseException) -> bool:
+        """Count the deaths of a cell's workers; any other error is not the cell's and is raised."""
         from distributed.scheduler import KilledWorker
 
         if not isinstance(error, KilledWorker):
             raise error
-        deaths, last = error.allowed_failures + 1, error.last_worker.address
+        running.given_up += 1
+        running.deaths += error.allowed_failures + 1
+        return running.given_up < _MOST_GIVEN_UP
+
+    def _keep_crash(self, running: Running, error: Any) -> None:
+        """Keep the record of a cell whose workers died, by the scheduler's last ``KilledWorker``."""
         message = (
-            f"{deaths} workers in a row ended while they ran it, the last at {last}; their logs may tell "
-            "why, and a memory limit (--memory) ends a cell before a machine runs out"
+            f"{running.deaths} workers in a row ended while they had it, the last at "
+            f"{error.last_worker.address}; their logs may tell why, and a memory limit (--memory) ends a "
+            "cell before a machine runs out"
         )
         seconds = time.monotonic() - running.since
         crash = {"type": "WorkersLost", "message": message, "traceback": "", "exit_status": None}

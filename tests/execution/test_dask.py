@@ -300,7 +300,7 @@ def address(record):
 
 @pytest.mark.slow
 def test_five_workers_killed_in_the_middle_of_a_run_lose_nothing(place):
-    right = printed(place, seeds="7", store="local")
+    right = printed(place, seeds="7", store="local", seconds=6)
     with dask_cluster(place / "cluster", 4) as cluster:
         there = ("--executor", "dask", "--scheduler", str(cluster.file))
         run = subprocess.Popen(
@@ -345,17 +345,17 @@ def is_keeper(process):
 
 @pytest.mark.slow
 def test_a_cell_whose_workers_die_once_too_often_becomes_a_record_that_says_so(place):
-    with dask_cluster(place / "cluster", 1, SCHEDULER__ALLOWED_FAILURES="1") as cluster:
+    with dask_cluster(place / "cluster", 1, SCHEDULER__ALLOWED_FAILURES="0") as cluster:
         there = ("--executor", "dask", "--scheduler", str(cluster.file))
         run = subprocess.Popen(command(place, *there, seconds=60), cwd=place, stderr=subprocess.DEVNULL)
-        for _ in range(2):
+        for _ in range(3):
             wait_until(lambda: busy_workers(cluster), 60)
             busy_workers(cluster)[0].kill()
             wait_until(lambda: not busy_workers(cluster), 60)
         assert run.wait(60) == 1
     (record,) = Store(place / "store").records()
     assert (record["status"], record["error"]["type"]) == ("crashed", "WorkersLost")
-    assert "2 workers in a row" in record["error"]["message"]
+    assert "3 workers in a row" in record["error"]["message"]
 
 
 @pytest.mark.slow
