@@ -185,15 +185,10 @@ def finished(
         agenda.store.put(left_out_record(cell, limits=asked.here(1)))
     _note_tuning(agenda)
     if scheduler is None:
+        asked = asked.with_threads(jobs_here(jobs, len(agenda.cells)))
         jobs = jobs_here(jobs, len(agenda.pending))
-    _execute(
-        agenda,
-        asked,
-        scheduler=scheduler,
-        jobs=jobs,
-        progress=progress or Silent(),
-        twice=check_determinism,
-    )
+    shown = progress or Silent()
+    _execute(agenda, asked, scheduler=scheduler, jobs=jobs, progress=shown, twice=check_determinism)
     return _complete(agenda)
 
 

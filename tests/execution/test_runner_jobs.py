@@ -50,3 +50,13 @@ def test_two_cells_share_the_processors_unless_told_otherwise(
     cmbench.run(toy, names, store=store.folder, memory="none", progress=watching)
     assert watching.seen[: together + 1].count("started") == together
     assert {record["threads"] for record in store.records()} == {threads}
+
+
+def test_what_a_run_had_not_finished_gets_as_many_threads_when_it_goes_on(toy, store, monkeypatch):
+    for user in ("runner", "limits"):
+        monkeypatch.setattr(f"cmbench.{user}.available_cores", lambda: 8)
+    cmbench.run(toy, ["cca", "cfa"], store=store.folder, memory="none")
+    (record,) = (path for path in store.paths() if path.name.startswith("cfa"))
+    record.unlink()
+    cmbench.run(toy, ["cca", "cfa"], store=store.folder, memory="none")
+    assert [record["threads"] for record in store.records()] == [4, 4]
