@@ -64,6 +64,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--rows", type=int, default=1)
     options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error("--rounds takes 2 or more: in the first the store has no index")
     with tempfile.TemporaryDirectory() as folder:
         plugin = Path(folder) / "seeded.py"
         plugin.write_text(PLUGIN)
