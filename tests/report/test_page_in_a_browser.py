@@ -105,10 +105,10 @@ def test_a_column_sorts_by_click_and_back(opened):
     page = opened()
     header = board(page).get_by_role("columnheader", name="image→text")
     header.click()
+    playwright.expect(header).to_have_attribute("aria-sort", "descending")
     assert names(board(page))[:4] == ["CMGANS", "CCL", "JRL", "CCA"]
-    assert header.get_attribute("aria-sort") == "descending"
     header.click()
-    assert header.get_attribute("aria-sort") == "ascending"
+    playwright.expect(header).to_have_attribute("aria-sort", "ascending")
     assert [name for name in names(board(page)) if name != "DCCA"] == ["CCA", "JRL", "CCL", "CMGANS"]
 
 
