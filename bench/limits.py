@@ -51,7 +51,7 @@ class AskedLimits:
     def here(self, jobs: int) -> Limits:
         """Return the limits of a cell on this machine, where so many of them run at the same time."""
         memory = default_memory(jobs) if self.memory == "auto" else self.memory
-        return Limits(self.deadline, memory, self.with_threads(jobs).threads or 1)
+        return Limits(self.deadline, memory, self._threads(jobs))
 
     def with_threads(self, jobs: int) -> AskedLimits:
         """Return what is asked with a number of threads: where none is, the share of one of so many jobs.
@@ -59,7 +59,10 @@ class AskedLimits:
         These are jobs of all cells of a run, not of those that are left after a kill: a cell that was given
         other threads would have other last bits than in an undisturbed run.
         """
-        return replace(self, threads=self.threads or max(1, available_cores() // jobs))
+        return replace(self, threads=self._threads(jobs))
+
+    def _threads(self, jobs: int) -> int:
+        return self.threads or max(1, available_cores() // jobs)
 
     def __str__(self) -> str:
         time = "no deadline" if self.deadline is None else f"deadline {duration_text(self.deadline)}"
