@@ -66,8 +66,7 @@ def is_short(setting: Setting, settings: Iterable[Setting]) -> bool:
     """Return whether a larger budget than that of this setting was spent on one of the others.
 
     A method whose every setting was tried could not have spent more, and what knows the test labels is no
-    method. Of the same budget, which may be a time,
-    one method may have more trials than another.
+    method. Of the same budget, which may be a time, one method may have more trials than another.
     """
     tuning = tuning_of(setting)
     if tuning.get("exhausted") or knows_test_labels(setting):

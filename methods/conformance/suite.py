@@ -110,11 +110,9 @@ def result_of(check: Check, subject: Subject) -> CheckResult:
         message = f"{type(error).__name__}: {error}"
     else:
         return CheckResult(name, "passed")
-    return (
-        CheckResult(name, "expected", reasons[name])
-        if name in reasons
-        else CheckResult(name, "failed", message)
-    )
+    if name in reasons:
+        return CheckResult(name, "expected", reasons[name])
+    return CheckResult(name, "failed", message)
 
 
 def parametrize_with_checks(

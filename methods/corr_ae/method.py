@@ -49,6 +49,8 @@ class Trial(NamedTuple):
 
 
 Scores: TypeAlias = dict[Trial, float]
+NOTHING_TO_COMPARE = {"variant_steps": 240}
+"""What a variant alone fixes: the steps after which variants are compared."""
 Pauses: TypeAlias = tuple[int | None, int | None]
 """Epochs after which values of alpha, and then variants, are compared; None for the end of training."""
 
@@ -286,7 +288,7 @@ class CorrAECorr(CorrAE):
     paper_name: ClassVar[str] = "Corr-AE (plain)"
     version: ClassVar[int] = 2
     variants: ClassVar[tuple[Variant, ...]] = ("corr",)
-    fixed: ClassVar[Mapping[str, Any]] = {"variant_steps": 240}  # for the comparison of variants
+    fixed: ClassVar[Mapping[str, Any]] = NOTHING_TO_COMPARE
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**RELEASED, "alpha": 0.8}}
 
 
@@ -297,7 +299,7 @@ class CorrAECross(CorrAE):
     paper_name: ClassVar[str] = "Corr-Cross-AE"
     version: ClassVar[int] = 2
     variants: ClassVar[tuple[Variant, ...]] = ("cross",)
-    fixed: ClassVar[Mapping[str, Any]] = {"variant_steps": 240}  # for the comparison of variants
+    fixed: ClassVar[Mapping[str, Any]] = NOTHING_TO_COMPARE
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**RELEASED, "alpha": 0.2}}
 
 
@@ -308,7 +310,7 @@ class CorrAEFull(CorrAE):
     paper_name: ClassVar[str] = "Corr-Full-AE"
     version: ClassVar[int] = 2
     variants: ClassVar[tuple[Variant, ...]] = ("full",)
-    fixed: ClassVar[Mapping[str, Any]] = {"variant_steps": 240}  # for the comparison of variants
+    fixed: ClassVar[Mapping[str, Any]] = NOTHING_TO_COMPARE
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**RELEASED, "alpha": 0.8}}
 
 
