@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from math import prod
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -149,7 +150,8 @@ class Card:
     ``shared_after`` is the text after whose last occurrence the ids of pairs that belong together are the
     same, such as those of the drawings of one emoji: they stay in one split when pairs are divided anew.
     ``split_of`` and ``split_seed`` are set where the pairs of a dataset were divided anew: its fingerprint,
-    and the seed.
+    and the seed. ``loaded_from`` is the file or folder the arrays were read from, which stays closed to
+    methods; cards that differ in it alone are equal.
     """
 
     source: str = "unknown"
@@ -164,6 +166,7 @@ class Card:
     shared_after: str = ""
     split_of: str = ""
     split_seed: int | None = None
+    loaded_from: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

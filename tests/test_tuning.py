@@ -160,6 +160,26 @@ def test_tuning_does_not_depend_on_the_test_pairs(toy, planted, tmp_path):
     assert there == here
 
 
+def test_trials_cannot_read_the_file_of_the_dataset(toy, tmp_path):
+    save_npz(tmp_path / "data.npz", toy)
+    look = f"""
+        self.sees_ = "open"
+        try:
+            open({str(tmp_path / "data.npz")!r}).close()
+        except PermissionError:
+            self.sees_ = "closed"
+        return self
+"""
+    path = tmp_path / "planted.py"
+    path.write_text(PLANTED.replace("        return self\n", look, 1))
+    dataset, budget = cmbench.load_dataset(tmp_path / "data.npz"), Budget(1, seeds=(0,))
+    tune(dataset, ["planted"], budget=budget, store=tmp_path / "s", plugins=registry([path]), **QUICK)
+    (record,) = Store(tmp_path / "s").records()
+    if record["fence"]["files"] is None:
+        pytest.skip("this kernel has no Landlock")
+    assert record["fitted"]["sees_"] == "closed"
+
+
 @pytest.mark.slow
 def test_a_planted_optimum_of_a_plugin_is_found(toy, planted, tmp_path):
     budget = Budget(40, seeds=(0, 1))

@@ -150,7 +150,11 @@ def built_in_files() -> list[Path]:
 
 
 def files_of(dataset: Dataset) -> list[Path]:
-    """Return the files that arrays are memory-mapped from, and their folder if the labels lie there."""
+    """Return the file or folder that a dataset was read from, and the files that arrays are mapped from.
+
+    Of mapped files the folder comes along if the labels lie there.
+    """
     mapped = set(mapped_files(dataset))
     folders = {path.parent for path in mapped if list(path.parent.glob("labels_test.*"))}
-    return sorted(mapped | folders)
+    read = {dataset.card.loaded_from} if dataset.card.loaded_from else set()
+    return sorted(mapped | folders | read)

@@ -89,7 +89,8 @@ def load_file(
     reading = draft_of(read_file(path, keys), shares)
     if reading.draft is None:
         raise DatasetError(f"{path}: " + "; ".join(reading.problems))
-    draft = replace(reading.draft, unseen_categories=unseen_categories)
+    card = replace(reading.draft.card, loaded_from=path.absolute())
+    draft = replace(reading.draft, card=card, unseen_categories=unseen_categories)
     try:
         return Dataset(*(getattr(draft, field.name) for field in fields(draft)))
     except DatasetError as error:

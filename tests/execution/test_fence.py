@@ -8,6 +8,7 @@ import pytest
 
 import cmbench
 from cmbench.datasets.formats.numpy_files import save_folder, save_npz
+from cmbench.datasets.splits import redrawn
 from cmbench.execution import linux
 from cmbench.execution.fence import rules_of
 from cmbench.store import Store
@@ -178,6 +179,17 @@ def test_modules_beside_a_plugin_can_be_read_where_dataset_and_store_lie_in_the_
     (record,) = Store(tmp_path).records()
     assert record["status"] == "ok", record["error"]
     assert record["fitted"]["got_"] == "read only, closed, closed"
+
+
+@fenced
+def test_the_file_of_a_dataset_is_closed_where_a_run_is_given_what_was_made_of_it(toy, tmp_path):
+    save_npz(tmp_path / "data.npz", toy)
+    (tmp_path / "neighbour.py").write_text(PLUGIN)
+    (tmp_path / "helper.py").write_text(HELPER)
+    dataset = redrawn(cmbench.load_dataset(tmp_path / "data.npz"), 1)
+    cmbench.run(dataset, ["neighbour"], store=tmp_path / "s", plugins=[tmp_path / "neighbour.py"], threads=1)
+    (record,) = Store(tmp_path / "s").records()
+    assert record["fitted"]["got_"].split(", ")[1] == "closed", record["fitted"]
 
 
 def test_what_is_marked_has_its_rule_in_a_folder_with_too_many_entries_to_allow_each(tmp_path, monkeypatch):
