@@ -21,7 +21,7 @@ from cmbench.methods.parameters import parameters_of
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
     from cmbench.plan import Cell, Tuning
-    from cmbench.tuning import Budget, Choice, Tuned
+    from cmbench.tuning import Budget, Choice, Failure, Trial, Tuned
 
 
 PAPER, TUNED = "paper", "tuned"
@@ -30,7 +30,10 @@ PACKAGED = Path(__file__).parent / "tuned"
 
 
 def profile_text(name: str, tuned: Sequence[Tuned], budget: Budget, *, protocol: str = "paper") -> str:
-    """Return a profile as TOML: for every dataset and method what was tried, and what was chosen."""
+    """Return a profile as TOML: for every dataset and method what was tried, and what was chosen.
+
+    A method of which every trial failed stands under ``failed`` of the dataset.
+    """
     import tomli_w  # of the extra as well
 
     return tomli_w.dumps(
@@ -45,6 +48,7 @@ def profile_text(name: str, tuned: Sequence[Tuned], budget: Budget, *, protocol:
                 result.dataset: {
                     "fingerprint": result.fingerprint,
                     "methods": {method: _entry(choice) for method, choice in result.choices.items()},
+                    **_failures(result.failures),
                 }
                 for result in tuned
             },
@@ -62,15 +66,27 @@ def _entry(choice: Choice) -> dict[str, Any]:
         **({"version": choice.version} if choice.version else {}),
         "processor_seconds": round(choice.seconds, 1),
         **_parameters(choice.parameters),
-        "tried": [
-            {
-                **({} if trial.score is None else {"validation_map": round(trial.score, 6)}),
-                **({"pruned": True} if trial.pruned else {}),
-                **_parameters(trial.parameters),
-            }
-            for trial in choice.tried
-        ],
+        "tried": [_tried(trial) for trial in choice.tried],
     }
+
+
+def _tried(trial: Trial) -> dict[str, Any]:
+    return {
+        **({} if trial.score is None else {"validation_map": round(trial.score, 6)}),
+        **({"pruned": True} if trial.pruned else {}),
+        **({"error": trial.error} if trial.error else {}),
+        **_parameters(trial.parameters),
+    }
+
+
+def _failures(failures: Mapping[str, Failure]) -> dict[str, Any]:
+    if not failures:
+        return {}
+    tables = {
+        method: {"trials": len(failure.tried), "tried": [_tried(trial) for trial in failure.tried]}
+        for method, failure in failures.items()
+    }
+    return {"failed": tables}
 
 
 def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:

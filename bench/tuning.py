@@ -9,8 +9,9 @@ was killed, run again, finds its trials in the store and ends as if it had not b
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from importlib import import_module
 from itertools import product
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmbench.datasets.contract import Dataset
-from cmbench.errors import CmbenchError, DatasetWarning, MethodError
+from cmbench.errors import CmbenchError, DatasetWarning
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.progress import Silent, result_text
 from cmbench.limits import duration_text
@@ -45,6 +46,7 @@ DEFAULT_STORE = "results/tuning"
 SCORE = "bimodal_average"
 REPEATED = 3  # settings that are run with further seeds before one is chosen
 _ATTEMPTS = 50  # suggestions of settings that were tried already, after which the rest is tried in order
+_LONGEST_REASON = 200  # characters
 _MOST_LISTED = 10_000  # settings of a space in which one is looked for that was not tried
 
 
@@ -77,8 +79,8 @@ class Budget:
 class Trial:
     """One setting and what came of it.
 
-    ``score`` is the bi-modal MAP on validation, None where the cell failed or was ``pruned``; ``seconds`` is
-    processor time; ``looks`` are those of its training at validation.
+    ``score`` is the bi-modal MAP on validation, None where the cell failed, for the reason ``error``, or was
+    ``pruned``; ``seconds`` is processor time; ``looks`` are those of its training at validation.
     """
 
     parameters: Mapping[str, Any]
@@ -86,6 +88,7 @@ class Trial:
     seconds: float
     looks: tuple[Look, ...] = ()
     pruned: bool = False
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,18 @@ class Choice:
     tried: tuple[Trial, ...] = ()
     exhausted: bool = False
     version: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A search all of whose trials failed, so that nothing was chosen."""
+
+    tried: tuple[Trial, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why its trials failed, each reason once, that of most trials first."""
+        return tuple(reason for reason, _ in Counter(trial.error for trial in self.tried).most_common())
 
 
 class Search:
@@ -264,11 +279,12 @@ def validation_only(dataset: Dataset) -> Dataset:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The choices for one dataset, by the name of the method."""
+    """The choices for one dataset, by the name of the method, and the methods for which there is none."""
 
     dataset: str
     fingerprint: str
     choices: Mapping[str, Choice]
+    failures: Mapping[str, Failure] = field(default_factory=dict)
 
 
 def tune(
@@ -303,12 +319,14 @@ def tune(
         have none of, ranks as ``paper`` does
     pruning : whether trainings that fall behind are given up
     told : is given a line when a trial ends, and one after every round
-    **limits : ``jobs``, ``threads``, ``deadline`` and ``memory``, as of ``cmbench.run``
+    **limits : ``jobs``, ``threads``, ``deadline`` and ``memory``, as of ``cmbench.run``, and
+        ``retry_failed``, which runs trials again that failed
 
-    Raises
-    ------
-    MethodError
-        If every trial of a method failed; the message names the store, whose records say why.
+    Returns
+    -------
+    Tuned
+        The choices. A method of which every trial failed has none and stands among the ``failures``. The
+        same is in the profile that is left beside the trials.
     """
     available = plugins or registry()
     names = dict.fromkeys(_suitable(available, name, dataset) for name in methods)
@@ -325,10 +343,14 @@ def tune(
         for name, trial in trials.run(asked, budget.seeds[:1], pruned_by).items():
             searches[name].add(trial)
         told(_line(dataset, searches, asked))
-    choices = {name: _choice(name, search, trials, budget) for name, search in searches.items()}
+    failures = {name: Failure(tuple(each.trials)) for name, each in searches.items() if not each.best(1)}
+    found = {name: search for name, search in searches.items() if name not in failures}
+    choices = {name: _choice(name, search, trials, budget) for name, search in found.items()}
     for name, choice in choices.items():
         told(f"{dataset.name}: {name} {_chosen(choice)}")
-    tuned = Tuned(dataset.name, dataset.fingerprint, choices)
+    for name, failure in failures.items():
+        told(f"{dataset.name}: {name} {_failed(name, failure, store)}")
+    tuned = Tuned(dataset.name, dataset.fingerprint, choices, failures)
     place = profile_path(store, dataset.fingerprint)
     place.parent.mkdir(parents=True, exist_ok=True)
     write_profile(place, "tuned", [tuned], budget, protocol=get_protocol(protocol).name)
@@ -366,7 +388,19 @@ def _chosen(choice: Choice) -> str:
     parameters = ", ".join(f"{name}={value!r}" for name, value in choice.parameters.items())
     trials = f"{choice.trials} trial{'s' if choice.trials > 1 else ''}"
     ended = ", all its settings" if choice.exhausted else ""
-    return f"gets {parameters or 'its defaults'} ({choice.score:.3f} on validation; {trials}{ended})"
+    failed = f", {choice.failed} failed" if choice.failed else ""
+    return f"gets {parameters or 'its defaults'} ({choice.score:.3f} on validation; {trials}{ended}{failed})"
+
+
+def _failed(name: str, failure: Failure, store: str | Path) -> str:
+    """Return why nothing was chosen for a method, and what helps."""
+    count, (reason, *others) = len(failure.tried), failure.reasons
+    more = f" and {len(others)} other reason(s)" if others else ""
+    which = f"all {count} trials" if count > 1 else "its only trial"
+    return (
+        f"gets nothing: {which} failed ({reason}{more}). 'cmbench show {name} --store {store}' tells all; "
+        "mend the method, leave it out, or give it more time or memory and --retry-failed"
+    )
 
 
 class _Told(Silent):
@@ -429,7 +463,14 @@ def _trial(parameters: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) 
     complete = bool(records) and len(scores) == len(records)
     looks = tuple(Look(*look) for record in records[:1] for look in record.get("looks", ()))
     pruned = any(record["status"] == "pruned" for record in records)
-    return Trial(parameters, fmean(scores) if complete else None, seconds, looks, pruned)
+    error = next((_reason(record) for record in records if record["status"] not in ("ok", "pruned")), "")
+    return Trial(parameters, fmean(scores) if complete else None, seconds, looks, pruned, error)
+
+
+def _reason(record: Mapping[str, Any]) -> str:
+    """Return in a short line why a cell failed."""
+    line = f"{record['error']['type']}: {record['error']['message']}".partition("\n")[0]
+    return line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON]} ..."
 
 
 def _processor_seconds(record: Mapping[str, Any]) -> float:
@@ -441,11 +482,6 @@ def _processor_seconds(record: Mapping[str, Any]) -> float:
 def _choice(name: str, search: Search, trials: _Trials, budget: Budget) -> Choice:
     """Run the best few trials with the other seeds too, and choose by the mean over all."""
     finalists = search.best(REPEATED)
-    if not finalists:
-        raise MethodError(
-            f"{name}: all {len(search.trials)} trials failed; 'cmbench show {name} --store {trials.store}' "
-            "tells why"
-        )
     repeated = [trials.run({name: trial.parameters}, budget.seeds)[name] for trial in finalists]
     survivors = [trial for trial in repeated if trial.score is not None] or finalists[:1]
     best = max(survivors, key=lambda trial: trial.score or 0.0)

@@ -5,16 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import cmbench
+from cmbench.cli.tune import tune as tune_command
 from cmbench.datasets import save_npz
 from cmbench.datasets.contract import Dataset
-from cmbench.errors import CmbenchError, MethodError
+from cmbench.errors import CmbenchError, ReportError
 from cmbench.evaluation.protocol import get_protocol
 from cmbench.methods.parameters import SearchRange
 from cmbench.methods.registry import registry
@@ -226,13 +229,48 @@ def test_a_budget_of_processor_time_ends_the_search(toy, planted, tmp_path):
     assert found.choices["planted"].trials == 1
 
 
-def test_a_method_of_which_every_trial_fails_is_told(toy, tmp_path):
-    path = tmp_path / "broken.py"
-    path.write_text(
-        PLANTED.replace("Planted", "Broken").replace("return self\n", "raise ValueError('no')\n", 1)
-    )
-    with pytest.raises(MethodError, match="broken: all 2 trials failed"):
-        tune(toy, ["broken"], budget=Budget(2), store=tmp_path / "s", plugins=registry([path]), **QUICK)
+BROKEN = PLANTED.replace("Planted", "Broken").replace("return self\n", "raise ValueError('no')\n", 1)
+
+
+def test_a_method_of_which_every_trial_fails_is_named_and_the_others_get_their_choice(toy, tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    options = {"plugins": registry([tmp_path / "broken.py"]), "store": tmp_path / "s", **QUICK}
+    lines = []
+    found = tune(toy, ["broken", "cfa"], budget=Budget(2, seeds=(0,)), told=lines.append, **options)
+    assert set(found.choices) == {"cfa"}
+    assert found.failures["broken"].reasons == ("ValueError: no",)
+    assert any("broken gets nothing: all 2 trials failed (ValueError: no)." in line for line in lines)
+    (place,) = (tmp_path / "s" / "profiles").iterdir()
+    (table,) = tomllib.loads(place.read_text())["datasets"].values()
+    assert [trial["error"] for trial in table["failed"]["broken"]["tried"]] == ["ValueError: no"] * 2
+    assert set(read_profile(place).datasets[toy.fingerprint]) == {"cfa"}
+
+
+def test_the_command_writes_the_profile_of_the_others_and_its_exit_status_tells_of_the_failure(toy, tmp_path):
+    save_npz(tmp_path / "toy.npz", toy)
+    (tmp_path / "broken.py").write_text(BROKEN)
+    place, missing = tmp_path / "p.toml", tmp_path / "missing" / "p.toml"
+    command = [
+        "--dataset",
+        str(tmp_path / "toy.npz"),
+        "--plugin",
+        str(tmp_path / "broken.py"),
+        "--trials",
+        "1",
+    ]
+    command += ["--store", str(tmp_path / "s"), "--seeds", "1", "--threads", "1", "--jobs", "1"]
+
+    def tuned(methods, output):
+        return CliRunner().invoke(tune_command, [*command, "--methods", methods, "--output", str(output)])
+
+    alone = tuned("broken", place)
+    assert (alone.exit_code, place.exists()) == (1, False)
+    beside = tuned("broken,cfa", place)
+    assert beside.exit_code == 1
+    assert "no parameters were chosen for broken on toy: all trials failed" in beside.stderr
+    assert set(read_profile(place).datasets[toy.fingerprint]) == {"cfa"}
+    assert tuned("cfa", place).exit_code == 0
+    assert isinstance(tuned("cfa", missing).exception, ReportError)
 
 
 @pytest.mark.parametrize("wrong", [{"trials": None}, {"trials": 0}, {"seeds": ()}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ def _time(_: click.Context, __: click.Parameter, text: str | None) -> float | No
     "--no-pruning", is_flag=True, help="Let trainings that fall behind earlier ones go to their end."
 )
 @click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Run trials again that failed, such as those for which time or memory did not suffice.",
+)
+@click.option(
     "--store",
     default="results/tuning",
     show_default=True,
@@ -98,13 +104,18 @@ def tune(
     that has fallen behind the median of earlier ones is ended, and counts as a trial. The best few settings
     are run again with other seeds, and the one with the best mean is written to the profile. A search that
     was interrupted goes on where it was.
+
+    A method of which every trial fails gets nothing, and the profile has the others. The exit status is 1
+    then, and if a plugin could not be loaded.
     """
     from cmbench.methods.registry import DEFAULT_METHODS, expanded, registry
+    from cmbench.output import check_parent
     from cmbench.profiles import write_profile
     from cmbench.runner import DEFAULT_DATASETS, sound_dataset
     from cmbench.tuning import Budget
     from cmbench.tuning import tune as search
 
+    check_parent(output)
     available = registry(plugins)
     for problem in available.problems:
         click.echo(f"cmbench: {problem}", err=True)
@@ -123,5 +134,10 @@ def tune(
         )
         for name in datasets or DEFAULT_DATASETS
     ]
-    write_profile(output, output.stem, tuned, budget, protocol=protocol)
-    click.echo(f"wrote {output}; use it with 'cmbench run --profile {output}'")
+    if any(result.choices for result in tuned):
+        write_profile(output, output.stem, tuned, budget, protocol=protocol)
+        click.echo(f"wrote {output}; use it with 'cmbench run --profile {output}'")
+    failed = [f"{name} on {result.dataset}" for result in tuned for name in result.failures]
+    if failed:
+        click.echo(f"cmbench: no parameters were chosen for {', '.join(failed)}: all trials failed", err=True)
+    sys.exit(1 if failed or (plugins and available.problems) else 0)
