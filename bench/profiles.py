@@ -21,7 +21,8 @@ from cmbench.methods.parameters import parameters_of
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
     from cmbench.plan import Cell, Tuning
-    from cmbench.tuning import Budget, Choice, Failure, Trial, Tuned
+    from cmbench.search import Trial
+    from cmbench.tuning import Budget, Choice, Failure, Tuned
 
 
 PAPER, TUNED = "paper", "tuned"

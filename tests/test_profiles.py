@@ -16,8 +16,9 @@ from cmbench.methods.registry import registry
 from cmbench.profiles import Profile, profile_path, profile_text, tuned_profile, write_profile
 from cmbench.report.table import render
 from cmbench.runner import finished, planned
+from cmbench.search import Trial
 from cmbench.store import Store
-from cmbench.tuning import Budget, Choice, Trial, Tuned, tune
+from cmbench.tuning import Budget, Choice, Tuned, tune
 
 pytest.importorskip("tomli_w")
 FEW = """

@@ -9,8 +9,8 @@ from cmbench.execution.outcome import read_looks
 from cmbench.methods.registry import registry
 from cmbench.methods.training.progress import Look
 from cmbench.pruning import Finished, MedianRule
+from cmbench.search import Search, Trial
 from cmbench.store import Store
-from cmbench.tuning import Search, Trial
 
 QUICK = {"threads": 1, "memory": "none", "deadline": "120s", "jobs": 1}
 
