@@ -4,6 +4,9 @@ A *trial* is a cell on a dataset whose test split is the validation split, so th
 reach: they are not in what the cell's process is handed, nor in what its score comes from. Trials are kept in
 a store of their own. What is tried next depends on the trials before it and on nothing else, so a search that
 was killed, run again, finds its trials in the store and ends as if it had not been.
+
+Many settings of a method differ in its last stages alone. What such trials have in common, RBMs say, is
+trained once, kept in the store until the search ends, and taken over bit by bit.
 """
 
 from __future__ import annotations
@@ -20,8 +23,10 @@ from typing import Any
 import numpy as np
 
 from cmbench.datasets.contract import Dataset
+from cmbench.disk import remove_folder
 from cmbench.errors import CmbenchError, DatasetWarning
 from cmbench.evaluation.protocol import Protocol, get_protocol
+from cmbench.execution.job import PRETRAINED
 from cmbench.execution.progress import Silent, result_text
 from cmbench.limits import duration_text
 from cmbench.methods.registry import Registry, registry
@@ -164,7 +169,8 @@ def tune(
     rules = get_protocol(protocol)
     rules = get_protocol("paper") if rules.unseen_categories else rules
     options = {"progress": _Told(told), **limits, "protocol": rules}
-    trials = _Trials(validation_only(dataset), store, available, options)
+    shared = Path(store, ".work", "pretrained", dataset.fingerprint[:16])
+    trials = _Trials(validation_only(dataset), store, available, options, shared)
     while asked := _asked(searches, budget):
         pruned_by = {name: searches[name].rule for name in asked if pruning}
         for name, trial in trials.run(asked, budget.seeds[:1], pruned_by).items():
@@ -181,6 +187,7 @@ def tune(
     place = profile_path(store, dataset.fingerprint)
     place.parent.mkdir(parents=True, exist_ok=True)
     write_profile(place, "tuned", [tuned], budget, protocol=get_protocol(protocol).name)
+    remove_folder(shared)
     return tuned
 
 
@@ -246,12 +253,17 @@ class _Told(Silent):
 
 @dataclass(frozen=True, eq=False)
 class _Trials:
-    """Runs settings on one dataset, or finds them in the store."""
+    """Runs settings on one dataset, or finds them in the store.
+
+    Trials of a method share the ends of stages that their settings have in common, in a folder of its own in
+    ``shared``: a method of another name cannot reach it.
+    """
 
     dataset: Dataset
     store: str | Path
     available: Registry
     limits: Mapping[str, Any]
+    shared: Path
 
     def run(
         self,
@@ -268,7 +280,7 @@ class _Trials:
             frame = run(
                 self.dataset,
                 list(settings),
-                parameters=settings,
+                parameters={name: {**given, **self._place(name)} for name, given in settings.items()},
                 seeds=seeds,
                 store=self.store,
                 plugins=self.available,
@@ -282,6 +294,11 @@ class _Trials:
             if record is not None:
                 records[record["method"]["name"]].append(record)
         return {name: _trial(settings[name], of_method) for name, of_method in records.items()}
+
+    def _place(self, name: str) -> dict[str, str]:
+        """Return the parameter that tells a method where its trials share stages, if it has one."""
+        shares = PRETRAINED in self.available[name].load().practical
+        return {PRETRAINED: str(self.shared.absolute() / name)} if shares else {}
 
 
 def _trial(parameters: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Trial:

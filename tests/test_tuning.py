@@ -154,6 +154,46 @@ def test_a_second_search_runs_nothing(toy, planted, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*.json")} == written
 
 
+SMALL = """
+from cmbench.methods.corr_ae.method import CorrAEFull
+
+
+class Small(CorrAEFull):
+    name = "small"
+    tuning_space = {"learning_rate": (0.01, 0.02)}
+
+    hidden = 10
+    code = 8
+    rbm_epochs = 4
+    embedding = 6
+    alpha = 0.5
+    epochs = 2
+"""
+
+
+def test_trials_share_what_they_train_alike_until_the_search_ends(toy, tmp_path):
+    path, store, found = tmp_path / "small.py", tmp_path / "s", []
+    path.write_text(SMALL)
+
+    def told(line):
+        found.append(len([*store.rglob("rbm*.pt")]))
+
+    tune(
+        toy,
+        ["small"],
+        budget=Budget(3, seeds=(0,)),
+        store=store,
+        plugins=registry([path]),
+        told=told,
+        **QUICK,
+    )
+    assert max(found) == 4
+    assert not [*store.rglob("*.pt")]
+    spared = sorted(record["fitted"]["resumed_at_"] for record in Store(store).records())
+    assert len(set(spared)) == 2
+    assert spared[0] == 0
+
+
 def test_a_budget_of_processor_time_ends_the_search(toy, planted, tmp_path):
     budget = Budget(None, seconds=1e-3, seeds=(0,))
     found = tune(toy, ["planted"], budget=budget, store=tmp_path / "s", plugins=planted, **QUICK)

@@ -31,6 +31,8 @@ DISK_FULL = "disk-full"
 MODALITIES = ("images", "texts")
 CHECKPOINT = "checkpoint"
 """The parameter that names the folder an interrupted training is kept in."""
+PRETRAINED = "pretrained"
+"""The parameter that names a folder for the ends of stages that fits of other settings may take over."""
 PARTS = {"images": "image_parts", "texts": "text_parts"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
@@ -20,7 +20,7 @@ from cmbench.execution.child_process import Ended, Surroundings, run_child
 from cmbench.execution.evaluating import status_of
 from cmbench.execution.fence import Fence
 from cmbench.execution.following import Follower
-from cmbench.execution.job import CHECKPOINT, LOOKS, MODALITIES, Job
+from cmbench.execution.job import CHECKPOINT, LOOKS, MODALITIES, PRETRAINED, Job
 from cmbench.execution.outcome import (
     LeftBehindError,
     log_tail,
@@ -43,6 +43,7 @@ class Assignment:
     """What is to be known of a cell where it runs: nothing of test labels, nor of its dataset's name.
 
     ``twice`` asks for a second fit, to be compared; ``rule`` says when to give a training up.
+    ``pretrained`` is a folder that the method may share with other fits.
     """
 
     key: str
@@ -52,13 +53,18 @@ class Assignment:
     keeps_checkpoint: bool
     twice: bool = False
     rule: MedianRule | None = None
+    pretrained: Path | None = None
 
     @classmethod
     def of(cls, cell: Cell, *, twice: bool = False) -> Assignment:
         """Return what the cell's process has to do."""
         keeps = CHECKPOINT in cell.method.practical
         parameters = dict(cell.parameters)
-        return cls(cell.key, cell.entry, cell.code_version, parameters, keeps, twice, cell.rule)
+        pretrained = parameters[PRETRAINED] if PRETRAINED in cell.method.practical else None
+        if pretrained is not None:  # the process has another working folder
+            pretrained = Path(pretrained).expanduser().absolute()
+            parameters[PRETRAINED] = str(pretrained)
+        return cls(cell.key, cell.entry, cell.code_version, parameters, keeps, twice, cell.rule, pretrained)
 
 
 NOTHING_MORE: Mapping[str, str] = {}
@@ -128,7 +134,8 @@ class Workplace:
             with self._checkpoints_of(assignment) as checkpoints:
                 job = _job(assignment, features, import_path, checkpoints)
                 job.write(folder)
-                with self._fenced(job, folder, temporary, log, checkpoints) as surroundings:
+                kept = [path for path in (checkpoints, assignment.pretrained) if path is not None]
+                with self._fenced(job, folder, temporary, log, kept) as surroundings:
                     surroundings = replace(surroundings, environment=environment)
                     ended = _followed(surroundings, limits, stop, rule=assignment.rule, tell=tell)
                 outcome = _outcome(ended, features, folder, limits=limits, log=log)
@@ -154,16 +161,20 @@ class Workplace:
 
     @contextmanager
     def _fenced(
-        self, job: Job, folder: Path, temporary: Path, log: Path, checkpoints: Path | None
+        self, job: Job, folder: Path, temporary: Path, log: Path, kept: Collection[Path]
     ) -> Iterator[Surroundings]:
-        """Yield the surroundings of a cell's process, with the rules of what it may read and change."""
-        writable = [folder, temporary] if checkpoints is None else [folder, temporary, checkpoints]
+        """Yield the surroundings of a cell's process, with the rules of what it may read and change.
+
+        ``kept`` are folders in which it leaves what another process may go on with.
+        """
+        for place in kept:
+            place.mkdir(parents=True, exist_ok=True)
         private = _nothing_in_shared_memory(job, folder)
         surroundings = Surroundings(folder, temporary, log, own_shared_memory=private)
         if self._fence is None:
             yield surroundings
             return
-        with self._fence.ruleset([job.features, *self._readable], writable) as ruleset:
+        with self._fence.ruleset([job.features, *self._readable], [folder, temporary, *kept]) as ruleset:
             yield replace(surroundings, ruleset=ruleset, landlock=self._fence.version)
 
 

@@ -13,7 +13,7 @@ from cmbench.datasets.draft import Modality
 from cmbench.methods.networks.layers import half_square, logistic_layer
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.device import DeviceRows, NetworkMap, unscaled
-from cmbench.methods.training.loop import Run, Training, Watched
+from cmbench.methods.training.loop import Dependence, Run, Training, Watched
 from cmbench.methods.training.pairs import PairCodes, PairFitting
 from cmbench.methods.views.inputs import MODALITIES
 from cmbench.neural import dropped_out
@@ -170,7 +170,11 @@ class CorrespondenceFitting(PairFitting):
     def trained(self, *, pause: int | None = None) -> Training[Index]:
         """Train as a stage of the run, to the state that is best on validation, or up to a ``pause``."""
         modules, kept = {"autoencoder": self.network}, {"encoders": self.network.encoders}
-        return self.trained_as(f"{self.variant}_{self.alpha:g}", modules, kept, pause=pause)
+        unjudged = self.settings.stopping == "none" and pause is None
+        settings = (self.variant, self.alpha, self.settings)
+        dependence = Dependence(tuple(self.rows.values()), settings) if unjudged else None
+        stage = f"{self.variant}_{self.alpha:g}"
+        return self.trained_as(stage, modules, kept, pause=pause, dependence=dependence)
 
     def update(self, index: Index, norms: bool) -> Watched:
         """Make one step down the gradient of the loss of these pairs; return the loss and its terms."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+from cmbench.datasets.draft import Split
 from cmbench.methods.networks.layers import half_square, linear
 from cmbench.methods.networks.rbm import RBM
 from cmbench.methods.networks.unsupervised import (
@@ -19,9 +22,9 @@ from cmbench.methods.networks.unsupervised import (
     train_autoencoder,
     train_rbm,
 )
-from cmbench.methods.parameters import AddedLater, Count, Number, SearchSpace, When, Words
+from cmbench.methods.parameters import AddedLater, AnyFolder, Count, Number, SearchSpace, When, Words
 from cmbench.methods.training.batches import Budget, RowDraw
-from cmbench.methods.training.deep_method import DeepMethod
+from cmbench.methods.training.deep_method import PRACTICAL, DeepMethod
 from cmbench.methods.training.device import DeviceRows, NetworkMap
 from cmbench.methods.training.loop import Run, Training
 
@@ -34,6 +37,8 @@ HIGHEST_RATE = 0.01  # from which narrow ones did not gain on validation
 
 class PretrainedMethod(DeepMethod):
     """A deep method that first learns codes of each modality, by two RBMs one above the other."""
+
+    practical: ClassVar[tuple[str, ...]] = (*PRACTICAL, "pretrained")
 
     code: Annotated[int, Count(1)] = 1024
     """Hidden units of the upper RBM of each modality, which is the size of the codes."""
@@ -77,10 +82,19 @@ class PretrainedMethod(DeepMethod):
     their mean variance is 1. In each case columns that are constant in training become 0.
     """
 
+    pretrained: Annotated[str | os.PathLike[str] | None, AnyFolder()] = None
+    """A folder for the ends of stages that learn without labels, from which fits on the same training pairs
+    take them over if all that such a stage depends on is alike, the seed too. It takes no part in the result.
+    """
+
     @property
     def rbm_budget(self) -> Budget:
         """How long each RBM, or autoencoder, is trained."""
         return Budget(self.rbm_epochs, self.rbm_steps, self.rbm_batch_size)
+
+    def _run(self, train: Split, validation: Split) -> Run:
+        folder = None if self.pretrained is None else Path(self.pretrained) / f"{self.name}-{self.version}"
+        return replace(super()._run(train, validation), pretrained=folder)
 
     def gaussian_settings(self, hidden: int) -> RBMSettings:
         """Return the training of a lower RBM of so many hidden units, whose visible units are real."""
@@ -148,7 +162,17 @@ def train_denoising_autoencoder(
         kept = torch.rand(visible.shape, generator=random) >= method.corruption
         return denoising_loss(network, visible, kept.to(visible))
 
-    training = train_autoencoder(network, rows, loss, "dae_rate", optimizer, method.rbm_budget, stage, run)
+    training = train_autoencoder(
+        network,
+        rows,
+        loss,
+        "dae_rate",
+        optimizer,
+        method.rbm_budget,
+        stage,
+        run,
+        loss_settings=method.corruption,
+    )
     with torch.no_grad():
         codes = network.encoder(rows.sample(ROWS_OF_A_JUDGEMENT))
     check_activations(codes, f"{run.method}: {run.prefix}{stage}")

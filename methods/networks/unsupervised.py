@@ -14,7 +14,7 @@ from cmbench.methods.networks.rbm import RBM, Divergence, contrastive_divergence
 from cmbench.methods.training.batches import Budget, RowDraw
 from cmbench.methods.training.descent import ScheduledSGD, decayed
 from cmbench.methods.training.device import DeviceRows
-from cmbench.methods.training.loop import Run, Training, Watched
+from cmbench.methods.training.loop import Dependence, Run, Training, Watched
 from cmbench.methods.training.plateau import Plateau
 from cmbench.methods.views.inputs import warn
 
@@ -147,6 +147,8 @@ def train_rbm(
     untrained = reconstruction_error(rbm, sample)
     batches = run.batches(len(rows), settings.budget, stage)
     updates = RBMUpdates(rbm, rows, settings, batches.steps)
+    plateau = _plateau(rbm, validation, settings.patience, f"{run.prefix}{stage}", batches.epochs)
+    ends_by = (validation,) if plateau and validation else ()
     training = run.train(
         stage,
         lambda draw, norms: [(f"{run.prefix}{stage}_error", updates.update(draw))],
@@ -155,7 +157,8 @@ def train_rbm(
         draws=batches.epoch,
         rounds=batches.rounds,
         epochs=batches.epochs,
-        plateau=_plateau(rbm, validation, settings.patience, f"{run.prefix}{stage}", batches.epochs),
+        plateau=plateau,
+        dependence=Dependence((rows, *ends_by), (settings,)),
     )
     name = f"{run.method}: {run.prefix}{stage}"
     judge(rbm, sample, name)
@@ -239,11 +242,14 @@ def train_autoencoder(
     budget: Budget,
     stage: str,
     run: Run,
+    *,
+    loss_settings: object = None,
 ) -> Training[RowDraw]:
     """Train ``network`` on ``rows`` (n, width), in place, by descending ``loss`` of batches of them.
 
     ``loss`` takes rows and random numbers. ``rate`` is the name of the learning rate, for errors. ``stage``
-    names the training in files, errors, curves and streams of random numbers.
+    names the training in files, errors, curves and streams of random numbers. ``loss_settings`` is what
+    ``loss`` depends on besides its rows, if anything.
 
     Raises
     ------
@@ -269,6 +275,7 @@ def train_autoencoder(
         draws=batches.epoch,
         rounds=batches.rounds,
         epochs=batches.epochs,
+        dependence=Dependence((rows,), (budget, loss_settings)),
     )
     sample = rows.sample(ROWS_OF_A_JUDGEMENT)
     with torch.no_grad():

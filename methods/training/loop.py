@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -25,6 +27,7 @@ from cmbench.methods.training.batches import (
     stream,
 )
 from cmbench.methods.training.curves import CurveRecorder, Curves, check_finite, curves_of
+from cmbench.methods.training.device import DeviceRows
 from cmbench.methods.training.plateau import Plateau
 from cmbench.methods.training.progress import Look, report
 from cmbench.methods.views.inputs import row_blocks
@@ -144,6 +147,53 @@ def checkpoint_path(
     return Path(folder) / f"{name}-{digest.hexdigest()[:16]}.pt"
 
 
+@dataclass(frozen=True, eq=False)
+class Dependence:
+    """What the end of a stage depends on besides the run, its networks as they are, and its optimisers.
+
+    Two stages that are alike in all of that end alike, bit by bit. A stage that looks at validation pairs,
+    or whose settings differ between the fits that might share it, had better have none.
+
+    Parameters
+    ----------
+    rows : that it learns from, and those by which it ends if there are any
+    settings : everything else, whose ``repr`` tells all of it: numbers, strings, dataclasses of these
+    """
+
+    rows: tuple[DeviceRows, ...]
+    settings: tuple[object, ...] = ()
+
+
+def shared_file(
+    folder: Path,
+    stage: str,
+    dependence: Dependence,
+    *,
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    circumstances: Iterable[object],
+) -> Path:
+    """Return the file in ``folder`` for the end of a stage that depends on this, and of no other.
+
+    ``circumstances`` are those of the run: seed, device, precision. Numbers of threads and versions are
+    taken into account too, since either may change the last bits.
+    """
+    groups = [optimizer.state_dict()["param_groups"] for optimizer in optimizers.values()]
+    versions = version("cmbench"), torch.__version__, torch.get_num_threads()
+    digest = sha256(repr([stage, *circumstances, versions, groups, dependence.settings]).encode())
+    for name, module in modules.items():
+        for key, values in module.state_dict().items():
+            digest.update(f"{name} {key} {tuple(values.shape)}".encode())
+            digest.update(values.cpu().numpy().tobytes())
+    for given in dependence.rows:
+        scaling = given.scaling
+        digest.update(f"{given.features.shape} {given.features.dtype} {scaling.normalise_rows}".encode())
+        digest.update(scaling.mean.tobytes() + scaling.scale.tobytes())
+        for rows in row_blocks(given.features):
+            digest.update(rows.tobytes())
+    return folder / f"{stage}-{digest.hexdigest()[:32]}.pt"
+
+
 Drawn = TypeVar("Drawn")
 Watched: TypeAlias = list[tuple[str, Tensor]]
 """What one round is recorded by: scalars (0-d) by the names of their curves."""
@@ -229,6 +279,14 @@ class Training(Generic[Drawn]):
         if pause is None:
             self.best.put_back(self.kept)
 
+    def end(self) -> dict[str, Any]:
+        """Return what another training needs to be where this one has ended, without its optimisers."""
+        return {**self._state(), "optimizers": {}}
+
+    def take_over(self, end: dict[str, Any]) -> None:
+        """Be where another training, alike in everything, has ended."""
+        self._restore(end)
+
     def score_at(self, epoch: int) -> float:
         """Return the validation score at the last look within so many epochs; there must have been one."""
         return [look.score for look in self.looks if look.epoch <= epoch][-1]
@@ -299,8 +357,8 @@ class Training(Generic[Drawn]):
         """Take over a state."""
         for name, module in self.modules.items():
             module.load_state_dict(state["networks"][name])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+        for name, optimizer_state in state["optimizers"].items():
+            self.optimizers[name].load_state_dict(optimizer_state)
         self.curves.restore(state["curves"])
         self.best.restore(state["best"])
         self.iteration = self.resumed_at = state["iteration"]
@@ -343,6 +401,8 @@ class Run:
     mixed : whether matrix products are computed in bfloat16
     checkpoint : a file name from which those of the stages are made, or None to keep no checkpoint
     seconds : the least time between two checkpoints within a stage
+    pretrained : a folder in which stages that have a ``Dependence`` leave their ends, and find those of
+        other fits; None to share none
     prefix : put before the names of stages and before the purposes of random numbers
     stages : trained so far, with the checkpoint of each
     """
@@ -353,12 +413,13 @@ class Run:
     mixed: bool = False
     checkpoint: Path | None = None
     seconds: float = 60.0
+    pretrained: Path | None = None
     prefix: str = ""
     stages: list[tuple[Training[Any], Checkpoint]] = field(default_factory=list)
 
     @property
     def resumed_at(self) -> int:
-        """How many rounds, of all stages together, checkpoints have spared."""
+        """How many rounds, of all stages together, checkpoints and stages of other fits have spared."""
         return sum(training.resumed_at for training, _ in self.stages)
 
     def part(self, name: str) -> Run:
@@ -403,13 +464,15 @@ class Run:
         score: Callable[[], float | Finding] | None = None,
         plateau: Plateau | None = None,
         pause: int | None = None,
+        dependence: Dependence | None = None,
     ) -> Training[Drawn]:
         """Train networks as the stage of that name, and return the training with its curves and best score.
 
         See ``Training`` for the meaning of the arguments. By default there is a look after each epoch,
         patience never runs out, and the state of all ``modules`` is kept. With ``pause`` it trains so many
         epochs at first, and ``go_on`` the rest. PyTorch's own random numbers, which
-        dropout takes, depend on the seed, the stage and the epoch alone.
+        dropout takes, depend on the seed, the stage and the epoch alone. A stage without a score of which
+        ``dependence`` tells all that it depends on may be taken over from another fit.
         """
 
         def seeded(epoch: int) -> Iterable[Drawn]:
@@ -433,8 +496,14 @@ class Run:
         )
         checkpoint = Checkpoint(self._file(training.stage), seconds=self.seconds)
         self.stages.append((training, checkpoint))
+        shared = self._shared(training, dependence)
+        end = shared.load()
+        if end is not None:
+            training.take_over(end)
+            return training
         with seeded_apart(self.device):
             training.run(checkpoint, pause=pause)
+        shared.save(training.end())
         return training
 
     def go_on(self, training: Training[Drawn], *, pause: int | None = None) -> None:
@@ -447,6 +516,20 @@ class Run:
         """Delete the checkpoints of all stages."""
         for _, checkpoint in self.stages:
             checkpoint.remove()
+
+    def _shared(self, training: Training[Any], dependence: Dependence | None) -> Checkpoint:
+        """Return the file of the end of a stage that other fits may have, or take over, if there is one."""
+        if self.pretrained is None or dependence is None:
+            return Checkpoint(None, seconds=math.inf)
+        file = shared_file(
+            self.pretrained,
+            training.stage,
+            dependence,
+            modules=training.modules,
+            optimizers=training.optimizers,
+            circumstances=(self.seed, self.device, self.mixed, training.epochs, training.rounds),
+        )
+        return Checkpoint(file, seconds=math.inf)
 
     def _file(self, stage: str) -> Path | None:
         return self.checkpoint and self.checkpoint.with_stem(f"{self.checkpoint.stem}-{stage}")

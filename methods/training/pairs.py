@@ -17,7 +17,7 @@ from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.training.batches import EpochBatches, Index
 from cmbench.methods.training.descent import ScheduledSGD, decayed
 from cmbench.methods.training.device import NetworkMap, standardised
-from cmbench.methods.training.loop import Run, Training, Watched
+from cmbench.methods.training.loop import Dependence, Run, Training, Watched
 from cmbench.methods.views.inputs import MODALITIES
 from cmbench.methods.views.maps import Chain, RowMap, in_float64
 
@@ -148,10 +148,12 @@ class PairFitting(PairMapping):
         kept: Mapping[str, nn.Module],
         *,
         pause: int | None = None,
+        dependence: Dependence | None = None,
     ) -> Training[Any]:
         """Train ``modules`` as the stage of that name, and leave those of ``kept`` in their best state.
 
-        With ``pause`` they are trained for so many epochs only; ``run.go_on`` trains them to the end.
+        With ``pause`` they are trained for so many epochs only; ``run.go_on`` trains them to the end. See
+        ``Run.train`` for ``dependence``.
         """
         settings, rounds = self.settings, self.batches.rounds
         return self.run.train(
@@ -167,6 +169,7 @@ class PairFitting(PairMapping):
             patience=settings.patience,
             score=None if settings.stopping == "none" else self.validation_map,
             pause=pause,
+            dependence=dependence,
         )
 
     def descend(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> Watched:
