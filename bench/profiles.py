@@ -9,9 +9,11 @@ from __future__ import annotations
 import tomllib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cmbench.disk import replacing
@@ -30,10 +32,18 @@ PAPER, TUNED = "paper", "tuned"
 PACKAGED = Path(__file__).parent / "tuned"
 
 
-def profile_text(name: str, tuned: Sequence[Tuned], budget: Budget, *, protocol: str = "paper") -> str:
+def profile_text(
+    name: str,
+    tuned: Sequence[Tuned],
+    budget: Budget,
+    *,
+    protocol: str = "paper",
+    kept: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
     """Return a profile as TOML: for every dataset and method what was tried, and what was chosen.
 
-    A method of which every trial failed stands under ``failed`` of the dataset.
+    A method of which every trial failed stands under ``failed`` of the dataset. ``kept`` are entries of other
+    methods, by fingerprint and name.
     """
     import tomli_w  # of the extra as well
 
@@ -46,15 +56,24 @@ def profile_text(name: str, tuned: Sequence[Tuned], budget: Budget, *, protocol:
                 {"trials": budget.trials, "seconds": budget.seconds, "seeds": budget.seeds}
             ),
             "datasets": {
-                result.dataset: {
+                _dataset_name(result, tuned): {
                     "fingerprint": result.fingerprint,
-                    "methods": {method: _entry(choice) for method, choice in result.choices.items()},
+                    "methods": {
+                        **kept.get(result.fingerprint, {}),
+                        **{method: _entry(choice) for method, choice in result.choices.items()},
+                    },
                     **_failures(result.failures),
                 }
                 for result in tuned
             },
         }
     )
+
+
+def _dataset_name(result: Tuned, tuned: Sequence[Tuned]) -> str:
+    """Return the name of a dataset, with the beginning of its fingerprint where others are called so too."""
+    alike = {other.fingerprint for other in tuned if other.dataset == result.dataset}
+    return result.dataset if len(alike) == 1 else f"{result.dataset} ({result.fingerprint[:8]})"
 
 
 def _entry(choice: Choice) -> dict[str, Any]:
@@ -133,7 +152,7 @@ def read_profile(path: str | Path) -> Profile:
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         datasets = {
-            table["fingerprint"]: _methods(table["methods"], content.get("budget", {}))
+            table["fingerprint"]: _methods(table["methods"], content)
             for table in content["datasets"].values()
         }
         return Profile(str(content["name"]), datasets)
@@ -145,12 +164,15 @@ def read_profile(path: str | Path) -> Profile:
         ) from error
 
 
-def _methods(table: Mapping[str, Any], budget: Mapping[str, Any]) -> dict[str, Any]:
+def _methods(table: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of methods, each with the budget and the protocol of the profile."""
+    budget = content.get("budget", {})
     spent = {name: budget[name] for name in ("trials", "seconds") if name in budget}
+    said = {"budget": spent, **({"protocol": content["protocol"]} if "protocol" in content else {})}
     for name, entry in table.items():
         if not isinstance(entry["parameters"], dict) or not isinstance(entry["trials"], int):
             raise TypeError(f"method {name!r} has no table of parameters, or no number of trials")
-    return {name: {"budget": spent, **entry} for name, entry in table.items()}
+    return {name: {**said, **entry} for name, entry in table.items()}
 
 
 def write_profile(
@@ -159,6 +181,25 @@ def write_profile(
     """Write a profile; an older file is replaced as a whole."""
     with replacing(Path(path)) as beside:
         beside.write_text(profile_text(name, tuned, budget, protocol=protocol), encoding="utf-8")
+
+
+def add_to_profile(path: str | Path, tuned: Tuned, budget: Budget, *, protocol: str) -> None:
+    """Write the profile of a dataset that a store of trials has; what it says of other methods stays.
+
+    These keep the budget that they had. What was chosen under another protocol goes, and so does a profile
+    that cannot be read.
+    """
+    kept: dict[str, Any] = {}
+    with suppress(CmbenchError):
+        entries = read_profile(path).datasets.get(tuned.fingerprint, {})
+        kept = {
+            name: entry
+            for name, entry in entries.items()
+            if name not in tuned.failures and entry.get("protocol") == protocol
+        }
+    with replacing(Path(path)) as beside:
+        text = profile_text(TUNED, [tuned], budget, protocol=protocol, kept={tuned.fingerprint: kept})
+        beside.write_text(text, encoding="utf-8")
 
 
 def profile_path(tuning_store: str | Path, fingerprint: str) -> Path:
@@ -212,6 +253,44 @@ def warn_of_other_versions(cells: Sequence[Cell]) -> None:
             CmbenchWarning,
             stacklevel=4,
         )
+
+
+def check_reach(profile: Profile | None, cells: Sequence[Cell], datasets: Mapping[str, str]) -> None:
+    """Warn of methods that a profile says nothing of, and of choices under another protocol.
+
+    ``datasets`` are names by fingerprint. Raises ``CmbenchError`` where the profile has none of them.
+    """
+    if profile is None or not cells:
+        return
+    if not any(fingerprint in profile.datasets for fingerprint in datasets):
+        named = ", ".join(f"{name!r} ({fingerprint[:12]})" for fingerprint, name in datasets.items())
+        raise CmbenchError(
+            f"profile {profile.name!r} has nothing for {named}; 'cmbench tune' makes one for these arrays"
+        )
+    untold = [cell for cell in cells if cell.tuning is None and cell.method.tuning_space]
+    lacking = dict.fromkeys(f"{cell.method.name} on {cell.dataset.name}" for cell in untold)
+    if lacking:
+        _warn(
+            f"profile {profile.name!r} has nothing for {', '.join(lacking)}, which run with their defaults "
+            "or what is given; tables mark them"
+        )
+    protocols = {_protocol_of(profile, cell) for cell in cells} - {None, cells[0].protocol.name}
+    if protocols:
+        _warn(
+            f"profile {profile.name!r} was chosen under protocol {', '.join(map(str, protocols))}, and may "
+            f"not be the best for {cells[0].protocol.name}"
+        )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, CmbenchWarning, stacklevel=5)
+
+
+def _protocol_of(profile: Profile, cell: Cell) -> str | None:
+    """Return under which protocol the parameters of a cell were chosen; None where that is not known."""
+    fingerprints = (cell.dataset.fingerprint, cell.dataset.card.split_of)
+    entries = (profile.datasets.get(each, {}).get(cell.method.name, {}) for each in fingerprints)
+    return next((entry["protocol"] for entry in entries if "protocol" in entry), None)
 
 
 def shared_profile(

@@ -36,7 +36,15 @@ from cmbench.limits import (
 from cmbench.methods.registry import Registry, registry
 from cmbench.ownership import sweep, workspace
 from cmbench.plan import LEFT_OUT, Cell, plan
-from cmbench.profiles import PAPER, Profile, named_profile, says_more, shared_profile, warn_of_other_versions
+from cmbench.profiles import (
+    PAPER,
+    Profile,
+    check_reach,
+    named_profile,
+    says_more,
+    shared_profile,
+    warn_of_other_versions,
+)
 from cmbench.pruning import MedianRule
 from cmbench.store import DEFAULT_STORE, Contents, Problem, Store
 
@@ -171,11 +179,9 @@ def finished(
         retry_failed=retry_failed,
         allow_repeated=allow_repeated,
         check_determinism=check_determinism,
+        pruning=pruning,
         limit=limit,
     )
-    if pruning:
-        ruled = [replace(cell, rule=pruning.get(cell.method.name)) for cell in agenda.pending]
-        agenda = replace(agenda, pending=ruled)
     if debug:
         from cmbench.execution.debugging import debugged, only  # pdb, and what a child process imports
 
@@ -227,6 +233,7 @@ def planned(
     retry_failed: bool = False,
     allow_repeated: bool = False,
     check_determinism: bool = False,
+    pruning: Mapping[str, MedianRule] | None = None,
     limit: int | None = None,
 ) -> Agenda:
     """Return the cells of a run with these arguments of ``run``, and which of them it would run.
@@ -271,7 +278,12 @@ def planned(
         profile=tuned,
     )
     warn_of_other_versions(cells)
-    cells = [replace(cell, given=places.get(own_fingerprint(cell.dataset))) for cell in cells]
+    check_reach(tuned, cells, own)
+    rule_of = dict(pruning or {}).get
+    cells = [
+        replace(cell, given=places.get(own_fingerprint(cell.dataset)), rule=rule_of(cell.method.name))
+        for cell in cells
+    ]
     results = Store(Path(store).absolute())  # a method may change the current folder
     before = results.read_summaries()
     unreadable = _unreadable(cells, before.problems)
@@ -477,6 +489,8 @@ def _is_wanted(
     if record["status"] == "ok":
         lacks_measures = not set(cell.measures) <= set(record.get("measures", ()))
         return lacks_measures or (twice and not record.get("repeats"))
+    if record["status"] == "pruned":  # and is so again, or to be trained to its end
+        return cell.rule is None
     return retry_failed and record["status"] != LEFT_OUT
 
 

@@ -32,7 +32,7 @@ from cmbench.limits import duration_text
 from cmbench.methods.registry import Registry, registry
 from cmbench.methods.training.progress import Look
 from cmbench.plan import Cell, unfit
-from cmbench.profiles import profile_path, write_profile
+from cmbench.profiles import add_to_profile, profile_path
 from cmbench.pruning import MedianRule
 from cmbench.runner import run
 from cmbench.search import Search, Trial
@@ -186,7 +186,7 @@ def tune(
     tuned = Tuned(dataset.name, dataset.fingerprint, choices, failures)
     place = profile_path(store, dataset.fingerprint)
     place.parent.mkdir(parents=True, exist_ok=True)
-    write_profile(place, "tuned", [tuned], budget, protocol=get_protocol(protocol).name)
+    add_to_profile(place, tuned, budget, protocol=get_protocol(protocol).name)
     remove_folder(shared)
     return tuned
 

@@ -3,6 +3,7 @@
 import csv
 import tomllib
 import warnings
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -99,6 +100,44 @@ def test_a_search_leaves_the_profile_where_a_run_finds_it_and_the_table_says_so(
         "version": str(registry()["cfa"].load().version),
     }
     assert "validation pairs, profile tuned, from 2 trials each." in render([record])
+
+
+def test_what_was_tuned_for_other_methods_stays_with_its_own_budget(toy, tmp_path):
+    pytest.importorskip("optuna")
+    options = {"store": tmp_path / "tuning", **QUICK}
+    first = tune(toy, ["cfa"], budget=Budget(1, seeds=(0,)), **options)
+    tune(toy, ["random"], budget=Budget(2, seeds=(0,)), **options)
+    profile = tuned_profile({toy.fingerprint: "toy"}, tmp_path / "runs")
+    assert set(profile.datasets[toy.fingerprint]) == {"cfa", "random"}
+    assert profile.parameters(toy.fingerprint, "cfa") == dict(first.choices["cfa"].parameters)
+    assert profile.tuning(toy.fingerprint, "cfa")["budget"] == {"trials": 1}
+    assert profile.tuning(toy.fingerprint, "random")["budget"] == {"trials": 2}
+    tune(toy, ["random"], budget=Budget(2, seeds=(0,)), protocol="release", **options)
+    profile = tuned_profile({toy.fingerprint: "toy"}, tmp_path / "runs")
+    assert set(profile.datasets[toy.fingerprint]) == {"random"}
+
+
+def test_datasets_of_one_name_stay_apart_in_a_profile(toy):
+    other = replace(tuned(toy, n_components=3), fingerprint="f" * 64)
+    tables = tomllib.loads(profile_text("x", [tuned(toy, n_components=2), other], Budget(3)))["datasets"]
+    chosen = {table["fingerprint"]: table["methods"]["cca"]["parameters"] for table in tables.values()}
+    assert chosen == {toy.fingerprint: {"n_components": 2}, "f" * 64: {"n_components": 3}}
+
+
+def test_a_run_tells_what_a_profile_does_not_reach(toy, tmp_path):
+    write_profile(tmp_path / "p.toml", "mine", [tuned(toy, n_components=2)], Budget(3), protocol="release")
+    options = {"profile": tmp_path / "p.toml", "store": tmp_path / "runs"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CmbenchWarning)
+        planned(toy, ["cca", "random"], protocol="release", **options)
+    with pytest.warns(CmbenchWarning, match="has nothing for cfa on toy, which run with their defaults"):
+        planned(toy, ["cca", "cfa"], protocol="release", **options)
+    with pytest.warns(
+        CmbenchWarning, match="chosen under protocol release, and may not be the best for paper"
+    ):
+        planned(toy, ["cca"], **options)
+    with pytest.raises(CmbenchError, match=r"profile 'mine' has nothing for 'toy-limit-8' \("):
+        planned(toy, ["cca"], limit=8, **options)
 
 
 def test_a_method_that_has_no_more_settings_has_had_its_whole_budget(toy, tmp_path):

@@ -9,6 +9,7 @@ from cmbench.execution.outcome import read_looks
 from cmbench.methods.registry import registry
 from cmbench.methods.training.progress import Look
 from cmbench.pruning import Finished, MedianRule
+from cmbench.runner import planned
 from cmbench.search import Search, Trial
 from cmbench.store import Store
 
@@ -129,6 +130,15 @@ def test_a_training_is_given_up_at_the_same_look_wherever_its_process_has_come_t
     assert record["error"]["message"].startswith("by epoch 5 of stage pairs the best score was 0.1250")
     assert record["durations"]["total"] < 60
     assert record["durations"].get("processor", 0.1) > 0
+
+
+def test_a_run_without_the_rule_trains_to_the_end_what_was_given_up(toy, tmp_path, reporting):
+    rule = MedianRule(rivals(*[4 * quality for quality in (0.2, 0.4, 0.6, 0.8, 1.0)]))
+    for retried in (False, True):  # a rule decides as it did
+        options = {"plugins": reporting, "store": tmp_path / "s", "retry_failed": retried}
+        looked_at(toy, tmp_path / "s", reporting, rule)
+        assert not planned(toy, ["reporting"], pruning={"reporting": rule}, **options).pending
+    assert len(planned(toy, ["reporting"], **options).pending) == 1
 
 
 def test_a_training_that_keeps_up_has_its_looks_in_its_record(toy, tmp_path, reporting):
