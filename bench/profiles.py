@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cmbench.methods.contract import Method
     from cmbench.plan import Cell, Tuning
     from cmbench.search import Trial
+    from cmbench.store import Store
     from cmbench.tuning import Budget, Choice, Failure, Tuned
 
 
@@ -351,3 +352,18 @@ def says_more(tuning: Tuning, known: Tuning | None) -> bool:
     that it is a variant of.
     """
     return tuning != known and (known is None or "like" not in tuning or "like" in known)
+
+
+def note_choices(store: Store, cells: Iterable[Cell], earlier: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write into stored records which profile the parameters of cells come from, where they do not say so.
+
+    ``earlier`` are the summaries of the records of a store, by key.
+    """
+    for cell in cells:
+        known = earlier.get(cell.key)
+        if cell.tuning is None or known is None or not says_more(cell.tuning, known["method"].get("tuning")):
+            continue
+        record = store.find(cell.key)
+        if record is not None:
+            arrays = store.arrays(record) if record["status"] == "ok" else None
+            store.put({**record, "method": {**record["method"], "tuning": dict(cell.tuning)}}, arrays)

@@ -41,7 +41,7 @@ from cmbench.profiles import (
     Profile,
     check_reach,
     named_profile,
-    says_more,
+    note_choices,
     shared_profile,
     warn_of_other_versions,
 )
@@ -189,7 +189,8 @@ def finished(
     _note(agenda.store.folder, agenda.cells)
     for cell in agenda.left_out:
         agenda.store.put(left_out_record(cell, limits=asked.here(1)))
-    _note_tuning(agenda)
+    pending = {cell.key for cell in agenda.pending}
+    note_choices(agenda.store, [cell for cell in agenda.cells if cell.key not in pending], agenda.earlier)
     if scheduler is None:
         asked = asked.with_threads(jobs_here(jobs, len(agenda.cells)))
         jobs = jobs_here(jobs, len(agenda.pending))
@@ -382,21 +383,6 @@ def _note(folder: Path, cells: Sequence[Cell]) -> None:
     for version, entry in {cell.code_version: cell.entry for cell in cells}.items():
         if entry.origin != "built-in" and entry.code_version() == version:
             keep_source(folder, version, entry.sources())
-
-
-def _note_tuning(agenda: Agenda) -> None:
-    """Write into stored records which profile their parameters come from, where they do not say so."""
-    store, pending = agenda.store, {cell.key for cell in agenda.pending}
-    for cell in agenda.cells:
-        if cell.key in pending:
-            continue
-        known = agenda.earlier.get(cell.key)
-        if cell.tuning is None or known is None or not says_more(cell.tuning, known["method"].get("tuning")):
-            continue
-        record = store.find(cell.key)
-        if record is not None:
-            arrays = store.arrays(record) if record["status"] == "ok" else None
-            store.put({**record, "method": {**record["method"], "tuning": dict(cell.tuning)}}, arrays)
 
 
 def _execute(
