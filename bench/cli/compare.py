@@ -20,6 +20,8 @@ def compare(first: str, second: str, store: str, datasets: tuple[str, ...], prot
 
     FIRST and SECOND are methods of a store (cmgans jrl), or the folders of two stores, of which all
     cells are compared that both have. The test pairs are the same, so the difference is taken pair by pair.
+    Where a store has a method with several parameters, give the first digits of the key of one of its cells,
+    as 'cmbench show METHOD' prints it.
     """
     from cmbench.report.cells import stored_records
     from cmbench.report.comparison import compare_methods, compare_stores

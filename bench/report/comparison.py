@@ -37,8 +37,9 @@ class Side:
 def compare_methods(store: Store, records: Iterable[Record], first: str, second: str) -> str:
     """Return how two methods of a store differ, a table for each dataset and protocol.
 
+    A method that was run in several settings is named by the first digits of the key of one of its cells.
     The p-values of a table are corrected for its rows by Holm's method. ``ReportError`` where no dataset
-    has both methods, or one of them was run in several settings.
+    has both, or a name is that of several settings.
     """
     sections = []
     for group in groups(records):
@@ -76,20 +77,30 @@ _FOOTER = (
 
 
 def _side(store: Store, group: Group, name: str) -> Side | None:
-    """Return the one setting of a method in a group; None where it has no finished cell."""
-    wanted = name.casefold()
-    chosen = [
-        record
-        for record in group.finished
-        if wanted in (record["method"]["name"].casefold(), record["method"]["paper_name"].casefold())
-    ]
-    finished = settings(chosen)
-    if len(finished) > 1:
-        labels = ", ".join(setting.label for setting in finished)
+    """Return the one setting of a group that has this name; None where none has a finished cell.
+
+    A name is that of a method, or the first digits of the key of a cell.
+    """
+    finished = settings(group.finished)
+    named = [setting for setting in finished if _is_of(setting, name)]
+    chosen = named or [setting for setting in finished if _has_key(setting, name)]
+    if len(chosen) > 1:
+        listed = "; ".join(f"{each.finished[0]['key'][:8]} is {each.label}" for each in chosen)
         raise ReportError(
-            f"{group.title} has several settings of {name}: {labels}; compare stores that have one each"
+            f"{group.title} has several settings of {name}; in its place give the first digits of the key of a "
+            f"cell: {listed}"
         )
-    return Side(store, finished[0]) if finished else None
+    return Side(store, chosen[0]) if chosen else None
+
+
+def _is_of(setting: Setting, name: str) -> bool:
+    """Return whether a setting is of the method with this name, or this name in papers."""
+    wanted = name.casefold()
+    return wanted in (setting.method["name"].casefold(), setting.method["paper_name"].casefold())
+
+
+def _has_key(setting: Setting, digits: str) -> bool:
+    return any(record["key"].startswith(digits) for record in setting.finished)
 
 
 def _common(before: Group, after: Group) -> Iterable[tuple[Setting, Setting]]:

@@ -73,8 +73,12 @@ def test_what_cannot_be_compared_is_named(store, tmp_path, toy):
     shutil.copytree(store.folder, tmp_path / "two")
     cmbench.run(toy, ["cca"], store=tmp_path / "two", parameters={"cca": {"n_components": 2}}, **QUICK)
     two = Store(tmp_path / "two")
-    with pytest.raises(ReportError, match=r"several settings of cca: .*n_components=2"):
+    with pytest.raises(ReportError, match=r"several settings of cca; .*n_components=2"):
         compare_methods(two, two.records(), "cca", "cfa")
+    keys = [record["key"][:8] for record in two.records() if record["method"]["name"] == "cca"]
+    given = {each["key"][:8]: each["method"]["parameters"]["n_components"] for each in two.records()}
+    text = compare_methods(two, two.records(), *sorted(keys, key=lambda key: given[key] != 2))
+    assert "first: CCA (n_components=2) (1 run), second: CCA (n_components=validation) (1 run)" in text
 
 
 def test_a_record_without_its_arrays_is_named(store, tmp_path):
