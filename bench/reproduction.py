@@ -21,10 +21,11 @@ from cmbench.errors import CmbenchError, DatasetError, DatasetWarning, MethodErr
 from cmbench.evaluation.protocol import PROTOCOLS, Protocol
 from cmbench.execution.provenance import provenance
 from cmbench.methods.registry import Registry, registry
-from cmbench.report.command import base_dataset, chosen_parameters, command, whole_dataset
+from cmbench.report.command import base_dataset, chosen_parameters, command, is_trial, whole_dataset
 from cmbench.report.records import Record, split_of
 from cmbench.runner import finished
 from cmbench.store import Store
+from cmbench.tuning import validation_only
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ def _dataset(record: Record, given: str | Path | None) -> Dataset:
         ) from error
     if limit is not None:
         found = limited(found, limit)
+    found = validation_only(found) if is_trial(record) else found
     if found.fingerprint != base["fingerprint"]:
         raise DatasetError(
             f"cell {record['key']} is of dataset {base['name']!r} with fingerprint "

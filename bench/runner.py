@@ -22,6 +22,7 @@ from cmbench.errors import CmbenchError, DatasetWarning, IncompleteRunError
 from cmbench.estimates import estimates
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.checkpoints import sweep_checkpoints
+from cmbench.execution.fence import built_in_files
 from cmbench.execution.local import LocalExecutor
 from cmbench.execution.progress import Foreseeing, Progress, Silent
 from cmbench.execution.record import card_fields, left_out_record
@@ -255,11 +256,7 @@ def planned(
     ]
     if limit is not None:
         loaded = [limited(dataset, limit) for dataset in loaded]
-    places = {
-        dataset.fingerprint: _place(item)
-        for dataset, item in zip(loaded, given, strict=True)
-        if isinstance(item, str | Path)
-    }
+    places = {dataset.fingerprint: _place(item) for dataset, item in zip(loaded, given, strict=True)}
     loaded += [
         sound_dataset(redrawn(dataset, seed), allow_repeated=allow_repeated)
         for dataset in loaded
@@ -432,8 +429,11 @@ def _executor(
     return DaskExecutor(agenda.store, limits, scheduler=scheduler or "", jobs=jobs, **common)
 
 
-def _place(given: str | Path) -> str:
-    """Return the name of a built-in dataset, or the whole path of another."""
+def _place(given: str | Path | Dataset) -> str | None:
+    """Return the name of a built-in dataset, or the whole path of another; None where neither is known."""
+    if isinstance(given, Dataset):
+        read = given.card.loaded_from
+        return None if read is None or read in built_in_files() else str(read)
     path = Path(given).expanduser()
     return str(given) if given in BUILT_IN else str(path.absolute())
 

@@ -9,6 +9,8 @@ from typing import Any, NoReturn, TypeAlias
 
 SCHEMA = 1
 STATUSES = ("ok", "failed", "crashed", "timeout", "out-of-memory", "left-out", "pruned")
+VALIDATION = " (validation)"
+"""The end of the name of a dataset in which validation pairs stand in the place of test pairs."""
 REMEDY = "'cmbench clean' moves it aside; the next run fits the cell again"
 
 Rule: TypeAlias = tuple[Callable[[Any], bool], str]

@@ -35,6 +35,7 @@ from cmbench.plan import Cell, unfit
 from cmbench.profiles import add_to_profile, profile_path
 from cmbench.pruning import MedianRule
 from cmbench.runner import run
+from cmbench.schema import VALIDATION
 from cmbench.search import Search, Trial
 from cmbench.store import Store
 
@@ -105,7 +106,7 @@ def validation_only(dataset: Dataset) -> Dataset:
     ids = np.array([f"validation of {name}" for name in dataset.validation.ids])
     held_out = replace(dataset.validation, ids=ids)
     card = replace(dataset.card, sizes=None, fingerprint="")
-    name = f"{dataset.name} (validation)"
+    name = f"{dataset.name}{VALIDATION}"
     return Dataset(name, dataset.train, dataset.validation, held_out, dataset.class_names, card)
 
 

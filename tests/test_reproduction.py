@@ -12,10 +12,12 @@ import cmbench
 from cmbench.cli.main import cli
 from cmbench.datasets import save_npz
 from cmbench.errors import DatasetError, MethodError, StoreError
+from cmbench.profiles import Profile
 from cmbench.report.command import command
 from cmbench.report.description import described
 from cmbench.reproduction import reproduced
 from cmbench.store import Store
+from cmbench.tuning import Budget, tune
 
 QUICK = {"threads": 1, "memory": "none", "deadline": "60s", "jobs": 1}
 
@@ -216,3 +218,23 @@ def test_a_limited_dataset_is_limited_again(place, tmp_path):
     (record,) = Store(tmp_path / "s").records()
     assert f"--dataset '{place / 'toy data.npz'}' --limit 40 " in command([record])
     assert reproduced(record, Store(tmp_path / "s")).difference == 0
+
+
+def test_a_trial_of_a_search_is_reproduced_and_shows_the_command_of_the_search(place, tmp_path):
+    pytest.importorskip("optuna")
+    dataset = cmbench.load_dataset(place / "toy data.npz")
+    tune(dataset, ["cca"], budget=Budget(1), store=tmp_path / "s", **QUICK)
+    (record,) = Store(tmp_path / "s").records()
+    assert command([record]) == shlex.join(record["provenance"]["command"])
+    assert "trial        of the search below" in described([record])
+    assert reproduced(record, Store(tmp_path / "s")).difference == 0
+
+
+def test_show_says_from_how_many_trials_parameters_were_chosen(place, tmp_path):
+    entry = {"parameters": {"n_components": 2}, "trials": 7}
+    dataset = cmbench.load_dataset(place / "toy data.npz")
+    profile = Profile("mine", {dataset.fingerprint: {"cca": entry}})
+    cmbench.run(dataset, ["cca"], profile=profile, store=tmp_path / "s", **QUICK)
+    (record,) = Store(tmp_path / "s").records()
+    assert "chosen       on validation pairs, profile mine, from 7 trials" in described([record])
+    assert f"--dataset '{place / 'toy data.npz'}' " in command([record])

@@ -14,12 +14,18 @@ from typing import Any
 
 from cmbench.evaluation.protocol import PAPER
 from cmbench.report.records import Record, split_of
+from cmbench.schema import VALIDATION
 
 RANDOM_STATE = "random_state"
 
 
 def command(records: Sequence[Record], *, store: str | None = None) -> str:
-    """Return the ``cmbench run`` that gives these records, which differ in seed and split at most."""
+    """Return the ``cmbench run`` that gives these records, which differ in seed and split at most.
+
+    Of the trial of a search it is the command of the search.
+    """
+    if is_trial(records[0]):
+        return shlex.join(records[0]["provenance"]["command"])
     return shlex.join(["cmbench", "run", *_options(records, store)])
 
 
@@ -70,9 +76,14 @@ def base_dataset(record: Record) -> Mapping[str, Any]:
     return base
 
 
+def is_trial(record: Record) -> bool:
+    """Return whether a cell is a trial of a search, in which validation pairs were the test pairs."""
+    return str(base_dataset(record)["name"]).endswith(VALIDATION)
+
+
 def whole_dataset(record: Record) -> tuple[str, int | None]:
     """Return the name of the dataset before it was limited to a number of pairs, and that number or None."""
-    name: str = base_dataset(record)["name"]
+    name = str(base_dataset(record)["name"]).removesuffix(VALIDATION)
     limited = re.fullmatch(r"(.+)-limit-(\d+)", name)
     return (limited[1], int(limited[2])) if limited else (name, None)
 

@@ -87,8 +87,8 @@ def _side(store: Store, group: Group, name: str) -> Side | None:
     if len(chosen) > 1:
         listed = "; ".join(f"{each.finished[0]['key'][:8]} is {each.label}" for each in chosen)
         raise ReportError(
-            f"{group.title} has several settings of {name}; in its place give the first digits of the key of a "
-            f"cell: {listed}"
+            f"{group.title} has several settings of {name}; in its place give the first digits of the key of "
+            f"a cell: {listed}"
         )
     return Side(store, chosen[0]) if chosen else None
 

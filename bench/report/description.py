@@ -9,7 +9,7 @@ from typing import Any
 from cmbench.current import code_of
 from cmbench.limits import duration_text
 from cmbench.report.cells import error_of, measures_of
-from cmbench.report.command import RANDOM_STATE, changed_parameters, command
+from cmbench.report.command import RANDOM_STATE, changed_parameters, command, is_trial
 from cmbench.report.records import Record, groups, settings, split_of
 
 _PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")
@@ -49,6 +49,8 @@ def describe(*records: Mapping[str, Any], store: str | None = None) -> str:
 def _heading(records: Sequence[Record], store: str | None) -> Iterator[tuple[str, str]]:
     """Yield what a reader wants first: the command, and which parameters are not the defaults."""
     first = records[0]
+    if is_trial(first):
+        yield "trial", "of the search below; 'cmbench reproduce' runs it alone"
     yield "run again", command(records, store=store)
     defaults = first["method"].get("defaults")
     if defaults is not None:
@@ -94,6 +96,7 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
         *((name, f"{value:.4f}") for name, value in measures_of(record).items()),
         ("code", _code(record["method"])),
         ("preset", record["method"].get("preset")),
+        ("chosen", _tuning(record["method"].get("tuning"))),
         ("parameters", _plain(_parameters(record))),
         ("fitted", _plain(record["fitted"])),
         ("seed", record["seed"]),
@@ -131,6 +134,19 @@ def _parameters(record: Record) -> dict[str, Any]:
 def _code(method: Mapping[str, Any]) -> str:
     source = method.get("source")
     return f"version {code_of({'method': method})}{f', kept in {source}' if source else ''}"
+
+
+def _tuning(tuning: Mapping[str, Any] | None) -> str | None:
+    """Return by which search the parameters were chosen; None where they were not.
+
+    >>> _tuning({"profile": "mine", "trials": 5, "exhausted": True, "like": "cmgans"})
+    'on validation pairs, profile mine, for cmgans, from 5 trials, all that there are'
+    """
+    if tuning is None:
+        return None
+    like = f", for {tuning['like']}" if "like" in tuning else ""
+    ended = ", all that there are" if tuning.get("exhausted") else ""
+    return f"on validation pairs, profile {tuning['profile']}{like}, from {tuning['trials']} trials{ended}"
 
 
 def _fence(fence: Mapping[str, str | None] | None) -> str | None:
