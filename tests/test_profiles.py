@@ -169,6 +169,19 @@ def test_a_method_that_has_no_more_settings_has_had_its_whole_budget(toy, tmp_pa
     assert rows["large"]["budget"] == "4 trials"
 
 
+def test_a_table_says_that_nothing_was_chosen_by_a_search(toy, tmp_path):
+    def table(*methods, **options):
+        records = finished(toy, list(methods), store=tmp_path, **options, **QUICK)
+        return render([Store(tmp_path).find(record["key"]) for record in records])
+
+    assert "- Parameters: the defaults of each method; none was chosen by a search (no trials)." in table(
+        "cca"
+    )
+    some = table("cca", "cfa", parameters={"cca": {"n_components": 2}})
+    assert "- Parameters: given for CCA, the defaults of the others; none was chosen by a search" in some
+    assert "Parameters:" not in render([record_of("tuned", trials=3)])
+
+
 def test_fewer_trials_of_the_same_time_are_no_unequal_budget():
     ten, hour = {"seconds": 600.0}, {"seconds": 3600.0}
     quick, slow, long = (

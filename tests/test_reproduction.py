@@ -190,6 +190,8 @@ def test_results_load_as_a_frame_with_a_row_for_each_cell(place):
     assert len(frame) == 6
     noisy = frame[frame["method"] == "noisy"]
     assert sorted(zip(noisy["split"], noisy["seed"], strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert set(frame["trials"]) == {0}
+    assert (frame["weights"] > 0).all()
     means = {record["key"]: record["map"]["bimodal_average"] for record in Store(place / "store").records()}
     np.testing.assert_array_equal(frame["bimodal_average"], [means[key] for key in frame["key"]])
 
@@ -236,5 +238,6 @@ def test_show_says_from_how_many_trials_parameters_were_chosen(place, tmp_path):
     profile = Profile("mine", {dataset.fingerprint: {"cca": entry}})
     cmbench.run(dataset, ["cca"], profile=profile, store=tmp_path / "s", **QUICK)
     (record,) = Store(tmp_path / "s").records()
+    assert cmbench.load_results(tmp_path / "s")[["profile", "trials"]].to_numpy().tolist() == [["mine", 7]]
     assert "chosen       on validation pairs, profile mine, from 7 trials" in described([record])
     assert f"--dataset '{place / 'toy data.npz'}' " in command([record])

@@ -72,10 +72,13 @@ _FIELDS: Mapping[str, Callable[[Record], Any]] = {
 _MAPS = tuple(column.key for column in COLUMNS)
 _DURATIONS = ("fit", "transform", "evaluate", "total")
 _SECONDS = tuple(f"{name}_seconds" for name in _DURATIONS)
+_ORIGIN = ("preset", "profile", "trials")
 _TYPES = {
     "split": "int64",
     "seed": "Int64",
     "peak_memory_bytes": "Int64",
+    "weights": "Int64",
+    "trials": "int64",
     **dict.fromkeys((*_MAPS, *_SECONDS), "float64"),
 }
 
@@ -87,14 +90,16 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     ``fingerprint``, ``method``, ``paper_name``, ``family``, ``seed`` (missing for a deterministic method),
     ``parameters`` (JSON, keys sorted), ``protocol``, ``protocol_version``, ``status``, the six MAPs, other
     measures if there are any (``r@1_image_to_text``), ``fit_seconds``, ``transform_seconds``,
-    ``evaluate_seconds``, ``total_seconds``, ``peak_memory_bytes``, ``error`` (type and message) and
-    ``key``.
+    ``evaluate_seconds``, ``total_seconds``, ``peak_memory_bytes``, ``weights`` (how many), ``error`` (type
+    and message), ``key``, ``preset``, and the ``profile`` from which parameters come with its number of
+    ``trials``, 0 where no search has chosen them.
     """
     import pandas as pd  # takes longer to import than a table to make
 
     listed = list(records)
     measures = list(dict.fromkeys(name for record in listed for name in measures_of(record)))
-    columns = [*_FIELDS, *_MAPS, *measures, *_SECONDS, "peak_memory_bytes", "error", "key"]
+    columns = [*_FIELDS, *_MAPS, *measures, *_SECONDS, "peak_memory_bytes", "weights", "error", "key"]
+    columns += _ORIGIN
     types = {**_TYPES, **dict.fromkeys(measures, "float64")}
     return pd.DataFrame([_encodable(_row(record)) for record in listed], columns=columns).astype(types)
 
@@ -107,6 +112,7 @@ def measures_of(record: Record) -> dict[str, float]:
 
 def _row(record: Record) -> dict[str, Any]:
     maps, durations = record["map"] or {}, record["durations"] or {}
+    tuning = record["method"].get("tuning") or {}
     return {
         **{name: read(record) for name, read in _FIELDS.items()},
         **{name: maps.get(name) for name in _MAPS},
@@ -114,7 +120,11 @@ def _row(record: Record) -> dict[str, Any]:
         **{column: durations.get(name) for column, name in zip(_SECONDS, _DURATIONS, strict=True)},
         "peak_memory_bytes": record["peak_memory_bytes"],
         "error": error_of(record),
+        "weights": record.get("weights"),
         "key": record["key"],
+        "preset": record["method"].get("preset"),
+        "profile": tuning.get("profile"),
+        "trials": tuning.get("trials", 0),
     }
 
 

@@ -10,7 +10,7 @@ from cmbench.current import code_of
 from cmbench.errors import ReportError
 from cmbench.evaluation.measures import MAP, Measure, chance
 from cmbench.evaluation.protocol import AVERAGES, TASKS, Protocol
-from cmbench.report.facts import budget_text, is_short, trials_of, tuning_of
+from cmbench.report.facts import budget_text, changed, is_short, trials_of, tuning_of
 from cmbench.report.layout import COLUMNS
 from cmbench.report.published import PublishedMap
 from cmbench.report.records import Group, Setting, knows_test_labels, split_of
@@ -63,17 +63,32 @@ def brief(group: Group, settings: Sequence[Setting], *, measures: Iterable[Measu
 
 
 def _tuning(settings: Sequence[Setting]) -> str:
-    """Return how many trials the parameters were chosen from, where a profile was used."""
+    """Return how many trials the parameters were chosen from, or that no search has chosen any."""
     shown = [each for each in settings if each.finished and not knows_test_labels(each)]
     profiles = sorted({tuning_of(each)["profile"] for each in shown if tuning_of(each)})
     if not profiles:
-        return ""
+        return _untuned(shown)
     profile = f"profile{'s' if len(profiles) > 1 else ''} {', '.join(profiles)}"
     if any(is_short(each, shown) for each in shown):
         text = f"Unequal budgets: parameters chosen on validation pairs, {profile}; trials: {_trials(shown)}."
     else:
         text = f"Parameters chosen on validation pairs, {profile}, {_equal_budget(shown)}."
     return " ".join(filter(None, [text, *_lent(shown), _tuned_before(shown)]))
+
+
+def _untuned(settings: Sequence[Setting]) -> str:
+    """Return where parameters come from that no search has chosen; empty where a record does not say."""
+    changes = [changed(each) for each in settings]
+    if not settings or None in changes:
+        return ""
+    rows = list(zip(settings, changes, strict=True))
+    given = [each.label for each, change in rows if change and not each.method.get("preset")]
+    preset = [each.label for each, _ in rows if each.method.get("preset")]
+    told = [f"given for {', '.join(given)}"] * bool(given)
+    told += [f"of a preset for {', '.join(preset)}"] * bool(preset)
+    if len(rows) > len(given) + len(preset):
+        told += [f"the defaults of {'the others' if told else 'each method'}"]
+    return f"Parameters: {', '.join(told)}; none was chosen by a search (no trials)."
 
 
 def _lent(settings: Sequence[Setting]) -> list[str]:
