@@ -80,7 +80,7 @@ class CCLCoarse(ClassCodedMethod):
       counts words; and fewer steps everywhere.
     * Adam in stage 2. On synthetic data it reached in 2,000 steps what the released SGD had not after 6,000;
       the score falls later, so the state is chosen on validation.
-    * Adam in the classifier, with a tenth of the released decay, and in the autoencoder, which runs 50 epochs
+    * Adam in the classifier, with a tenth of the released decay, and in the autoencoder, which runs 25 epochs
       where the release makes 10,000 steps. Of the classifier the state most accurate on validation is kept,
       and the codes that go into it are standardised: in so few steps it would hardly learn.
     * Representations are standardised by training statistics, where the release takes those of the test set.
@@ -118,6 +118,9 @@ class CCLCoarse(ClassCodedMethod):
             "rbm_epochs": 50_000,
             "rbm_steps": 50_000,
             "rbm_patience": None,
+            "joint_rate": 0.01,
+            "joint_epochs": None,
+            "preprocessing": "zscore",
             "correlation_epochs": 1_250,
             "optimizer": "sgd",
             "epochs": 2_000,
@@ -133,7 +136,7 @@ class CCLCoarse(ClassCodedMethod):
     """Units of each of the three layers of the classifier, which have ReLU, and between h and g."""
     alpha: Annotated[float, Number(0, 1)] = 0.7
     """Weight of the correlation in the correspondence autoencoder; 0.7 as released."""
-    correlation_epochs: Annotated[int, Count(1)] = 50
+    correlation_epochs: Annotated[int, Count(1)] = 25
     """Passes of the correspondence autoencoder over the training pairs; ``rbm_steps`` may end it sooner."""
     correlation_batch: Annotated[int, Count(2)] = 100
     """Pairs in a batch of the correspondence autoencoder."""

@@ -116,6 +116,11 @@ class CMDN(ClassCodedMethod):
             "rbm_epochs": 100_000,
             "rbm_steps": 100_000,
             "rbm_patience": None,
+            "joint_rate": 0.01,
+            "joint_epochs": None,
+            "sae_epochs": None,
+            "patience": 10,
+            "preprocessing": "zscore",
             "optimizer": "sgd",
             "epochs": 2_000,
             "stopping": "none",
@@ -132,10 +137,13 @@ class CMDN(ClassCodedMethod):
     """Units of the layers of the stacked autoencoder beside its code."""
     sae_code: Annotated[int, Count(1)] = 512
     """Size of the code of the stacked autoencoder."""
+    sae_epochs: Annotated[int | None, Count(1, optional=True), AddedLater(None)] = 40
+    """Passes of the stacked autoencoder over the training items, once with one layer and once with both, with
+    ``rbm_steps`` at most; None for as many as an RBM has.
+    """
     sae_rate: Annotated[float, Number(0, open_ends=True)] = 3e-4
-    """Learning rate of the stacked autoencoder, which runs as long as an RBM, once with one layer and once
-    with both. At 0.001 the second of these ends with all outputs at 0 where a text is a distribution over
-    topics.
+    """Learning rate of the stacked autoencoder. At 0.001 the second pass ends with all outputs at 0 where a
+    text is a distribution over topics.
     """
     joint: Annotated[int, Count(1)] = 2048
     """Hidden units of the joint RBM of both modalities."""
@@ -170,12 +178,12 @@ class CMDN(ClassCodedMethod):
     """
     eval_epochs = 2
     """Epochs of a bimodal autoencoder from one look at validation to the next."""
-    patience = 10
+    patience = 6
     """Epochs to wait for a better state on validation before a bimodal autoencoder, or the classifier, ends.
     """
-    preprocessing = "zscore"
+    preprocessing = "global"
     """Features that RBMs learn from: as stored (``"none"``); standardised column by column by training
-    statistics (``"zscore"``), which suits Gaussian RBMs; centred and divided by one number for each view
+    statistics (``"zscore"``); centred and divided by one number for each view
     (``"global"``), so that their mean variance is 1; or scaled to unit norm row by row (``"rownorm"``). In
     each case columns that are constant in training become 0. The stacked autoencoder has features in [0, 1],
     column by column.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -92,7 +93,8 @@ def _train_pass(
     def loss(given: Tensor, _: torch.Generator) -> Tensor:
         return half_square(network(given), given)
 
-    return train_autoencoder(network, rows, loss, "sae_rate", optimizer, method.rbm_budget, stage, run)
+    budget = replace(method.rbm_budget, epochs=method.sae_epochs or method.rbm_epochs)
+    return train_autoencoder(network, rows, loss, "sae_rate", optimizer, budget, stage, run)
 
 
 Views: TypeAlias = Mapping[Modality, NDArray[Any]]

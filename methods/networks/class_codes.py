@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -42,8 +42,11 @@ class ClassCodedMethod(PretrainedMethod):
     """Hidden units of the lower RBM of texts."""
     width: Annotated[int, Count(1)] = 1024
     """Units of each of the three layers of the classifier, which have ReLU."""
-    joint_rate: Annotated[float, Number(0, open_ends=True)] = 0.01
-    """Learning rate of RBMs above two groups of codes. They end like the others.
+    joint_rate: Annotated[float, Number(0, open_ends=True)] = 0.03
+    """Learning rate of RBMs above two groups of codes."""
+    joint_epochs: Annotated[int | None, Count(1, optional=True), AddedLater(None)] = 20
+    """Passes of RBMs above two groups of codes over the training items, with ``rbm_steps`` at most; None for
+    as many as the others have.
     """
     class_epochs: Annotated[int, Count(1)] = 50
     """Passes of the classifier over the training items, at most. With validation, the state of its highest
@@ -56,7 +59,9 @@ class ClassCodedMethod(PretrainedMethod):
 
     def joint_settings(self) -> RBMSettings:
         """Return the training of an RBM above groups of codes."""
-        return self.rbm_settings(self.joint_rate, JOINT_DECAY, Sparsity())
+        settings = self.rbm_settings(self.joint_rate, JOINT_DECAY, Sparsity())
+        epochs = self.joint_epochs or self.rbm_epochs
+        return replace(settings, budget=replace(self.rbm_budget, epochs=epochs))
 
 
 @dataclass(frozen=True, eq=False)

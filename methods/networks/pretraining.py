@@ -54,7 +54,7 @@ class PretrainedMethod(DeepMethod):
     """Learning rate of the upper RBM, whose visible units are probabilities."""
     rbm_l2: Annotated[float, Number(0)] = 1e-3
     """Weight decay of both RBMs."""
-    rbm_epochs: Annotated[int, Count(1)] = 40
+    rbm_epochs: Annotated[int, Count(1)] = 30
     """Passes over the training items of each RBM, or autoencoder; ``rbm_steps`` may end it sooner."""
     rbm_steps: Annotated[int, Count(1)] = 3000
     """Updates of each RBM, or autoencoder, at most; ``rbm_epochs`` may end it sooner."""
@@ -75,11 +75,12 @@ class PretrainedMethod(DeepMethod):
     """Whether representations are standardised by statistics of the training items. Codes are positive and
     all their cosines high without it. Small deviations of codes do no harm with it.
     """
-    preprocessing = "zscore"
+    preprocessing = "global"
     """Features as stored (``"none"``); standardised column by column by training statistics (``"zscore"``);
     centred and divided by one number for each view (``"global"``); or scaled to unit norm row by row
-    (``"rownorm"``). The lower RBM presumes features of unit variance, hence ``"zscore"``; with ``"global"``
-    their mean variance is 1. In each case columns that are constant in training become 0.
+    (``"rownorm"``). The lower RBM presumes features of unit variance, which ``"zscore"`` gives each column
+    and ``"global"`` their mean; the latter keeps the proportions of the columns of a PCA or an LSA, and was
+    better on validation. In each case columns that are constant in training become 0.
     """
 
     pretrained: Annotated[str | os.PathLike[str] | None, AnyFolder()] = None

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.Me
 SIZES = {"embedding": 6, "hidden_image": 10, "hidden_text": 9, "code": 8, "joint": 12, "width": 7}
 BATCHES = {"rbm_batch_size": 16, "correlation_batch": 16, "class_batch": 16, "batch_size": 16}
 BRIEF = {**SIZES, **BATCHES, "rbm_epochs": 4, "correlation_epochs": 2, "class_epochs": 3, "epochs": 3}
-BRIEF |= {"device": "cpu"}
+BRIEF |= {"joint_epochs": None, "device": "cpu"}
 EPOCHS = 4 * 4 + 2 + 2 * (4 + 3) + 3  # RBMs, autoencoder, joint RBMs and classifiers, common space
 
 

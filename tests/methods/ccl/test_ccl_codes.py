@@ -30,7 +30,7 @@ def fitted(toy, **parameters):
 
 
 def test_parts_are_scaled_by_the_statistics_of_training_parts(toy):
-    train, method = with_parts(toy.train), fitted(toy, epochs=2)
+    train, method = with_parts(toy.train), fitted(toy, epochs=2, preprocessing="zscore")
     sides = (
         (method.image_map_, train.images, train.image_parts),
         (method.text_map_, train.texts, train.text_parts),

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.Me
 SIZES = {"first_level": 12, "sae_hidden": 9, "sae_code": 5, "hidden_image": 10, "hidden_text": 9}
 SIZES |= {"code": 8, "joint": 11, "fusion": 7, "width": 8}
 BATCHES = {"rbm_batch_size": 16, "class_batch": 16, "batch_size": 48}
-LENGTH = {"eval_epochs": 1, "rbm_epochs": 8, "sae_rate": 0.02, "class_epochs": 3, "epochs": 2}
+LENGTH = {"eval_epochs": 1, "rbm_epochs": 8, "class_epochs": 3, "epochs": 2}
+LENGTH |= {"sae_epochs": None, "sae_rate": 0.02, "joint_epochs": None}
 BRIEF = {**SIZES, **BATCHES, **LENGTH, "device": "cpu"}
 EARLY = 4 * 8 + 4 * 8 + 8 + 2 * (8 + 3)  # autoencoders, RBMs, joint RBM, fusion and classifiers
 EPOCHS = EARLY + 4 * 2
@@ -40,7 +41,7 @@ def default(toy, method):
 
 def test_a_common_space_is_found(toy):
     sizes = dict.fromkeys(SIZES, 24) | {"first_level": 32, "sae_code": 12}
-    length = {"rbm_epochs": 30, "class_epochs": 20, "epochs": 40, "learning_rate": 0.01}
+    length = {"rbm_epochs": 30, "sae_epochs": None, "class_epochs": 20, "epochs": 40, "learning_rate": 0.01}
     rates = {"gaussian_rate": 0.01, "sae_rate": 0.01}
     made = CMDN(**sizes, **BATCHES, **length, **rates, depth=3, device="cpu").fit(toy.train, toy.validation)
     sides = made.transform_images(toy.test.images), made.transform_texts(toy.test.texts)

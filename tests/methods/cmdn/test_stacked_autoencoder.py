@@ -16,7 +16,7 @@ from cmbench.methods.training.loop import Run, Training, in_sequence
 from cmbench.methods.views.scaling import UnitScaling
 
 CPU = torch.device("cpu")
-SMALL = CMDN(rbm_epochs=20, rbm_steps=3000, rbm_batch_size=16, sae_rate=0.02)
+SMALL = CMDN(sae_epochs=20, rbm_steps=3000, rbm_batch_size=16, sae_rate=0.02)
 
 
 def features(n=64, width=6, seed=0):
@@ -122,7 +122,7 @@ def test_weights_decay_as_released_and_biases_do_not(monkeypatch):
 
 
 def test_the_loss_is_the_square_of_the_error_summed_over_units(monkeypatch):
-    settings = CMDN(rbm_epochs=1, rbm_steps=3000, rbm_batch_size=64, sae_rate=1e-12)
+    settings = CMDN(sae_epochs=1, rbm_steps=3000, rbm_batch_size=64, sae_rate=1e-12)
     monkeypatch.setattr("cmbench.methods.networks.unsupervised.check_reconstruction", lambda *_, **__: None)
     made, trainings = trained(settings)
     rows = unit_rows().rows(np.arange(64)).numpy()
@@ -138,7 +138,7 @@ def test_rows_are_reconstructed_better_than_by_their_mean_after_either_pass():
     values = features()
     low, high = values.min(axis=0), values.max(axis=0)
     rows = (values - low) / (high - low)
-    made, _ = trained(CMDN(rbm_epochs=60, rbm_steps=3000, rbm_batch_size=16, sae_rate=0.01))
+    made, _ = trained(CMDN(sae_epochs=60, rbm_steps=3000, rbm_batch_size=16, sae_rate=0.01))
     with torch.no_grad():
         found = made(torch.from_numpy(rows)).numpy()
     of_mean = np.mean((rows - rows.mean(axis=0)) ** 2)

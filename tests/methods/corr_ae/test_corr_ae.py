@@ -164,13 +164,14 @@ def test_post_normalisation_takes_the_statistics_of_training_items(toy):
 
 
 def test_the_state_that_is_kept_is_the_best_on_validation(toy):
-    method = fitted(toy, epochs=12, learning_rate=0.05)
+    setting = {"epochs": 12, "learning_rate": 0.05, "preprocessing": "zscore"}
+    method = fitted(toy, **setting)
     curve = method.curves_["validation_map"]
     best = np.nanargmax(curve)
     assert best < len(curve) - 1, "choose a setting whose best state is not the last"
     assert method.best_iteration_ == method.curves_["iteration"][best]
     assert method.validation_map_ == pytest.approx(np.nanmax(curve), abs=1e-6)
-    last = fitted(toy, epochs=12, learning_rate=0.05, stopping="none")
+    last = fitted(toy, **setting, stopping="none")
     assert not np.allclose(represented(last, toy.test), represented(method, toy.test))
     assert last.validation_map_ is None
 
