@@ -188,7 +188,8 @@ def tune(
     place = profile_path(store, dataset.fingerprint)
     place.parent.mkdir(parents=True, exist_ok=True)
     add_to_profile(place, tuned, budget, protocol=get_protocol(protocol).name)
-    remove_folder(shared)
+    for name in names:  # and no more: another search may be at other methods
+        remove_folder(shared / name)
     return tuned
 
 

@@ -174,6 +174,9 @@ class Small(CorrAEFull):
 def test_trials_share_what_they_train_alike_until_the_search_ends(toy, tmp_path):
     path, store, found = tmp_path / "small.py", tmp_path / "s", []
     path.write_text(SMALL)
+    other = store / ".work" / "pretrained" / toy.fingerprint[:16] / "cmdn" / "of another search.pt"
+    other.parent.mkdir(parents=True)
+    other.touch()
 
     def told(line):
         found.append(len([*store.rglob("rbm*.pt")]))
@@ -188,7 +191,7 @@ def test_trials_share_what_they_train_alike_until_the_search_ends(toy, tmp_path)
         **QUICK,
     )
     assert max(found) == 4
-    assert not [*store.rglob("*.pt")]
+    assert [path.name for path in store.rglob("*.pt")] == ["of another search.pt"]
     spared = sorted(record["fitted"]["resumed_at_"] for record in Store(store).records())
     assert len(set(spared)) == 2
     assert spared[0] == 0
