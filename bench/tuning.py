@@ -152,8 +152,8 @@ def tune(
         have none of, ranks as ``paper`` does
     pruning : whether trainings that fall behind are given up
     told : is given a line when a trial ends, and one after every round
-    **limits : ``jobs``, ``threads``, ``deadline`` and ``memory``, as of ``cmbench.run``, and
-        ``retry_failed``, which runs trials again that failed
+    **limits : ``jobs``, ``threads``, ``deadline``, ``memory``, ``executor`` and ``scheduler``, as of
+        ``cmbench.run``, and ``retry_failed``, which runs trials again that failed
 
     Returns
     -------

@@ -163,11 +163,23 @@ _LIMITS = (
         metavar="SIZE",
         help="Most memory a cell may use: 2GB or none; auto is 80 % of what is free, shared by the jobs.",
     ),
+    click.option(
+        "--executor",
+        type=click.Choice(["local", "dask"]),
+        default="local",
+        show_default=True,
+        help="Where cells run: on this machine, or on the workers of a Dask cluster.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="The Dask scheduler, such as tcp://host:8786, or the path of its file; for --executor dask.",
+    ),
 )
 
 
 def limit_options(command: Command) -> Command:
-    """Give a verb the options that say how many cells run at a time, and what each may use."""
+    """Give a verb the options that say where cells run, how many at a time, and what each may use."""
     for option in reversed(_LIMITS):
         command = option(command)
     return command
@@ -273,18 +285,6 @@ RUN_OPTIONS = (
         help="Take N pairs of each split, by category, for a first try; a dataset of its own in tables.",
     ),
     limit_options,
-    click.option(
-        "--executor",
-        type=click.Choice(["local", "dask"]),
-        default="local",
-        show_default=True,
-        help="Where cells run: on this machine, or on the workers of a Dask cluster.",
-    ),
-    click.option(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="The Dask scheduler, such as tcp://host:8786, or the path of its file; for --executor dask.",
-    ),
 )
 
 

@@ -20,6 +20,7 @@ from cmbench.execution.progress import Silent
 from cmbench.execution.worker import code_of_cmbench, digest_of, kept_features
 from cmbench.runner import finished
 from cmbench.store import Store
+from cmbench.tuning import Budget, tune
 
 distributed = pytest.importorskip("distributed")
 from dask_cluster import dask_cluster, wait_until  # noqa: E402 - only where Dask is installed
@@ -180,6 +181,17 @@ def test_what_is_hidden_from_a_method_here_is_hidden_there(toy, tmp_path, plugin
     if record["fence"]["files"] is None:
         pytest.skip("this kernel has no Landlock")
     assert record["fitted"]["seen_"] == "PermissionError,PermissionError,PermissionError,read"
+
+
+def test_a_search_on_workers_ends_as_one_on_this_machine(toy, tmp_path, threads_cluster):
+    pytest.importorskip("optuna")
+    found = []
+    for place in ({}, {"executor": "dask", "scheduler": threads_cluster}):
+        budget, store = Budget(2, seeds=(0,)), tmp_path / f"store{len(found)}"
+        (choice,) = tune(toy, ["cfa"], budget=budget, store=store, threads=1, **place).choices.values()
+        found.append([(trial.parameters, trial.score) for trial in choice.tried])
+    assert found[0] == found[1]
+    assert all(record["provenance"]["worker"] for record in Store(tmp_path / "store1").records())
 
 
 def test_features_that_were_damaged_on_a_worker_are_sent_again(toy, tmp_path, plugin, threads_cluster):
