@@ -6,6 +6,7 @@ A search leaves its profiles beside its trials too, one for each dataset by the 
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -208,34 +209,53 @@ def profile_path(tuning_store: str | Path, fingerprint: str) -> Path:
     return Path(tuning_store) / "profiles" / f"{fingerprint[:32]}.toml"
 
 
-def tuned_profile(datasets: Mapping[str, str], store: str | Path) -> Profile:
+def tuned_profile(
+    datasets: Mapping[str, str], store: str | Path, *, places: Mapping[str, str | None] = MappingProxyType({})
+) -> Profile:
     """Return what was tuned before for datasets, given as names by fingerprint.
 
-    The folder ``tuning`` beside the store of results is looked into, then that within it, then the package.
+    ``places`` say where they were read from. The folder ``tuning`` beside the store of results is looked
+    into, then that within it, then the package.
     Raises ``CmbenchError`` for a dataset that nothing was tuned for.
     """
     folders = [Path(store).absolute().parent / "tuning", Path(store) / "tuning"]
     tables: dict[str, Mapping[str, Any]] = {}
     for fingerprint, name in datasets.items():
-        places = [*(profile_path(folder, fingerprint) for folder in folders)]
-        places.append(PACKAGED / f"{fingerprint[:32]}.toml")
-        found = next((place for place in places if place.exists()), None)
+        files = [*(profile_path(folder, fingerprint) for folder in folders)]
+        files.append(PACKAGED / f"{fingerprint[:32]}.toml")
+        found = next((file for file in files if file.exists()), None)
         if found is None:
-            looked = ", ".join(str(place.parent) for place in places)
+            looked = ", ".join(str(file.parent) for file in files)
             raise CmbenchError(
                 f"no profile was tuned for dataset {name!r} ({fingerprint[:12]}); looked in {looked}. "
-                f"'cmbench tune --dataset {name} --store {folders[0]}' makes one, or give a file"
+                f"'cmbench tune {_given(name, places.get(fingerprint))} --store {folders[0]}' makes one, or "
+                "give a file"
             )
         tables |= read_profile(found).datasets
     return Profile(TUNED, tables)
 
 
+def _given(name: str, place: str | None) -> str:
+    """Return the options of a command that name a dataset.
+
+    >>> _given("scenes-limit-200", None), _given("toy", "/data/my pairs.npz")
+    ('--dataset scenes --limit 200', "--dataset '/data/my pairs.npz'")
+    """
+    whole, _, limit = name.rpartition("-limit-")
+    options = ["--dataset", place or whole or name, *(["--limit", limit] if whole else [])]
+    return shlex.join(options)
+
+
 def named_profile(
-    profile: str | Path | Profile | None, datasets: Mapping[str, str], store: str | Path
+    profile: str | Path | Profile | None,
+    datasets: Mapping[str, str],
+    store: str | Path,
+    *,
+    places: Mapping[str, str | None] = MappingProxyType({}),
 ) -> Profile | None:
     """Return the profile in a file, or what was tuned before for these datasets, or the one that is given."""
     if profile == TUNED:
-        return tuned_profile(datasets, store)
+        return tuned_profile(datasets, store, places=places)
     return read_profile(profile) if isinstance(profile, str | Path) else profile
 
 

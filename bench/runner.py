@@ -263,7 +263,7 @@ def planned(
         for seed in range(1, _at_least_one("splits", splits))
     ]
     own = {own_fingerprint(dataset): base_name(dataset) for dataset in loaded}
-    tuned = named_profile(profile, own, store)
+    tuned = named_profile(profile, own, store, places=places)
     if like is not None:
         tuned = shared_profile(tuned, available[like].load(), [entry.load() for entry, _ in chosen], own)
     cells = plan(

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from made_records import made_record
 
 from cmbench.cli.main import cli
+from cmbench.datasets import save_npz
 from cmbench.datasets.splits import redrawn
 from cmbench.errors import CmbenchError, CmbenchWarning
 from cmbench.methods.registry import registry
@@ -84,6 +85,17 @@ def test_what_was_tuned_before_is_found_beside_the_store_then_within_it(toy, tmp
     assert tuned_profile(names, store).parameters(toy.fingerprint, "cca") == {"n_components": 2}
     put(tmp_path / "results" / "tuning", toy, n_components=3)
     assert tuned_profile(names, store).parameters(toy.fingerprint, "cca") == {"n_components": 3}
+
+
+def test_a_run_without_a_profile_says_which_search_makes_one(toy, tmp_path):
+    save_npz(tmp_path / "toy.npz", toy)
+    with pytest.raises(CmbenchError, match=rf"'cmbench tune --dataset {tmp_path}/toy.npz --limit 8 --store"):
+        planned(tmp_path / "toy.npz", ["cfa"], profile="tuned", limit=8, store=tmp_path / "runs")
+    search = ["--dataset", str(tmp_path / "toy.npz"), "--limit", "8", "--store", str(tmp_path / "tuning")]
+    search += ["--methods", "cfa", "--trials", "1", "--seeds", "1", "-o", str(tmp_path / "p.toml")]
+    assert CliRunner().invoke(cli, ["tune", *search]).exit_code == 0
+    (cell,) = planned(tmp_path / "toy.npz", ["cfa"], profile="tuned", limit=8, store=tmp_path / "runs").cells
+    assert cell.tuning["trials"] == 1
 
 
 def test_a_search_leaves_the_profile_where_a_run_finds_it_and_the_table_says_so(toy, tmp_path):

@@ -194,6 +194,14 @@ measures_option = click.option(
 )
 
 
+pairs_option = click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Take N pairs of each split, by category, for a first try; a dataset of its own in tables.",
+)
+
+
 def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     return settings_of(texts, "METHOD.PARAMETER=VALUE, such as cca.n_components=50")
 
@@ -278,12 +286,7 @@ RUN_OPTIONS = (
         is_flag=True,
         help="Fit every method twice with the same seed; one whose representations differ fails.",
     ),
-    click.option(
-        "--limit",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Take N pairs of each split, by category, for a first try; a dataset of its own in tables.",
-    ),
+    pairs_option,
     limit_options,
 )
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from cmbench.cli.options import dataset_option, limit_options, methods_option, plugin_option, seeds_of
+from cmbench.cli.options import (
+    dataset_option,
+    limit_options,
+    methods_option,
+    pairs_option,
+    plugin_option,
+    seeds_of,
+)
 from cmbench.errors import CmbenchError
 from cmbench.evaluation.protocol import PROTOCOLS
 from cmbench.limits import parse_duration
@@ -66,6 +73,7 @@ def _time(_: click.Context, __: click.Parameter, text: str | None) -> float | No
     is_flag=True,
     help="Run trials again that failed, such as those for which time or memory did not suffice.",
 )
+@pairs_option
 @click.option(
     "--store",
     default="results/tuning",
@@ -92,6 +100,7 @@ def tune(
     seeds: list[int],
     protocol: str,
     no_pruning: bool,
+    limit: int | None,
     store: str,
     output: Path,
     **limits: Any,
@@ -108,6 +117,7 @@ def tune(
     A method of which every trial fails gets nothing, and the profile has the others. The exit status is 1
     then, and if a plugin could not be loaded.
     """
+    from cmbench.datasets.limiting import limited
     from cmbench.methods.registry import DEFAULT_METHODS, expanded, registry
     from cmbench.output import check_parent
     from cmbench.profiles import write_profile
@@ -120,9 +130,11 @@ def tune(
     for problem in available.problems:
         click.echo(f"cmbench: {problem}", err=True)
     budget = Budget(40 if trials is None and seconds is None else trials, seconds, tuple(seeds))
+    unseen = PROTOCOLS[protocol].unseen_categories
+    loaded = [sound_dataset(name, unseen_categories=unseen) for name in datasets or DEFAULT_DATASETS]
     tuned = [
         search(
-            sound_dataset(name, unseen_categories=PROTOCOLS[protocol].unseen_categories),
+            dataset if limit is None else limited(dataset, limit),
             expanded(methods or [*DEFAULT_METHODS, *available.plugin_names]),
             budget=budget,
             store=store,
@@ -132,7 +144,7 @@ def tune(
             told=lambda line: click.echo(line, err=True),
             **limits,
         )
-        for name in datasets or DEFAULT_DATASETS
+        for dataset in loaded
     ]
     if any(result.choices for result in tuned):
         write_profile(output, output.stem, tuned, budget, protocol=protocol)
