@@ -185,9 +185,10 @@ def tune(
     for name, failure in failures.items():
         told(f"{dataset.name}: {name} {_failed(name, failure, store)}")
     tuned = Tuned(dataset.name, dataset.fingerprint, choices, failures)
-    place = profile_path(store, dataset.fingerprint)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    add_to_profile(place, tuned, budget, protocol=get_protocol(protocol).name)
+    if choices:
+        place = profile_path(store, dataset.fingerprint)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        add_to_profile(place, tuned, budget, protocol=get_protocol(protocol).name)
     for name in names:  # and no more: another search may be at other methods
         remove_folder(shared / name)
     return tuned

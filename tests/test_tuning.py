@@ -239,6 +239,8 @@ def test_the_command_writes_the_profile_of_the_others_and_its_exit_status_tells_
 
     alone = tuned("broken", place)
     assert (alone.exit_code, place.exists()) == (1, False)
+    assert f"nothing was chosen, so that no {place} is written" in alone.stderr
+    assert tuned("identity", place).exit_code == 1  # left out: widths differ
     beside = tuned("broken,cfa", place)
     assert beside.exit_code == 1
     assert "no parameters were chosen for broken on toy: all trials failed" in beside.stderr

@@ -115,7 +115,7 @@ def tune(
     was interrupted goes on where it was.
 
     A method of which every trial fails gets nothing, and the profile has the others. The exit status is 1
-    then, and if a plugin could not be loaded.
+    then, if nothing was chosen at all, and if a plugin could not be loaded.
     """
     from cmbench.datasets.limiting import limited
     from cmbench.methods.registry import DEFAULT_METHODS, expanded, registry
@@ -146,10 +146,13 @@ def tune(
         )
         for dataset in loaded
     ]
-    if any(result.choices for result in tuned):
+    chosen = any(result.choices for result in tuned)
+    if chosen:
         write_profile(output, output.stem, tuned, budget, protocol=protocol)
         click.echo(f"wrote {output}; use it with 'cmbench run --profile {output}'")
     failed = [f"{name} on {result.dataset}" for result in tuned for name in result.failures]
     if failed:
         click.echo(f"cmbench: no parameters were chosen for {', '.join(failed)}: all trials failed", err=True)
-    sys.exit(1 if failed or (plugins and available.problems) else 0)
+    if not chosen:
+        click.echo(f"cmbench: nothing was chosen, so that no {output} is written", err=True)
+    sys.exit(1 if failed or not chosen or (plugins and available.problems) else 0)
