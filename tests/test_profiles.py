@@ -237,6 +237,14 @@ def test_the_profile_of_the_own_split_serves_for_those_drawn_anew(toy, tmp_path)
     assert cells[1].dataset.fingerprint == redrawn(toy, 1).fingerprint
 
 
+def test_a_table_of_several_splits_says_that_parameters_were_chosen_on_pairs_of_the_own_split(toy, tmp_path):
+    profile = Profile("mine", {toy.fingerprint: {"cca": {"parameters": {"n_components": 2}, "trials": 3}}})
+    for splits in (1, 2):
+        records = finished(toy, ["cca"], splits=splits, profile=profile, store=tmp_path, **QUICK)
+        text = render([Store(tmp_path).find(record["key"]) for record in records])
+        assert ("They were chosen on the dataset's own split" in text) == (splits == 2)
+
+
 def test_the_profile_of_the_paper_is_the_preset_of_each_method_that_has_one(toy, tmp_path):
     cells = planned(toy, ["cca", "corr-ae-full"], profile="paper", store=tmp_path / "s").cells
     preset = planned(toy, ["corr-ae-full"], presets={"corr-ae-full": "paper"}, store=tmp_path / "s").cells

@@ -73,7 +73,14 @@ def _tuning(settings: Sequence[Setting]) -> str:
         text = f"Unequal budgets: parameters chosen on validation pairs, {profile}; trials: {_trials(shown)}."
     else:
         text = f"Parameters chosen on validation pairs, {profile}, {_equal_budget(shown)}."
-    return " ".join(filter(None, [text, *_lent(shown), _tuned_before(shown)]))
+    return " ".join(filter(None, [text, _of_own_split(shown), *_lent(shown), _tuned_before(shown)]))
+
+
+def _of_own_split(settings: Sequence[Setting]) -> str:
+    """Return that parameters were chosen on pairs that other splits test, where there are other splits."""
+    if not any(tuning_of(each).get("trials") and {*each.splits} - {0} for each in settings):
+        return ""
+    return "They were chosen on the dataset's own split, whose validation pairs other splits test."
 
 
 def _untuned(settings: Sequence[Setting]) -> str:
