@@ -299,8 +299,11 @@ class _Trials:
         return {name: _trial(settings[name], of_method) for name, of_method in records.items()}
 
     def _place(self, name: str) -> dict[str, str]:
-        """Return the parameter that tells a method where its trials share stages, if it has one."""
-        shares = PRETRAINED in self.available[name].load().practical
+        """Return the parameter that tells a method where its trials share stages, if it has one.
+
+        Workers of a scheduler need not have a drive in common.
+        """
+        shares = PRETRAINED in self.available[name].load().practical and not self.limits.get("scheduler")
         return {PRETRAINED: str(self.shared.absolute() / name)} if shares else {}
 
 

@@ -197,6 +197,21 @@ def test_trials_share_what_they_train_alike_until_the_search_ends(toy, tmp_path)
     assert spared[0] == 0
 
 
+@pytest.mark.parametrize("scheduler", [None, "tcp://host:8786"])
+def test_trials_on_workers_which_need_no_common_drive_share_nothing(toy, tmp_path, monkeypatch, scheduler):
+    asked = {}
+
+    def seen(*_, parameters, **__):
+        asked.update(parameters)
+        raise InterruptedError
+
+    monkeypatch.setattr("cmbench.tuning.run", seen)
+    with pytest.raises(InterruptedError):
+        tune(toy, ["cmdn", "cca"], budget=Budget(1), store=tmp_path / "s", scheduler=scheduler)
+    assert asked["cca"] == {}
+    assert ("pretrained" in asked["cmdn"]) == (scheduler is None)
+
+
 def test_a_budget_of_processor_time_ends_the_search(toy, planted, tmp_path):
     budget = Budget(None, seconds=1e-3, seeds=(0,))
     found = tune(toy, ["planted"], budget=budget, store=tmp_path / "s", plugins=planted, **QUICK)
