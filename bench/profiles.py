@@ -215,7 +215,7 @@ def tuned_profile(
     """Return what was tuned before for datasets, given as names by fingerprint.
 
     ``places`` say where they were read from. The folder ``tuning`` beside the store of results is looked
-    into, then that within it, then the package.
+    into, then that within it, then the package; each method has what is found first.
     Raises ``CmbenchError`` for a dataset that nothing was tuned for.
     """
     folders = [Path(store).absolute().parent / "tuning", Path(store) / "tuning"]
@@ -223,15 +223,19 @@ def tuned_profile(
     for fingerprint, name in datasets.items():
         files = [*(profile_path(folder, fingerprint) for folder in folders)]
         files.append(PACKAGED / f"{fingerprint[:32]}.toml")
-        found = next((file for file in files if file.exists()), None)
-        if found is None:
+        found = [file for file in files if file.exists()]
+        if not found:
             looked = ", ".join(str(file.parent) for file in files)
             raise CmbenchError(
                 f"no profile was tuned for dataset {name!r} ({fingerprint[:12]}); looked in {looked}. "
                 f"'cmbench tune {_given(name, places.get(fingerprint))} --store {folders[0]}' makes one, or "
                 "give a file"
             )
-        tables |= read_profile(found).datasets
+        tables[fingerprint] = {
+            method: entry
+            for file in reversed(found)
+            for method, entry in read_profile(file).datasets.get(fingerprint, {}).items()
+        }
     return Profile(TUNED, tables)
 
 

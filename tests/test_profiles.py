@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from made_records import made_record
 
+import cmbench
 from cmbench.cli.main import cli
 from cmbench.datasets import save_npz
 from cmbench.datasets.splits import redrawn
@@ -85,6 +86,22 @@ def test_what_was_tuned_before_is_found_beside_the_store_then_within_it(toy, tmp
     assert tuned_profile(names, store).parameters(toy.fingerprint, "cca") == {"n_components": 2}
     put(tmp_path / "results" / "tuning", toy, n_components=3)
     assert tuned_profile(names, store).parameters(toy.fingerprint, "cca") == {"n_components": 3}
+
+
+def test_what_was_tuned_for_scenes_comes_with_the_package(tmp_path):
+    scenes = cmbench.load_dataset("scenes")
+    profile = tuned_profile({scenes.fingerprint: "scenes"}, tmp_path / "runs")
+    known = profile.datasets[scenes.fingerprint]
+    assert {"cca", "cfa", "kcca", "jrl", "lgcfl", "deep-sm", "cmgans", "dcca"} <= set(known)
+    assert all(entry.get("exhausted") or entry["trials"] == 40 for entry in known.values())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CmbenchWarning)
+        (cell,) = planned(methods=["cca"], profile="tuned", store=tmp_path / "runs").cells
+    assert cell.parameters["ridge"] == known["cca"]["parameters"]["ridge"]
+    put(tmp_path / "tuning", scenes, n_components=3)
+    again = tuned_profile({scenes.fingerprint: "scenes"}, tmp_path / "runs")
+    assert again.parameters(scenes.fingerprint, "cca") == {"n_components": 3}
+    assert again.datasets[scenes.fingerprint]["cfa"] == known["cfa"]
 
 
 def test_a_run_without_a_profile_says_which_search_makes_one(toy, tmp_path):
