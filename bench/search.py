@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from cmbench.methods.contract import Method
 
+HOPELESS = 40
+"""Trials that all failed, after which a search ends that has a budget of time alone."""
 _ATTEMPTS = 50  # suggestions of settings that were tried already, after which the rest is tried in order
 _MOST_LISTED = 10_000  # settings of a space in which one is looked for that was not tried
 
@@ -81,6 +83,11 @@ class Search:
         """Whether every setting of the search space was tried; never so where a parameter is continuous."""
         tried = [trial.parameters for trial in self.trials]
         return self._size <= len(tried) and all(setting in tried for setting in self._settings())
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether many trials were made and all failed."""
+        return len(self.trials) >= HOPELESS and not self.best(1)
 
     @property
     def rule(self) -> MedianRule:

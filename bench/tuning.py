@@ -205,6 +205,7 @@ def _asked(searches: Mapping[str, Search], budget: Budget) -> dict[str, dict[str
         name: search.next()
         for name, search in searches.items()
         if budget.allows(len(search.trials), search.spent) and not search.exhausted
+        if budget.trials is not None or not search.hopeless  # which fails so quickly that time has no end
     }
     return {name: parameters for name, parameters in within.items() if parameters is not None}
 

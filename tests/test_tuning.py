@@ -235,6 +235,16 @@ def test_a_method_of_which_every_trial_fails_is_named_and_the_others_get_their_c
     assert set(read_profile(place).datasets[toy.fingerprint]) == {"cfa"}
 
 
+def test_a_method_that_only_fails_does_not_go_on_until_a_long_time_is_spent(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("cmbench.search.HOPELESS", 2)
+    (tmp_path / "broken.py").write_text(BROKEN)
+    options = {"plugins": registry([tmp_path / "broken.py"]), "store": tmp_path / "s", **QUICK}
+    by_time = tune(toy, ["broken"], budget=Budget(None, seconds=3600.0, seeds=(0,)), **options)
+    assert len(by_time.failures["broken"].tried) == 2
+    by_number = tune(toy, ["broken"], budget=Budget(3, seeds=(0,)), **options)
+    assert len(by_number.failures["broken"].tried) == 3
+
+
 def test_the_command_writes_the_profile_of_the_others_and_its_exit_status_tells_of_the_failure(toy, tmp_path):
     save_npz(tmp_path / "toy.npz", toy)
     (tmp_path / "broken.py").write_text(BROKEN)

@@ -114,7 +114,8 @@ def tune(
     are run again with other seeds, and the one with the best mean is written to the profile. A search that
     was interrupted goes on where it was.
 
-    A method of which every trial fails gets nothing, and the profile has the others. The exit status is 1
+    A method of which every trial fails gets nothing, and the profile has the others; under --budget it has 40
+    trials to fail. The exit status is 1
     then, if nothing was chosen at all, and if a plugin could not be loaded.
     """
     from cmbench.datasets.limiting import limited
