@@ -29,7 +29,8 @@ def compare(first: str, second: str, store: str, datasets: tuple[str, ...], prot
     from cmbench.store import Store
 
     if Path(first).is_dir() and Path(second).is_dir():
-        click.echo(compare_stores(Store(first), Store(second)), nl=False)
+        stores = Store(first), Store(second)
+        click.echo(compare_stores(*stores, datasets=datasets, protocol=protocol), nl=False)
         return
     records = select(stored_records(store), datasets=datasets, protocol=protocol)
     click.echo(compare_methods(Store(store), records, first, second), nl=False)

@@ -14,7 +14,7 @@ from cmbench.errors import ReportError
 from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
-from cmbench.report.records import Group, Record, Setting, groups, settings
+from cmbench.report.records import Group, Record, Setting, groups, select, settings
 from cmbench.report.significance import runs_of
 from cmbench.store import Store
 
@@ -51,14 +51,19 @@ def compare_methods(store: Store, records: Iterable[Record], first: str, second:
     return "\n\n".join([*sections, _FOOTER]) + "\n"
 
 
-def compare_stores(first: Store, second: Store) -> str:
+def compare_stores(
+    first: Store, second: Store, *, datasets: Sequence[str] = (), protocol: str | None = None
+) -> str:
     """Return how the methods that two stores have in common differ, a table for each dataset and protocol.
 
-    Settings are the same if all parameters and the version of the code are. Raises ``ReportError`` if the
-    stores have nothing in common.
+    They are those of ``datasets`` and ``protocol``, as ``select`` has them. Settings are the same if all
+    parameters and the version of the code are. Raises ``ReportError`` if the stores have nothing in common.
     """
     sections = []
-    for before, after in product(groups(first.records()), groups(second.records())):
+    stores = [
+        groups(select(store.records(), datasets=datasets, protocol=protocol)) for store in (first, second)
+    ]
+    for before, after in product(*stores):
         if (before.dataset["fingerprint"], before.protocol) == (after.dataset["fingerprint"], after.protocol):
             pairs = list(_common(before, after))
             if pairs:

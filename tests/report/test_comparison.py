@@ -93,6 +93,9 @@ def test_the_command_compares_methods_and_stores(store):
     stores = CliRunner().invoke(cli, ["compare", str(store.folder), str(store.folder)])
     assert re.search(r"first: CCA \(1 run\), second: CFA \(1 run\)", methods.output)
     assert "| CCA" in stores.output
+    command = ["compare", str(store.folder), str(store.folder), "--dataset", "toy", "--protocol"]
+    assert CliRunner().invoke(cli, [*command, "paper"]).output == stores.output
+    assert isinstance(CliRunner().invoke(cli, [*command, "release"]).exception, ReportError)
 
 
 def test_a_pair_in_the_test_parts_of_several_splits_counts_once(toy, tmp_path):
