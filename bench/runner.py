@@ -161,7 +161,7 @@ def finished(
         For what makes numbers on a dataset questionable; see ``cmbench.datasets.soundness``.
     """
     _at_least_one("jobs", 1 if jobs is None else jobs)
-    _check_executor(executor, scheduler)
+    check_executor(executor, scheduler)
     asked = AskedLimits(parse_duration(deadline), "auto" if memory == "auto" else parse_size(memory), threads)
     agenda = planned(
         datasets,
@@ -304,7 +304,8 @@ def jobs_here(jobs: int | None, cells: int) -> int:
     return max(1, min(jobs or min(DEFAULT_JOBS, available_cores()), cells))
 
 
-def _check_executor(executor: str, scheduler: str | None) -> None:
+def check_executor(executor: str, scheduler: str | None) -> None:
+    """Raise ``CmbenchError`` for an unknown executor, or one that lacks a scheduler or has no use for it."""
     if executor not in EXECUTORS:
         raise CmbenchError(f"executor is {executor!r}; use one of {', '.join(EXECUTORS)}")
     if executor == "dask" and scheduler is None:

@@ -106,3 +106,8 @@ def test_a_plan_says_what_is_stored_what_is_left_and_how_long_it_takes(toy, tmp_
     )
     again = CliRunner().invoke(cli, [*words, "--methods", "cca", "--force", "--jobs", "1"])
     assert "toy cca to run 1 min 30 s =" in re.sub(" +", " ", again.stdout)
+
+
+def test_a_plan_refuses_an_executor_without_its_scheduler_as_a_run_does():
+    done = CliRunner().invoke(cli, ["plan", "--methods", "cca", "--executor", "dask"])
+    assert "needs the scheduler" in str(done.exception)

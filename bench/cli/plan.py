@@ -36,13 +36,14 @@ def plan(plugins: tuple[str, ...], datasets: tuple[str, ...], **options: Any) ->
     from cmbench.limits import parse_duration
     from cmbench.methods.registry import registry
     from cmbench.output import printable
-    from cmbench.runner import DEFAULT_DATASETS, planned
+    from cmbench.runner import DEFAULT_DATASETS, check_executor, planned
 
     available = registry(plugins)
     for problem in available.problems:
         click.echo(printable(f"cmbench: {problem}"), err=True)
     deadline, jobs, scheduler = (options.pop(name) for name in ("deadline", "jobs", "scheduler"))
-    for name in ("memory", "threads", "executor"):
+    check_executor(options.pop("executor"), scheduler)
+    for name in ("memory", "threads"):
         options.pop(name)
     agenda = planned(list(datasets or DEFAULT_DATASETS), plugins=available, **options)
     expected = estimates(agenda.pending, agenda.earlier.values(), deadline=parse_duration(deadline))
