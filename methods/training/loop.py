@@ -151,8 +151,7 @@ def checkpoint_path(
 class Dependence:
     """What the end of a stage depends on besides the run, its networks as they are, and its optimisers.
 
-    Two stages that are alike in all of that end alike, bit by bit. A stage that looks at validation pairs,
-    or whose settings differ between the fits that might share it, had better have none.
+    Two stages that are alike in all of that end alike, bit by bit.
 
     Parameters
     ----------
@@ -265,7 +264,7 @@ class Training(Generic[Drawn]):
         """
         saved = None if self.iteration else checkpoint.load()
         if saved is not None:
-            self._restore(saved)
+            self.restore(saved)
         last = self.epochs if pause is None else min(pause, self.epochs)
         while self.epoch < last:
             out_of_patience = self._run_epoch(self.epoch)
@@ -282,10 +281,6 @@ class Training(Generic[Drawn]):
     def end(self) -> dict[str, Any]:
         """Return what another training needs to be where this one has ended, without its optimisers."""
         return {**self._state(), "optimizers": {}}
-
-    def take_over(self, end: dict[str, Any]) -> None:
-        """Be where another training, alike in everything, has ended."""
-        self._restore(end)
 
     def score_at(self, epoch: int) -> float:
         """Return the validation score at the last look within so many epochs; there must have been one."""
@@ -353,8 +348,8 @@ class Training(Generic[Drawn]):
             "looks": [asdict(look) for look in self.looks],
         }
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state of a checkpoint, or the end of another training that was alike in everything."""
         for name, module in self.modules.items():
             module.load_state_dict(state["networks"][name])
         for name, optimizer_state in state["optimizers"].items():
@@ -499,7 +494,7 @@ class Run:
         shared = self._shared(training, dependence)
         end = shared.load()
         if end is not None:
-            training.take_over(end)
+            training.restore(end)
             return training
         with seeded_apart(self.device):
             training.run(checkpoint, pause=pause)
