@@ -33,7 +33,7 @@ LATER = {"dropout": 0.3, "weight_decay": 0.01, "learning_rate": 0.01}
 """What only stages with labels, or both modalities, depend on."""
 EARLIER = {
     "random_state": 1,
-    "preprocessing": "global",
+    "preprocessing": "zscore",
     "gaussian_rate": 0.005,
     "binary_rate": 0.02,
     "rbm_l2": 0.1,
