@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"bench": "cmbench", "methods": "cmbench/methods", "datasets": "cmbench/datasets"}
-DATA = {".css", ".csv", ".j2", ".js", ".bib", ".npz", ".txt", ".typed"}
+DATA = {".css", ".csv", ".j2", ".js", ".bib", ".npz", ".toml", ".txt", ".typed"}
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,10 @@ RBMS = {"rbm_epochs": 4, "rbm_batch_size": 16, "code": 8}
 CORR = {**SHARED, **RBMS, "hidden": 10, "embedding": 6, "alpha": 0.5}
 TRIALS = {"alpha": "validation", "trial_steps": 10, "epochs": 4}
 CODES = {**SHARED, **RBMS, "hidden_image": 10, "hidden_text": 9, "joint": 12, "width": 7, "class_batch": 16}
+CODES |= {"joint_epochs": None}
 GRAINS = {**CODES, "embedding": 6, "correlation_batch": 16, "correlation_epochs": 2, "class_epochs": 3}
 LEVELS = {**CODES, "first_level": 12, "sae_hidden": 9, "sae_code": 5, "fusion": 7, "sae_rate": 0.02}
+LEVELS |= {"sae_epochs": None}
 GAN = {**SHARED, "embedding": 12, "hidden": 12, "discriminator_width": 8, "epochs": 4, "eval_every": 3}
 NARROW = {**SHARED, "hidden_width": 12}
 
