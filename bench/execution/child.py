@@ -34,6 +34,7 @@ from cmbench.execution.job import (
     LOOKS,
     MODALITIES,
     OUTCOME,
+    PRETRAINED,
     Job,
     handed_out_parts,
 )
@@ -154,7 +155,10 @@ def conduct(method: Method, job: Job, features: Features, representations: Featu
 
 
 def _check_repetition(method: Method, job: Job, features: Features, representations: Features) -> None:
-    anew = dict.fromkeys({CHECKPOINT} & {*job.parameters})  # it would end where the first fit did
+    left = {CHECKPOINT, PRETRAINED} & {
+        *type(method).practical
+    }  # where it would find the end of the first fit
+    anew = dict.fromkeys(left)
     again = new_method(type(method), {**job.parameters, **anew})
     fit(again, job, features)
     for modality, rows in transform(again, job, features).items():

@@ -70,6 +70,23 @@ class Stopping(Sound):
 class Tracing(Sound):
     def draw(self, width):
         pdb.set_trace()
+
+
+class Keeping(Forgetful):
+    practical = ("pretrained",)
+
+    def __init__(self, pretrained=None, random_state=0):
+        self.pretrained, self.random_state = pretrained, random_state
+
+    def draw(self, width):
+        if self.pretrained is None:
+            return super().draw(width)
+        file = f"{self.pretrained}/{width}.npy"
+        try:
+            return np.load(file)
+        except FileNotFoundError:
+            np.save(file, super().draw(width))
+        return np.load(file)
 """
 EXPECTED = {
     "sound": None,
@@ -97,6 +114,17 @@ def test_a_run_sees_what_makes_numbers_void_and_says_so(toy, tmp_path):
     assert "warnings" not in records["sound"]
     assert "same row for each of 48 items" in records["excused"]["warnings"][0]
     assert "another representation each time" in records["noisy"]["warnings"][0]
+
+
+def test_a_fit_does_not_repeat_itself_by_what_it_has_left_in_a_folder(toy, tmp_path):
+    plugin, folder = tmp_path / "conduct.py", tmp_path / "kept"
+    plugin.write_text(PLUGIN)
+    settings = {"store": tmp_path / "store", "threads": 1, "deadline": 60, "plugins": [plugin]}
+    given = {"keeping": {"pretrained": str(folder)}}
+    cmbench.run(toy, "keeping", parameters=given, check_determinism=True, **settings)
+    (record,) = Store(tmp_path / "store").records()
+    assert list(folder.iterdir())
+    assert EXPECTED["forgetful"] in record["error"]["message"]
 
 
 def test_a_cell_that_was_not_checked_runs_again_to_be_checked_and_then_no_more(toy, tmp_path):
