@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize, relu
 
 from cmbench.datasets.draft import Modality
-from cmbench.methods.parameters import Count, Number, SearchSpace
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.trained_method import TrainedMethod
+from cmbench.methods.views.scaling import PREPROCESSING
 
 
 class Reversal(torch.autograd.Function):
@@ -63,7 +64,7 @@ class ACMR(TrainedMethod):
     Notes
     -----
     The paper was not at hand in full: weights, and whether D sees the reversed gradient at a constant
-    strength, are our choices. ``acmr-released`` is what its released programs do, which do not train
+    strength, are our choices. ``acmr-released`` is what its program for Wikipedia does, which does not train
     adversarially.
 
     Examples
@@ -114,9 +115,9 @@ class ACMR(TrainedMethod):
     patience = 30
 
     def networks(self, widths: Mapping[Modality, int], n_classes: int) -> Mapping[str, nn.Module]:
-        hidden = {"image": self.image_width, "text": self.text_width}
+        hidden = self._hidden_widths()
         self.encoders_: dict[str, Encoder] = {
-            name: Encoder((width, hidden[name], self.n_components)) for name, width in widths.items()
+            name: Encoder((width, *hidden[name], self.n_components)) for name, width in widths.items()
         }
         self.classifier_ = nn.Linear(self.n_components, n_classes)
         self.discriminator_ = nn.Sequential(
@@ -129,6 +130,9 @@ class ACMR(TrainedMethod):
             "classifier": self.classifier_,
             "discriminator": self.discriminator_,
         }
+
+    def _hidden_widths(self) -> Mapping[Modality, tuple[int, ...]]:
+        return {"image": (self.image_width,), "text": (self.text_width,)}
 
     def loss(self, images: Tensor, texts: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
         codes = torch.cat([images, texts])
@@ -177,13 +181,15 @@ def hardest_negatives(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]
 
 
 class ACMRReleased(ACMR):
-    """ACMR as its released programs train it: encoders towards fixed random codes of the categories.
+    """ACMR as its program for Wikipedia trains it: encoders towards fixed random codes of the categories.
 
-    Their optimiser of the embedding loss is given the variables of the encoders alone, and that of the
+    The optimiser of its embedding loss is given the variables of the encoders alone, and that of the
     adversarial loss those of the discriminator: no reversed gradient reaches the encoders, and the classifier
     keeps its random weights. With margin 0.1 and the sums over the whole batch inside one hinge ::
 
-        minimise  100 L_imd / 2 + [m + 5/2 Σ‖v_i - t_i‖² - 1/2 Σ‖v_i - t_i⁻‖²]_+  and alike for texts.
+        minimise  100 L_imd + [m + 5/2 Σ‖v_i - t_i‖² - 1/2 Σ‖v_i - t_i⁻‖²]_+  and alike for texts.
+
+    Encoders have three layers. Weights are Xavier's, uniform, and biases 0 at the start.
 
     Attributes
     ----------
@@ -192,20 +198,29 @@ class ACMRReleased(ACMR):
     Notes
     -----
     Negatives of the same category are never taken; in the program, whose mask multiplies cosines by 0, they
-    are when all other cosines are negative. Batches are shuffled. Its evaluation (Euclidean distance,
-    MAP@50, test pairs cut to whole batches) is not repeated here.
+    are when all other cosines are negative. Batches are shuffled, and of the 50 epochs the state of the
+    highest MAP on validation is kept, where the program, which has no validation pairs, keeps the last. Its
+    evaluation (Euclidean distance, MAP@50, test pairs cut to whole batches) is not repeated here.
     """
 
     name: ClassVar[str] = "acmr-released"
     paper_name: ClassVar[str] = "ACMR (released)"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
-    image_width = 512
-    text_width = 100
+    image_width: Annotated[int, Count(1)] = 512
+    """Units of the first hidden layer of images."""
+    text_width: Annotated[int, Count(1)] = 40
+    """Units of the first hidden layer of texts."""
+    second_width: Annotated[int, Count(1)] = 100
+    """Units of the second hidden layer of both."""
     n_components = 40
-    margin = 0.1
+    margin: Annotated[float, Number(0)] = 0.1
+    """m, added to the sums of a batch."""
     class_weight = 100.0
     pair_weight = 1.0
+    epochs = 50
+    patience = 50
+    preprocessing: Annotated[str, Words(*PREPROCESSING), SearchSpace("none", "zscore", "global")] = "none"
     fixed: ClassVar[Mapping[str, Any]] = {
         "negative_weight": 1.0,
         "adversarial_weight": 0.0,
@@ -215,12 +230,22 @@ class ACMRReleased(ACMR):
     def networks(self, widths: Mapping[Modality, int], n_classes: int) -> Mapping[str, nn.Module]:
         networks = dict(super().networks(widths, n_classes))
         self.classifier_.requires_grad_(False)
+        for layer in (self.classifier_, *self.encoders_["image"].layers, *self.encoders_["text"].layers):
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
         del networks["classifier"], networks["discriminator"]
         return networks
 
+    def _hidden_widths(self) -> Mapping[Modality, tuple[int, ...]]:
+        return {
+            "image": (self.image_width, self.second_width),
+            "text": (self.text_width, self.second_width),
+        }
+
     def loss(self, images: Tensor, texts: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
         return {
-            "category": self.class_weight * self._category_loss(images, texts, labels) / 2,
+            "category": self.class_weight * self._category_loss(images, texts, labels),
             "pairs": self.pair_weight * self._pair_loss(images, texts, labels),
         }
 

@@ -113,6 +113,35 @@ def test_the_released_acmr_keeps_its_random_classifier_and_has_no_adversary():
     assert set(original({"image": 8, "text": 6}, 3)) == {"image", "text"}
 
 
+def test_the_released_acmr_has_the_layers_of_the_program_and_the_initial_values():
+    torch.manual_seed(0)
+    networks = ACMRReleased().networks({"image": 4096, "text": 5000}, 10)
+    shapes = {
+        name: [tuple(layer.weight.shape[::-1]) for layer in networks[name].layers if hasattr(layer, "weight")]
+        for name in ("image", "text")
+    }
+    assert shapes == {
+        "image": [(4096, 512), (512, 100), (100, 40)],
+        "text": [(5000, 40), (40, 100), (100, 40)],
+    }
+    last = networks["image"].layers[-2]
+    bound = math.sqrt(6 / (100 + 40))  # Xavier's; PyTorch's own is 0.1 here
+    assert 0.99 * bound < float(last.weight.detach().abs().max()) <= bound
+    assert not last.bias.any()
+
+
+def test_the_released_class_term_weighs_the_cross_entropies_of_both_modalities_by_100():
+    method = ACMRReleased(image_width=4, text_width=4, second_width=5, n_components=3)
+    networks, images, texts, labels = built(method)
+    codes = [networks["image"](images), networks["text"](texts)]
+    weights, bias = method.classifier_.weight.detach().numpy(), method.classifier_.bias.detach().numpy()
+    expected = 0.0
+    for values in codes:
+        for i, logits in enumerate(values.detach().numpy() @ weights.T + bias):
+            expected += 100 * (np.log(np.exp(logits).sum()) - logits[int(labels[i])]) / 9
+    assert float(method.loss(*codes, labels)["category"]) == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_released_hinge_sums_over_the_batch():
     method = ACMRReleased(image_width=4, text_width=4, n_components=3)
     networks, images, texts, labels = built(method)
