@@ -435,15 +435,26 @@ def per_query(arrays: Mapping[str, Any]) -> dict[str, Any]:
 LEADERBOARD = """\
 # Leaderboard
 
+How well methods find, among the texts of all test pairs, those of an image's category (image→text), and the
+reverse, with numbers from 0 to 1: mean average precision (MAP), the higher the better. Bold marks the best of
+a column and all that cannot be told apart from it. What else a number depends on stands below its table:
+features, protocol, seeds, budgets of searches, and what a random ranking would have.
+
 This page is written by `python results/produce.py leaderboard` from the records in this folder; no figure on
 it is written by hand. [tuned](tuned/README.md) has the commands that made the records of its first part, in
-which every method had the same search on validation pairs. `cmbench reproduce` runs a row again.
+which every method had the same search on validation pairs. A row can be looked up and run again:
+
+    cmbench show scenes/cca --store results/tuned
+    cmbench reproduce scenes/cca --store results/tuned
+
+For a dataset that does not come with cmbench, add `--dataset FILE`.
 """
 EARLIER = """\
 ## Earlier studies, with searches of unequal length
 
 Here methods had searches of unequal length, which the READMEs of [traditional](traditional/README.md),
-[deep](deep/README.md) and [cmgans](cmgans/README.md) describe.
+[deep](deep/README.md) and [cmgans](cmgans/README.md) describe. Their records come without values per query,
+which would repeat labels of data that nobody has licensed, and so no difference is tested.
 """
 NOT_YET = "There are no records of tuned runs in this folder yet.\n"
 FACTS_SHOWN = View(columns=("trials", "seeds", "seconds", "memory"))
@@ -451,12 +462,12 @@ FACTS_SHOWN = View(columns=("trials", "seeds", "seconds", "memory"))
 
 def make_leaderboard() -> None:
     """Write the page over all datasets: equal searches first, and below them those of earlier studies."""
-    page = [LEADERBOARD, *(tuned_sections() or [NOT_YET]), EARLIER, earlier_table()]
+    page = [LEADERBOARD, *(tuned_sections() or [NOT_YET]), EARLIER, *earlier_tables()]
     (HERE / "leaderboard.md").write_text("\n".join(page), encoding="utf-8")
 
 
-def earlier_table() -> str:
-    """Return the methods of the paper in one table for each set of features, by the first studies."""
+def earlier_tables() -> list[str]:
+    """Return tables of the first studies: over all sets of features, of each, and beside published ones."""
     methods = {*DEFAULT_METHODS, "ccl-coarse"}  # which stands in for CCL where there are no parts
     records = [
         record
@@ -464,7 +475,7 @@ def earlier_table() -> str:
         for record in Store(HERE / study).records()
         if record["method"]["name"] in methods
     ]
-    return render(records)
+    return [overview.render(records), render(records), shape.render(records)]
 
 
 def tuned_sections() -> list[str]:

@@ -180,3 +180,22 @@ def test_the_page_of_equal_searches_is_made_of_what_is_brought_from_a_store(prod
     assert "above each of its ablations, tuned for themselves, by more than chance on 2 of 2 datasets" in page
     assert re.search(r"\| Method .*\| +trials \| +seeds \| +seconds \| +MB", page)
     assert produce.NOT_YET not in page
+
+
+def test_the_page_sets_the_earlier_studies_side_by_side_and_beside_published_tables(
+    produce, monkeypatch, tmp_path
+):
+    call(produce, monkeypatch, "leaderboard")
+    earlier = (tmp_path / "leaderboard.md").read_text(encoding="utf-8").partition(produce.EARLIER)[2]
+    assert "### 4 datasets, protocol paper 1" in earlier
+    assert "Table III 0.56 over 11 methods" in earlier
+    assert "Table II 0.16 over 11 methods" in earlier
+
+
+def test_commands_on_the_page_are_those_of_a_row_that_is_there(produce):
+    commands = re.findall(
+        "^    cmbench (?:show|reproduce) ([a-z]+)/([a-z-]+) --store results/tuned$", produce.LEADERBOARD, re.M
+    )
+    assert len(commands) == 2
+    held = {(each["dataset"]["name"], each["method"]["name"]) for each in Store(RESULTS / "tuned").records()}
+    assert set(commands) <= held

@@ -1,20 +1,22 @@
 """What records show, in plain words: sentences in which every figure comes from the records themselves.
 
 They are about one method, by default CM-GANs: whether it is the best or cannot be told apart from the best,
-whether it is better than its variants, and how far the order of methods is that of published tables. What
-cannot be said is said too.
+whether it is better than its variants, and how far the order of methods is that of published tables; and
+about the methods since: whether they are above chance, CCA and Deep-SM. What cannot be said is said too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cmbench.errors import EvaluationError, StoreError
+from cmbench.evaluation.measures import MAP
 from cmbench.evaluation.nesting import nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, difference, holm
 from cmbench.report.ablation import FULL, VARIANTS, parts_of
 from cmbench.report.facts import is_short
+from cmbench.report.footer import chance_of
 from cmbench.report.layout import BIMODAL, printed
 from cmbench.report.published import collection_of
 from cmbench.report.records import Group, Record, Setting, groups, knows_test_labels, settings
@@ -22,6 +24,21 @@ from cmbench.report.shape import shapes
 from cmbench.report.significance import Arrays, Reading, best_groups, reading, runs_of
 
 AVERAGE = BIMODAL.columns[-1]
+LATER = (
+    "sm",
+    "scm",
+    "ridge",
+    "lcfs",
+    "jfssl",
+    "acmr",
+    "acmr-released",
+    "dscmr",
+    "contrastive",
+    "triplet",
+)
+"""The methods beyond the paper; reports import no methods, which know their groups."""
+YARDSTICKS = ("cca", "deep-sm")
+"""Methods that those since the paper are measured by: the plainest one, and the plainest that uses labels."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +46,16 @@ class Finding:
     """What records of one dataset show of a method.
 
     ``in_first`` says whether it is the best or cannot be told apart from it, ``above_variants`` whether it is
-    above each of its variants, by more than chance; both are None where that was not tested.
+    above each of its variants, by more than chance; both are None where that was not tested. ``later`` says
+    of each method since the paper whether its mean is above chance and above the methods of ``YARDSTICKS``,
+    by the names of these.
     """
 
     group: Group
     in_first: bool | None
     above_variants: bool | None
     sentences: tuple[str, ...]
+    later: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
 
 
 def render(records: Iterable[Record], *, arrays: Arrays | None = None, method: str = FULL.name) -> str:
@@ -78,7 +98,27 @@ def summary(found: Sequence[Finding], method: str = FULL.name) -> list[str]:
     untested = [finding.group.name for finding in found if finding.in_first is None]
     if untested:
         told.append(f"Of {', '.join(untested)} this cannot be said, for the reasons given there.")
-    return told
+    return [*told, *_summary_of_later(found)]
+
+
+def _summary_of_later(found: Sequence[Finding]) -> Iterator[str]:
+    """Yield for chance and each yardstick on how many datasets which methods since the paper are above it."""
+    for name in dict.fromkeys(name for finding in found for name in finding.later):
+        above: dict[str, list[bool]] = {}
+        for finding in found:
+            for label, is_above in finding.later.get(name, {}).items():
+                above.setdefault(label, []).append(is_above)
+        parts = {
+            "on every dataset that they ran on": [label for label, each in above.items() if all(each)],
+            "on some": [
+                f"{label} ({sum(each)} of {len(each)})"
+                for label, each in above.items()
+                if any(each) and not all(each)
+            ],
+            "on none": [label for label, each in above.items() if not any(each)],
+        }
+        told = "; ".join(f"{where}: {', '.join(labels)}" for where, labels in parts.items() if labels)
+        yield f"Methods since the paper that are above {name}, by their means: {told}."
 
 
 def _datasets(found: Sequence[Finding]) -> str:
@@ -104,8 +144,9 @@ def _finding(group: Group, method: str, arrays: Reading) -> Finding:
     ]
     place, in_first = _place(measured, method, arrays)
     variants, above = _against_variants(group, arrays) if method == FULL.name else ([], None)
-    sentences = [*place, *variants, *_order(group, arrays), *_reservations(group, measured)]
-    return Finding(group, in_first, above, tuple(sentences))
+    since, later = _since_the_paper(group, measured)
+    sentences = [*place, *variants, *since, *_order(group, arrays), *_reservations(group, measured)]
+    return Finding(group, in_first, above, tuple(sentences), later)
 
 
 def _place(measured: Sequence[Setting], method: str, arrays: Reading) -> tuple[list[str], bool | None]:
@@ -159,6 +200,44 @@ def _difference(full: Setting, variant: Setting, arrays: Reading) -> tuple[float
     nested = nested_in_pairs([runs_of(each, AVERAGE, arrays) for each in (full, variant)])
     found = difference(*nested)
     return found.mean, found.p
+
+
+def _since_the_paper(
+    group: Group, measured: Sequence[Setting]
+) -> tuple[list[str], Mapping[str, Mapping[str, bool]]]:
+    """Return which methods since the paper are above chance and the yardsticks, by their means."""
+    later = [each for each in measured if each.method["name"] in LATER]
+    if not later:
+        return [], {}
+    found, told = {}, []
+    for name, value in _yardsticks(group, measured):
+        found[name] = {each.label: _mean(each) > value for each in later}
+        below = [_named(each) for each in later if not found[name][each.label]]
+        above = [_named(each) for each in later if found[name][each.label]]
+        few = below if len(below) < len(above) else above
+        which = (
+            "none" if not above else f"{'all but ' if few is below and few else ''}{', '.join(few) or 'all'}"
+        )
+        told.append(f"above {name} {printed(value)}: {which}")
+    return [f"Of {len(later)} methods since the paper, {'; '.join(told)}."], found
+
+
+def _which(chosen: Sequence[str], others: Sequence[str]) -> str:
+    """Return which were chosen, by naming the fewer: these, or those that were not."""
+    if not chosen or not others:
+        return "all" if chosen else "none"
+    return ", ".join(chosen) if len(chosen) <= len(others) else f"all but {', '.join(others)}"
+
+
+def _yardsticks(group: Group, measured: Sequence[Setting]) -> Iterator[tuple[str, float]]:
+    """Yield chance and the methods of ``YARDSTICKS`` that have one row, by name, with their numbers."""
+    chance = chance_of(group).get(MAP.name, {}).get(AVERAGE.key)
+    if chance is not None:
+        yield "chance", chance
+    for name in YARDSTICKS:
+        rows = [each for each in measured if each.method["name"] == name]
+        if len(rows) == 1:
+            yield str(rows[0].method["paper_name"]), _mean(rows[0])
 
 
 def _order(group: Group, arrays: Reading) -> list[str]:

@@ -281,19 +281,26 @@ def _per_task(numbers: Mapping[str, int]) -> str:
 
 def _chance(group: Group, measures: Sequence[Measure]) -> str:
     """Return what a random ranking is expected to have; earlier records hold the sizes of categories only."""
-    known = next((record["chance"] for record in group.finished if record.get("chance")), None)
-    by_pair = _is_by_pair(group.protocol)
-    if known is None:
-        counts = group.dataset.get("test_counts")
-        if not counts or by_pair or group.dataset.get("multi_label"):
-            return ""
-        bimodal, allmodal = chance_map(counts, group.protocol)
-        known = {MAP.name: {"bimodal_average": bimodal, "allmodal_average": allmodal}}
+    known, by_pair = chance_of(group), _is_by_pair(group.protocol)
+    if not known:
+        return ""
     parts = [_chance_of(measure, _by_task_of(measure, group, known), by_pair=by_pair) for measure in measures]
     start = "Chance (a random ranking)"
     if list(measures) == [MAP]:
         start = "Chance (expected MAP of a random ranking)"
     return f"{start}: {'; '.join(part for part in parts if part)}."
+
+
+def chance_of(group: Group) -> Mapping[str, Mapping[str, float]]:
+    """Return what a random ranking is expected to have, by measure and task; empty where it is not known."""
+    known = next((record["chance"] for record in group.finished if record.get("chance")), None)
+    if known is not None:
+        return dict(known)
+    counts = group.dataset.get("test_counts")
+    if not counts or _is_by_pair(group.protocol) or group.dataset.get("multi_label"):
+        return {}
+    bimodal, allmodal = chance_map(counts, group.protocol)
+    return {MAP.name: {"bimodal_average": bimodal, "allmodal_average": allmodal}}
 
 
 def _by_task_of(

@@ -5,7 +5,8 @@ import pytest
 from made_records import TASKS, failed_record, made_dataset, made_record
 from scipy import stats
 
-from cmbench.report.findings import findings, render, summary
+from cmbench.methods.registry import BUILT_IN, CONTROLS
+from cmbench.report.findings import LATER, findings, render, summary
 
 PAIRS = 200
 BASE = np.random.default_rng(0).uniform(0.1, 0.6, PAIRS)
@@ -101,3 +102,37 @@ def test_p_values_are_those_of_a_paired_test():
     first, second = (runs.arrays(runs.records[at])["ap_image_to_text"] for at in (0, 2))
     expected = stats.ttest_rel(first, second).pvalue
     assert float(sentence.split("p = ")[1].split(" ")[0]) == pytest.approx(expected, abs=0.03)
+
+
+def test_methods_since_the_paper_are_measured_by_chance_cca_and_deep_sm():
+    runs = Runs().add("cmgans", 0.1)
+    runs.add("cca", 0.0).add("deep-sm", 0.2).add("sm", 0.25).add("acmr", 0.1).add("triplet", -0.05)
+    (found,) = runs.found()
+    (sentence,) = [each for each in found.sentences if "since the paper" in each]
+    level = BASE.mean()
+    assert sentence == (
+        "Of 3 methods since the paper, above chance 0.623: none; "  # of categories of 4 and 6 items
+        f"above CCA {level:.3f}: all but TRIPLET {level - 0.05:.3f}; "
+        f"above DEEP-SM {level + 0.2:.3f}: SM {level + 0.25:.3f}."
+    )
+    assert found.later["CCA"] == {"SM": True, "ACMR": True, "TRIPLET": False}
+
+
+def test_the_summary_says_where_methods_since_the_paper_are_above_which_others():
+    runs = Runs()
+    for dataset, shift in (("a", 0.1), ("b", -0.1)):
+        runs.add("cca", 0.0, dataset=dataset).add("deep-sm", 0.2, dataset=dataset)
+        runs.add("sm", 0.25, dataset=dataset).add("dscmr", shift, dataset=dataset)
+    told = summary(runs.found())
+    assert told[-2:] == [
+        "Methods since the paper that are above CCA, by their means: "
+        "on every dataset that they ran on: SM; on some: DSCMR (1 of 2).",
+        "Methods since the paper that are above DEEP-SM, by their means: "
+        "on every dataset that they ran on: SM; on none: DSCMR.",
+    ]
+    assert not any("since the paper" in each for each in summary(Runs().add("cca", 0.0).found()))
+
+
+def test_every_method_beyond_the_paper_but_controls_is_one_since_the_paper():
+    there = {name for name, home in BUILT_IN.items() if ".beyond." in home}
+    assert set(LATER) == there - set(CONTROLS)
