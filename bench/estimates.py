@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from heapq import heapify, heapreplace
+from math import inf
+from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cmbench.plan import RANDOM_STATE, Cell
+from cmbench.plan import RANDOM_STATE, Cell, effective_parameters
 
 Record = Mapping[str, Any]
 
 SIMILAR = 4.0
 """A dataset tells of another one that has at most so many times as many training pairs, or as few."""
 SAME, OTHER_PARAMETERS, OTHER_DATASET = "same settings", "other parameters", "other dataset"
-FACTORS = {SAME: 1.5, OTHER_PARAMETERS: 2.0, OTHER_DATASET: 3.0}
+OTHER_MACHINE = "other machine"
+FACTORS = {SAME: 1.5, OTHER_PARAMETERS: 2.0, OTHER_DATASET: 3.0, OTHER_MACHINE: 4.0}
 """Four in five cells take between the estimate divided by its factor and the estimate times it.
 
-So it was for the first and the last among the 221 records of ``results/``, each estimated from the others;
-of other parameters on the same dataset there were too few, and the factor lies between.
+So it was for the first and the third among the 221 records of ``results/``, each estimated from the others;
+of other parameters on the same dataset there were too few, and the factor lies between. Of other machines
+none was measured: the factor is a guess.
 """
+TYPICAL = Path(__file__).parent / "typical.toml"
+"""What the methods of the package took with their defaults on two processors, where it was made."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,18 @@ class Estimate:
 def estimates(
     cells: Iterable[Cell], records: Iterable[Record], *, deadline: float | None = None
 ) -> dict[str, Estimate]:
-    """Return the estimate of each cell by its key; none of a cell whose method has no record that is like it.
+    """Return the estimate of each cell by its key; none of a cell that nothing is known of.
 
     It is the median of the whole time of finished cells of the same method: with the same parameters on the
     same dataset, whatever the seed; else with other parameters there; else on datasets of ``1/SIMILAR`` to
-    ``SIMILAR`` times as many training pairs, their seconds multiplied by the ratio. No cell takes longer than
-    its deadline. Threads, machines, and other cells at the same time are not looked at.
+    ``SIMILAR`` times as many training pairs, their seconds multiplied by the ratio. A method of the package
+    with its defaults, of which there is no such record, is estimated from ``TYPICAL`` by the same ratio. No
+    cell takes longer than its deadline. Threads, and other cells at the same time, are not looked at.
     """
     earlier = Earlier(records)
     found = {}
     for cell in cells:
-        estimate = earlier.estimate(cell)
+        estimate = earlier.estimate(cell) or _typical(cell)
         if estimate is not None:
             seconds = min(estimate.seconds, deadline or estimate.seconds)
             found[cell.key] = Estimate(seconds, estimate.basis)
@@ -112,12 +120,45 @@ class Earlier:
         return median(scaled) if scaled else None
 
 
+def _typical(cell: Cell) -> Estimate | None:
+    """Return the estimate of a method with its defaults from what it took elsewhere."""
+    pairs, seconds = typical()
+    ratio = len(cell.dataset.train) / pairs
+    known = cell.entry.origin == "built-in" and cell.method.name in seconds
+    if not known or not 1 / SIMILAR <= ratio <= SIMILAR:
+        return None
+    defaults = effective_parameters(cell.method, {}, cell.seed)
+    if settings_of(cell.parameters, cell.method.practical) != settings_of(defaults, cell.method.practical):
+        return None
+    return Estimate(ratio * seconds[cell.method.name], OTHER_MACHINE)
+
+
+@cache
+def typical() -> tuple[int, Mapping[str, float]]:
+    """Return the training pairs of the dataset of ``TYPICAL``, and the seconds of each method on it."""
+    held = tomllib.loads(TYPICAL.read_text(encoding="utf-8"))
+    return held["pairs"], held["seconds"]
+
+
 def settings_of(parameters: Mapping[str, Any], practical: Iterable[str]) -> str:
     """Return parameters as text, without the seed and those that a result does not depend on."""
     left_out = {RANDOM_STATE, *practical}
     return json.dumps(
         {name: value for name, value in parameters.items() if name not in left_out}, sort_keys=True
     )
+
+
+def longest_first(cells: Iterable[Cell], expected: Mapping[str, Estimate]) -> list[Cell]:
+    """Return the cells in the order in which they had better start, so that none is left alone at the end.
+
+    Those that nothing is known of come first, and then the longest ones. Equals keep their order.
+    """
+
+    def seconds(cell: Cell) -> float:
+        estimate = expected.get(cell.key)
+        return inf if estimate is None else estimate.seconds
+
+    return sorted(cells, key=seconds, reverse=True)
 
 
 def makespan(seconds: Sequence[float], jobs: int) -> float:

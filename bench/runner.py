@@ -19,7 +19,7 @@ from cmbench.datasets.soundness import refuse_unsound
 from cmbench.datasets.splits import redrawn
 from cmbench.disk import remove_abandoned
 from cmbench.errors import CmbenchError, DatasetWarning, IncompleteRunError
-from cmbench.estimates import estimates
+from cmbench.estimates import estimates, longest_first
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.checkpoints import sweep_checkpoints
 from cmbench.execution.fence import built_in_files
@@ -393,10 +393,11 @@ def _execute(
     twice: bool,
 ) -> None:
     """Run what is pending, here or on the workers of a scheduler."""
-    pending, folder = agenda.pending, agenda.store.folder.resolve() / ".work"
+    folder = agenda.store.folder.resolve() / ".work"
     limits = asked.here(jobs or 1) if scheduler is None else asked
+    expected = estimates(agenda.pending, agenda.earlier.values(), deadline=limits.deadline)
+    pending = longest_first(agenda.pending, expected)
     if isinstance(progress, Foreseeing):
-        expected = estimates(pending, agenda.earlier.values(), deadline=limits.deadline)
         progress.expects({key: estimate.seconds for key, estimate in expected.items()}, jobs or 1)
     progress.planned(pending, len(agenda.cells) - len(pending), limits)
     remove_abandoned(agenda.store.folders())

@@ -1,10 +1,12 @@
 """Make the results of a study: ``python results/produce.py STUDY [PART ...] [--from FOLDER]``.
 
 STUDY is ``traditional``, ``deep``, ``cmgans``, ``features``, ``scenes`` or ``tuned``, each a folder beside
-this file, or ``leaderboard``, which writes one page of the records of ``tuned``, with those of the first
-three below them, and runs nothing. FOLDER holds the feature files, for ``features`` the raw pairs, and for
-``tuned`` the store of runs with ``--profile``; ``scenes`` is built in and needs none. A PART is one of these;
-by default all are made, in this order:
+this file; or ``leaderboard``, which writes one page of the records of ``tuned``, with those of the first
+three below them, and runs nothing; or ``typical``, which writes how long methods take with their defaults,
+for ``cmbench plan`` where nothing has run yet. FOLDER holds the feature files, for ``features`` the raw
+pairs, for ``tuned`` the store of runs with ``--profile``, and for ``typical`` that of a run on ``scenes``
+with the defaults; ``scenes`` is built in and needs none. A PART is one of these; by default all are made, in
+this order:
 
 * ``choose`` searches the settings of the methods that do not choose them by themselves, with one seed, for
   the highest MAP on the validation pairs. What is chosen is written to ``chosen.json`` in the study's folder,
@@ -432,6 +434,29 @@ def per_query(arrays: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+# How long do methods take where nothing has run yet? What a run with the defaults took here comes with the
+# package: cells start by it, the longest first, and ``cmbench plan`` shows it.
+
+TYPICAL = HERE.parent / "bench" / "typical.toml"
+TYPICAL_HEAD = """\
+# Seconds that methods took from start to end with their defaults, on the training pairs of `scenes`.
+# `python results/produce.py typical --from STORE` writes this file.
+"""
+
+
+def write_typical(source: Path) -> None:
+    """Write the seconds of the cells of a run on ``scenes`` with the defaults."""
+    records = Store(source).summaries()
+    finished = [record for record in records if record["status"] == "ok"]
+    (pairs,) = {record["dataset"]["sizes"]["train"] for record in finished}
+    seconds = {
+        record["method"]["name"]: round(record["durations"]["total"], 1)
+        for record in sorted(finished, key=lambda record: record["method"]["name"])
+    }
+    lines = (f"{name} = {value}\n" for name, value in seconds.items())
+    TYPICAL.write_text(f"{TYPICAL_HEAD}pairs = {pairs}\n\n[seconds]\n{''.join(lines)}", encoding="utf-8")
+
+
 LEADERBOARD = """\
 # Leaderboard
 
@@ -512,7 +537,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study", choices=[*STUDIES, "features", "scenes", "tuned", "leaderboard"])
+    parser.add_argument("study", choices=[*STUDIES, "features", "scenes", "tuned", "leaderboard", "typical"])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--from", dest="folder", type=Path, metavar="FOLDER")
     parser.add_argument("--dataset", action="append", metavar="NAME", help="default: all of the study")
@@ -528,6 +553,8 @@ def main() -> None:
         parser.error("'choose' and 'final' need --from FOLDER")
     if given.study == "leaderboard":
         make_leaderboard()
+    elif given.study == "typical":
+        write_typical(given.folder)
     elif given.study == "tuned":
         if "final" in parts:
             collect_tuned(given.folder)

@@ -9,8 +9,20 @@ from made_records import failed_record, made_dataset, made_record
 
 from cmbench.cli.main import cli
 from cmbench.datasets.formats.numpy_files import save_npz
-from cmbench.estimates import OTHER_DATASET, OTHER_PARAMETERS, SAME, Estimate, estimates, makespan
-from cmbench.runner import planned
+from cmbench.estimates import (
+    OTHER_DATASET,
+    OTHER_MACHINE,
+    OTHER_PARAMETERS,
+    SAME,
+    Estimate,
+    estimates,
+    longest_first,
+    makespan,
+    typical,
+)
+from cmbench.execution.progress import Silent
+from cmbench.methods.registry import DEFAULT_METHODS
+from cmbench.runner import finished, planned
 from cmbench.store import Store
 
 
@@ -58,6 +70,49 @@ def test_no_cell_is_expected_beyond_its_deadline(cell):
 def test_a_range_says_how_much_an_estimate_is_worth():
     assert (Estimate(6.0, SAME).low, Estimate(6.0, SAME).high) == (4.0, 9.0)
     assert (Estimate(6.0, OTHER_DATASET).low, Estimate(6.0, OTHER_DATASET).high) == (2.0, 18.0)
+
+
+def test_where_nothing_has_run_yet_defaults_take_what_they_took_elsewhere(tmp_path):
+    pairs, seconds = typical()
+    cells = planned("scenes", store=tmp_path).cells
+    expected = estimates(cells, [])
+    assert len(cells[0].dataset.train) == pairs
+    assert len(expected) == len(cells) == len(DEFAULT_METHODS)
+    for cell in cells:
+        assert expected[cell.key] == Estimate(seconds[cell.method.name], OTHER_MACHINE)
+    (half,) = planned("scenes", ["cmgans"], store=tmp_path, limit=600).cells
+    ratio = len(half.dataset.train) / pairs
+    assert estimates([half], [])[half.key].seconds == ratio * seconds["cmgans"]
+    other = planned("scenes", ["cmgans"], parameters={"cmgans": {"epochs": 3}}, store=tmp_path).cells
+    tiny = planned("scenes", ["cmgans"], store=tmp_path, limit=100).cells
+    assert estimates([*other, *tiny], []) == {}
+
+
+def test_what_nothing_is_known_of_starts_first_and_then_the_longest(toy, tmp_path):
+    cells = planned(toy, ["cca", "cfa", "kcca", "lgcfl"], store=tmp_path).cells
+    expected = {cells[0].key: Estimate(1.0, SAME), cells[2].key: Estimate(5.0, OTHER_DATASET)}
+    assert longest_first(cells, expected) == [cells[1], cells[3], cells[2], cells[0]]
+
+
+class Starts(Silent):
+    """Keeps the methods whose cells start, in their order."""
+
+    def __init__(self):
+        self.methods = []
+
+    def started(self, cell):
+        self.methods.append(cell.method.name)
+
+
+def test_a_run_starts_with_the_cells_that_took_longest_and_a_table_keeps_its_order(toy, tmp_path):
+    cca, cfa = planned(toy, ["cca", "cfa"], store=tmp_path).cells
+    store = Store(tmp_path)
+    for cell, seconds in ((cca, 2.0), (cfa, 7.0)):
+        store.put({**took(cell, seconds, method=cell.method.name), "key": cell.key})
+    starts = Starts()
+    records = finished(toy, ["cca", "cfa"], store=tmp_path, force=True, jobs=1, progress=starts)
+    assert starts.methods == ["cfa", "cca"]
+    assert [record["method"]["name"] for record in records] == ["cca", "cfa"]
 
 
 def test_jobs_share_the_cells():

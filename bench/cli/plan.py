@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from cmbench.runner import Agenda
 
 _HEADINGS = ("dataset", "method", "seed", "state", "expected", "")
-_SIGNS = {"same settings": "=", "other parameters": "~", "other dataset": "≈"}
+_SIGNS = {"same settings": "=", "other parameters": "~", "other dataset": "≈", "other machine": "?"}
 _HOW = (
     "Expected is the median of earlier records of the method in this store: = with the same parameters on "
     "the same dataset (four in five cells take 2/3 to 3/2 of it), ~ with others there (half to twice), ≈ on "
-    "datasets of a quarter to four times as many training pairs, in proportion (a third to three times); - "
-    "where there is none. Other machines and numbers of threads are not allowed for."
+    "datasets of a quarter to four times as many training pairs, in proportion (a third to three times); "
+    "without such records, ? is what a built-in method took with its defaults on the machine of its authors, "
+    "in the same proportion (perhaps a quarter to four times); - where nothing is known. Other machines and "
+    "numbers of threads are not allowed for otherwise."
 )
 
 
@@ -88,7 +90,7 @@ def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _total(agenda: Agenda, expected: Mapping[str, Estimate], jobs: int) -> str:
-    from cmbench.estimates import makespan
+    from cmbench.estimates import longest_first, makespan
     from cmbench.limits import duration_text
 
     cells, pending = len(agenda.cells), agenda.pending
@@ -98,7 +100,7 @@ def _total(agenda: Agenda, expected: Mapping[str, Estimate], jobs: int) -> str:
         there += f", {len(agenda.left_out)} left out"
     if not expected:
         return f"{there}; nothing is known of how long they take" if pending else there
-    known = [expected[cell.key] for cell in pending if cell.key in expected]
+    known = [expected[cell.key] for cell in longest_first(pending, expected) if cell.key in expected]
     likely, low, high = (
         duration_text(makespan([getattr(each, name) for each in known], jobs))
         for name in ("seconds", "low", "high")
