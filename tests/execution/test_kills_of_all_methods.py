@@ -4,15 +4,14 @@ The fifty kills need the time of several runs of all methods: this is the longes
 """
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 
 import numpy as np
 import psutil
 import pytest
+from killed_runs import SMALLER, ends_within, kill_tree
 
 from cmbench.methods.registry import DEFAULT_METHODS
 from cmbench.store import Store
@@ -20,19 +19,6 @@ from cmbench.store import Store
 KILLS = 50
 LONGEST_SECONDS = 15.0  # of processor time until a kill, so that other work on the machine changes little
 CHECKPOINT_SECONDS = 0  # after every epoch; by default 60, longer than most runs live here
-NARROW = dict.fromkeys(("code", "hidden_image", "hidden_text", "width", "joint"), 64)
-SMALLER = {
-    "corr-ae": {"epochs": 6, "rbm_epochs": 5, "trial_steps": 20, "embedding": 64, "hidden": 64, "code": 64},
-    "cmdn": NARROW
-    | {"epochs": 6, "rbm_epochs": 15, "class_epochs": 5, "first_level": 64, "fusion": 64}
-    | {"sae_hidden": 64, "sae_code": 32, "sae_rate": 0.003},
-    "ccl": NARROW
-    | {"epochs": 6, "rbm_epochs": 5, "correlation_epochs": 5, "class_epochs": 5, "embedding": 64},
-    "cmgans": {"epochs": 6, "embedding": 64, "hidden": 64, "discriminator_width": 64},
-    "dcca": {"epochs": 10, "hidden_width": 64, "n_components": 20},
-    "deep-sm": {"epochs": 10, "hidden_width": 64},
-}
-"""Narrower networks and fewer epochs than by default, in all stages, so that fifty kills take minutes."""
 KEPT = ("claims", "index.json", "verdicts.json")  # of a store's folder of work
 
 
@@ -64,23 +50,6 @@ def kill_until_finished(folder, most, random):
     return kills
 
 
-def ends_within(process, seconds):
-    """Wait until a run, with all it started, has used as much processor time; return whether it has ended."""
-    while process.poll() is None:
-        if used_seconds(process) > seconds:
-            return False
-        time.sleep(0.1)
-    return True
-
-
-def used_seconds(process):
-    used = 0.0
-    for member in tree_of(process):
-        with suppress(psutil.NoSuchProcess):
-            used += sum(member.cpu_times()[:4])  # of what it waited for, too
-    return used
-
-
 def started_run(folder):
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-P", "-m", "cmbench", "run", "--store", str(folder / "store")]
@@ -96,22 +65,6 @@ def finished_run(folder):
     assert started_run(folder).wait(3600) == 0, log_of(folder)
     assert len(Store(folder / "store").records()) == len(DEFAULT_METHODS)
     return folder
-
-
-def kill_tree(process):
-    """Kill a run and everything below it, as the system does that ends a whole session at once."""
-    for member in tree_of(process):
-        with suppress(psutil.NoSuchProcess):
-            member.send_signal(signal.SIGKILL)
-    process.wait()
-
-
-def tree_of(process):
-    try:
-        root = psutil.Process(process.pid)
-        return [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
 
 
 def wait_until_nothing_runs(folder, seconds=5):
