@@ -118,6 +118,7 @@ class CCLCoarse(ClassCodedMethod):
             "rbm_epochs": 50_000,
             "rbm_steps": 50_000,
             "rbm_patience": None,
+            "rbm_batch_size": 128,
             "joint_rate": 0.01,
             "joint_epochs": None,
             "preprocessing": "zscore",

@@ -101,7 +101,7 @@ class CorrAE(PretrainedMethod):
 
     * Texts have a Gaussian lower RBM like images, where the release counts words with a replicated
       softmax: text features of today are real vectors. Their upper RBM learns at the rate of images.
-    * RBMs run 30 epochs or 3,000 steps, not 20,000 steps, with the momentum's time constant scaled
+    * RBMs run 15 epochs or 3,000 steps, not 20,000 steps, with the momentum's time constant scaled
       along; the released growth of the number of Gibbs steps begins after 15,000 steps. In so few steps
       the lower RBM hardly moves at the released rate of 0.001, and so learns as fast as is stable.
     * 60 epochs of stage 2, which are to fit into a quick look at ``scenes``; MAP on its validation pairs

@@ -44,7 +44,7 @@ class ClassCodedMethod(PretrainedMethod):
     """Units of each of the three layers of the classifier, which have ReLU."""
     joint_rate: Annotated[float, Number(0, open_ends=True)] = 0.03
     """Learning rate of RBMs above two groups of codes."""
-    joint_epochs: Annotated[int | None, Count(1, optional=True), AddedLater(None)] = 20
+    joint_epochs: Annotated[int | None, Count(1, optional=True), AddedLater(None)] = 10
     """Passes of RBMs above two groups of codes over the training items, with ``rbm_steps`` at most; None for
     as many as the others have.
     """

@@ -54,7 +54,7 @@ class PretrainedMethod(DeepMethod):
     """Learning rate of the upper RBM, whose visible units are probabilities."""
     rbm_l2: Annotated[float, Number(0)] = 1e-3
     """Weight decay of both RBMs."""
-    rbm_epochs: Annotated[int, Count(1)] = 30
+    rbm_epochs: Annotated[int, Count(1)] = 15
     """Passes over the training items of each RBM, or autoencoder; ``rbm_steps`` may end it sooner."""
     rbm_steps: Annotated[int, Count(1)] = 3000
     """Updates of each RBM, or autoencoder, at most; ``rbm_epochs`` may end it sooner."""
@@ -63,8 +63,11 @@ class PretrainedMethod(DeepMethod):
     training ends, though not in the first quarter of its epochs. None trains for ``rbm_epochs`` or
     ``rbm_steps``, as ``stopping="none"`` does. An autoencoder has no such end.
     """
-    rbm_batch_size: Annotated[int, Count(2)] = 128
-    """Training items in a batch of an RBM, or autoencoder."""
+    rbm_batch_size: Annotated[int, Count(2)] = 64
+    """Training items in a batch of an RBM, or autoencoder. The released programs have 128 (Corr-AE 231).
+    Half of that in half the passes makes as many updates in three quarters of the time, and was no worse on
+    validation.
+    """
     cd_steps: Annotated[int, Count(1)] = 1
     """Steps of Gibbs sampling in an update of an RBM (contrastive divergence)."""
     corruption: Annotated[float, Number(0, 1), When(pretrain="dae")] = 0.2

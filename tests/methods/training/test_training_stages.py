@@ -1,5 +1,6 @@
 """Trainings in stages: scores with ties, curves in parallel, and what a kill leaves of them."""
 
+import gc
 import math
 from dataclasses import replace
 
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 from cmbench.errors import MethodError
+from cmbench.methods.corr_ae.method import CorrAECorr
+from cmbench.methods.training import deep_method
 from cmbench.methods.training.curves import CurveRecorder, in_parallel
 from cmbench.methods.training.loop import BestState, Finding, Run
 from cmbench.methods.training.progress import Look, looks_in, reporting_to
@@ -211,3 +214,17 @@ def test_a_line_of_looks_that_is_being_written_is_left_out_and_another_is_an_err
     file.write_text(f"{line}\n{line[:9]}\n")
     with pytest.raises(MethodError, match=r"looks\.jsonl has a line"):
         looks_in(file)
+
+
+@pytest.mark.parametrize("hidden", [8, 2048])
+def test_a_fit_of_large_networks_leaves_nothing_of_its_training(toy, hidden, monkeypatch):
+    monkeypatch.setattr(deep_method, "LARGE", 100_000)
+    small = {"code": 64, "embedding": 64, "alpha": 0.5, "rbm_epochs": 1, "epochs": 1}
+    gc.collect()
+    gc.disable()
+    try:
+        CorrAECorr(hidden=hidden, gaussian_rate=1e-4, **small).fit(toy.train, toy.validation)
+        left = [each for each in gc.get_objects() if isinstance(each, torch.optim.Optimizer)]
+    finally:
+        gc.enable()
+    assert bool(left) == (hidden == 8)
