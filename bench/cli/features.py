@@ -110,7 +110,8 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     default="vgg19",
     show_default=True,
     metavar="NAME_OR_FILE",
-    help="vgg19, small-cnn, torchvision:NAME, timm:NAME, or a TorchScript or ONNX file.",
+    help="vgg19, small-cnn, efficientnet-lite0, efficientnet-lite2, torchvision:NAME, timm:NAME, or a "
+    "TorchScript or ONNX file.",
 )
 @click.option(
     "--weights",

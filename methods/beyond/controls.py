@@ -72,7 +72,11 @@ class Random(Control):
 
 
 class Majority(Control):
-    """The most frequent category of training for every item: all tie, and its MAP must be that of chance."""
+    """The most frequent category of training for every item: all tie, and its MAP must be that of chance.
+
+    In the all-modal gallery it is below what a random ranking has: the query, which there comes first in its
+    own ranking, ties with all others as well.
+    """
 
     name: ClassVar[str] = "majority"
     paper_name: ClassVar[str] = "Majority"

@@ -9,13 +9,20 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from scipy import linalg
 
-from cmbench.methods.beyond.joint_selection import row_norms, selection, smallest_square, solved
+from cmbench.methods.beyond.joint_selection import (
+    START,
+    row_norms,
+    selected,
+    selection,
+    smallest_square,
+    solved,
+)
 from cmbench.methods.beyond.label_regression import LabelRegressionMethod, Regression, Weights
 from cmbench.methods.parameters import Count, Number, Words
 from cmbench.methods.views.inputs import Matrix
 from cmbench.methods.views.scaling import cross_gram
 
-SPARSITIES = (1.0, 1e-2, 1e-4)
+SPARSITIES = (0.1, 0.03, 0.01, 1e-3)
 COUPLINGS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 FIRST_SMOOTHING, LAST_SMOOTHING = 1e-2, 1e-7  # of the nuclear norm, in units of its largest squared value
 STAGES = 4  # from the first to the last smoothing
@@ -44,7 +51,7 @@ class LCFS(LabelRegressionMethod):
     Attributes
     ----------
     alpha_, coupling_ : what was used
-    image_selected_, text_selected_ : shares of features kept
+    image_selected_, text_selected_ : shares of features kept, those whose weights are not 0
     iterations_ : of the reweighting
     n_components_ : the number of categories
     validation_map_ : MAP on validation of the choice, None when there was none to make
@@ -75,18 +82,20 @@ class LCFS(LabelRegressionMethod):
         "K. Wang, R. He, W. Wang, L. Wang, T. Tan, Learning coupled feature spaces for cross-modal matching, "
         "ICCV 2013"
     )
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     centred: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "released": {"solver": "released", "alpha": 0.1, "alpha_unit": "one", "coupling": 0.001}
     }
 
     alpha: Annotated[float | str, Number(0, words=("validation",))] = "validation"
-    """The weight λ_1 of the norms of rows. ``"validation"`` tries 1, 0.01 and 0.0001 with each ``coupling``
-    and keeps the best by the mean of the two bi-modal MAPs.
+    """The weight λ_1 of the norms of rows. ``"validation"`` tries 0.1, 0.03, 0.01 and 0.001 with each
+    ``coupling`` and keeps the best by the mean of the two bi-modal MAPs.
     """
-    alpha_unit: Annotated[str, Words("eigenvalue", "one")] = "eigenvalue"
-    """The unit of λ_1: the mean eigenvalue of XᵀX, for each view its own, or 1 as in the released program."""
+    alpha_unit: Annotated[str, Words("vanishing", "one")] = "vanishing"
+    """The unit of λ_1: 2 max_r ‖x_rᵀT‖ of each view, with which all of its weights are 0, or 1 as in the
+    released program.
+    """
     coupling: Annotated[float | str, Number(0, words=("validation",))] = "validation"
     """The weight λ_2 of the nuclear norm. ``"validation"`` tries 1, 0.1, 0.01, 0.001 and 0.0001."""
     solver: Annotated[str, Words("converged", "released")] = "converged"
@@ -102,7 +111,7 @@ class LCFS(LabelRegressionMethod):
         solve = self._released if self.solver == "released" else self._converged
         across = cross_gram(images.view, texts.view)
         for alpha, coupling in product(alphas, couplings):
-            units = (images.unit, texts.unit) if self.alpha_unit == "eigenvalue" else (1.0, 1.0)
+            units = (images.vanishing, texts.vanishing) if self.alpha_unit == "vanishing" else (1.0, 1.0)
             problem = CoupledRegressions(
                 (images, texts), across, (alpha * units[0], alpha * units[1]), coupling
             )
@@ -112,10 +121,7 @@ class LCFS(LabelRegressionMethod):
 
     def _converged(self, problem: CoupledRegressions) -> tuple[list[Matrix], int]:
         views = problem.views
-        weights = [
-            view.ridge(max(penalty, 1e-6 * view.unit))
-            for view, penalty in zip(views, problem.penalties, strict=True)
-        ]
+        weights = [view.ridge(START * view.unit) for view in views]
         floors = [smallest_square(projection) for projection in weights]
         largest = float(problem.factors(weights)[0].max())
         rounds = 0
@@ -128,7 +134,7 @@ class LCFS(LabelRegressionMethod):
                 if history[-2] - history[-1] <= self.tol * abs(history[-2]):
                     break
             rounds += len(history) - 1
-        return weights, rounds
+        return [selected(each, floor) for each, floor in zip(weights, floors, strict=True)], rounds
 
     def _released(self, problem: CoupledRegressions) -> tuple[list[Matrix], int]:
         n_classes = problem.views[0].codes.shape[1]

@@ -19,10 +19,11 @@ from cmbench.methods.views.scaling import ScaledView, product_with
 
 Index: TypeAlias = NDArray[Any]
 
-SPARSITIES = (1.0, 1e-2, 1e-4)
+SPARSITIES = (0.1, 0.03, 0.01, 1e-3)
 COUPLINGS = (1.0, 1e-1, 1e-2, 1e-3)
-SMALLEST_ROW = 1e-8  # squared row norms below this share of their mean are taken as that: the norm's kink
-SELECTED = 1e-3  # a feature counts as selected if its row is above this share of the largest
+START = 1e-2  # the ridge penalty of the weights begun with, in units of the mean eigenvalue of XᵀX
+SMALLEST_ROW = 1e-8  # of the mean squared row norm at first: added to squared norms, which rounds their kink
+NOT_SELECTED = 10.0  # rows below this times the root of what is added are 0, but for the rounded kink
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ class JFSSL(LabelRegressionMethod):
     Attributes
     ----------
     alpha_, coupling_ : what was used
-    image_selected_, text_selected_ : shares of features kept
+    image_selected_, text_selected_ : shares of features kept, those whose weights are not 0
     iterations_ : of the reweighting
     n_components_ : the number of categories
     validation_map_ : MAP on validation of the choice, None when there was none to make
@@ -69,9 +70,9 @@ class JFSSL(LabelRegressionMethod):
     Notes
     -----
     Our choices, where the paper's could not be read: each block of the graph is divided by its mean degree,
-    so that λ_2 means the same for any number of pairs; λ_1 is in units of the mean eigenvalue of XᵀX; the
-    Gaussian weights' width is the median distance of neighbours. The product with the block of labels, W_xy
-    = TTᵀ, is taken as (XᵀT)(TᵀY), and no n by n matrix is formed.
+    so that λ_2 means the same for any number of pairs; λ_1 is, for each view, a share of the least one at
+    which all weights are 0; the Gaussian weights' width is the median distance of neighbours. The product
+    with the block of labels, W_xy = TTᵀ, is taken as (XᵀT)(TᵀY), and no n by n matrix is formed.
 
     Examples
     --------
@@ -90,7 +91,7 @@ class JFSSL(LabelRegressionMethod):
         "K. Wang, R. He, L. Wang, W. Wang, T. Tan, Joint feature selection and subspace learning for "
         "cross-modal retrieval, IEEE TPAMI 38(10), 2016"
     )
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     nonconforming: ClassVar[Mapping[str, str]] = {
         "takes_memory_as_pairs_do": "distances to neighbours come in blocks of a fixed size, which the few "
         "pairs of the check do not fill"
@@ -98,8 +99,9 @@ class JFSSL(LabelRegressionMethod):
     centred: ClassVar[bool] = False
 
     alpha: Annotated[float | str, Number(0, words=("validation",))] = "validation"
-    """The penalty λ_1 in units of the mean eigenvalue of XᵀX, for each view its own. ``"validation"`` tries
-    1, 0.01 and 0.0001 with each ``coupling`` and keeps the best by the mean of the two bi-modal MAPs.
+    """The penalty λ_1 as a share of 2 max_r ‖x_rᵀT‖, for each view its own: from 1 on, all weights are 0.
+    ``"validation"`` tries 0.1, 0.03, 0.01 and 0.001 with each ``coupling`` and keeps the best by the mean of
+    the two bi-modal MAPs.
     """
     coupling: Annotated[float | str, Number(0, words=("validation",))] = "validation"
     """The weight λ_2 of the graph. ``"validation"`` tries 1, 0.1, 0.01 and 0.001."""
@@ -138,9 +140,9 @@ class JFSSL(LabelRegressionMethod):
         coupling: float,
     ) -> Weights:
         views = (images, texts)
-        penalties = [alpha * view.unit for view in views]
+        penalties = [alpha * view.vanishing for view in views]
         systems = [view.gram + coupling * term.quadratic for view, term in zip(views, terms, strict=True)]
-        weights = [view.ridge(max(alpha, 1e-6) * view.unit) for view in views]
+        weights = [view.ridge(START * view.unit) for view in views]
         floors = [smallest_square(projection) for projection in weights]
         history: list[float] = []
         for _ in range(self.max_iterations):
@@ -155,8 +157,9 @@ class JFSSL(LabelRegressionMethod):
             history.append(sparse_part + _smooth_part(views, terms, systems, weights, coupling))
             if len(history) > 1 and history[-2] - history[-1] <= self.tol * abs(history[-2]):
                 break
-        setting = selection(weights, alpha=alpha, coupling=coupling, iterations=len(history))
-        return Weights(setting, weights[0], weights[1], tuple(history))
+        kept = [selected(projection, floor) for projection, floor in zip(weights, floors, strict=True)]
+        setting = selection(kept, alpha=alpha, coupling=coupling, iterations=len(history))
+        return Weights(setting, kept[0], kept[1], tuple(history))
 
 
 def _smooth_part(
@@ -185,23 +188,24 @@ def row_norms(weights: Matrix, floor: float) -> Matrix:
     return norms
 
 
+def selected(weights: Matrix, floor: float) -> Matrix:
+    """Return weights (d, c) whose rows are 0 where only the rounded kink of their norm keeps them from it."""
+    kept = np.linalg.norm(weights, axis=1) > NOT_SELECTED * np.sqrt(floor)
+    return np.where(kept[:, None], weights, 0.0)
+
+
 def selection(
     weights: Sequence[Matrix], *, alpha: float, coupling: float, iterations: int
 ) -> dict[str, float | int]:
     """Return what a fit says of its weights (d, c) of images and of texts, by attribute without its ``_``."""
+    images, texts = (float(np.mean(each.any(axis=1))) for each in weights)
     return {
         "alpha": alpha,
         "coupling": coupling,
         "iterations": iterations,
-        "image_selected": _selected_share(weights[0]),
-        "text_selected": _selected_share(weights[1]),
+        "image_selected": images,
+        "text_selected": texts,
     }
-
-
-def _selected_share(weights: Matrix) -> float:
-    """Return the share of features whose weights are not next to nothing beside the largest."""
-    norms = np.linalg.norm(weights, axis=1)
-    return float(np.mean(norms > SELECTED * norms.max())) if norms.any() else 0.0
 
 
 def solved(system: Matrix, stiffness: Matrix, target: Matrix) -> Matrix:

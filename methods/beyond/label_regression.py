@@ -43,6 +43,14 @@ class Regression:
         return total / self.view.shape[1]
 
     @cached_property
+    def vanishing(self) -> float:
+        """The least penalty λ at which the W that minimises ‖XW - T‖² + λ ‖W‖_2,1 is 0: 2 max_r ‖x_rᵀT‖.
+
+        A share of it means the same on any features, in whatever units they are.
+        """
+        return 2 * float(np.linalg.norm(self.target, axis=1).max())
+
+    @cached_property
     def spectrum(self) -> tuple[Matrix, Matrix]:
         """The eigenvectors Q (d, r) of XᵀX and its eigenvalues (r,), of the r that are not 0 by necessity."""
         n_rows, width = self.view.shape

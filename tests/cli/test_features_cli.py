@@ -19,6 +19,7 @@ from PIL import Image
 from cmbench.cli.main import cli, main
 from cmbench.cli.options import like_default
 from cmbench.datasets.features import extraction
+from cmbench.datasets.features.backbones import LITE, OWN
 from cmbench.datasets.registry import load_dataset
 from cmbench.errors import CmbenchError, DatasetError
 
@@ -51,6 +52,11 @@ def extract(*arguments):
     if isinstance(result.exception, CmbenchError):
         raise result.exception
     return result
+
+
+def test_the_help_names_every_backbone_that_has_a_name():
+    told = extract("--help").output
+    assert {name for name in (*OWN, *LITE) if name not in told} == set()
 
 
 def test_a_feature_dataset_with_its_card_comes_out(pairs, tmp_path):

@@ -60,6 +60,12 @@ def test_without_penalty_and_with_few_rows_training_labels_are_met():
     np.testing.assert_allclose(mapped, centred_codes(pairs), atol=1e-6)
 
 
+def vanishing(rows, pairs):
+    """Return the least penalty that leaves no weight: above it, 0 is where the subgradient is 0."""
+    codes = label_codes(pairs.labels, len(rows))
+    return 2 * max(np.linalg.norm(column @ codes) for column in rows.T)
+
+
 def laplacian_of(pairs, *, intra, n_neighbours=10):
     """Return the Laplacian (2n, 2n) of the multi-modal graph, formed in full."""
     codes = label_codes(pairs.labels, len(pairs.images))
@@ -91,7 +97,7 @@ def test_jfssl_reaches_the_minimum_of_its_objective(intra):
     pairs = pairs_of(n=30, widths=(5, 4))
     method = JFSSL(alpha=0.2, coupling=0.5, intra=intra, tol=1e-13, max_iterations=2000).fit(pairs, pairs)
     views = [scaled(pairs.images), scaled(pairs.texts)]
-    penalties = [0.2 * np.trace(rows.T @ rows) / rows.shape[1] for rows in views]
+    penalties = [0.2 * vanishing(rows, pairs) for rows in views]
     laplacian = laplacian_of(pairs, intra=intra)
     arguments = (pairs, laplacian, penalties, 0.5, (0.0, 0.0))
     found = np.r_[method.image_map_.weights.ravel(), method.text_map_.weights.ravel()]
@@ -119,7 +125,8 @@ def test_jfssl_lowers_its_objective_in_every_round():
     assert np.all(np.diff(weights.history) <= 1e-9 * weights.history[0])
     laplacian = laplacian_of(pairs, intra=1.0)
     flat = np.r_[weights.images.ravel(), weights.texts.ravel()]
-    value = jfssl_objective(flat, pairs, laplacian, [0.5 * view.unit for view in views], 1.0, (0.0, 0.0))
+    penalties = [0.5 * vanishing(scaled(rows), pairs) for rows in (pairs.images, pairs.texts)]
+    value = jfssl_objective(flat, pairs, laplacian, penalties, 1.0, (0.0, 0.0))
     assert weights.history[-1] == pytest.approx(value, rel=1e-3)
 
 
@@ -214,3 +221,28 @@ def test_the_released_program_stops_far_from_the_minimum():
     released, _ = method._released(problem)
     lowest = problem.objective(converged, [0.0, 0.0], 0.0)
     assert problem.objective(released, [0.0, 0.0], 0.0) > 1.1 * lowest
+
+
+@pytest.mark.parametrize("kind", [JFSSL, LCFS])
+def test_above_a_share_of_one_no_feature_is_selected_and_below_it_one_is(kind):
+    pairs = pairs_of(n=60)
+    method = kind(alpha=1.2, coupling=0.0).fit(pairs, pairs)
+    assert not method.transform_images(pairs.images).any()
+    assert method.image_selected_ == method.text_selected_ == 0.0
+    method = kind(alpha=0.97, coupling=0.0, tol=1e-12, max_iterations=2000).fit(pairs, pairs)
+    assert 0 < method.image_selected_ < 1
+    assert 0 < method.text_selected_ < 1
+    rows, codes = scaled(pairs.images), label_codes(pairs.labels, 60)
+    strongest = np.argmax([np.linalg.norm(column @ codes) for column in rows.T])
+    assert np.flatnonzero(method.image_map_.weights.any(axis=1)).tolist() == [strongest]
+
+
+@pytest.mark.parametrize("kind", [JFSSL, LCFS])
+def test_the_units_of_features_change_nothing(kind):
+    pairs = pairs_of(n=60)
+    other = Split(1000 * pairs.images, pairs.texts / 50, pairs.labels, pairs.ids)
+    first, second = (
+        kind(alpha=0.3, coupling=0.1, scaling="center").fit(each, each).transform_images(each.images)
+        for each in (pairs, other)
+    )
+    np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-7)

@@ -174,9 +174,9 @@ def test_the_pair_loss_of_dscmr_is_what_loops_give_and_stays_within_its_bounds()
 
 
 def test_the_norms_of_dscmr_are_those_of_rows_or_of_the_matrix():
-    rows = torch.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
-    assert float(row_norm(rows)) == pytest.approx(2.5, abs=1e-5)
-    assert float(matrix_norm(rows)) == pytest.approx(2.5, abs=1e-5)
+    rows = torch.tensor([[3.0, 4.0], [0.0, 12.0], [0.0, 0.0]], requires_grad=True)
+    assert float(row_norm(rows)) == pytest.approx((5 + 12 + 0) / 3, abs=1e-5)
+    assert float(matrix_norm(rows)) == pytest.approx(13 / 3, abs=1e-5)
     row_norm(rows).backward()
     assert torch.isfinite(rows.grad).all()
 
