@@ -22,6 +22,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from tabulate import tabulate
 
 import cmbench
 from cmbench.datasets.contract import Dataset
+from cmbench.datasets.registry import dataset_names
 from cmbench.errors import ReportError
 from cmbench.methods.parameters import parameters_of
 from cmbench.methods.registry import DEFAULT_METHODS, registry
@@ -416,7 +418,8 @@ def collect_tuned(source: Path) -> None:
     store, results = Store(source), Store(HERE / "tuned")
     for record in store.records():
         arrays = store.arrays(record) if record["status"] == "ok" else None
-        results.put(without_places(record), None if arrays is None else per_query(arrays))
+        is_shipped = record["dataset"]["name"] in dataset_names()
+        results.put(without_places(record), None if arrays is None else per_query(arrays, named=is_shipped))
     results.pack()
 
 
@@ -427,11 +430,16 @@ def without_places(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "provenance": {**provenance, "command": words}}
 
 
-def per_query(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the AP of each query, and the names and categories of test pairs."""
-    return {
-        name: held for name, held in arrays.items() if name.startswith("ap_") or name in ("ids", "labels")
-    }
+def per_query(arrays: Mapping[str, Any], *, named: bool) -> dict[str, Any]:
+    """Return the AP of each query, with the names and categories of test pairs if they are cmbench's own.
+
+    Of others, which nobody has licensed for redistribution, categories are left out, and a digest stands for
+    each name, by which tests find the queries of one pair.
+    """
+    kept = {name: held for name, held in arrays.items() if name.startswith("ap_")}
+    if named:
+        return kept | {name: arrays[name] for name in ("ids", "labels") if name in arrays}
+    return kept | {"ids": np.array([sha256(str(id_).encode()).hexdigest()[:16] for id_ in arrays["ids"]])}
 
 
 # How long do methods take where nothing has run yet? What a run with the defaults took here comes with the

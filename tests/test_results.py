@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -180,6 +181,25 @@ def test_the_page_of_equal_searches_is_made_of_what_is_brought_from_a_store(prod
     assert "above each of its ablations, tuned for themselves, by more than chance on 2 of 2 datasets" in page
     assert re.search(r"\| Method .*\| +trials \| +seeds \| +seconds \| +MB", page)
     assert produce.NOT_YET not in page
+
+
+@pytest.mark.parametrize("name", ["scenes", "of_others"])
+def test_of_pairs_that_are_not_cmbenchs_own_no_name_and_no_category_is_kept(produce, tmp_path, name):
+    record, arrays = tuned_run("cca", 0.5, name)
+    source = Store(tmp_path / "runs")
+    source.put(record, {**arrays, "labels": np.arange(200) % 5})
+    shutil.rmtree(tmp_path / "tuned")
+    produce.collect_tuned(source.folder)
+    results = Store(tmp_path / "tuned")
+    held = results.arrays(results.records()[0])
+    np.testing.assert_array_equal(held["ap_image_to_text"], arrays["ap_image_to_text"])
+    if name == "scenes":
+        np.testing.assert_array_equal(held["ids"], arrays["ids"])
+        np.testing.assert_array_equal(held["labels"], np.arange(200) % 5)
+        return
+    assert "labels" not in held
+    assert len(set(held["ids"])) == 200
+    assert not set(held["ids"]) & set(arrays["ids"])
 
 
 def test_the_page_sets_the_earlier_studies_side_by_side_and_beside_published_tables(
