@@ -49,7 +49,7 @@ class CpuArrays:
         if workers < 2:
             yield from map(function, items)
             return
-        with _blas().limit(limits=1), ThreadPoolExecutor(workers) as pool:
+        with blas().limit(limits=1), ThreadPoolExecutor(workers) as pool:
             yield from pool.map(function, items)
 
     def index(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -166,12 +166,13 @@ class TorchArrays:
 
 
 @lru_cache(maxsize=1)
-def _blas() -> ThreadpoolController:
+def blas() -> ThreadpoolController:
+    """Return the control of the threads of BLAS, which also decomposes matrices."""
     return ThreadpoolController().select(user_api="blas")
 
 
 def _blas_threads() -> int:
-    return max((pool["num_threads"] for pool in _blas().info()), default=1)
+    return max((pool["num_threads"] for pool in blas().info()), default=1)
 
 
 def _mixed(integers: Matrix) -> Matrix:

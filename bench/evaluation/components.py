@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cmbench.evaluation.arrays import blas
+
 PAIRS = 1_000
 """How many pairs are kept at most; a figure of more shows a cloud."""
 AXES = 50
@@ -52,7 +54,10 @@ def components(images: ArrayLike, texts: ArrayLike, *, pairs: int = PAIRS, axes:
     stacked = np.concatenate([_unit(side[rows]) for side in sides])
     constant = stacked.max(axis=0) == stacked.min(axis=0)  # whose mean, rounded, must not look like a spread
     stacked = np.where(constant, 0.0, stacked - stacked.mean(axis=0))
-    values = _on_principal_axes(stacked, min(axes, *stacked.shape))
+    with blas().limit(
+        limits=1
+    ):  # threads of an eigendecomposition wait for each other, on busy cores seconds
+        values = _on_principal_axes(stacked, min(axes, *stacked.shape))
     total = float((stacked**2).sum())
     variance = (values**2).sum(axis=0)
     return Components(rows, values, variance / total if total > 0 else variance)
