@@ -20,8 +20,15 @@ from cmbench.datasets.splits import redrawn
 from cmbench.errors import CmbenchError, DatasetError, DatasetWarning, MethodError, StoreError
 from cmbench.evaluation.protocol import PROTOCOLS, Protocol
 from cmbench.execution.provenance import provenance
+from cmbench.methods.parameters import added_later
 from cmbench.methods.registry import Registry, registry
-from cmbench.report.command import base_dataset, chosen_parameters, command, is_trial, whole_dataset
+from cmbench.report.command import (
+    base_dataset,
+    chosen_parameters,
+    command,
+    is_trial,
+    whole_dataset,
+)
 from cmbench.report.records import Record, split_of
 from cmbench.runner import finished
 from cmbench.store import Store
@@ -119,11 +126,14 @@ def _again(
 ) -> dict[str, Any]:
     """Run the cell and return its record."""
     name = record["method"]["name"]
+    parameters = chosen_parameters(record)
+    if record["method"].get("origin") == "built-in":
+        parameters = then_and_since(name, parameters)
     try:
         (summary,) = finished(
             dataset,
             [name],
-            parameters={name: chosen_parameters(record)},
+            parameters={name: parameters},
             seeds=[record["seed"] or 0],
             protocol=_protocol(record),
             measures=list(record.get("measures", ())),
@@ -140,6 +150,15 @@ def _again(
             f"{code_of(record)} of {name!r}{_commit(record)}"
         ) from error
     return Store(store).find(summary["key"]) or summary
+
+
+def then_and_since(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a record of a built-in method, with those that came later.
+
+    The latter have the values at which they change nothing, which need not be the defaults.
+    """
+    entry = registry().entries.get(name)
+    return {**(added_later(entry.load()) if entry else {}), **parameters}
 
 
 def _commit(record: Record) -> str:

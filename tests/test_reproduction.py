@@ -12,10 +12,11 @@ import cmbench
 from cmbench.cli.main import cli
 from cmbench.datasets import save_npz
 from cmbench.errors import DatasetError, MethodError, StoreError
+from cmbench.methods.registry import load_method
 from cmbench.profiles import Profile
 from cmbench.report.command import command
 from cmbench.report.description import described
-from cmbench.reproduction import reproduced
+from cmbench.reproduction import reproduced, then_and_since
 from cmbench.store import Store
 from cmbench.tuning import Budget, tune
 
@@ -107,7 +108,8 @@ def test_seeds_and_splits_of_a_method_are_told_together_with_the_command_first(p
     assert lines[0] == "toy / noisy  (ok)"
     assert lines[1].split()[:4] == ["run", "again", "cmbench", "run"]
     assert "--seeds 0,1 --splits 2 --measures r@1 --threads 1" in lines[1]
-    assert lines[2].split(maxsplit=1) == ["changed", 'size=2 (default 3), words="12" (default "auto")']
+    assert lines[2].split(",")[0].split() == ["or", "cmbench", "reproduce", records(place, "noisy")[0]["key"]]
+    assert lines[3].split(maxsplit=1) == ["changed", 'size=2 (default 3), words="12" (default "auto")']
     assert sum(line.startswith("  key ") for line in lines) == 4
     assert sum(line.startswith("  code ") for line in lines) == 1
     assert "seed 1 split 1: " in text
@@ -241,3 +243,10 @@ def test_show_says_from_how_many_trials_parameters_were_chosen(place, tmp_path):
     assert cmbench.load_results(tmp_path / "s")[["profile", "trials"]].to_numpy().tolist() == [["mine", 7]]
     assert "chosen       on validation pairs, profile mine, from 7 trials" in described([record])
     assert f"--dataset '{place / 'toy data.npz'}' " in command([record])
+
+
+def test_parameters_that_came_after_a_record_change_nothing_when_it_is_made_again():
+    recorded = {"generator_steps": 5, "epochs": 200}  # of CM-GANs when there was no dropout
+    assert then_and_since("cmgans", recorded) == {**recorded, "dropout": 0.0}
+    assert load_method("cmgans").dropout > 0
+    assert then_and_since("gone", recorded) == recorded

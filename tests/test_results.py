@@ -14,6 +14,7 @@ from made_records import TASKS, made_dataset, made_record
 from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.methods.registry import CONTROLS, DEFAULT_METHODS, registry
 from cmbench.plan import cell_key, deciding, effective_parameters
+from cmbench.reproduction import then_and_since
 from cmbench.store import Store
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -64,7 +65,7 @@ def test_every_committed_record_has_the_key_that_its_parameters_have_now():
     for record in records:
         method, recorded = methods[record["method"]["name"]], record["method"]["parameters"]
         is_current = record["method"]["code_version"] == str(method.version)
-        parameters = effective_parameters(method, recorded, None)
+        parameters = effective_parameters(method, then_and_since(method.name, recorded), None)
         parameters = parameters if is_current else {name: parameters[name] for name in recorded}
         key = cell_key(
             fingerprint=record["dataset"]["fingerprint"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -52,6 +53,10 @@ def _heading(records: Sequence[Record], store: str | None) -> Iterator[tuple[str
     if is_trial(first):
         yield "trial", "of the search below; 'cmbench reproduce' runs it alone"
     yield "run again", command(records, store=store)
+    if not is_trial(first):
+        place = [] if store is None else ["--store", store]
+        exactly = shlex.join(["cmbench", "reproduce", first["key"], *place])
+        yield "or", f"{exactly}, with its parameters whatever the defaults are by then"
     defaults = first["method"].get("defaults")
     if defaults is not None:
         changes = (
