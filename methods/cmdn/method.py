@@ -143,6 +143,12 @@ class CMDN(ClassCodedMethod):
     """Passes of the stacked autoencoder over the training items, once with one layer and once with both, with
     ``rbm_steps`` at most; None for as many as an RBM has.
     """
+    rbm_epochs = 20
+    """Passes over the training items of each RBM; ``rbm_steps`` may end it sooner."""
+    joint_epochs = 14
+    """Passes of RBMs above two groups of codes over the training items, with ``rbm_steps`` at most; None for
+    as many as the others have. Fewer were worse on the 640 training pairs of Pascal Sentence.
+    """
     sae_rate: Annotated[float, Number(0, open_ends=True)] = 3e-4
     """Learning rate of the stacked autoencoder. At 0.001 the second pass ends with all outputs at 0 where a
     text is a distribution over topics.
