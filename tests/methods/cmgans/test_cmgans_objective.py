@@ -12,7 +12,7 @@ from cmbench.methods.cmgans.networks import build_networks
 from cmbench.methods.cmgans.objective import Batch, Objective
 
 WIDTHS = {"image": 5, "text": 4}
-SMALL = {"embedding": 6, "hidden": 7, "discriminator_width": 3}
+SMALL = {"embedding": 6, "hidden": 7, "discriminator_width": 3, "dropout": 0.0}
 N_CLASSES = 3
 
 
