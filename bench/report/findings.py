@@ -212,13 +212,9 @@ def _since_the_paper(
     found, told = {}, []
     for name, value in _yardsticks(group, measured):
         found[name] = {each.label: _mean(each) > value for each in later}
-        below = [_named(each) for each in later if not found[name][each.label]]
         above = [_named(each) for each in later if found[name][each.label]]
-        few = below if len(below) < len(above) else above
-        which = (
-            "none" if not above else f"{'all but ' if few is below and few else ''}{', '.join(few) or 'all'}"
-        )
-        told.append(f"above {name} {printed(value)}: {which}")
+        below = [_named(each) for each in later if not found[name][each.label]]
+        told.append(f"above {name} {printed(value)}: {_which(above, below)}")
     return [f"Of {len(later)} methods since the paper, {'; '.join(told)}."], found
 
 
