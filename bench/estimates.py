@@ -61,9 +61,9 @@ def estimates(
     with its defaults, of which there is no such record, is estimated from ``TYPICAL`` by the same ratio. No
     cell takes longer than its deadline. Threads, and other cells at the same time, are not looked at.
     """
-    earlier = Earlier(records)
-    found = {}
-    for cell in cells:
+    wanted, found = list(cells), {}
+    earlier = Earlier(records if wanted else ())  # of a store of thousands, it is not read for nothing
+    for cell in wanted:
         estimate = earlier.estimate(cell) or _typical(cell)
         if estimate is not None:
             seconds = min(estimate.seconds, deadline or estimate.seconds)

@@ -54,9 +54,8 @@ def components(images: ArrayLike, texts: ArrayLike, *, pairs: int = PAIRS, axes:
     stacked = np.concatenate([_unit(side[rows]) for side in sides])
     constant = stacked.max(axis=0) == stacked.min(axis=0)  # whose mean, rounded, must not look like a spread
     stacked = np.where(constant, 0.0, stacked - stacked.mean(axis=0))
-    with blas().limit(
-        limits=1
-    ):  # threads of an eigendecomposition wait for each other, on busy cores seconds
+    # Threads of an eigendecomposition wait for each other so often that other work holds them up for seconds
+    with blas().limit(limits=1):
         values = _on_principal_axes(stacked, min(axes, *stacked.shape))
     total = float((stacked**2).sum())
     variance = (values**2).sum(axis=0)

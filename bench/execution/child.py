@@ -155,10 +155,8 @@ def conduct(method: Method, job: Job, features: Features, representations: Featu
 
 
 def _check_repetition(method: Method, job: Job, features: Features, representations: Features) -> None:
-    left = {CHECKPOINT, PRETRAINED} & {
-        *type(method).practical
-    }  # where it would find the end of the first fit
-    anew = dict.fromkeys(left)
+    # Not from what the first fit has left, or it would end where that did
+    anew = dict.fromkeys({CHECKPOINT, PRETRAINED} & {*type(method).practical})
     again = new_method(type(method), {**job.parameters, **anew})
     fit(again, job, features)
     for modality, rows in transform(again, job, features).items():

@@ -66,7 +66,8 @@ class PretrainedMethod(DeepMethod):
     rbm_batch_size: Annotated[int, Count(2)] = 64
     """Training items in a batch of an RBM, or autoencoder. The released programs have 128 (Corr-AE 231).
     Half of that in half the passes makes as many updates in three quarters of the time, and was no worse on
-    validation.
+    validation pairs of ``scenes``; on the 640 training pairs of Pascal Sentence it was by .008 for Corr-AE,
+    with one seed.
     """
     cd_steps: Annotated[int, Count(1)] = 1
     """Steps of Gibbs sampling in an update of an RBM (contrastive divergence)."""
