@@ -189,8 +189,11 @@ class CMGANs(DeepMethod):
     """
     eval_every: Annotated[int, Count(1)] = 10
     """(A14) Iterations from one look at validation, and one point of the curves, to the next."""
-    patience = 10
-    """(A14) Epochs to wait for a better state on validation before the training ends."""
+    patience: Annotated[int, Count(1), SearchRange(6, 40, log=True, whole=True)] = 10
+    """(A14) Epochs to wait for a better state on validation before the training ends. It is searched, as
+    half of the default of other methods: what waits longer is better with slow halving, at several times the
+    cost.
+    """
     representation: Annotated[str, Words("common", "posterior")] = "common"
     """(A15) What represents an item: its s, or the class probabilities that the class head gives for s
     (``"posterior"``), as in Deep-SM. Report them under the name of ``cmgans-posterior``.
