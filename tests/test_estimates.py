@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from made_records import failed_record, made_dataset, made_record
 
+from cmbench.agenda import planned
 from cmbench.cli.main import cli
 from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.estimates import (
@@ -22,7 +23,7 @@ from cmbench.estimates import (
 )
 from cmbench.execution.progress import Silent
 from cmbench.methods.registry import DEFAULT_METHODS
-from cmbench.runner import finished, planned
+from cmbench.runner import finished
 from cmbench.store import Store
 
 

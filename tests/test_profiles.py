@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from made_records import made_record
 
 import cmbench
+from cmbench.agenda import planned
 from cmbench.cli.main import cli
 from cmbench.datasets import save_npz
 from cmbench.datasets.splits import redrawn
@@ -18,7 +19,7 @@ from cmbench.errors import CmbenchError, CmbenchWarning
 from cmbench.methods.registry import DEFAULT_METHODS, registry
 from cmbench.profiles import Profile, profile_path, profile_text, tuned_profile, write_profile
 from cmbench.report.table import render
-from cmbench.runner import finished, planned
+from cmbench.runner import finished
 from cmbench.search import Trial
 from cmbench.store import Store
 from cmbench.tuning import Budget, Choice, Tuned, tune

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 import cmbench
+from cmbench.agenda import planned
 from cmbench.execution.outcome import read_looks
 from cmbench.methods.registry import registry
 from cmbench.methods.training.progress import Look
 from cmbench.pruning import Finished, MedianRule
-from cmbench.runner import planned
 from cmbench.search import Search, Trial
 from cmbench.store import Store
 

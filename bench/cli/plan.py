@@ -11,9 +11,9 @@ import click
 from cmbench.cli.options import run_options
 
 if TYPE_CHECKING:
+    from cmbench.agenda import Agenda
     from cmbench.estimates import Estimate
     from cmbench.plan import Cell
-    from cmbench.runner import Agenda
 
 _HEADINGS = ("dataset", "method", "seed", "state", "expected", "")
 _SIGNS = {"same settings": "=", "other parameters": "~", "other dataset": "≈", "other machine": "?"}
@@ -34,11 +34,12 @@ def plan(plugins: tuple[str, ...], datasets: tuple[str, ...], **options: Any) ->
 
     The options are those of 'cmbench run', which would run the same cells; nothing is run or written here.
     """
+    from cmbench.agenda import DEFAULT_DATASETS, planned
     from cmbench.estimates import estimates
     from cmbench.limits import parse_duration
     from cmbench.methods.registry import registry
     from cmbench.output import printable
-    from cmbench.runner import DEFAULT_DATASETS, check_executor, planned
+    from cmbench.runner import check_executor
 
     available = registry(plugins)
     for problem in available.problems:

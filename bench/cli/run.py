@@ -39,13 +39,14 @@ def run(
     """
     from rich.console import Console
 
+    from cmbench.agenda import DEFAULT_DATASETS
     from cmbench.errors import IncompleteRunError
     from cmbench.execution.progress import progress_for
     from cmbench.methods.registry import registry
     from cmbench.output import printable
     from cmbench.report.layout import View
     from cmbench.report.records import LEFT_OUT
-    from cmbench.runner import DEFAULT_DATASETS, finished
+    from cmbench.runner import finished
 
     available = registry(plugins)
     for problem in available.problems:

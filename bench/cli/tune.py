@@ -118,11 +118,11 @@ def tune(
     trials to fail. The exit status is 1
     then, if nothing was chosen at all, and if a plugin could not be loaded.
     """
+    from cmbench.agenda import DEFAULT_DATASETS, sound_dataset
     from cmbench.datasets.limiting import limited
     from cmbench.methods.registry import DEFAULT_METHODS, expanded, registry
     from cmbench.output import check_parent
     from cmbench.profiles import write_profile
-    from cmbench.runner import DEFAULT_DATASETS, sound_dataset
     from cmbench.tuning import Budget
     from cmbench.tuning import tune as search
 

@@ -394,8 +394,8 @@ def is_of(place, process):
 
 
 def test_an_installed_method_does_not_travel_and_a_plugin_does(toy, plugin):
+    from cmbench.agenda import planned
     from cmbench.methods.registry import registry
-    from cmbench.runner import planned
 
     available = registry([plugin])
     cells = planned(toy, ["cca", "does"], plugins=available).cells

@@ -23,6 +23,7 @@ sys.path.append(str(ROOT / "tests"))
 
 from conftest import toy_split  # noqa: E402 - after sys.path is put right
 
+from cmbench.agenda import planned  # noqa: E402
 from cmbench.datasets.contract import Dataset  # noqa: E402
 from cmbench.estimates import estimates  # noqa: E402
 from cmbench.execution.child_process import Ended  # noqa: E402
@@ -38,7 +39,7 @@ from cmbench.report.page.document import document, write  # noqa: E402
 from cmbench.report.page.sources import studies_of  # noqa: E402
 from cmbench.report.records import select  # noqa: E402
 from cmbench.report.table import render  # noqa: E402
-from cmbench.runner import finished, planned  # noqa: E402
+from cmbench.runner import finished  # noqa: E402
 from cmbench.store import Store  # noqa: E402
 
 TINY = """

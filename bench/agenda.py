@@ -1,0 +1,224 @@
+"""The agenda of a run: the cells that it is about, and which of them it is to run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmbench.choosing import chosen_methods, listed, published
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import base_name
+from cmbench.datasets.limiting import limited
+from cmbench.datasets.registry import BUILT_IN, load_dataset
+from cmbench.datasets.soundness import refuse_unsound
+from cmbench.datasets.splits import redrawn
+from cmbench.errors import CmbenchError, DatasetWarning
+from cmbench.evaluation.protocol import Protocol, get_protocol
+from cmbench.execution.fence import built_in_files
+from cmbench.methods.registry import Registry, registry
+from cmbench.plan import LEFT_OUT, Cell, plan
+from cmbench.profiles import (
+    PAPER,
+    Profile,
+    check_reach,
+    named_profile,
+    shared_profile,
+    warn_of_other_versions,
+)
+from cmbench.pruning import MedianRule
+from cmbench.store import DEFAULT_STORE, Contents, Problem, Store
+
+if TYPE_CHECKING:
+    from cmbench.methods.contract import Method
+
+DEFAULT_DATASETS = ("scenes",)
+
+
+@dataclass(frozen=True, eq=False)
+class Agenda:
+    """The cells of a run: all, and those that it is to run, without those that cannot be.
+
+    ``before`` is what the store has, ``earlier`` the summaries of its records by key, and ``hidden`` are the
+    files and folders that datasets were given by.
+    """
+
+    store: Store
+    cells: list[Cell]
+    pending: list[Cell]
+    left_out: list[Cell]
+    before: Contents
+    earlier: dict[str, dict[str, Any]]
+    hidden: list[Path]
+
+
+def planned(
+    datasets: Sequence[str | Path | Dataset] | str | Path | Dataset = DEFAULT_DATASETS,
+    methods: Sequence[str | Method] | str | Method | None = None,
+    *,
+    seeds: int | Sequence[int] = (0,),
+    splits: int = 1,
+    store: str | Path = DEFAULT_STORE,
+    protocol: str | Protocol = "paper",
+    measures: Sequence[str] | None = None,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    presets: Mapping[str, str] | None = None,
+    profile: str | Path | Profile | None = None,
+    like: str | None = None,
+    plugins: Sequence[str | Path] | Registry = (),
+    force: bool = False,
+    retry_failed: bool = False,
+    allow_repeated: bool = False,
+    check_determinism: bool = False,
+    pruning: Mapping[str, MedianRule] | None = None,
+    limit: int | None = None,
+) -> Agenda:
+    """Return the cells of a run with these arguments of ``run``, and which of them it would run.
+
+    Nothing is written. Raises ``CmbenchError`` as ``run`` does before anything runs.
+    """
+    seeds = range(at_least_one("seeds", seeds)) if isinstance(seeds, int) else seeds
+    available = plugins if isinstance(plugins, Registry) else _registry(listed(plugins))
+    if profile == PAPER:
+        profile, presets = None, {**published(methods, available), **(presets or {})}
+    chosen = chosen_methods(methods, available, parameters or {}, presets or {})
+    given, rules = listed(datasets), get_protocol(protocol)
+    loaded = [_loaded(item, rules, limit=limit, allow_repeated=allow_repeated) for item in given]
+    places = {dataset.fingerprint: _place(item) for dataset, item in zip(loaded, given, strict=True)}
+    loaded += _redrawn(loaded, at_least_one("splits", splits), allow_repeated=allow_repeated)
+    own = {own_fingerprint(dataset): base_name(dataset) for dataset in loaded}
+    tuned = named_profile(profile, own, store, places=places)
+    if like is not None:
+        tuned = shared_profile(tuned, available[like].load(), [entry.load() for entry, _ in chosen], own)
+    cells = plan(
+        loaded,
+        chosen,
+        seeds=seeds,
+        protocol=rules,
+        available=available,
+        measures=measures,
+        profile=tuned,
+    )
+    warn_of_other_versions(cells)
+    check_reach(tuned, cells, own)
+    rule_of = dict(pruning or {}).get
+    cells = [
+        replace(cell, given=places.get(own_fingerprint(cell.dataset)), rule=rule_of(cell.method.name))
+        for cell in cells
+    ]
+    results = Store(Path(store).absolute())  # a method may change the current folder
+    return _compared(
+        cells, results, _files(given), force=force, retry_failed=retry_failed, twice=check_determinism
+    )
+
+
+def _compared(cells: list[Cell], store: Store, hidden: list[Path], *, force: bool, **again: bool) -> Agenda:
+    """Return the agenda of cells after a look at what the store has; ``again`` is for ``_is_wanted``."""
+    before = store.read_summaries()
+    broken, earlier = unreadable(cells, before.problems), before.by_key
+    wanted = [
+        with_measures_of(cell, earlier.get(cell.key))
+        for cell in cells
+        if (force or cell.key not in broken) and _is_wanted(cell, earlier.get(cell.key), force=force, **again)
+    ]
+    pending = [cell for cell in wanted if not cell.left_out]
+    left_out = [cell for cell in wanted if cell.left_out]
+    return Agenda(store, cells, pending, left_out, before, earlier, hidden)
+
+
+def _loaded(
+    item: str | Path | Dataset, rules: Protocol, *, limit: int | None, allow_repeated: bool
+) -> Dataset:
+    unseen = rules.unseen_categories
+    dataset = sound_dataset(item, unseen_categories=unseen, allow_repeated=allow_repeated)
+    return dataset if limit is None else limited(dataset, limit)
+
+
+def _redrawn(datasets: Sequence[Dataset], splits: int, *, allow_repeated: bool) -> list[Dataset]:
+    """Return each dataset with its pairs divided anew, by the split seeds 1 to splits - 1."""
+    return [
+        sound_dataset(redrawn(dataset, seed), allow_repeated=allow_repeated)
+        for dataset in datasets
+        for seed in range(1, splits)
+    ]
+
+
+def unreadable(cells: Sequence[Cell], problems: Sequence[Problem]) -> set[str]:
+    """Return the keys of cells whose files are there and cannot be read; these are not run over them."""
+    names = [problem.path.stem for problem in problems if problem.line is None]
+    ends = {name.rpartition("-")[2] for name in names}
+    return {cell.key for cell in cells if cell.key in ends}
+
+
+def _place(given: str | Path | Dataset) -> str | None:
+    """Return the name of a built-in dataset, or the whole path of another; None where neither is known."""
+    if isinstance(given, Dataset):
+        read = given.card.loaded_from
+        return None if read is None or read in built_in_files() else str(read)
+    path = Path(given).expanduser()
+    return str(given) if given in BUILT_IN else str(path.absolute())
+
+
+def own_fingerprint(dataset: Dataset) -> str:
+    """Return the fingerprint of a dataset, or of that whose pairs were divided anew."""
+    return dataset.card.split_of or dataset.fingerprint
+
+
+def _files(datasets: Sequence[str | Path | Dataset]) -> list[Path]:
+    """Return the files and folders that datasets were given by."""
+    return [Path(given).expanduser() for given in datasets if isinstance(given, Path | str)]
+
+
+def sound_dataset(
+    item: str | Path | Dataset, *, unseen_categories: bool = False, allow_repeated: bool = False
+) -> Dataset:
+    """Return a dataset whose numbers mean something, with a ``DatasetWarning`` for what is questionable.
+
+    Raises ``DatasetError`` where validation pairs cannot choose, or pairs stand in two splits and
+    ``allow_repeated`` does not let them pass. ``unseen_categories`` is for ``load_dataset``.
+    """
+    if not isinstance(item, Dataset):
+        item = load_dataset(item, unseen_categories=unseen_categories)
+    dataset = item
+    refuse_unsound(dataset.name, dataset.findings, allow_repeated=allow_repeated)
+    for finding in dataset.findings:
+        warnings.warn(f"dataset {dataset.name!r}: {finding.sentence}", DatasetWarning, stacklevel=3)
+    return dataset
+
+
+def _is_wanted(
+    cell: Cell, record: Mapping[str, Any] | None, *, force: bool, retry_failed: bool, twice: bool
+) -> bool:
+    if force or record is None:
+        return True
+    if cell.left_out:  # by an earlier version it failed
+        return record["status"] not in ("ok", LEFT_OUT)
+    if record["status"] == "ok":
+        lacks_measures = not set(cell.measures) <= set(record.get("measures", ()))
+        return lacks_measures or (twice and not record.get("repeats"))
+    if record["status"] == "pruned":  # and is so again, or to be trained to its end
+        return cell.rule is None
+    return retry_failed and record["status"] != LEFT_OUT
+
+
+def with_measures_of(cell: Cell, record: Mapping[str, Any] | None) -> Cell:
+    """Return the cell with the measures of its earlier record added, so that none is lost."""
+    earlier = (record or {}).get("measures", ())
+    measures = tuple(dict.fromkeys((*cell.measures, *earlier)))
+    return cell if measures == cell.measures else replace(cell, measures=measures)
+
+
+def _registry(plugins: Sequence[str | Path]) -> Registry:
+    available = registry(plugins)
+    for problem in available.problems:
+        warnings.warn(problem, stacklevel=3)
+    return available
+
+
+def at_least_one(name: str, count: int) -> int:
+    """Return the count; ``CmbenchError`` where it is 0 or negative."""
+    if count < 1:
+        raise CmbenchError(f"{name} is {count}; use 1 or more")
+    return count
