@@ -179,7 +179,11 @@ def tune(
         told(_line(dataset, searches, asked))
     failures = {name: Failure(tuple(each.trials)) for name, each in searches.items() if not each.best(1)}
     found = {name: search for name, search in searches.items() if name not in failures}
-    choices = {name: _choice(name, search, trials, budget) for name, search in found.items()}
+    repeated = _repeated({name: search.best(REPEATED) for name, search in found.items()}, trials, budget)
+    choices = {
+        name: _choice(search, repeated[name], version=available[name].code_version())
+        for name, search in found.items()
+    }
     for name, choice in choices.items():
         told(f"{dataset.name}: {name} {_chosen(choice)}")
     for name, failure in failures.items():
@@ -330,11 +334,21 @@ def _processor_seconds(record: Mapping[str, Any]) -> float:
     return float(durations.get("processor") or durations["total"])
 
 
-def _choice(name: str, search: Search, trials: _Trials, budget: Budget) -> Choice:
-    """Run the best few trials with the other seeds too, and choose by the mean over all."""
-    finalists = search.best(REPEATED)
-    repeated = [trials.run({name: trial.parameters}, budget.seeds)[name] for trial in finalists]
-    survivors = [trial for trial in repeated if trial.score is not None] or finalists[:1]
+def _repeated(
+    finalists: Mapping[str, Sequence[Trial]], trials: _Trials, budget: Budget
+) -> dict[str, list[Trial]]:
+    """Run the finalists of each method with the other seeds too: the best of all methods, then the next."""
+    repeated: dict[str, list[Trial]] = {name: [] for name in finalists}
+    for place in range(max(map(len, finalists.values()), default=0)):
+        settings = {name: best[place].parameters for name, best in finalists.items() if place < len(best)}
+        for name, trial in trials.run(settings, budget.seeds).items():
+            repeated[name].append(trial)
+    return repeated
+
+
+def _choice(search: Search, repeated: Sequence[Trial], *, version: str) -> Choice:
+    """Choose among the finalists, run with all seeds, by the mean over these."""
+    survivors = [trial for trial in repeated if trial.score is not None] or search.best(1)
     best = max(survivors, key=lambda trial: trial.score or 0.0)
     return Choice(
         parameters=best.parameters,
@@ -344,6 +358,6 @@ def _choice(name: str, search: Search, trials: _Trials, budget: Budget) -> Choic
         pruned=sum(trial.pruned for trial in search.trials),
         tried=tuple(search.trials),
         exhausted=search.exhausted,
-        version=trials.available[name].code_version(),
+        version=version,
         seconds=search.spent + sum(trial.seconds for trial in repeated),
     )

@@ -137,6 +137,18 @@ def test_every_trial_is_in_the_store_and_the_best_have_all_seeds(toy, planted, t
     assert all(record["dataset"]["name"] == "toy (validation)" for record in records)
 
 
+def test_the_best_of_all_methods_are_repeated_together(toy, planted, tmp_path, monkeypatch):
+    asked = []
+
+    def noted(dataset, methods, **options):
+        asked.append((methods, len(options["seeds"])))
+        return cmbench.run(dataset, methods, **options)
+
+    monkeypatch.setattr("cmbench.tuning.run", noted)
+    tune(toy, ["planted", "ridge"], budget=Budget(2), store=tmp_path, plugins=planted, **QUICK)
+    assert asked == [(["planted", "ridge"], 1)] * 2 + [(["planted", "ridge"], 3)] * 2
+
+
 def test_a_second_search_runs_nothing(toy, planted, tmp_path):
     budget, store, lines = Budget(2, seeds=(0,)), tmp_path / "s", []
     first = tune(toy, ["planted"], budget=budget, store=store, plugins=planted, told=lines.append, **QUICK)
