@@ -169,7 +169,7 @@ class Triplet(ContrastiveMethod):
         "F. Faghri, D. Fleet, J. Kiros, S. Fidler, VSE++: improving visual-semantic embeddings with hard "
         "negatives, BMVC 2018"
     )
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     n_components = 1024
     batch_size = 128
@@ -179,6 +179,9 @@ class Triplet(ContrastiveMethod):
     """m, by which the cosine of partners should exceed any other."""
     warm_up: Annotated[int, Count(0)] = 2
     """Epochs with all negatives at first."""
+    gradient_clip = 2.0
+    """Largest norm of the gradient of both networks; a longer one is cut to it. 2 as in the program of VSE++.
+    """
 
     def loss(self, images: Tensor, texts: Tensor, labels: Tensor) -> Tensor:
         return triplet_loss(images, texts, self.margin, hardest=self.epoch_number >= self.warm_up)

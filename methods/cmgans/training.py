@@ -33,6 +33,7 @@ from cmbench.methods.cmgans.networks import Generator, Networks, build_networks
 from cmbench.methods.cmgans.objective import Batch, ByModality, Objective
 from cmbench.methods.training.batches import Draw, Index, Order, PairSampler
 from cmbench.methods.training.curves import gradient_norm
+from cmbench.methods.training.descent import cut_gradient
 from cmbench.methods.training.device import DeviceRows, NetworkMap, picked
 from cmbench.methods.training.loop import Run, Training, Watched
 from cmbench.methods.training.pairs import PairCodes, PairMapping
@@ -160,9 +161,7 @@ class Updates:
         watched = list(loss.curves.items())
         if gradient_norms:
             watched.append((f"{update}_gradient", gradient_norm(parameters)))
-        largest_norm = self.method.gradient_clip
-        if not isinstance(largest_norm, str):  # "off"
-            nn.utils.clip_grad_norm_(parameters, largest_norm)
+        cut_gradient(parameters, self.method.gradient_clip)
         optimizer.step()
         return watched
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def decayed(networks: Sequence[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
@@ -19,6 +19,12 @@ def decayed(networks: Sequence[nn.Module], weight_decay: float) -> list[dict[str
     weights = [values for values in parameters if values.ndim > 1]
     biases = [values for values in parameters if values.ndim == 1]
     return [{"params": weights, "weight_decay": weight_decay}, {"params": biases, "weight_decay": 0.0}]
+
+
+def cut_gradient(parameters: Sequence[Tensor], largest: float | str) -> None:
+    """Cut the gradient of all parameters together to the norm ``largest`` if it is longer; "off" does not."""
+    if not isinstance(largest, str):
+        nn.utils.clip_grad_norm_(parameters, largest)
 
 
 HALF_LIFE = 10_000  # steps after which the learning rate is half of what it was at first

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from cmbench.datasets.draft import Modality, Split
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
-from cmbench.methods.parameters import Words
+from cmbench.methods.parameters import AddedLater, Number, Words
 from cmbench.methods.training.batches import Index, seeded_apart
 from cmbench.methods.training.curves import gradient_norm
 from cmbench.methods.training.deep_method import DeepMethod
-from cmbench.methods.training.descent import decayed
+from cmbench.methods.training.descent import cut_gradient, decayed
 from cmbench.methods.training.device import DeviceRows, NetworkMap, picked
 from cmbench.methods.training.loop import Finding, Run, Training, Watched
 from cmbench.methods.views.inputs import MODALITIES, Matrix, checked_classes, class_numbers
@@ -136,6 +136,10 @@ class TrainedMethod(DeepMethod):
 
     _epoch_number: int = field(init=False, default=0)
 
+    gradient_clip: Annotated[float | str, Number(0, open_ends=True, words=("off",)), AddedLater("off")] = (
+        "off"
+    )
+    """Largest norm of the gradient of networks that train together; a longer one is cut to it."""
     precision: Annotated[str, Words("auto", "float32", "bfloat16")] = "float32"
     """Of the matrix products of networks in training. ``"auto"`` is bfloat16 on a GPU."""
 
@@ -271,6 +275,7 @@ class _Learner:
         self.rows, self.labels = rows, labels
         self.batches = method.batches(labels.cpu().numpy(), run, purpose)
         self.optimizer = method.optimizer_of(list(modules.values()))
+        self.parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
 
     def trained(self, stage: str, score: Callable[[], float | Finding]) -> Training[Index]:
         """Train the networks as the stage of that name, to the state of the highest score."""
@@ -307,6 +312,7 @@ class _Learner:
             watched += [
                 (f"{name}_gradient", gradient_norm([*self.modules[name].parameters()])) for name in self.rows
             ]
+        cut_gradient(self.parameters, self.method.gradient_clip)
         self.optimizer.step()
         return watched
 

@@ -127,6 +127,30 @@ def test_the_best_state_on_validation_is_kept_and_training_ends_without_a_better
     assert method.iterations_ == method.best_iteration_ + 5 * 5
 
 
+class SingleStep(Linear):
+    """One step of plain descent over all pairs, which is as long as the gradient."""
+
+    def networks(self, widths, n_classes):
+        built = super().networks(widths, n_classes)
+        self.weights = [each for network in built.values() for each in network.parameters()]
+        self.before = [each.detach().clone() for each in self.weights]
+        return built
+
+    def optimizer_of(self, networks):
+        return torch.optim.SGD(self.weights, lr=1.0)
+
+
+@pytest.mark.parametrize("largest", ["off", 0.01, 1e9])
+def test_a_gradient_that_is_too_long_is_cut_to_the_largest_norm_over_both_networks(toy, largest):
+    whole = {"epochs": 1, "batch_size": len(toy.train), "stopping": "none", "gradient_clip": largest}
+    method = fitted(toy, SingleStep, **whole)
+    gradient = np.hypot(method.curves_["image_gradient"][0], method.curves_["text_gradient"][0])
+    moved = [after.detach() - before for after, before in zip(method.weights, method.before, strict=True)]
+    step = torch.stack([each.norm() for each in moved]).norm().item()
+    assert gradient > 0.1
+    assert step == pytest.approx(0.01 if largest == 0.01 else gradient, rel=1e-3)
+
+
 def test_terms_by_name_are_added_up_and_each_has_a_curve(toy):
     curves = fitted(toy).curves_
     assert curves.keys() == {
