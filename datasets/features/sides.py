@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from cmbench.datasets.draft import FloatMatrix, Labels, Parts
 from cmbench.datasets.features.backbones import Backbone, load_backbone
@@ -161,7 +162,8 @@ def reduced(made: Made, n_train: int, components: int | None) -> tuple[Made, str
     """Return the principal components of features, learnt from the first ``n_train`` rows, and words on them.
 
     Rows are centred by the mean of training, and components come in order of variance there, each with the
-    sign that makes its largest weight positive. Parts are mapped like the rows.
+    sign that makes its largest weight positive. Parts are mapped like the rows. One thread computes them:
+    another number of threads would change last bits, and with them the fingerprint of a dataset.
     """
     if components is None:
         return made, ""
@@ -172,18 +174,22 @@ def reduced(made: Made, n_train: int, components: int | None) -> tuple[Made, str
             f"have {min(train.shape)} at most; use fewer"
         )
     mean = train.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(train - mean, full_matrices=False)
-    axes = axes[:components]
-    largest = np.abs(axes).argmax(axis=1)
-    axes *= np.sign(axes[np.arange(components), largest])[:, None]
-    share = float(np.sum(sizes[:components] ** 2) / np.sum(sizes**2))
 
     def mapped(rows: FloatMatrix) -> FloatMatrix:
         return np.asarray((rows - mean) @ axes.T, dtype=np.float32)
 
-    parts = made.parts and Parts(mapped(made.parts.values), made.parts.offsets)
-    words = f", {components} principal components of the training pictures ({share:.1%} of their variance)"
-    return Made(mapped(made.rows), parts), words
+    with threadpool_limits(1, "blas"):
+        _, sizes, axes = np.linalg.svd(train - mean, full_matrices=False)
+        axes = axes[:components]
+        largest = np.abs(axes).argmax(axis=1)
+        axes *= np.sign(axes[np.arange(components), largest])[:, None]
+        parts = made.parts and Parts(mapped(made.parts.values), made.parts.offsets)
+        kept = Made(mapped(made.rows), parts)
+    share = float(np.sum(sizes[:components] ** 2) / np.sum(sizes**2))
+    return (
+        kept,
+        f", {components} principal components of the training pictures ({share:.1%} of their variance)",
+    )
 
 
 @dataclass(frozen=True, eq=False)

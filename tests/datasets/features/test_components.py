@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from cmbench.datasets.draft import Parts
 from cmbench.datasets.features.recipe import ImageRecipe
@@ -23,6 +24,19 @@ def test_they_are_those_of_the_training_rows_and_map_all_rows_and_parts():
     assert made.rows.dtype == np.float32
     share = expected.explained_variance_ratio_.sum()
     assert words == f", 3 principal components of the training pictures ({share:.1%} of their variance)"
+
+
+def test_one_thread_computes_them_whatever_the_caller_has(monkeypatch):
+    threads, decomposed = set(), np.linalg.svd
+
+    def watched(matrix, **options):
+        threads.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return decomposed(matrix, **options)
+
+    monkeypatch.setattr("numpy.linalg.svd", watched)
+    with threadpool_limits(2, "blas"):
+        reduced(Made(ROWS, None), 20, 3)
+    assert threads == {1}
 
 
 def test_without_a_number_features_stay_as_they_are():
