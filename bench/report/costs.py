@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from statistics import fmean
 
@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from cmbench.errors import ReportError
 from cmbench.report.figure import STYLE, WIDTHS
@@ -196,7 +196,12 @@ def _draw_rings(panel: Axes, settings: Sequence[Setting], quantity: Quantity, co
 def _draw_axes(panel: Axes, quantity: Quantity, length: float) -> None:
     panel.set_xscale("log", base=quantity.base)
     panel.margins(x=0.12)
-    shown = _apart(quantity, *panel.get_xlim(), length)
+    left, right = panel.get_xlim()
+    if sum(left <= tick <= right for tick in quantity.ticks) < 2:  # all points are close to each other
+        quantity = replace(quantity, ticks=tuple(LogLocator(quantity.base, "all").tick_values(left, right)))
+        if sum(left <= tick <= right for tick in quantity.ticks) < 2:
+            quantity = replace(quantity, ticks=tuple(MaxNLocator(4).tick_values(left, right)))
+    shown = _apart(quantity, left, right, length)
     panel.set_xticks(shown, [quantity.written(tick) for tick in shown])
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xlabel(quantity.label)

@@ -1,5 +1,6 @@
 """Figures of what records keep: precision by recall, costs, sizes, the common space, ranks over datasets."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -112,6 +113,24 @@ def test_points_stand_at_their_cost_and_map_with_the_deviation_over_seeds():
         assert (high - low) / 2 == pytest.approx(np.std([0.4, 0.6], ddof=1))
         assert not panel.containers[1].has_yerr
     assert [tick.get_text() for tick in time.get_xticklabels()] == ["1 s", "10 s", "1 min"]
+
+
+@pytest.mark.parametrize(
+    ("fits", "memories"),
+    [((0.16, 0.18, 0.42), (58e6, 61e6, 62e6)), ((2.01, 2.02, 2.03), (4.1e8, 4.2e8, 4.3e8)), ((5.0,), (9e7,))],
+)
+def test_axes_have_numbers_where_all_points_are_close_to_each_other(fits, memories):
+    records = [cost(f"m{at}", *pair, 8) for at, pair in enumerate(zip(fits, memories, strict=False))]
+    for panel, values, unit in zip(
+        costs.cost_figure(settings(records)).axes, (fits, memories), (r"[\d.]+ s", r"[\d.]+ MB"), strict=True
+    ):
+        left, right = panel.get_xlim()
+        ticks = [tick for tick in panel.get_xticks() if left <= tick <= right]
+        assert len(ticks) >= 2
+        texts = [tick.get_text() for tick in panel.get_xticklabels()]
+        assert len(set(texts)) == len(ticks)
+        assert all(re.fullmatch(unit, text) for text in texts)
+        assert left < min(values)
 
 
 def test_times_of_several_machines_are_told():
