@@ -36,8 +36,15 @@ ENDINGS: dict[str, Format] = {
 
 
 def _format_of(output: Path | None) -> Format | None:
-    """Return the format that the ending of a file stands for, Markdown for others; None without a file."""
-    return None if output is None else ENDINGS.get(output.suffix.lower(), "markdown")
+    """Return the format that the ending of a file stands for; None without a file."""
+    if output is None:
+        return None
+    if output.suffix.lower() not in ENDINGS:
+        raise click.BadParameter(
+            f"the ending of {output} names no format; end it in {', '.join(ENDINGS)}, or give --format",
+            param_hint="--output",
+        )
+    return ENDINGS[output.suffix.lower()]
 
 
 @click.command()
@@ -106,7 +113,13 @@ def _format_of(output: Path | None) -> Format | None:
 @click.option("--label", metavar="NAME", help="Of the LaTeX table, for its \\ref.")
 @all_versions_option
 @click.option("-v", "--verbose", is_flag=True, help="On a terminal: definitions and all deviations too.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write to this file instead.",
+)
 def table(
     store: str,
     datasets: tuple[str, ...],
@@ -141,6 +154,7 @@ def table(
 
     named = {**options, "columns": columns, "methods": methods, "settings": settings}
     _refuse_contradictions(ablation=ablation, overview=overview, published=published, named=named)
+    format = format or _format_of(output)
     records = stored_summaries(store, all_versions=all_versions)
     chosen = select(records, datasets=datasets, methods=methods or (), protocol=protocol)
     made: ModuleType = (
@@ -150,7 +164,6 @@ def table(
     if published:
         more = {"collection": None if published == "auto" else published}
     arrays, view = Remembering(Store(store)), View(columns=columns or (), **options)
-    format = format or _format_of(output)
     if format is None and sys.stdout.isatty():
         print_tables(made.tables(chosen, arrays=arrays, view=view, **more), verbose=verbose)
         return

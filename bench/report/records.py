@@ -92,7 +92,8 @@ def only_group(records: Iterable[Record]) -> Group:
         titles = "; ".join(group.title for group in all_groups)
         raise ReportError(
             f"these records belong to {len(all_groups)} tables ({titles}); "
-            "choose one dataset and one protocol, because numbers of different ones cannot be compared"
+            "choose one dataset and one protocol (--dataset, --protocol), because numbers of different ones "
+            "cannot be compared"
         )
     return all_groups[0]
 

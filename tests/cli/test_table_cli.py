@@ -1,6 +1,7 @@
 """The verbs ``table`` and ``plot`` on a store of records."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -86,9 +87,19 @@ def test_the_ending_of_the_file_says_the_format(store, tmp_path, name, part):
     assert "| CCA " in (tmp_path / name).read_text(encoding="utf-8")
 
 
+def test_a_file_whose_ending_names_no_format_is_refused(store, tmp_path):
+    target = tmp_path / "table.docx"
+    refused = CliRunner().invoke(cli, ["table", "--store", str(store), "-o", str(target)])
+    assert refused.exit_code == 2
+    assert re.search(r"end it in \.md, .*\.txt, or give --format", refused.output)
+    assert not target.exists()
+    call(table, "--store", store, "--dataset", "other", "-o", target, "--format", "csv")
+    assert target.read_text().startswith("dataset,")
+
+
 def test_a_csv_of_several_tables_is_refused_and_nothing_written(store, tmp_path):
     target = tmp_path / "table.csv"
-    with pytest.raises(ReportError, match="belong to 3 tables"):
+    with pytest.raises(ReportError, match=r"belong to 3 tables .*--dataset"):
         call(table, "--store", store, "--format", "csv", "--output", target)
     assert not target.exists()
     call(table, "--store", store, "--format", "csv", "--output", target, "--dataset", "other")
