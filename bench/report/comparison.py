@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from cmbench.errors import ReportError
+from cmbench.errors import ReportError, did_you_mean
 from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
@@ -34,7 +34,7 @@ class Side:
         return runs_of(self.setting, column, self.store.arrays)
 
 
-def compare_methods(store: Store, records: Iterable[Record], first: str, second: str) -> str:
+def compare_methods(store: Store, records: Sequence[Record], first: str, second: str) -> str:
     """Return how two methods of a store differ, a table for each dataset and protocol.
 
     A method that was run in several settings is named by the first digits of the key of one of its cells.
@@ -47,7 +47,7 @@ def compare_methods(store: Store, records: Iterable[Record], first: str, second:
         if sides[0] is not None and sides[1] is not None:
             sections.append(_section(group.title, sides[0], sides[1]))
     if not sections:
-        raise ReportError(f"no dataset in {store.folder} has finished cells of both {first!r} and {second!r}")
+        raise ReportError(_why_not(store, records, first, second))
     return "\n\n".join([*sections, _FOOTER]) + "\n"
 
 
@@ -69,7 +69,13 @@ def compare_stores(
             if pairs:
                 sections.append(_store_section(before.title, first, second, pairs))
     if not sections:
-        raise ReportError(f"{first.folder} and {second.folder} have no finished cell in common")
+        held = "; ".join(
+            f"{store.folder} has {_held(side)}" for store, side in zip((first, second), stores, strict=True)
+        )
+        raise ReportError(
+            f"{first.folder} and {second.folder} have no finished cell in common, which is one of the same "
+            f"arrays, protocol, method, version and parameters: {held}"
+        )
     return "\n\n".join([*sections, _FOOTER]) + "\n"
 
 
@@ -79,6 +85,33 @@ _FOOTER = (
     f"corrected by Holm's method for the rows of its table, * marks {LEVEL:g} or less. A method with one run "
     "says nothing of other seeds."
 )
+
+
+def _why_not(store: Store, records: Sequence[Record], first: str, second: str) -> str:
+    """Return why two methods have no table: one is not in the store, or they are on different datasets."""
+    finished = [setting for group in groups(records) for setting in settings(group.finished)]
+    names = list(dict.fromkeys(setting.method["name"] for setting in finished))
+    for name in (first, second):
+        if not any(_is_of(setting, name) or _has_key(setting, name) for setting in finished):
+            dataset, slash, method = name.rpartition("/")
+            meant = (
+                f"; for {method} on {dataset} alone give {method} and --dataset {dataset}" if slash else ""
+            )
+            return (
+                f"{store.folder} has no finished cell of {name!r}{did_you_mean(name, names)}{meant}; "
+                f"it has {', '.join(names) or 'none'}"
+            )
+    return f"no dataset in {store.folder} has finished cells of both {first!r} and {second!r}"
+
+
+def _held(side: Sequence[Group]) -> str:
+    """Return which methods finished on which datasets, in words."""
+    told = [
+        f"{', '.join(dict.fromkeys(record['method']['name'] for record in group.finished))} on {group.title}"
+        for group in side
+        if group.finished
+    ]
+    return "; ".join(told) or "none"
 
 
 def _side(store: Store, group: Group, name: str) -> Side | None:

@@ -84,9 +84,13 @@ def test_a_store_does_not_differ_from_its_copy(store, tmp_path):
 
 
 def test_what_cannot_be_compared_is_named(store, tmp_path, toy):
-    with pytest.raises(ReportError, match="both 'cca' and 'jrl'"):
+    with pytest.raises(ReportError, match="no finished cell of 'jrl'; it has "):
         compare_methods(store, store.records(), "cca", "jrl")
-    with pytest.raises(ReportError, match="no finished cell in common"):
+    with pytest.raises(ReportError, match=r"'ccaa' \(did you mean 'cca'\?\); it has "):
+        compare_methods(store, store.records(), "ccaa", "cca")
+    with pytest.raises(ReportError, match="on toy alone give cca and --dataset toy; it has "):
+        compare_methods(store, store.records(), "toy/cca", "cca")
+    with pytest.raises(ReportError, match=r"no finished cell in common.* has .*cca.* on toy.* has none"):
         compare_stores(store, Store(tmp_path))
     shutil.copytree(store.folder, tmp_path / "two")
     cmbench.run(toy, ["cca"], store=tmp_path / "two", parameters={"cca": {"n_components": 2}}, **QUICK)
