@@ -11,7 +11,7 @@ SCHEMA = 1
 STATUSES = ("ok", "failed", "crashed", "timeout", "out-of-memory", "left-out", "pruned")
 VALIDATION = " (validation)"
 """The end of the name of a dataset in which validation pairs stand in the place of test pairs."""
-REMEDY = "'cmbench clean' moves it aside; the next run fits the cell again"
+REMEDY = "'cmbench clean' moves it aside, and the next run after that fits the cell again"
 
 Rule: TypeAlias = tuple[Callable[[Any], bool], str]
 """Whether a value is right, and what it should be, in words."""
@@ -94,7 +94,10 @@ def parsed(text: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"it is {type(record).__name__}, not an object")
     if record.get("schema") != SCHEMA:
-        raise ValueError(f"it has schema {record.get('schema')!r}, and this cmbench reads {SCHEMA}")
+        schema = record.get("schema")
+        newer = isinstance(schema, int) and schema > SCHEMA
+        whose = ": a newer cmbench wrote it and reads it" if newer else ""
+        raise ValueError(f"it has schema {schema!r}, and this cmbench reads {SCHEMA}{whose}")
     for problem in problems(record):
         raise ValueError(problem)
     return record

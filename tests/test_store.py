@@ -215,7 +215,7 @@ def test_a_damaged_record_is_named_with_the_remedy(store, content):
 
 def test_a_record_of_another_schema_says_which(store):
     path = store.put({**a_record(), "schema": 7})
-    with pytest.raises(StoreError, match=f"has schema 7, and this cmbench reads {SCHEMA}"):
+    with pytest.raises(StoreError, match=f"has schema 7, and this cmbench reads {SCHEMA}: a newer cmbench"):
         read_record(path)
 
 
