@@ -21,7 +21,8 @@ def limited(dataset: Dataset, pairs: int) -> Dataset:
 
     Every category keeps its share, and at least one training pair. The draw follows from the number alone.
     The dataset is called ``NAME-limit-PAIRS`` and has a fingerprint of its own, so that its numbers stand in
-    tables of their own. Raises ``DatasetError`` for fewer pairs than there are categories in training.
+    tables of their own; one that has no more pairs is returned as it is. Raises ``DatasetError`` for fewer
+    pairs than there are categories in training.
     """
     random = np.random.default_rng(SEED)
     wanted = len(dataset.train.categories)
@@ -30,10 +31,13 @@ def limited(dataset: Dataset, pairs: int) -> Dataset:
             f"a limit of {pairs} pairs leaves categories of dataset {dataset.name!r} without a training "
             f"pair; there are {wanted}, so give {wanted} or more"
         )
+    retrieval = dataset.retrieval
+    splits = (dataset.train, dataset.validation, dataset.test, *([] if retrieval is None else [retrieval]))
+    if all(len(split) <= pairs for split in splits):
+        return dataset
     train = _limited(dataset.train, pairs, random, np.arange(len(dataset.train)))
     seen = None if dataset.unseen_categories else train.categories
     note = f"limited to {pairs} pairs of each split, drawn by category, for a first try"
-    retrieval = dataset.retrieval
     return Dataset(
         f"{dataset.name}-limit-{pairs}",
         train,

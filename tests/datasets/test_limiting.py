@@ -41,6 +41,11 @@ def test_fewer_pairs_than_categories_are_refused(toy):
         limited(toy, 3)
 
 
+def test_a_dataset_that_has_no_more_pairs_stays_as_it_is(toy):
+    assert limited(toy, max(map(len, (toy.train, toy.validation, toy.test)))) is toy
+    assert limited(toy, len(toy.train) - 1).name == f"toy-limit-{len(toy.train) - 1}"
+
+
 def test_parts_follow_their_items(toy):
     parts = Parts(np.repeat(toy.test.images, 2, axis=0), np.arange(0, 97, 2))
     small = limited(replace(toy, test=replace(toy.test, image_parts=parts)), 8)
