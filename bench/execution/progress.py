@@ -18,6 +18,7 @@ from cmbench.output import printable
 from cmbench.plan import Cell
 
 _LONGEST_NOTE = 100
+_LEAST = 0.05  # seconds; less is written as 0.0 s
 
 
 class Progress(Protocol):
@@ -185,8 +186,11 @@ class Clock:
 
     def text(self) -> str:
         gone = time.monotonic() - self._start
-        left = f"about {duration_text(self.left())} left"
-        return f"{self._done} of {self._cells}, {duration_text(gone)} gone, {left}"
+        told = f"{self._done} of {self._cells}, {duration_text(gone)} gone"
+        left = self.left()
+        if left < _LEAST or self._done == self._cells:  # the rest takes longer than expected, or is nothing
+            return told
+        return f"{told}, about {duration_text(left)} left"
 
     def left(self) -> float:
         """Return the seconds that are left, as far as one can tell."""
