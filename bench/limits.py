@@ -28,7 +28,7 @@ class Limits:
 
     def __str__(self) -> str:
         time = "no deadline" if self.deadline is None else f"deadline {duration_text(self.deadline)}"
-        memory = "no memory limit" if self.memory is None else f"at most {self.memory / 1e9:.1f} GB"
+        memory = "no memory limit" if self.memory is None else f"at most {size_text(self.memory)}"
         return f"{time}, {memory}, {self.threads} thread(s)"
 
     def time_left(self, seconds: float) -> float | None:
@@ -68,7 +68,7 @@ class AskedLimits:
         time = "no deadline" if self.deadline is None else f"deadline {duration_text(self.deadline)}"
         memory = "no memory limit" if self.memory is None else "its share of the free memory"
         if isinstance(self.memory, int):
-            memory = f"at most {self.memory / 1e9:.1f} GB"
+            memory = f"at most {size_text(self.memory)}"
         threads = "its share of the processors" if self.threads is None else f"{self.threads} thread(s)"
         return f"{time}, {memory}, {threads}"
 
@@ -124,6 +124,15 @@ def duration_text(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def size_text(size: float) -> str:
+    """Return an amount of memory for reading.
+
+    >>> size_text(9.23e9), size_text(7e8)
+    ('9.2 GB', '700 MB')
+    """
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def default_memory(jobs: int) -> int:

@@ -22,7 +22,7 @@ from cmbench.execution.child_process import Ended
 from cmbench.execution.doubts import doubts
 from cmbench.execution.outcome import LONGEST_TEXT, shortened
 from cmbench.execution.provenance import provenance
-from cmbench.limits import Limits, duration_text
+from cmbench.limits import Limits, duration_text, size_text
 from cmbench.plan import LEFT_OUT, RANDOM_STATE, Cell
 from cmbench.store import SCHEMA
 
@@ -197,11 +197,16 @@ _KILLED = -9  # by SIGKILL, which is what a system does that runs out of memory;
 def failure_of(ended: Ended, limits: Limits, log_tail: str) -> tuple[str, Failure]:
     """Return the status and error of a child that left no outcome."""
     if ended.ending == "timeout":
-        message = f"ended after its deadline of {duration_text(limits.deadline or 0)}"
+        message = (
+            f"ended after its deadline of {duration_text(limits.deadline or 0)}; a longer one is given with "
+            "--deadline"
+        )
         return "timeout", _failure("Timeout", message, ended, log_tail)
     if ended.ending == "out-of-memory":
-        limit = (limits.memory or 0) / 1e9
-        message = f"ended at {ended.peak_memory_bytes / 1e9:.2f} GB, over its limit of {limit:.2f} GB"
+        message = (
+            f"ended at {size_text(ended.peak_memory_bytes)}, over its limit of "
+            f"{size_text(limits.memory or 0)}; more is given with --memory"
+        )
         return "out-of-memory", _failure("OutOfMemory", message, ended, log_tail)
     if ended.exit_status == _KILLED and limits.memory and ended.peak_memory_bytes > limits.memory / 2:
         message = "killed by the system, most likely because memory ran out"

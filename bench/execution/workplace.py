@@ -244,6 +244,12 @@ def judged_by(rule: MedianRule, outcome: Outcome, folder: Path) -> Outcome:
     return Outcome("pruned", outcome.ended, {}, error, looks=looks[: behind.looks])
 
 
+_FENCED = (
+    "; a run closes the files of its datasets and its store to methods, which choose by the validation pairs "
+    "that fit is given. What a method needs to read or write must lie elsewhere"
+)
+
+
 def _nothing_in_shared_memory(job: Job, folder: Path) -> bool:
     """Return whether nothing that a method is told of lies in ``/dev/shm``, so that it may have its own."""
     told = (str(folder), job.entry.location, *job.import_path, *map(str, job.parameters.values()))
@@ -268,7 +274,10 @@ def _outcome(ended: Ended, features: Features, folder: Path, *, limits: Limits, 
     if child is None:
         return _without_result(ended, limits, log)
     if child["status"] != "ok":
-        return Outcome(child["status"], ended, child, {**child["error"], "exit_status": ended.exit_status})
+        error = {**child["error"], "exit_status": ended.exit_status}
+        if error["type"] == PermissionError.__name__ and ended.fence["files"] is not None:
+            error["message"] += _FENCED
+        return Outcome(child["status"], ended, child, error)
     try:
         curves = read_curves(folder)
         representations = {

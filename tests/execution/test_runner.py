@@ -132,7 +132,7 @@ def test_a_hanging_cell_is_ended_at_its_deadline_with_all_it_started(toy, store)
     assert time.monotonic() - start < 30
     record = only_record(store)
     assert record["status"] == "timeout"
-    assert "deadline of 10 s" in record["error"]["message"]
+    assert "deadline of 10 s; a longer one is given with --deadline" in record["error"]["message"]
     assert "hostile.py" in record["error"]["traceback"]
     named = (process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"]))
     assert not [words for words in named if any(str(store.folder) in word for word in words)]
@@ -142,7 +142,7 @@ def test_a_cell_that_takes_too_much_memory_is_ended(toy, store):
     run(toy, ["allocates"], store, plugins=[HOSTILE], memory="700MB", deadline=60)
     record = only_record(store)
     assert record["status"] == "out-of-memory"
-    assert "over its limit of 0.70 GB" in record["error"]["message"]
+    assert "over its limit of 700 MB; more is given with --memory" in record["error"]["message"]
     assert 0.7e9 < record["peak_memory_bytes"] < 1.5e9
 
 
