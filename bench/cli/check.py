@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,14 +42,33 @@ def check(method: str, parameters: dict[str, Any]) -> None:
     """
     from cmbench.methods.conformance import check as results_of
 
-    failed = False
+    failed = 0
     for kind in _methods(method):
         click.echo(f"{kind.name}:")
+        statuses: list[str] = []
+        earlier: dict[str, str] = {}
         for result in results_of(kind, parameters):
             told = result.check.replace("_", " ")
-            click.echo(f"  {MARKS[result.status]:<9}{told}{': ' if result.message else ''}{result.message}")
-            failed |= result.status == "failed"
+            again = earlier.setdefault(result.message, told) if result.status == "failed" else told
+            message = result.message if again == told else f"as in '{again}'"
+            click.echo(f"  {MARKS[result.status]:<9}{told}{': ' if message else ''}{message}")
+            statuses.append(result.status)
+        failed += statuses.count("failed")
+        click.echo(_total(statuses))
     sys.exit(1 if failed else 0)
+
+
+def _total(statuses: Sequence[str]) -> str:
+    """Return how many checks came out how.
+
+    >>> _total(["passed", "failed", "skipped", "passed"])
+    '1 of 3 checks failed'
+    >>> _total(["passed", "passed"])
+    'all 2 checks passed'
+    """
+    applied = len(statuses) - statuses.count("skipped")
+    failed = statuses.count("failed")
+    return f"{failed} of {applied} checks failed" if failed else f"all {applied} checks passed"
 
 
 def _methods(method: str) -> list[type[Method]]:

@@ -48,12 +48,26 @@ def test_a_sound_plugin_passes_every_check(tmp_path):
     assert result.exit_code == 0, result.output
     assert "ok       survives pickling" in result.output
     assert "FAILED" not in result.output
+    assert result.output.endswith(f"all {result.output.count('  ok ')} checks passed\n")
 
 
 def test_a_broken_plugin_is_told_what_to_mend(tmp_path):
     result = checked(tmp_path, SOUND.replace("return images @", "return (images - images.mean(axis=0)) @"))
     assert result.exit_code == 1
     assert "FAILED   maps row by row: transform_images gives an item another" in result.output
+    failed = result.output.count("  FAILED ")
+    assert result.output.endswith(f"{failed} of {result.output.count('  ok ') + failed} checks failed\n")
+
+
+def test_what_fails_in_many_checks_is_told_once(tmp_path):
+    result = checked(tmp_path, SOUND.replace("solved(rows, goal", "solved(goal, goal[:5]"))
+    lines = [
+        line
+        for line in result.output.splitlines()
+        if "FAILED   gives usable" in line or "FAILED   be" in line
+    ]
+    assert result.output.count("mismatch in its core dimension") < 8
+    assert "as in 'can be cloned'" in lines[-1]
 
 
 def test_a_built_in_method_is_checked_by_name():
