@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cmbench.current import code_of
 from cmbench.limits import duration_text
 from cmbench.report.cells import error_of, measures_of
 from cmbench.report.command import RANDOM_STATE, changed_parameters, command, is_trial
-from cmbench.report.records import Record, groups, settings, split_of
+from cmbench.report.records import LEFT_OUT, Record, groups, settings, split_of
+from cmbench.store import DEFAULT_STORE
 
 _PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")
 
@@ -37,8 +39,10 @@ def describe(*records: Mapping[str, Any], store: str | None = None) -> str:
     first = records[0]
     name = (first["dataset"].get("split_of") or first["dataset"])["name"]
     lines = [f"{name} / {first['method']['paper_name']}  ({statuses})"]
-    lines += [f"  {name:<12} {value}" for name, value in _heading(records, store)]
-    lines += [f"  {name:<12} {value}" for name, value in _together(records) if value not in (None, "")]
+    told = [*_heading(records, store), *_together(records, store)]
+    told = [(name, value) for name, value in told if value not in (None, "")]
+    width = max(len(name) for name, _ in told)
+    lines += [f"  {name:<{width}} {value}" for name, value in told]
     for record in records:
         if record["error"] and record["error"]["traceback"]:
             whose = [f"  {_place(record)}"] if len(records) > 1 else []
@@ -52,7 +56,9 @@ def _heading(records: Sequence[Record], store: str | None) -> Iterator[tuple[str
     first = records[0]
     if is_trial(first):
         yield "trial", "of the search below; 'cmbench reproduce' runs it alone"
-    yield "run again", command(records, store=store)
+    failed = any(record["status"] not in ("ok", LEFT_OUT) for record in records)
+    retrying = " --retry-failed" if failed and not is_trial(first) else ""
+    yield "run again", f"{command(records, store=store)}{retrying}"
     if not is_trial(first):
         place = [] if store is None else ["--store", store]
         exactly = shlex.join(["cmbench", "reproduce", first["key"], *place])
@@ -66,9 +72,9 @@ def _heading(records: Sequence[Record], store: str | None) -> Iterator[tuple[str
         yield "changed", ", ".join(changes) or "nothing: all parameters are the defaults"
 
 
-def _together(records: Sequence[Record]) -> Iterator[tuple[str, Any]]:
+def _together(records: Sequence[Record], store: str | None) -> Iterator[tuple[str, Any]]:
     """Yield the facts of all records in the order of those of the first, equal ones once."""
-    facts = [list(_facts(record)) for record in records]
+    facts = [list(_facts(record, store or DEFAULT_STORE)) for record in records]
     names = list(dict.fromkeys(name for told in facts for name, _ in told))
     for name in names:
         by_record = [[value for other, value in told if other == name] for told in facts]
@@ -90,7 +96,7 @@ def _place(record: Record) -> str:
     return " ".join(filter(None, [seed, split])) or "own split"
 
 
-def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
     dataset, provenance = record["dataset"], record["provenance"]
     sizes = dataset["sizes"]
     git = provenance["git"]
@@ -121,7 +127,7 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ),
         ("memory", f"{record['peak_memory_bytes'] / 1e6:.0f} MB at most, {record['threads']} thread(s)"),
         ("fence", _fence(record.get("fence"))),
-        ("log", record["log"]),
+        ("log", record["log"] and str(Path(store, record["log"]))),
         ("packages", ", ".join(f"{name} {provenance['packages'].get(name)}" for name in _PACKAGES)),
         ("machine", f"{provenance['processor']}, Python {provenance['python']}, {provenance['platform']}"),
         ("accelerator", provenance["accelerator"] and provenance["accelerator"]["name"]),
