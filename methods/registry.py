@@ -174,6 +174,8 @@ class Registry:
 
     entries: Mapping[str, MethodEntry]
     problems: tuple[str, ...] = ()
+    refused: frozenset[str] = frozenset()
+    """Names that plugin files wanted and others have: who asks for one may mean the file's."""
 
     def __getitem__(self, name: str) -> MethodEntry:
         if name not in self.entries:
@@ -198,6 +200,7 @@ def registry(plugins: Iterable[Path | str] = ()) -> Registry:
     """
     entries = {name: MethodEntry(name, "built-in", location) for name, location in BUILT_IN.items()}
     problems: list[str] = []
+    refused: set[str] = set()
     points = entry_points(group=GROUP)
     added = [MethodEntry(point.name, "package", point.value.partition("[")[0].strip()) for point in points]
     for path in plugins:
@@ -211,9 +214,11 @@ def registry(plugins: Iterable[Path | str] = ()) -> Registry:
             problems.append(
                 f"{entry.location}: the name {entry.name!r} is taken by {taken.location}; rename it"
             )
+            if entry.origin == "file":
+                refused.add(entry.name)
         else:
             entries[entry.name] = entry
-    return Registry(entries, tuple(problems))
+    return Registry(entries, tuple(problems), frozenset(refused))
 
 
 def file_entries(path: Path) -> list[MethodEntry]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmbench.cli.options import run_options
+from cmbench.cli.options import available_methods, run_options
 
 if TYPE_CHECKING:
     from cmbench.agenda import Agenda
@@ -37,13 +37,10 @@ def plan(plugins: tuple[str, ...], datasets: tuple[str, ...], **options: Any) ->
     from cmbench.agenda import DEFAULT_DATASETS, planned
     from cmbench.estimates import estimates
     from cmbench.limits import parse_duration
-    from cmbench.methods.registry import registry
     from cmbench.output import printable
     from cmbench.runner import check_executor
 
-    available = registry(plugins)
-    for problem in available.problems:
-        click.echo(printable(f"cmbench: {problem}"), err=True)
+    available = available_methods(plugins, options["methods"])
     deadline, jobs, scheduler = (options.pop(name) for name in ("deadline", "jobs", "scheduler"))
     check_executor(options.pop("executor"), scheduler)
     for name in ("memory", "threads"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmbench.cli.options import run_options
+from cmbench.cli.options import available_methods, run_options
 from cmbench.cli.terminal import print_tables
 
 if TYPE_CHECKING:
@@ -35,22 +35,19 @@ def run(
 
     Methods learn from the training pairs and choose parameters on the validation pairs; the numbers
     are those of the test pairs. What the store has already is not run again. The exit status is 1 if
-    a cell failed or a plugin could not be loaded.
+    a cell failed or a plugin could not be loaded; nothing runs then unless --methods names others.
     """
     from rich.console import Console
 
     from cmbench.agenda import DEFAULT_DATASETS
     from cmbench.errors import IncompleteRunError
     from cmbench.execution.progress import progress_for
-    from cmbench.methods.registry import registry
     from cmbench.output import printable
     from cmbench.report.layout import View
     from cmbench.report.records import LEFT_OUT
     from cmbench.runner import finished
 
-    available = registry(plugins)
-    for problem in available.problems:
-        click.echo(printable(f"cmbench: {problem}"), err=True)
+    available = available_methods(plugins, options["methods"])
     progress = progress_for(Console(stderr=True), verbose=verbose)
     if options["debug"]:
         click.echo(DEBUGGING, err=True)
@@ -73,6 +70,8 @@ def run(
         remedy = "'cmbench show METHOD' tells why, --retry-failed runs them again"
         what = "nothing is stored" if options["debug"] else remedy
         click.echo(f"cmbench: {failed} of {len(records)} cells failed; {what}", err=True)
+    for problem in available.problems:  # again, where it can be seen
+        click.echo(printable(f"cmbench: {problem}"), err=True)
     sys.exit(1 if failed or (plugins and available.problems) else 0)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cmbench.cli.options import (
+    available_methods,
     dataset_option,
     limit_options,
     methods_option,
@@ -120,16 +121,14 @@ def tune(
     """
     from cmbench.agenda import DEFAULT_DATASETS, sound_dataset
     from cmbench.datasets.limiting import limited
-    from cmbench.methods.registry import DEFAULT_METHODS, expanded, registry
+    from cmbench.methods.registry import DEFAULT_METHODS, expanded
     from cmbench.output import check_parent
     from cmbench.profiles import write_profile
     from cmbench.tuning import Budget
     from cmbench.tuning import tune as search
 
     check_parent(output)
-    available = registry(plugins)
-    for problem in available.problems:
-        click.echo(f"cmbench: {problem}", err=True)
+    available = available_methods(plugins, methods)
     budget = Budget(40 if trials is None and seconds is None else trials, seconds, tuple(seeds))
     unseen = PROTOCOLS[protocol].unseen_categories
     loaded = [sound_dataset(name, unseen_categories=unseen) for name in datasets or DEFAULT_DATASETS]
