@@ -34,7 +34,11 @@ def sign_notes(settings: Sequence[Setting]) -> list[str]:
     most = max(map(trials_of, shown), default=0)
     fewer = [f"{each.label} {trials_of(each) or 'none'}" for each in shown if is_short(each, shown)]
     bounds = [each.label for each in shown if knows_test_labels(each)]
-    doubts = [f"{each.label}: {text}" for each in shown for text in _warnings(each)]
+    doubts = [
+        f"{each.label}: {text.removeprefix(each.method['name'] + ': ')}"
+        for each in shown
+        for text in _warnings(each)
+    ]
     lines = (
         f"{CHANGED} Not at the defaults of the method, which stand in brackets: {'; '.join(differing)}.",
         f"{FEWER} Parameters chosen from fewer trials than the {most} of others: {', '.join(fewer)}.",
