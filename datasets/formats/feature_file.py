@@ -249,8 +249,8 @@ def _missing_keys(file: FeatureFile, names: Sequence[str]) -> Iterator[str]:
         guess = "".join(f" (is {near} meant for {key}?)" for near, key in guesses)
         yield (
             f"missing: {', '.join(missing)}{guess}; keys found: {_listed(file.keys)}; add images_*, texts_* "
-            "and labels_* for each of train, val and test, or say which key it is with --key "
-            f"{missing[0]}=KEY"
+            "and labels_* for each of train, val and test, or let 'cmbench datasets convert IN -o OUT --key "
+            f"{missing[0]}=KEY' say which key it is"
         )
     for parts in (f"{key}_{name}" for name in names for key in PARTS):
         pair = {parts, f"{parts}_offsets"}

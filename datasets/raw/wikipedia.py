@@ -118,7 +118,10 @@ def _check_counts(
 
 
 def _class_names(path: Path, problems: Problems) -> tuple[str, ...]:
-    names = read_names(path)
+    elsewhere = (
+        f"name the folder that holds it and {LISTS['train']}, or get it ('cmbench datasets info {NAME}')"
+    )
+    names = read_names(path, elsewhere)
     check_categories(names, CARD.categories, place=path, problems=problems)
     for name, begin in zip(names, CATEGORIES, strict=False):
         if not name.lower().startswith(begin):

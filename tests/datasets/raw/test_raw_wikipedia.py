@@ -219,7 +219,10 @@ def test_every_missing_file_of_a_pair_is_told_at_once(copy):
 @pytest.mark.parametrize("name", ["categories.list", *LISTS.values()])
 def test_a_missing_list_is_named(copy, name):
     (copy / name).unlink()
-    assert f"{name} cannot be read (No such file" in refused(copy)
+    message = refused(copy)
+    assert f"{name} cannot be read (No such file" in message
+    if name == "categories.list":  # the first that is looked for, so that this may be another folder
+        assert "name the folder that holds it and trainset_txt_img_cat.list" in message
 
 
 def test_wrong_category_names_are_refused(copy):
