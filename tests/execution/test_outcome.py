@@ -4,6 +4,7 @@ import json
 import runpy
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ import pytest
 import cmbench
 from cmbench.disk import remove_folder
 from cmbench.errors import MethodError
+from cmbench.execution import workplace
+from cmbench.execution.child_process import Ended
 from cmbench.execution.evaluating import TimeLimitError, time_limit
 from cmbench.execution.outcome import log_tail, read_outcome
+from cmbench.limits import Limits
 from cmbench.store import Store
 
 LEAVING = Path(__file__).parents[1] / "plugins" / "leaving.py"
@@ -170,3 +174,24 @@ def test_representations_come_back_as_they_were_written(tmp_path):
         np.testing.assert_array_equal(read, array)
         assert read.dtype == array.dtype
         assert read.flags.f_contiguous == array.flags.f_contiguous
+
+
+@pytest.mark.parametrize(
+    ("kind", "fence", "is_told"),
+    [("PermissionError", "Landlock 7", True), ("PermissionError", None, False), ("E", "Landlock 7", False)],
+)
+def test_a_method_that_meets_the_fence_is_told_of_it(tmp_path, kind, fence, is_told):
+    left = {
+        "status": "failed",
+        "error": {**MESSAGE, "type": kind},
+        "peak_memory_bytes": 1,
+        "accelerator": None,
+    }
+    (tmp_path / "outcome.json").write_text(json.dumps(left))
+    ended = Ended("exited", 1, 1.0, 1, {"files": fence, "processes": None})
+    features = SimpleNamespace(folder=tmp_path, is_unchanged=lambda: True)
+    limits = Limits(None, None, 1)
+    outcome = workplace._outcome(ended, features, tmp_path, limits=limits, log=tmp_path / "log")
+    assert (outcome.status, outcome.error["type"]) == ("failed", kind)
+    assert outcome.error["message"].startswith("m")
+    assert ("a run closes the files of its datasets" in outcome.error["message"]) == is_told

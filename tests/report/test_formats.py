@@ -190,7 +190,7 @@ def test_rows_tuned_with_fewer_trials_are_marked():
 
 def test_warnings_stand_under_the_table_with_their_seeds():
     cells = seeds("a", 0.5, 0.4, 0.3)
-    cells[0]["warnings"], cells[2]["warnings"] = ["collapsed", "odd"], ["odd"]
+    cells[0]["warnings"], cells[2]["warnings"] = ["a: collapsed", "odd"], ["odd"]
     cells += seeds("b", 0.2, 0.1, warnings=["at chance"])
     text = render(cells)
     assert [row[0] for row in rows_of(text)[1:]] == ["A !", "B !"]
