@@ -79,12 +79,26 @@ def _unknown(name: str) -> str:
     if name.lower() in set(raw_dataset_names()) - set(BUILT_IN):
         return _without_features(name.lower())
     is_path = bool(Path(name).suffix) or "/" in name
-    guess = "" if is_path else did_you_mean(name, [*dataset_names(), *raw_dataset_names()])
+    if is_path:
+        guess = did_you_mean(Path(name).name, [path.name for path in _siblings(Path(name))])
+        return (
+            f"unknown dataset {name!r}: no such file or folder{guess}; give the path of a .npz file, a .mat "
+            f"file or a folder of .npy files, or the name of a dataset, such as {', '.join(dataset_names())}"
+        )
+    guess = did_you_mean(name, [*dataset_names(), *raw_dataset_names()])
     return (
         f"unknown dataset {name!r}{guess}: no such file or folder, and the datasets by name are "
         f"{', '.join(dataset_names())}; give a name, or the path of a .npz file, a .mat file or a folder of "
         f".npy files. Features can be made of {', '.join(raw_dataset_names())} ('cmbench features extract')"
     )
+
+
+def _siblings(path: Path) -> list[Path]:
+    """Return what lies beside a path that is not there; nothing where its folder cannot be read."""
+    try:
+        return sorted(path.parent.iterdir())
+    except OSError:
+        return []
 
 
 def _without_features(name: str) -> str:

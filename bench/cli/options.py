@@ -264,13 +264,13 @@ RUN_OPTIONS = (
         multiple=True,
         callback=_presets,
         metavar="METHOD=PRESET",
-        help="Named parameters of a method, such as corr-ae=paper; --set goes before them. Repeatable.",
+        help="Named parameters of a method, such as corr-ae=paper; --set changes single ones. Repeatable.",
     ),
     click.option(
         "--profile",
         metavar="tuned|paper|FILE.toml",
         help="Parameters in place of the defaults: what 'cmbench tune' chose before, or wrote to a file, or "
-        "the published ones where a method has them. --preset and --set go before them.",
+        "the published ones where a method has them. --preset and --set count more.",
     ),
     click.option(
         "--like",

@@ -93,7 +93,7 @@ def _total(agenda: Agenda, expected: Mapping[str, Estimate], jobs: int) -> str:
 
     cells, pending = len(agenda.cells), agenda.pending
     stored = cells - len(pending) - len(agenda.left_out)
-    there = f"{cells} cells: {stored} in the store, {len(pending)} to run"
+    there = f"{cells} cell{'' if cells == 1 else 's'}: {stored} in the store, {len(pending)} to run"
     if agenda.left_out:
         there += f", {len(agenda.left_out)} left out"
     if not expected:

@@ -60,9 +60,9 @@ def run(
     except IncompleteRunError as error:
         incomplete, records = error, error.records
     click.echo(err=True)  # on a terminal, a line between progress and table
-    if records:
+    if any(record["status"] != LEFT_OUT for record in records):
         _print(records, store, View(measures=options["measures"]))
-        _tell_left_out(records)
+    _tell_left_out(records)
     if incomplete is not None:
         raise incomplete
     failed = sum(record["status"] not in ("ok", LEFT_OUT) for record in records)

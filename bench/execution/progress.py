@@ -215,9 +215,10 @@ def progress_for(console: Console, *, verbose: bool = False) -> Progress:
 
 def planned_text(pending: int, stored: int, limits: Limits | AskedLimits) -> str:
     """Return what is about to happen, and under which limits."""
+    cells = f"{stored + pending} cell{'' if stored + pending == 1 else 's'}"
     if not pending:
-        return f"{stored} cells: all are in the store, 0 to run"
-    return f"{stored + pending} cells: {stored} in the store, {pending} to run; each with {limits}"
+        return f"{cells}: all are in the store, 0 to run"
+    return f"{cells}: {stored} in the store, {pending} to run; each with {limits}"
 
 
 def result_text(record: Mapping[str, Any], log: Path) -> str:

@@ -81,7 +81,8 @@ def compare_stores(
 
 _FOOTER = (
     "Differences are first minus second, in MAP; errors and intervals cover test pairs and seeds. p is that "
-    "of a paired permutation test over test pairs, with runs of several seeds and splits nested in them; "
+    "of a paired permutation test over test pairs, with runs of several seeds and splits nested in them: a "
+    "pair counts once, however many splits test it, so that means differ a little from those of a table; "
     f"corrected by Holm's method for the rows of its table, * marks {LEVEL:g} or less. A method with one run "
     "says nothing of other seeds."
 )

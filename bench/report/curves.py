@@ -84,7 +84,7 @@ def fates(trainings: Sequence[RecordedTraining]) -> str:
         record = training.record
         reason = "none stored" if record["status"] == "ok" else failure_text(record)
         reasons.append(reason if record["seed"] is None else f"seed {record['seed']}: {reason}")
-    return "; ".join(reasons)
+    return "; ".join(dict.fromkeys(reasons))  # of several splits once
 
 
 _SHARE = (-0.03, 1.03)  # what an axis of shares from 0 to 1 shows

@@ -83,6 +83,16 @@ def test_an_unknown_name_is_answered_with_the_nearest_all_known_and_the_formats(
     assert "did you mean" not in str(caught.value)
 
 
+def test_a_path_that_is_not_there_is_answered_with_what_lies_beside_it(tmp_path):
+    (tmp_path / "features.npz").touch()
+    with pytest.raises(DatasetError) as caught:
+        load_dataset(str(tmp_path / "feature.npz"))
+    assert "no such file or folder (did you mean 'features.npz'?); give the path" in str(caught.value)
+    assert "features extract" not in str(caught.value)
+    with pytest.raises(DatasetError, match="no such file or folder; give the path"):
+        load_dataset(str(tmp_path / "none" / "features.npz"))
+
+
 @pytest.mark.parametrize("name", ["Scenes", "EMOJI"])
 def test_a_built_in_dataset_in_capital_letters_is_not_said_to_have_no_features(name):
     with pytest.raises(DatasetError, match=f"unknown dataset .*did you mean '{name.lower()}'"):

@@ -271,4 +271,5 @@ def test_silence_is_silent(capsys):
 
 def test_what_is_planned_is_counted():
     assert planned_text(2, 3, LIMITS).startswith("5 cells: 3 in the store, 2 to run")
+    assert planned_text(1, 0, LIMITS).startswith("1 cell: 0 in the store")
     assert planned_text(0, 3, LIMITS) == "3 cells: all are in the store, 0 to run"

@@ -109,6 +109,10 @@ def test_methods_of_one_category_are_left_out_of_several_and_the_reason_is_told(
     assert f"Left out: CCL (coarse only) ({reason})." in printed.stdout
     assert "relevant is what shares a category" in printed.stdout
     assert "4 categories (a pair may have several)" in printed.stdout
+    alone = ["--methods", "ccl", "--store", str(tmp_path / "store")]
+    nothing = CliRunner().invoke(cli, ["run", "--dataset", str(tmp_path / "tagged.npz"), *alone])
+    assert f"left out ccl-coarse: {reason}" in nothing.stderr
+    assert not nothing.stdout  # no table without rows
     record = records_of(tmp_path / "store")["lgcfl"]
     assert record["dataset"]["test_counts"] == tagged(toy).test.labels.sum(axis=0).tolist()
     assert all(0 < value <= 1 for value in record["category_map"]["image_to_text"])
