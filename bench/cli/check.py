@@ -63,12 +63,16 @@ def _total(statuses: Sequence[str]) -> str:
 
     >>> _total(["passed", "failed", "skipped", "passed"])
     '1 of 3 checks failed'
-    >>> _total(["passed", "passed"])
-    'all 2 checks passed'
+    >>> _total(["passed", "passed", "skipped"]), _total(["passed", "expected"])
+    ('all 2 checks passed', '1 check(s) passed, and 1 failed as expected')
     """
     applied = len(statuses) - statuses.count("skipped")
-    failed = statuses.count("failed")
-    return f"{failed} of {applied} checks failed" if failed else f"all {applied} checks passed"
+    failed, expected = statuses.count("failed"), statuses.count("expected")
+    if failed:
+        return f"{failed} of {applied} checks failed"
+    if expected:
+        return f"{applied - expected} check(s) passed, and {expected} failed as expected"
+    return f"all {applied} checks passed"
 
 
 def _methods(method: str) -> list[type[Method]]:

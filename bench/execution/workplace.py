@@ -274,10 +274,10 @@ def _outcome(ended: Ended, features: Features, folder: Path, *, limits: Limits, 
     if child is None:
         return _without_result(ended, limits, log)
     if child["status"] != "ok":
-        error = {**child["error"], "exit_status": ended.exit_status}
-        if error["type"] == PermissionError.__name__ and ended.fence["files"] is not None:
-            error["message"] += _FENCED
-        return Outcome(child["status"], ended, child, error)
+        failure = {**child["error"], "exit_status": ended.exit_status}
+        if failure["type"] == PermissionError.__name__ and ended.fence["files"] is not None:
+            failure["message"] += _FENCED
+        return Outcome(child["status"], ended, child, failure)
     try:
         curves = read_curves(folder)
         representations = {
