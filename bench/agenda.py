@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,11 +85,11 @@ def planned(
         profile, presets = None, {**published(methods, available), **(presets or {})}
     chosen = chosen_methods(methods, available, parameters or {}, presets or {})
     given, rules = listed(datasets), get_protocol(protocol)
-    loaded = [_loaded(item, rules, limit=limit, allow_repeated=allow_repeated) for item in given]
-    places = {dataset.fingerprint: _place(item) for dataset, item in zip(loaded, given, strict=True)}
-    loaded += _redrawn(loaded, at_least_one("splits", splits), allow_repeated=allow_repeated)
+    loaded = sound_datasets(given, rules, splits=splits, limit=limit, allow_repeated=allow_repeated)
+    places = {own_fingerprint(dataset): _place(item) for dataset, item in zip(loaded, given, strict=False)}
     own = {own_fingerprint(dataset): base_name(dataset) for dataset in loaded}
-    tuned = named_profile(profile, own, store, places=places)
+    drawn = {dataset.fingerprint: dataset.card.split_of for dataset in loaded if dataset.card.split_of}
+    tuned = named_profile(profile, own, store, drawn=drawn, places=places)
     if like is not None:
         tuned = shared_profile(tuned, available[like].load(), [entry.load() for entry, _ in chosen], own)
     cells = plan(
@@ -128,21 +128,29 @@ def _compared(cells: list[Cell], store: Store, hidden: list[Path], *, force: boo
     return Agenda(store, cells, pending, left_out, before, earlier, hidden)
 
 
-def _loaded(
-    item: str | Path | Dataset, rules: Protocol, *, limit: int | None, allow_repeated: bool
-) -> Dataset:
+def sound_datasets(
+    given: Iterable[str | Path | Dataset],
+    rules: Protocol,
+    *,
+    splits: int = 1,
+    limit: int | None = None,
+    allow_repeated: bool = False,
+) -> list[Dataset]:
+    """Return datasets whose numbers mean something, then those with their pairs divided anew.
+
+    These are of the split seeds 1 to splits - 1. With ``limit``, that many pairs of each split are taken
+    first. Raises and warns as ``sound_dataset`` does.
+    """
     unseen = rules.unseen_categories
-    dataset = sound_dataset(item, unseen_categories=unseen, allow_repeated=allow_repeated)
-    return dataset if limit is None else limited(dataset, limit)
-
-
-def _redrawn(datasets: Sequence[Dataset], splits: int, *, allow_repeated: bool) -> list[Dataset]:
-    """Return each dataset with its pairs divided anew, by the split seeds 1 to splits - 1."""
-    return [
+    loaded = [sound_dataset(item, unseen_categories=unseen, allow_repeated=allow_repeated) for item in given]
+    if limit is not None:
+        loaded = [limited(dataset, limit) for dataset in loaded]
+    drawn = [
         sound_dataset(redrawn(dataset, seed), allow_repeated=allow_repeated)
-        for dataset in datasets
-        for seed in range(1, splits)
+        for dataset in loaded
+        for seed in range(1, at_least_one("splits", splits))
     ]
+    return loaded + drawn
 
 
 def unreadable(cells: Sequence[Cell], problems: Sequence[Problem]) -> set[str]:

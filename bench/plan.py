@@ -189,7 +189,9 @@ def _tuned(
     for fingerprint in (dataset.fingerprint, dataset.card.split_of):  # that of its own split serves for all
         parameters = profile.parameters(fingerprint, method.name)
         if parameters is not None:
-            return parameters, profile.tuning(fingerprint, method.name)
+            itself = fingerprint == dataset.fingerprint and profile.is_of_splits(fingerprint)
+            tuning = profile.tuning(fingerprint, method.name) or {}
+            return parameters, {**tuning, "each_split": True} if itself else tuning
         if fingerprint in profile.datasets and not method.tuning_space:
             return {}, {"profile": profile.name, "trials": 0, "exhausted": True}
     return {}, None

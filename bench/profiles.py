@@ -11,7 +11,7 @@ import tomllib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -60,6 +60,7 @@ def profile_text(
             "datasets": {
                 _dataset_name(result, tuned): {
                     "fingerprint": result.fingerprint,
+                    **({"split_of": result.split_of} if result.split_of else {}),
                     "methods": {
                         **kept.get(result.fingerprint, {}),
                         **{method: _entry(choice) for method, choice in result.choices.items()},
@@ -130,6 +131,12 @@ class Profile:
     name: str
     datasets: Mapping[str, Mapping[str, Any]]
     """By fingerprint: the table of its methods."""
+    splits: Mapping[str, str] = field(default_factory=dict)
+    """By the fingerprint of a split drawn anew: that of its dataset."""
+
+    def is_of_splits(self, fingerprint: str) -> bool:
+        """Return whether this is one of several splits of a dataset that each have a search of their own."""
+        return fingerprint in self.splits or fingerprint in self.splits.values()
 
     def parameters(self, fingerprint: str, method: str) -> dict[str, Any] | None:
         """Return the parameters chosen for a method on a dataset, or None where there are none."""
@@ -157,7 +164,9 @@ def read_profile(path: str | Path) -> Profile:
             table["fingerprint"]: _methods(table["methods"], content)
             for table in content["datasets"].values()
         }
-        return Profile(str(content["name"]), datasets)
+        tables = content["datasets"].values()
+        splits = {table["fingerprint"]: table["split_of"] for table in tables if "split_of" in table}
+        return Profile(str(content["name"]), datasets, splits)
     except FileNotFoundError as error:
         raise CmbenchError(f"{path}: no such profile; make one with 'cmbench tune -o {path}'") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -210,33 +219,45 @@ def profile_path(tuning_store: str | Path, fingerprint: str) -> Path:
 
 
 def tuned_profile(
-    datasets: Mapping[str, str], store: str | Path, *, places: Mapping[str, str | None] = MappingProxyType({})
+    datasets: Mapping[str, str],
+    store: str | Path,
+    *,
+    drawn: Mapping[str, str] = MappingProxyType({}),
+    places: Mapping[str, str | None] = MappingProxyType({}),
 ) -> Profile:
     """Return what was tuned before for datasets, given as names by fingerprint.
 
-    ``places`` say where they were read from. The folder ``tuning`` beside the store of results is looked
-    into, then that within it, then the package; each method has what is found first.
-    Raises ``CmbenchError`` for a dataset that nothing was tuned for.
+    ``drawn`` are the fingerprints of splits of them that were drawn anew, with that of the dataset of each;
+    these may have a search of their own. ``places`` say where datasets were read from. The folder ``tuning``
+    beside the store of results is looked into, then that within it, then the package; each method has what is
+    found first. Raises ``CmbenchError`` for a dataset that nothing was tuned for.
     """
     folders = [Path(store).absolute().parent / "tuning", Path(store) / "tuning"]
-    tables: dict[str, Mapping[str, Any]] = {}
+    tables = {fingerprint: _tuned_before(fingerprint, folders) for fingerprint in (*datasets, *drawn)}
     for fingerprint, name in datasets.items():
-        files = [*(profile_path(folder, fingerprint) for folder in folders)]
-        files.append(PACKAGED / f"{fingerprint[:32]}.toml")
-        found = [file for file in files if file.exists()]
-        if not found:
-            looked = ", ".join(str(file.parent) for file in files)
+        if not tables[fingerprint]:
+            looked = ", ".join(map(str, [*(profile_path(folder, "").parent for folder in folders), PACKAGED]))
             raise CmbenchError(
                 f"no profile was tuned for dataset {name!r} ({fingerprint[:12]}); looked in {looked}. "
                 f"'cmbench tune {_given(name, places.get(fingerprint))} --store {folders[0]}' makes one, or "
                 "give a file"
             )
-        tables[fingerprint] = {
-            method: entry
-            for file in reversed(found)
-            for method, entry in read_profile(file).datasets.get(fingerprint, {}).items()
-        }
-    return Profile(TUNED, tables)
+    found = {fingerprint: table for fingerprint, table in tables.items() if table}
+    return Profile(TUNED, found, {split: of for split, of in drawn.items() if split in found})
+
+
+def _tuned_before(fingerprint: str, folders: Sequence[Path]) -> dict[str, Any]:
+    """Return the table of the methods of a dataset, from the stores of searches and the package."""
+    files = [
+        *(profile_path(folder, fingerprint) for folder in folders),
+        PACKAGED / f"{fingerprint[:32]}.toml",
+    ]
+    return {
+        method: entry
+        for file in reversed(files)
+        if file.exists()
+        for method, entry in read_profile(file).datasets.get(fingerprint, {}).items()
+    }
 
 
 def _given(name: str, place: str | None) -> str:
@@ -255,11 +276,15 @@ def named_profile(
     datasets: Mapping[str, str],
     store: str | Path,
     *,
+    drawn: Mapping[str, str] = MappingProxyType({}),
     places: Mapping[str, str | None] = MappingProxyType({}),
 ) -> Profile | None:
-    """Return the profile in a file, or what was tuned before for these datasets, or the one that is given."""
+    """Return the profile in a file, or what was tuned before for these datasets, or the one that is given.
+
+    ``datasets``, ``drawn`` and ``places`` are as ``tuned_profile`` has them.
+    """
     if profile == TUNED:
-        return tuned_profile(datasets, store, places=places)
+        return tuned_profile(datasets, store, drawn=drawn, places=places)
     return read_profile(profile) if isinstance(profile, str | Path) else profile
 
 
@@ -349,14 +374,19 @@ def shared_profile(
             f"profile {profile.name!r} has no parameters for {parent.name!r} on {', '.join(lacking)}; tune "
             f"it there with 'cmbench tune --methods {parent.name}'"
         )
+    splits = [
+        split
+        for split, of in profile.splits.items()
+        if of in datasets and parent.name in profile.datasets[split]
+    ]
     tables = {
         fingerprint: {
             **profile.datasets[fingerprint],
             **{variant.name: _lent(profile.datasets[fingerprint], parent, variant) for variant in variants},
         }
-        for fingerprint in datasets
+        for fingerprint in (*datasets, *splits)
     }
-    return Profile(profile.name, {**profile.datasets, **tables})
+    return replace(profile, datasets={**profile.datasets, **tables})
 
 
 def _lent(table: Mapping[str, Any], parent: type[Method], variant: type[Method]) -> dict[str, Any]:

@@ -181,14 +181,16 @@ def _dataset(record: Record, given: str | Path | None) -> Dataset:
         ) from error
     if limit is not None:
         found = limited(found, limit)
-    found = validation_only(found) if is_trial(record) else found
-    if found.fingerprint != base["fingerprint"]:
+    split, fingerprint = split_of(record), base["fingerprint"]
+    own = validation_only(found) if is_trial(record) and not split else found
+    if own.fingerprint != fingerprint:
         raise DatasetError(
             f"cell {record['key']} is of dataset {base['name']!r} with fingerprint "
-            f"{base['fingerprint'][:12]}, and {place} has {found.fingerprint[:12]}: other arrays; {remedy}"
+            f"{fingerprint[:12]}, and {place} has {own.fingerprint[:12]}: other arrays; {remedy}"
         )
-    split = split_of(record)
-    return redrawn(found, split) if split else found
+    if not split:
+        return own
+    return validation_only(redrawn(found, split)) if is_trial(record) else redrawn(found, split)
 
 
 def _available(record: Record, store: Store, plugin: str | Path | None) -> Registry:

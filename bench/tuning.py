@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import base_name
 from cmbench.disk import remove_folder
 from cmbench.errors import CmbenchError, DatasetWarning
 from cmbench.evaluation.protocol import Protocol, get_protocol
@@ -106,7 +107,8 @@ def validation_only(dataset: Dataset) -> Dataset:
     ids = np.array([f"validation of {name}" for name in dataset.validation.ids])
     held_out = replace(dataset.validation, ids=ids)
     card = replace(dataset.card, sizes=None, fingerprint="")
-    name = f"{dataset.name}{VALIDATION}"
+    drawn = dataset.name.removeprefix(base_name(dataset))  # stays at the end
+    name = f"{base_name(dataset)}{VALIDATION}{drawn}"
     return Dataset(name, dataset.train, dataset.validation, held_out, dataset.class_names, card)
 
 
@@ -118,6 +120,8 @@ class Tuned:
     fingerprint: str
     choices: Mapping[str, Choice]
     failures: Mapping[str, Failure] = field(default_factory=dict)
+    split_of: str = ""
+    """The fingerprint of the dataset that this is a split of, drawn anew."""
 
 
 def tune(
@@ -188,7 +192,7 @@ def tune(
         told(f"{dataset.name}: {name} {_chosen(choice)}")
     for name, failure in failures.items():
         told(f"{dataset.name}: {name} {_failed(name, failure, store)}")
-    tuned = Tuned(dataset.name, dataset.fingerprint, choices, failures)
+    tuned = Tuned(dataset.name, dataset.fingerprint, choices, failures, dataset.card.split_of or "")
     if choices:
         place = profile_path(store, dataset.fingerprint)
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -225,6 +225,14 @@ measures_option = click.option(
 )
 
 
+splits_option = click.option(
+    "--splits",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Ways to divide the pairs: the dataset's own, and N-1 drawn anew from all its pairs, by category.",
+)
 pairs_option = click.option(
     "--limit",
     type=click.IntRange(1),
@@ -287,15 +295,7 @@ RUN_OPTIONS = (
         help="How many seeds, 0 to N-1, or a list of them ('5,' is seed 5 alone), for methods that use "
         "chance.",
     ),
-    click.option(
-        "--splits",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        metavar="N",
-        help="Ways to divide the pairs: the dataset's own, and N-1 drawn anew from all its pairs, by "
-        "category.",
-    ),
+    splits_option,
     click.option(
         "--protocol",
         type=click.Choice(list(PROTOCOLS)),

@@ -16,9 +16,10 @@ from cmbench.cli.options import (
     pairs_option,
     plugin_option,
     seeds_of,
+    splits_option,
 )
 from cmbench.errors import CmbenchError
-from cmbench.evaluation.protocol import PROTOCOLS
+from cmbench.evaluation.protocol import PROTOCOLS, get_protocol
 from cmbench.limits import parse_duration
 
 
@@ -74,6 +75,7 @@ def _time(_: click.Context, __: click.Parameter, text: str | None) -> float | No
     is_flag=True,
     help="Run trials again that failed, such as those for which time or memory did not suffice.",
 )
+@splits_option
 @pairs_option
 @click.option(
     "--store",
@@ -101,6 +103,7 @@ def tune(
     seeds: list[int],
     protocol: str,
     no_pruning: bool,
+    splits: int,
     limit: int | None,
     store: str,
     output: Path,
@@ -115,12 +118,14 @@ def tune(
     are run again with other seeds, and the one with the best mean is written to the profile. A search that
     was interrupted goes on where it was.
 
+    With --splits each way to divide the pairs has a search of its own, on its own validation pairs, so that
+    'cmbench run --splits' with the profile tests nothing on pairs that a choice was made by.
+
     A method of which every trial fails gets nothing, and the profile has the others; under --budget it has 40
     trials to fail. The exit status is 1
     then, if nothing was chosen at all, and if a plugin could not be loaded.
     """
-    from cmbench.agenda import DEFAULT_DATASETS, sound_dataset
-    from cmbench.datasets.limiting import limited
+    from cmbench.agenda import DEFAULT_DATASETS, sound_datasets
     from cmbench.methods.registry import DEFAULT_METHODS, expanded
     from cmbench.output import check_parent
     from cmbench.profiles import write_profile
@@ -130,11 +135,10 @@ def tune(
     check_parent(output)
     available = available_methods(plugins, methods)
     budget = Budget(40 if trials is None and seconds is None else trials, seconds, tuple(seeds))
-    unseen = PROTOCOLS[protocol].unseen_categories
-    loaded = [sound_dataset(name, unseen_categories=unseen) for name in datasets or DEFAULT_DATASETS]
+    loaded = sound_datasets(datasets or DEFAULT_DATASETS, get_protocol(protocol), splits=splits, limit=limit)
     tuned = [
         search(
-            dataset if limit is None else limited(dataset, limit),
+            dataset,
             expanded(methods or [*DEFAULT_METHODS, *available.plugin_names]),
             budget=budget,
             store=store,

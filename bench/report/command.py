@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cmbench.evaluation.protocol import PAPER
-from cmbench.report.records import Record, split_of
+from cmbench.report.records import Record, chosen_on_each_split, split_of
 from cmbench.schema import VALIDATION
 
 RANDOM_STATE = "random_state"
@@ -22,9 +22,10 @@ RANDOM_STATE = "random_state"
 def command(records: Sequence[Record], *, store: str | None = None) -> str:
     """Return the ``cmbench run`` that gives these records, which differ in seed and split at most.
 
-    Of the trial of a search it is the command of the search.
+    Of the trial of a search it is the command of the search, and of records whose parameters differ by split,
+    which options cannot say, that which made the first of them.
     """
-    if is_trial(records[0]):
+    if is_trial(records[0]) or (chosen_on_each_split(records[0]) and any(map(split_of, records))):
         return shlex.join(records[0]["provenance"]["command"])
     return shlex.join(["cmbench", "run", *_options(records, store)])
 

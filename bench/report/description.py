@@ -12,7 +12,14 @@ from cmbench.current import code_of
 from cmbench.limits import duration_text
 from cmbench.report.cells import error_of, measures_of
 from cmbench.report.command import RANDOM_STATE, changed_parameters, command, is_trial
-from cmbench.report.records import LEFT_OUT, Record, groups, settings, split_of
+from cmbench.report.records import (
+    LEFT_OUT,
+    Record,
+    chosen_on_each_split,
+    groups,
+    settings,
+    split_of,
+)
 from cmbench.store import DEFAULT_STORE
 
 _PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")
@@ -63,13 +70,23 @@ def _heading(records: Sequence[Record], store: str | None) -> Iterator[tuple[str
         place = [] if store is None else ["--store", store]
         exactly = shlex.join(["cmbench", "reproduce", first["key"], *place])
         yield "or", f"{exactly}, with its parameters whatever the defaults are by then"
-    defaults = first["method"].get("defaults")
+    by_split = {split_of(record): record for record in reversed(records)}
+    if not chosen_on_each_split(first) or len(by_split) == 1:
+        yield from (("changed", text) for text in _changes(first))
+        return
+    for split, record in sorted(by_split.items()):
+        yield from (("changed", f"split {split}: {text}") for text in _changes(record))
+
+
+def _changes(record: Record) -> Iterator[str]:
+    """Yield which parameters are not the defaults; nothing where the record does not say."""
+    defaults = record["method"].get("defaults")
     if defaults is not None:
         changes = (
             f"{name}={json.dumps(value)} (default {json.dumps(defaults[name])})"
-            for name, value in sorted(changed_parameters(first).items())
+            for name, value in sorted(changed_parameters(record).items())
         )
-        yield "changed", ", ".join(changes) or "nothing: all parameters are the defaults"
+        yield ", ".join(changes) or "nothing: all parameters are the defaults"
 
 
 def _together(records: Sequence[Record], store: str | None) -> Iterator[tuple[str, Any]]:

@@ -91,11 +91,10 @@ def budget_text(budget: Mapping[str, float]) -> str:
 
 def changed(setting: Setting) -> dict[str, Any] | None:
     """Return the parameters that are not at their defaults, by name; None where the record does not say."""
-    defaults = setting.method.get("defaults")
-    if defaults is None:
+    if setting.defaults is None:
         return None
-    practical = set(setting.method.get("practical", ()))
-    return {name: setting.method["parameters"][name] for name in defaults if name not in practical}
+    practical, parameters = set(setting.method.get("practical", ())), setting.parameters
+    return {name: parameters[name] for name in setting.defaults if name not in practical}
 
 
 def _profile(setting: Setting) -> str | None:

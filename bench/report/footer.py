@@ -73,14 +73,21 @@ def _tuning(settings: Sequence[Setting]) -> str:
         text = f"Unequal budgets: parameters chosen on validation pairs, {profile}; trials: {_trials(shown)}."
     else:
         text = f"Parameters chosen on validation pairs, {profile}, {_equal_budget(shown)}."
-    return " ".join(filter(None, [text, _of_own_split(shown), *_lent(shown), _tuned_before(shown)]))
+    return " ".join(filter(None, [text, *_of_splits(shown), *_lent(shown), _tuned_before(shown)]))
 
 
-def _of_own_split(settings: Sequence[Setting]) -> str:
-    """Return that parameters were chosen on pairs that other splits test, where there are other splits."""
-    if not any(tuning_of(each).get("trials") and {*each.splits} - {0} for each in settings):
-        return ""
-    return "They were chosen on the dataset's own split, whose validation pairs other splits test."
+def _of_splits(settings: Sequence[Setting]) -> Iterator[str]:
+    """Yield on which splits parameters were chosen, where there are several, and whether others test that."""
+    several = [each for each in settings if tuning_of(each).get("trials") and {*each.splits} - {0}]
+    of_each = ", ".join(each.label for each in several if each.is_chosen_on_each_split)
+    of_own = ", ".join(each.label for each in several if not each.is_chosen_on_each_split)
+    mixed = bool(of_each and of_own)
+    if of_each:
+        whose = f" ({of_each})" if mixed else ""
+        yield f"They were chosen on each split for itself{whose}; values stand in the order of splits."
+    if of_own:
+        whose = f" ({of_own})" if mixed else ""
+        yield f"They were chosen on the dataset's own split{whose}, whose validation pairs other splits test."
 
 
 def _untuned(settings: Sequence[Setting]) -> str:

@@ -129,6 +129,8 @@ class Score:
 class Setting:
     """The records of one method, one version of it and one set of parameters; one per seed and split.
 
+    Where a search chose the parameters on each split by itself, those are one set.
+
     ``spread`` says what its deviations are: ``seeds``, the sample standard deviation over seeds and splits,
     if there are two records or more; ``queries``, the standard error over the queries of the test set,
     averaged over records.
@@ -171,8 +173,31 @@ class Setting:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters that all seeds share: all but the seed and those that do not change a result."""
-        return _parameters(self.records[0])
+        """The parameters that all seeds share: all but the seed and those that do not change a result.
+
+        One that was chosen on each split by itself is a mapping of splits to values, unless all are the same.
+        """
+        if not self.is_chosen_on_each_split:
+            return _parameters(self.records[0])
+        by_split = {f"split {split_of(record)}": _parameters(record) for record in self.records}
+        return {
+            name: value
+            if all(parameters[name] == value for parameters in by_split.values())
+            else {split: parameters[name] for split, parameters in by_split.items()}
+            for name, value in _parameters(self.records[0]).items()
+        }
+
+    @property
+    def defaults(self) -> dict[str, Any] | None:
+        """The defaults of the parameters that have other values; None where a record does not say."""
+        known = [record["method"].get("defaults") for record in self.records if chosen_on_each_split(record)]
+        known = known or [self.method.get("defaults")]
+        return None if None in known else {name: value for each in known for name, value in each.items()}
+
+    @property
+    def is_chosen_on_each_split(self) -> bool:
+        """Whether a search chose the parameters on each split by itself, and there are several."""
+        return chosen_on_each_split(self.records[0]) and len({split_of(each) for each in self.records}) > 1
 
     @property
     def traits(self) -> dict[str, Any]:
@@ -225,6 +250,11 @@ class Setting:
 def knows_test_labels(setting: Setting) -> bool:
     """Return whether a setting is a bound, made from the labels of the test items, and no method."""
     return bool(setting.method.get("reads_test_labels"))
+
+
+def chosen_on_each_split(record: Record) -> bool:
+    """Return whether the parameters were chosen on the record's split, and on others for themselves."""
+    return bool((record["method"].get("tuning") or {}).get("each_split"))
 
 
 def split_of(record: Record) -> int:
@@ -351,9 +381,16 @@ def _settings_of(cells: Sequence[Sequence[Record]], shared: set[str]) -> list[Se
 
 
 def _traits(record: Record) -> dict[str, Any]:
-    """Return what tells settings of a method apart: its parameters and the version of its code."""
+    """Return what tells settings of a method apart: its parameters and the version of its code.
+
+    In place of parameters that were chosen on each split it is the profile that they come from.
+    """
     method = record["method"]
-    return {**_parameters(record), "code": method.get("code_version", str(method["version"]))}
+    code = {"code": method.get("code_version", str(method["version"]))}
+    if chosen_on_each_split(record):
+        like = f", for {method['tuning']['like']}" if "like" in method["tuning"] else ""
+        return {"chosen": f"on each split, profile {method['tuning']['profile']}{like}", **code}
+    return {**_parameters(record), **code}
 
 
 def _parameters(record: Record) -> dict[str, Any]:

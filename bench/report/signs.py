@@ -52,13 +52,15 @@ def sign_notes(settings: Sequence[Setting]) -> list[str]:
 
 def _values(names: Mapping[str, object], label: str, settings: Sequence[Setting]) -> str:
     """Return parameters with their values and, in brackets, their defaults."""
-    defaults = next(each for each in settings if each.label == label).method["defaults"]
+    defaults = next(each for each in settings if each.label == label).defaults or {}
     texts = [f"{name}={_text(value)} [{_text(defaults[name])}]" for name, value in sorted(names.items())]
     rest = f", and {len(texts) - MOST_CHANGED} more" if len(texts) > MOST_CHANGED else ""
     return ", ".join(texts[:MOST_CHANGED]) + rest
 
 
 def _text(value: object) -> str:
+    if isinstance(value, dict):  # by split
+        return "/".join(map(_text, value.values()))
     if isinstance(value, float):
         return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

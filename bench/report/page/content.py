@@ -237,7 +237,7 @@ def _tuned(setting: Setting) -> str:
 
 def _changed(setting: Setting) -> str:
     """Return the parameters that are not at their defaults, with these."""
-    defaults = setting.method.get("defaults") or {}
+    defaults = setting.defaults or {}
     given = (changed(setting) or {}).items()
     texts = ((name, json.dumps(value), json.dumps(defaults[name])) for name, value in given)
     return ", ".join(f"{name}={value} (default {default})" for name, value, default in texts)
