@@ -182,8 +182,8 @@ class Setting:
         by_split = {f"split {split_of(record)}": _parameters(record) for record in self.records}
         return {
             name: value
-            if all(parameters[name] == value for parameters in by_split.values())
-            else {split: parameters[name] for split, parameters in by_split.items()}
+            if all(parameters.get(name) == value for parameters in by_split.values())
+            else {split: parameters.get(name) for split, parameters in by_split.items()}
             for name, value in _parameters(self.records[0]).items()
         }
 

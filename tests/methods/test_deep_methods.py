@@ -97,6 +97,7 @@ BAD = {
         "threads": 0,
         "checkpoint": 3,
         "checkpoint_seconds": -1,
+        "gradient_clip": 0.0,
         "random_state": None,
     },
     DCCA: {
