@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmbench.output import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from cmbench.datasets.contract import Dataset
     from cmbench.datasets.formats.files import CheckedRule, FileCheck
@@ -103,7 +106,7 @@ def check(context: click.Context, path: Path, keys: dict[str, str]) -> None:
     console = _console()
     _print_rules(console, result.rules)
     _print_findings(console, result.findings)
-    _print_notes(console, result.notes)
+    _print_marked(console, [("note", note) for note in result.notes])
     if result.unused:
         console.print(f"\nKeys without a meaning here: {', '.join(result.unused)}")
     console.print(f"\n{_verdict(result)}")
@@ -152,7 +155,7 @@ def convert(
     dataset = load_file(path, keys=keys, shares=Shares(validation, test, seed))
     write_dataset(output, dataset)
     console = _console()
-    _print_notes(console, dataset.card.notes)
+    _print_marked(console, [("note", note) for note in dataset.card.notes])
     _print_findings(console, findings(dataset, thorough=True))
 
 
@@ -362,8 +365,15 @@ def _flat(settings: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any
 
 
 def _print_pairs(console: Console, pairs: dict[str, str]) -> None:
+    """Print names and what they are, in lines of the terminal; whole where it is none, for other programs."""
     from rich.table import Column, Table
 
+    if not console.is_terminal:
+        width = max(map(len, pairs)) + 2
+        for key, value in pairs.items():
+            lines = (key.ljust(width) + value).split("\n")
+            click.echo(printable(f"\n{' ' * width}".join(map(str.rstrip, lines))))
+        return
     table = Table.grid("name", Column("what", overflow="fold"), padding=(0, 2))
     for key, value in pairs.items():
         table.add_row(key, value)
@@ -384,39 +394,32 @@ def _print_classes(console: Console, names: Sequence[str], counts: Sequence[Sequ
 
 
 def _print_rules(console: Console, rules: tuple[CheckedRule, ...]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2))
+    rows: list[tuple[Text | str, str]] = []
     for rule in (rule for rule in rules if rule.checked):
-        table.add_row(Text("pass", "green") if rule.holds else Text("FAIL", "red"), rule.rule)
-        for problem in rule.problems:
-            table.add_row("", problem)
-    unchecked = sum(not rule.checked for rule in rules)
-    if unchecked:
-        table.add_row(Text("-", "dim"), f"{unchecked} more rules are checked when this is mended")
-    console.print(table)
+        rows.append((Text("pass", "green") if rule.holds else Text("FAIL", "red"), rule.rule))
+        rows += [("", problem) for problem in rule.problems]
+    if unchecked := sum(not rule.checked for rule in rules):
+        rows.append((Text("-", "dim"), f"{unchecked} more rules are checked when this is mended"))
+    _print_marked(console, rows)
 
 
 def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Print what makes numbers on a dataset questionable; what stops a run is marked as a broken rule is."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2))
-    for finding in findings:
-        table.add_row(Text("FAIL", "red") if finding.stops else Text("warn", "yellow"), finding.sentence)
-    if findings:
-        console.print(table)
+    marks = {True: Text("FAIL", "red"), False: Text("warn", "yellow")}
+    _print_marked(console, [(marks[finding.stops], finding.sentence) for finding in findings])
 
 
-def _print_notes(console: Console, notes: Sequence[str]) -> None:
+def _print_marked(console: Console, rows: Sequence[tuple[Text | str, str]]) -> None:
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
-    for note in notes:
-        table.add_row("note", note)
-    if notes:
+    for mark, sentence in rows:
+        table.add_row(mark, sentence)
+    if rows:
         console.print(table)
 
 
