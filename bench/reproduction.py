@@ -190,7 +190,8 @@ def _dataset(record: Record, given: str | Path | None) -> Dataset:
         )
     if not split:
         return own
-    return validation_only(redrawn(found, split)) if is_trial(record) else redrawn(found, split)
+    drawn = redrawn(found, split)
+    return validation_only(drawn) if is_trial(record) else drawn
 
 
 def _available(record: Record, store: Store, plugin: str | Path | None) -> Registry:

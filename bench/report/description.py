@@ -12,14 +12,7 @@ from cmbench.current import code_of
 from cmbench.limits import duration_text
 from cmbench.report.cells import error_of, measures_of
 from cmbench.report.command import RANDOM_STATE, changed_parameters, command, is_trial
-from cmbench.report.records import (
-    LEFT_OUT,
-    Record,
-    chosen_on_each_split,
-    groups,
-    settings,
-    split_of,
-)
+from cmbench.report.records import LEFT_OUT, Record, groups, settings, split_of, vary_by_split
 from cmbench.store import DEFAULT_STORE
 
 _PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")
@@ -70,12 +63,11 @@ def _heading(records: Sequence[Record], store: str | None) -> Iterator[tuple[str
         place = [] if store is None else ["--store", store]
         exactly = shlex.join(["cmbench", "reproduce", first["key"], *place])
         yield "or", f"{exactly}, with its parameters whatever the defaults are by then"
-    by_split = {split_of(record): record for record in reversed(records)}
-    if not chosen_on_each_split(first) or len(by_split) == 1:
-        yield from (("changed", text) for text in _changes(first))
-        return
-    for split, record in sorted(by_split.items()):
+    differing = {split_of(record): record for record in reversed(records)} if vary_by_split(records) else {}
+    for split, record in sorted(differing.items()):
         yield from (("changed", f"split {split}: {text}") for text in _changes(record))
+    if not differing:
+        yield from (("changed", text) for text in _changes(first))
 
 
 def _changes(record: Record) -> Iterator[str]:

@@ -190,14 +190,14 @@ class Setting:
     @property
     def defaults(self) -> dict[str, Any] | None:
         """The defaults of the parameters that have other values; None where a record does not say."""
-        known = [record["method"].get("defaults") for record in self.records if chosen_on_each_split(record)]
-        known = known or [self.method.get("defaults")]
+        records = self.records if self.is_chosen_on_each_split else self.records[:1]
+        known = [record["method"].get("defaults") for record in records]
         return None if None in known else {name: value for each in known for name, value in each.items()}
 
     @property
     def is_chosen_on_each_split(self) -> bool:
         """Whether a search chose the parameters on each split by itself, and there are several."""
-        return chosen_on_each_split(self.records[0]) and len({split_of(each) for each in self.records}) > 1
+        return vary_by_split(self.records)
 
     @property
     def traits(self) -> dict[str, Any]:
@@ -255,6 +255,11 @@ def knows_test_labels(setting: Setting) -> bool:
 def chosen_on_each_split(record: Record) -> bool:
     """Return whether the parameters were chosen on the record's split, and on others for themselves."""
     return bool((record["method"].get("tuning") or {}).get("each_split"))
+
+
+def vary_by_split(records: Sequence[Record]) -> bool:
+    """Return whether parameters of a setting were chosen on each of several splits by itself."""
+    return chosen_on_each_split(records[0]) and len({split_of(record) for record in records}) > 1
 
 
 def split_of(record: Record) -> int:

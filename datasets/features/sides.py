@@ -186,10 +186,8 @@ def reduced(made: Made, n_train: int, components: int | None) -> tuple[Made, str
         parts = made.parts and Parts(mapped(made.parts.values), made.parts.offsets)
         kept = Made(mapped(made.rows), parts)
     share = float(np.sum(sizes[:components] ** 2) / np.sum(sizes**2))
-    return (
-        kept,
-        f", {components} principal components of the training pictures ({share:.1%} of their variance)",
-    )
+    words = f", {components} principal components of the training pictures ({share:.1%} of their variance)"
+    return kept, words
 
 
 @dataclass(frozen=True, eq=False)
