@@ -65,6 +65,15 @@ def _keep_mode(older: Path, beside: Path) -> None:
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 
+def plural(word: str, count: int) -> str:
+    """Return a word as it stands behind a number.
+
+    >>> plural("cell", 1), plural("cell", 0), plural("cell", 2)
+    ('cell', 'cells', 'cells')
+    """
+    return word if count == 1 else f"{word}s"
+
+
 def printable(text: str) -> str:
     r"""Return the text with control characters written out, so that none of them reaches a terminal.
 

@@ -32,6 +32,7 @@ from cmbench.execution.progress import Silent, result_text
 from cmbench.limits import duration_text
 from cmbench.methods.registry import Registry, registry
 from cmbench.methods.training.progress import Look
+from cmbench.output import plural
 from cmbench.plan import Cell, unfit
 from cmbench.profiles import add_to_profile, profile_path
 from cmbench.pruning import MedianRule
@@ -232,7 +233,7 @@ def _line(dataset: Dataset, searches: Mapping[str, Search], asked: Iterable[str]
 def _chosen(choice: Choice) -> str:
     """Return what was chosen for a method, and from how many trials."""
     parameters = ", ".join(f"{name}={value!r}" for name, value in choice.parameters.items())
-    trials = f"{choice.trials} trial{'s' if choice.trials > 1 else ''}"
+    trials = f"{choice.trials} {plural('trial', choice.trials)}"
     ended = ", all its settings" if choice.exhausted else ""
     failed = f", {choice.failed} failed" if choice.failed else ""
     return f"gets {parameters or 'its defaults'} ({choice.score:.3f} on validation; {trials}{ended}{failed})"

@@ -90,10 +90,11 @@ def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
 def _total(agenda: Agenda, expected: Mapping[str, Estimate], jobs: int) -> str:
     from cmbench.estimates import longest_first, makespan
     from cmbench.limits import duration_text
+    from cmbench.output import plural
 
     cells, pending = len(agenda.cells), agenda.pending
     stored = cells - len(pending) - len(agenda.left_out)
-    there = f"{cells} cell{'' if cells == 1 else 's'}: {stored} in the store, {len(pending)} to run"
+    there = f"{cells} {plural('cell', cells)}: {stored} in the store, {len(pending)} to run"
     if agenda.left_out:
         there += f", {len(agenda.left_out)} left out"
     if not expected:

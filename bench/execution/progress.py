@@ -14,7 +14,7 @@ from rich.progress import Progress as RichProgress
 from cmbench.execution.following import Step
 from cmbench.execution.outcome import shortened
 from cmbench.limits import AskedLimits, Limits, duration_text
-from cmbench.output import printable
+from cmbench.output import plural, printable
 from cmbench.plan import Cell
 
 _LONGEST_NOTE = 100
@@ -215,7 +215,7 @@ def progress_for(console: Console, *, verbose: bool = False) -> Progress:
 
 def planned_text(pending: int, stored: int, limits: Limits | AskedLimits) -> str:
     """Return what is about to happen, and under which limits."""
-    cells = f"{stored + pending} cell{'' if stored + pending == 1 else 's'}"
+    cells = f"{stored + pending} {plural('cell', stored + pending)}"
     if not pending:
         return f"{cells}: all are in the store, 0 to run"
     return f"{cells}: {stored} in the store, {pending} to run; each with {limits}"

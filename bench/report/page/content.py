@@ -11,6 +11,7 @@ from typing import Any
 
 from cmbench.current import code_of
 from cmbench.limits import duration_text
+from cmbench.output import plural
 from cmbench.report.command import command
 from cmbench.report.delimited import csv_text
 from cmbench.report.facts import changed, tuning_of
@@ -230,7 +231,7 @@ def _tuned(setting: Setting) -> str:
         return ""
     if not tuning["trials"]:
         return f"nothing to choose, profile {tuning['profile']}"
-    trials = f"{tuning['trials']} trial{'s' if tuning['trials'] > 1 else ''}"
+    trials = f"{tuning['trials']} {plural('trial', tuning['trials'])}"
     ended = " (all settings that it has)" if tuning.get("exhausted") else ""
     return f"chosen from {trials}{ended} on validation pairs, profile {tuning['profile']}"
 

@@ -27,7 +27,7 @@ from markupsafe import Markup
 
 from cmbench.disk import writing_to
 from cmbench.errors import ReportError
-from cmbench.output import output_file
+from cmbench.output import output_file, plural
 from cmbench.report.layout import COLUMNS
 from cmbench.report.page.changes import Changes, changes
 from cmbench.report.page.content import Board, boards, number_of, overalls
@@ -129,7 +129,7 @@ def _command(study: Study, changed: Changes | None) -> str:
 
 
 def _counted(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+    return f"{count:,} {plural(word, count)}"
 
 
 def _newest(study: Study) -> str:
