@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Any, ClassVar, TypeAlias
@@ -92,10 +92,6 @@ class JFSSL(LabelRegressionMethod):
         "cross-modal retrieval, IEEE TPAMI 38(10), 2016"
     )
     version: ClassVar[int] = 2
-    nonconforming: ClassVar[Mapping[str, str]] = {
-        "takes_memory_as_pairs_do": "distances to neighbours come in blocks of a fixed size, which the few "
-        "pairs of the check do not fill"
-    }
     centred: ClassVar[bool] = False
 
     alpha: Annotated[float | str, Number(0, words=("validation",))] = "validation"

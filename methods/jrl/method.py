@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self
 
@@ -81,10 +81,6 @@ class JRL(MappedMethod):
         "semisupervised regularization, IEEE TCSVT 24, 2014"
     )
     uses_labels: ClassVar[bool] = True
-    nonconforming: ClassVar[Mapping[str, str]] = {
-        "takes_memory_as_pairs_do": "distances to neighbours come in blocks of a fixed size, which the few "
-        "pairs of the check do not fill"
-    }
     multi_label: ClassVar[bool] = True
     version: ClassVar[int] = 1
 

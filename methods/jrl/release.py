@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
@@ -136,10 +135,6 @@ class JRLRelease(MappedMethod):
     paper_name: ClassVar[str] = "JRL (release)"
     citation: ClassVar[str] = JRL.citation
     uses_labels: ClassVar[bool] = True
-    nonconforming: ClassVar[Mapping[str, str]] = {
-        "takes_memory_as_pairs_do": "distances to neighbours come in blocks of a fixed size, which the few "
-        "pairs of the check do not fill"
-    }
     version: ClassVar[int] = 1
 
     gamma: Annotated[float, Number(0, open_ends=True)] = 1000.0

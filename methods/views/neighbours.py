@@ -11,7 +11,8 @@ from scipy import sparse
 
 Graph: TypeAlias = sparse.csr_array
 Points: TypeAlias = NDArray[Any]  # float32 or float64 (n, d): distances are taken in that precision
-DISTANCES_AT_ONCE = 1 << 25  # 128 MB of float32
+DISTANCES_AT_ONCE = 1 << 21  # 8 MB of float32, and twice that for the indices that order them
+FEWEST_ROWS = 256  # of a block: a product of fewer is bound by reading the other points
 
 
 def nearest_neighbours(points: Points, n_neighbours: int) -> NDArray[np.intp]:
@@ -30,7 +31,7 @@ def nearest_neighbours(points: Points, n_neighbours: int) -> NDArray[np.intp]:
 
 def squared_distance_blocks(rows: Points, others: Points) -> Iterator[tuple[slice, Points]]:
     """Yield blocks of rows, as slices, with their squared distances (block, n_others)."""
-    height = max(1, DISTANCES_AT_ONCE // len(others))
+    height = max(FEWEST_ROWS, DISTANCES_AT_ONCE // len(others))
     norms = np.einsum("ij,ij->i", others, others)
     for start in range(0, len(rows), height):
         block = slice(start, min(start + height, len(rows)))

@@ -30,6 +30,7 @@ def laplacian(graph):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_neighbours_are_those_of_scikit_learn(points, monkeypatch, distances_at_once, dtype):
     monkeypatch.setattr(neighbours, "DISTANCES_AT_ONCE", distances_at_once)
+    monkeypatch.setattr(neighbours, "FEWEST_ROWS", 1)
     expected = NearestNeighbors(n_neighbors=5).fit(points).kneighbors(return_distance=False)
     found = nearest_neighbours(points.astype(dtype), 5)
     np.testing.assert_array_equal(np.sort(found), np.sort(expected))
@@ -95,6 +96,7 @@ def test_smoothness_is_the_quadratic_form_of_the_dense_laplacian(points, monkeyp
 @pytest.mark.parametrize("distances_at_once", [100, 1 << 20])
 def test_the_kernel_laplacian_is_that_of_the_dense_kernel(points, monkeypatch, distances_at_once):
     monkeypatch.setattr(neighbours, "DISTANCES_AT_ONCE", distances_at_once)
+    monkeypatch.setattr(neighbours, "FEWEST_ROWS", 1)
     graph = knn_graph(points, 6)
     scale = 1 / np.sqrt(degrees(graph))
     kernel = 1 / (1 + np.exp(cdist(points, points)))
