@@ -359,6 +359,7 @@ def _row(entry: MethodEntry, method: type[Method]) -> Row:
         "paper name": method.paper_name,
         "family": method.family,
         "labels": "yes" if method.uses_labels else "no",
+        "group": ", ".join(name for name, members in GROUPS.items() if entry.name in members),
         "origin": "built in" if entry.origin == "built-in" else entry.location,
         "parameters": _listed({parameter.name: parameter.default for parameter in parameters_of(method)}),
         "presets": "; ".join(f"{name}: {_listed(preset)}" for name, preset in method.presets.items()),

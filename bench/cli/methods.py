@@ -18,6 +18,8 @@ from cmbench.cli.options import plugin_option
 def methods(names: tuple[str, ...], plugins: tuple[str, ...], parameters: bool, deep: bool) -> None:
     """List the methods, built in and from plugins, or describe the one called NAME.
 
+    The name of a group stands for its members wherever methods are listed, as in --methods paper,ridge.
+
     'cmbench methods new NAME' writes a method to begin with, and its test, into the current folder.
 
     The description says what the method is, and of each of its parameters the default, the values that are
@@ -66,6 +68,7 @@ def _list(plugins: tuple[str, ...], parameters: bool) -> None:
         "paper name",
         "family",
         "labels",
+        "group",
         "origin",
         *(["parameters", "presets"] if parameters else []),
     ]
@@ -73,7 +76,7 @@ def _list(plugins: tuple[str, ...], parameters: bool) -> None:
         tabulate(
             [[row[column] for column in columns] for row in rows],
             headers=columns,
-            maxcolwidths=[None] * 5 + [60, 30] * parameters,
+            maxcolwidths=[None] * 6 + [60, 30] * parameters,
         )
     )
     _report(problems)

@@ -380,9 +380,19 @@ def _settings_of(cells: Sequence[Sequence[Record]], shared: set[str]) -> list[Se
     names = dict.fromkeys(chain.from_iterable(traits))
     differing = [name for name in names if _differs(name, traits)]
     order = sorted(range(len(cells)), key=lambda at: [_rank(traits[at], name) for name in differing])
-    return [
-        Setting(_label(cells[at][0], traits[at], differing, shared), _one_per_seed(cells[at])) for at in order
-    ]
+    told = {name: _told([values[name] for values in traits if name in values]) for name in differing}
+    return [Setting(_label(cells[at][0], traits[at], told, shared), _one_per_seed(cells[at])) for at in order]
+
+
+def _told(values: Sequence[Any]) -> dict[str, str]:
+    """Return what a label says of each value, by its text: numbers in four digits, if that tells them apart.
+
+    >>> _told([0.018408328664605844, 2.0, "validation"])
+    {'0.018408328664605844': '0.01841', '2.0': '2.0', 'validation': 'validation'}
+    """
+    full = [str(value) for value in values]
+    short = [str(float(f"{value:.4g}")) if isinstance(value, float) else str(value) for value in values]
+    return dict(zip(full, short if len(set(short)) == len(set(full)) else full, strict=True))
 
 
 def _traits(record: Record) -> dict[str, Any]:
@@ -418,12 +428,14 @@ def _rank(traits: Mapping[str, Any], name: str) -> tuple[int, float, str]:
     return (0, float(value), str(value)) if is_number else (1, 0.0, str(value))
 
 
-def _label(record: Record, traits: Mapping[str, Any], differing: Sequence[str], shared: set[str]) -> str:
+def _label(
+    record: Record, traits: Mapping[str, Any], told: Mapping[str, Mapping[str, str]], shared: set[str]
+) -> str:
     method = record["method"]
     label: str = method["paper_name"]
     if label in shared:
         label += f" [{method['name']}]"
-    parts = [f"{key}={traits[key]}" for key in differing if key in traits]
+    parts = [f"{key}={texts[str(traits[key])]}" for key, texts in told.items() if key in traits]
     return f"{label} ({', '.join(parts)})" if parts else label
 
 

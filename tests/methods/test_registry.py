@@ -16,8 +16,10 @@ from cmbench.methods.registry import (
     BUILT_IN,
     CONTROLS,
     DEFAULT_METHODS,
+    expanded,
     file_entries,
     load_method,
+    method_rows,
     new_method,
     registry,
 )
@@ -69,6 +71,13 @@ def test_every_built_in_method_is_an_estimator_of_its_name(name):
 def test_the_default_methods_are_the_rows_of_the_tables_of_the_paper():
     names = [load_method(name).paper_name for name in DEFAULT_METHODS]
     assert sorted(names) == sorted(PAPER_ORDER)
+
+
+def test_the_list_says_which_methods_the_name_of_a_group_stands_for():
+    rows, _ = method_rows()
+    for name in ("paper", "beyond", "controls"):
+        assert {row["name"] for row in rows if row["group"] == name} == set(expanded([name]))
+    assert {row["group"] for row in rows} == {"paper", "beyond", "controls", ""}
 
 
 def test_parameters_reach_the_method_and_the_rest_keep_their_defaults():

@@ -143,6 +143,19 @@ def test_settings_of_a_method_are_rows_labelled_by_the_parameters_that_differ():
     ]
 
 
+@pytest.mark.parametrize(
+    ("ridges", "told"),
+    [
+        ([0.018408328664605844, 9.862567709344884], ["0.01841", "9.863"]),
+        ([0.1, 2.0], ["0.1", "2.0"]),
+        ([0.018408328664605844, 0.018409], ["0.018408328664605844", "0.018409"]),
+    ],
+)
+def test_a_label_tells_numbers_in_four_digits_where_those_tell_them_apart(ridges, told):
+    cells = [record("CCA", parameters={"ridge": ridge}) for ridge in ridges]
+    assert labels_of(cells) == [f"CCA (ridge={text})" for text in told]
+
+
 def test_two_versions_of_a_methods_code_are_never_averaged():
     cells = [record("DCCA", 0.2, seed=0), record("DCCA", 0.4, seed=1, version=2)]
     assert labels_of(cells) == ["DCCA (code=1)", "DCCA (code=2)"]
