@@ -102,7 +102,7 @@ def costs(width: str | None, output: Path | None, **choice: Any) -> None:
     """Draw MAP against the time of training, and against memory."""
     from cmbench.report.costs import cost_figure
     from cmbench.report.figure import title_of
-    from cmbench.report.records import settings
+    from cmbench.report.settings import settings
 
     group = _group(_chosen(**choice), choice["methods"])
     drawn = cost_figure(
@@ -120,7 +120,7 @@ def sizes(width: str | None, output: Path | None, **choice: Any) -> None:
     """Draw MAP against the number of dimensions of the common space."""
     from cmbench.report.costs import size_figure
     from cmbench.report.figure import title_of
-    from cmbench.report.records import settings
+    from cmbench.report.settings import settings
 
     group = _group(_chosen(**choice), choice["methods"])
     drawn = size_figure(
@@ -318,7 +318,7 @@ def _group(records: list[Record], methods: list[str] | None = None) -> Group:
 def _kept(store: str, group: Group) -> list[Any]:
     """Return the settings of a group that have finished, with what the store keeps of them."""
     from cmbench.report.kept import Kept
-    from cmbench.report.records import settings
+    from cmbench.report.settings import settings
     from cmbench.store import Store
 
     return [Kept(Store(store), setting) for setting in settings(group.finished)]

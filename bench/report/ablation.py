@@ -29,7 +29,8 @@ from cmbench.report.layout import (
     with_digits,
 )
 from cmbench.report.published import Published, published_maps
-from cmbench.report.records import Group, Record, Setting, groups, only_group, settings
+from cmbench.report.records import Group, Record, groups, only_group
+from cmbench.report.settings import Setting, settings
 from cmbench.report.significance import Arrays, Standing, best_groups, marks_of, significance_note
 from cmbench.report.signs import sign_notes
 from cmbench.report.table import rows_with_facts, written

@@ -18,7 +18,8 @@ from cmbench.report.category_dots import Bars, fitting
 from cmbench.report.figure import FONT_POINTS, STYLE, title_of
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import looks
-from cmbench.report.records import Group, Record, Setting, failures_text, only_group, select, settings
+from cmbench.report.records import Group, Record, only_group, select
+from cmbench.report.settings import Setting, failures_text, settings
 from cmbench.report.significance import Arrays, Standing, best_groups, marked_labels, marked_note
 
 MOST_BARS = 16

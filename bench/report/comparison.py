@@ -14,7 +14,8 @@ from cmbench.errors import ReportError, did_you_mean
 from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
-from cmbench.report.records import Group, Record, Setting, groups, select, settings
+from cmbench.report.records import Group, Record, groups, select
+from cmbench.report.settings import Setting, settings
 from cmbench.report.significance import runs_of
 from cmbench.store import Store
 

@@ -19,7 +19,8 @@ from cmbench.report.layout import BIMODAL, Column
 from cmbench.report.lettering import inches
 from cmbench.report.looks import RING, Look, looks
 from cmbench.report.panels import POINTS, add_legend, panelled
-from cmbench.report.records import Record, Setting
+from cmbench.report.records import Record
+from cmbench.report.settings import Setting
 from cmbench.report.significance import Arrays, best_groups, marked_labels, marked_note
 
 AVERAGE = BIMODAL.columns[2]

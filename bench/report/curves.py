@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from cmbench.errors import ReportError, StoreError
 from cmbench.report.looks import DASHED, HUES
-from cmbench.report.records import Group, Record, Setting, failure_text, groups, settings
+from cmbench.report.records import Group, Record, groups
+from cmbench.report.settings import Setting, failure_text, settings
 from cmbench.store import Store
 
 ITERATION = "iteration"

@@ -21,7 +21,8 @@ from cmbench.report.facts import (
 )
 from cmbench.report.layout import BIMODAL, COLUMNS, DEFAULT_VIEW, Column, Mark, View, column_groups
 from cmbench.report.published import Published, published_maps
-from cmbench.report.records import Group, Setting, failures_text, settings
+from cmbench.report.records import Group
+from cmbench.report.settings import Setting, failures_text, settings
 from cmbench.report.significance import Arrays, best_groups, marks_of
 from cmbench.report.warned import said_once
 

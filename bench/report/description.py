@@ -12,7 +12,8 @@ from cmbench.current import code_of
 from cmbench.limits import duration_text
 from cmbench.report.cells import error_of, measures_of
 from cmbench.report.command import RANDOM_STATE, changed_parameters, command, is_trial
-from cmbench.report.records import LEFT_OUT, Record, groups, settings, split_of, vary_by_split
+from cmbench.report.records import LEFT_OUT, Record, groups, split_of
+from cmbench.report.settings import settings, vary_by_split
 from cmbench.store import DEFAULT_STORE
 
 _PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")

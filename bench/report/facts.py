@@ -11,7 +11,7 @@ from cmbench.errors import EvaluationError, ReportError
 from cmbench.evaluation.measures import get_measure
 from cmbench.limits import duration_text
 from cmbench.report.layout import Column, View
-from cmbench.report.records import Setting, knows_test_labels
+from cmbench.report.settings import Setting, knows_test_labels
 
 MISSING = "\u2013"  # an en dash
 

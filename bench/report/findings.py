@@ -19,7 +19,8 @@ from cmbench.report.facts import is_short
 from cmbench.report.footer import chance_of
 from cmbench.report.layout import BIMODAL, printed
 from cmbench.report.published import collection_of
-from cmbench.report.records import Group, Record, Setting, groups, knows_test_labels, settings
+from cmbench.report.records import Group, Record, groups
+from cmbench.report.settings import Setting, knows_test_labels, settings
 from cmbench.report.shape import shapes
 from cmbench.report.significance import Arrays, Reading, best_groups, reading, runs_of
 

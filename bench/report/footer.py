@@ -13,7 +13,8 @@ from cmbench.evaluation.protocol import AVERAGES, TASKS, Protocol
 from cmbench.report.facts import budget_text, changed, is_short, trials_of, tuning_of
 from cmbench.report.layout import COLUMNS
 from cmbench.report.published import PublishedMap
-from cmbench.report.records import Group, Setting, knows_test_labels, split_of
+from cmbench.report.records import Group, split_of
+from cmbench.report.settings import Setting, knows_test_labels
 
 MOST_NAMED = 5  # categories in a line
 

@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from tabulate import tabulate
 
 from cmbench.report.layout import Column, ColumnGroup, Mark, Row, Section, Table, View, printed
-from cmbench.report.records import Score
 from cmbench.report.scripts import needs_of, turned
+from cmbench.report.settings import Score
 
 Format: TypeAlias = Literal["markdown", "latex", "csv", "html", "text"]
 

@@ -11,7 +11,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError
-from cmbench.report.records import Record, Setting, split_of
+from cmbench.report.records import Record, split_of
+from cmbench.report.settings import Setting
 from cmbench.store import Store
 
 

@@ -10,7 +10,8 @@ from cmbench.errors import ReportError
 from cmbench.evaluation.measures import MAP, Measure, get_measure
 from cmbench.evaluation.protocol import PAIRS
 from cmbench.report.published import Published, PublishedMap
-from cmbench.report.records import Group, Score, Setting, Spread, failures_text
+from cmbench.report.records import Group
+from cmbench.report.settings import Score, Setting, Spread, failures_text
 
 DECIMALS = 3
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from cmbench.report.records import Setting
+from cmbench.report.settings import Setting
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from cmbench.report.layout import (
     column_groups,
     subtitle,
 )
-from cmbench.report.records import Group, Record, Setting, groups, knows_test_labels, rank_in_paper, settings
+from cmbench.report.records import Group, Record, groups
+from cmbench.report.settings import Setting, knows_test_labels, rank_in_paper, settings
 from cmbench.report.shape import shape_notes
 from cmbench.report.significance import Arrays, Standing, best_groups, significance_note
 from cmbench.report.signs import ORDER, signs_of

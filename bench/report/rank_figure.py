@@ -16,7 +16,8 @@ from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.layout import BIMODAL
 from cmbench.report.lettering import folded, inches
 from cmbench.report.panels import POINTS
-from cmbench.report.records import Group, knows_test_labels, settings
+from cmbench.report.records import Group
+from cmbench.report.settings import knows_test_labels, settings
 
 AVERAGE = BIMODAL.columns[2].key
 _ROW, _LINE = 0.17, 0.145  # inches between names, and between lines of text

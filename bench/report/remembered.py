@@ -20,7 +20,7 @@ from cmbench.evaluation import nesting, statistics
 from cmbench.index import stamp_of
 from cmbench.report import significance
 from cmbench.report.layout import Column
-from cmbench.report.records import Setting
+from cmbench.report.settings import Setting
 from cmbench.report.significance import Reading, Verdict
 from cmbench.store import Store
 

@@ -36,7 +36,8 @@ from cmbench.report.published import (
     published_table,
     tables_of,
 )
-from cmbench.report.records import Group, Record, Setting, groups, knows_test_labels, only_group, settings
+from cmbench.report.records import Group, Record, groups, only_group
+from cmbench.report.settings import Setting, knows_test_labels, settings
 from cmbench.report.significance import (
     Arrays,
     Reading,

@@ -15,7 +15,8 @@ from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.protocol import AVERAGES
 from cmbench.evaluation.statistics import LEVEL, MOST_METHODS, Comparison, compare_all
 from cmbench.report.layout import Column, Mark, lone_best
-from cmbench.report.records import Record, Setting, knows_test_labels, split_of
+from cmbench.report.records import Record, split_of
+from cmbench.report.settings import Setting, knows_test_labels
 
 Arrays: TypeAlias = Callable[[Record], Mapping[str, NDArray[Any]]]
 """Gives the arrays of a record, or raises ``StoreError``: ``Store(folder).arrays``."""
@@ -49,7 +50,7 @@ def best_groups(
 
     Parameters
     ----------
-    settings : those of one table, from ``cmbench.report.records.settings``; failed ones get no mark, and
+    settings : those of one table, from ``cmbench.report.settings.settings``; failed ones get no mark, and
         neither do bounds, which know the test labels
     columns : such as ``cmbench.report.layout.COLUMNS``
     arrays : ``Store(folder).arrays`` of the store the records are from; None where there is none. Each

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from cmbench.report.facts import changed, is_short, trials_of
-from cmbench.report.records import Record, Setting, knows_test_labels, split_of
+from cmbench.report.records import Record, split_of
+from cmbench.report.settings import Setting, knows_test_labels
 from cmbench.report.warned import said_once
 
 CHANGED, FEWER, BOUND, DOUBTFUL = "†", "‡", "§", "!"

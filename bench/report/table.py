@@ -25,7 +25,8 @@ from cmbench.report.layout import (
     subtitle,
 )
 from cmbench.report.published import published_maps
-from cmbench.report.records import Record, Setting, groups, only_group, settings
+from cmbench.report.records import Record, groups, only_group
+from cmbench.report.settings import Setting, settings
 from cmbench.report.significance import Arrays, best_groups, marks_of, significance_note
 from cmbench.report.signs import sign_notes, signs_of
 

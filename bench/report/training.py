@@ -19,7 +19,8 @@ from cmbench.report.figure import FONT_POINTS, STYLE, WIDTHS
 from cmbench.report.lettering import folded
 from cmbench.report.looks import looks
 from cmbench.report.panels import POINTS, legend_shape
-from cmbench.report.records import Group, Setting
+from cmbench.report.records import Group
+from cmbench.report.settings import Setting
 
 _PLOT, _LINE, _GAP, _EDGES = 0.85, 0.145, 0.13, 0.4  # inches of height
 _MARGIN = 0.2  # inches on both sides of a text together

@@ -12,7 +12,7 @@ from cmbench.execution.job import LOOKS, Job, hand_out
 from cmbench.methods.cmgans.method import CMGANs
 from cmbench.methods.registry import registry
 from cmbench.methods.training.progress import looks_in
-from cmbench.report.records import settings
+from cmbench.report.settings import settings
 from cmbench.store import Store
 
 INTERRUPTED = str(Path(__file__).parents[1] / "plugins" / "interrupted.py")

@@ -23,7 +23,7 @@ from cmbench.methods.registry import (
     new_method,
     registry,
 )
-from cmbench.report.records import PAPER_ORDER
+from cmbench.report.settings import PAPER_ORDER
 
 BODY = """
     def fit(self, train, validation):

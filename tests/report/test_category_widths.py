@@ -12,7 +12,7 @@ from cmbench.report.categories import figure
 from cmbench.report.category_dots import HIGHEST
 from cmbench.report.figure import WIDTHS
 from cmbench.report.looks import looks
-from cmbench.report.records import settings
+from cmbench.report.settings import settings
 
 METHODS = {"cmgans": "CM-GANs", "ccl": "CCL", "cmdn": "CMDN", "jrl": "JRL", "kcca": "KCCA", "cca": "CCA"}
 

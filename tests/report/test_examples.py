@@ -16,7 +16,7 @@ from cmbench.report.figure import save
 from cmbench.report.fonts import quiet
 from cmbench.report.kept import Kept
 from cmbench.report.raw_pairs import Pair, raw_pairs
-from cmbench.report.records import settings
+from cmbench.report.settings import settings
 from cmbench.store import Store
 
 NAMES = ["cat", "dog", "cow"]

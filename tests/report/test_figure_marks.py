@@ -8,7 +8,7 @@ from cmbench.report import categories, costs, precision_recall
 from cmbench.report.categories import MARK
 from cmbench.report.costs import cost_figure, size_figure
 from cmbench.report.looks import THICK
-from cmbench.report.records import settings
+from cmbench.report.settings import settings
 from cmbench.store import Store
 
 PAIRS = 40

@@ -21,7 +21,8 @@ from cmbench.report.figure import save, width_of
 from cmbench.report.kept import Kept
 from cmbench.report.looks import LOOKS, METHODS, looks
 from cmbench.report.panels import POINTS
-from cmbench.report.records import groups, settings
+from cmbench.report.records import groups
+from cmbench.report.settings import settings
 from cmbench.store import Store
 
 LABELS = np.repeat(np.arange(3), 8)

@@ -19,7 +19,7 @@ from cmbench.evaluation.statistics import compare_all
 from cmbench.report.looks import looks
 from cmbench.report.page.document import document
 from cmbench.report.page.sources import Study
-from cmbench.report.records import settings
+from cmbench.report.settings import settings
 
 HOSTILE = (
     "</script><script>alert(1)</script>",

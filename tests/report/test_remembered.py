@@ -8,8 +8,8 @@ from made_records import TASKS, made_record
 
 from cmbench.report import remembered, significance
 from cmbench.report.layout import COLUMNS
-from cmbench.report.records import settings
 from cmbench.report.remembered import Remembering
+from cmbench.report.settings import settings
 from cmbench.report.significance import best_groups
 from cmbench.store import Store
 

@@ -12,7 +12,7 @@ from scipy import stats
 from cmbench.errors import StoreError
 from cmbench.report import ablation, significance
 from cmbench.report.layout import COLUMNS, View
-from cmbench.report.records import settings
+from cmbench.report.settings import settings
 from cmbench.report.significance import Reading, best_groups
 from cmbench.report.table import render
 

@@ -15,7 +15,8 @@ from made_records import NUMBERS, PROTOCOL, TASKS, made_dataset, made_error, mad
 import cmbench
 from cmbench.errors import ReportError
 from cmbench.report.cells import records_frame
-from cmbench.report.records import PAPER_ORDER, failure_text, select
+from cmbench.report.records import select
+from cmbench.report.settings import PAPER_ORDER, failure_text
 from cmbench.report.table import render, table
 
 DATASET = made_dataset(

@@ -16,7 +16,7 @@ from cmbench.methods.cmgans.method import CMGANs
 from cmbench.report.curves import RecordedTraining, panels, trainings
 from cmbench.report.figure import WIDTHS, save
 from cmbench.report.looks import HUES, looks
-from cmbench.report.records import settings
+from cmbench.report.settings import settings
 from cmbench.report.training import figure
 from cmbench.store import Store
 

@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from made_records import TASKS, made_dataset, made_record
 
-from cmbench.report.records import PAPER_ORDER
+from cmbench.report.settings import PAPER_ORDER
 from cmbench.store import Store
 
 DEEP = {"CM-GANs", "CCL", "CMDN", "Deep-SM", "DCCA", "Corr-AE"}

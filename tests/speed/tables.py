@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from made_records import TASKS, made_dataset, made_record
 
-from cmbench.report.records import PAPER_ORDER
+from cmbench.report.settings import PAPER_ORDER
 from cmbench.store import Store
 
 HEAVY = ("torch", "sklearn", "matplotlib.pyplot", "pandas")

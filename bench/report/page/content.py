@@ -19,7 +19,8 @@ from cmbench.report.formats import latex, markdown
 from cmbench.report.layout import Column, Mark, Row, Section, Table
 from cmbench.report.overview import render as csv_over_datasets
 from cmbench.report.overview import tables as tables_over_datasets
-from cmbench.report.records import Group, Record, Setting, groups, measured, settings, split_of
+from cmbench.report.records import Group, Record, groups, measured, split_of
+from cmbench.report.settings import Setting, settings
 from cmbench.report.significance import Arrays
 from cmbench.report.table import table
 

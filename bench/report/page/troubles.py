@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from cmbench.report.command import command
 from cmbench.report.page.content import Board, Entry
-from cmbench.report.records import LEFT_OUT, Record, failure_text
+from cmbench.report.records import LEFT_OUT, Record
+from cmbench.report.settings import failure_text
 from cmbench.report.warned import said_once
 
 

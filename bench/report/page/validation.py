@@ -15,7 +15,7 @@ from cmbench.errors import ReportError
 from cmbench.report.figure import STYLE
 from cmbench.report.looks import looks
 from cmbench.report.panels import add_legend, panelled
-from cmbench.report.records import Setting
+from cmbench.report.settings import Setting
 
 _THIN = 0.7  # points, where the runs of several seeds lie over each other
 
