@@ -23,10 +23,10 @@ def chosen_methods(
     """Return the entries of methods given by name or as configured objects, with the parameters that are set.
 
     By default they are the eleven of the paper and the methods of plugins. Raises ``MethodError`` for an
-    unknown name or preset, and where parameters are given for a method that is not among them.
+    unknown name or preset, where parameters are given for a method that is not among them, and as ``wanted``
+    does.
     """
-    wanted = (*DEFAULT_METHODS, *available.plugin_names) if methods is None else expanded(listed(methods))
-    chosen = [_entry(method, available, parameters, presets) for method in wanted]
+    chosen = [_entry(method, available, parameters, presets) for method in wanted(methods, available)]
     names = [entry.name for entry, _ in chosen]
     for what, named in (("parameters are", parameters), ("a preset is", presets)):
         unused = sorted(set(named) - set(names))
@@ -37,10 +37,31 @@ def chosen_methods(
     return chosen
 
 
+def wanted(methods: Sequence[str | Method] | str | Method | None, available: Registry) -> list[Any]:
+    """Return the methods asked for, those of a group in the place of its name.
+
+    Raises ``MethodError`` where they would be something else than what was asked for: no method is named, so
+    that the eleven of the paper would run without a plugin that cannot be used, or one is named whose name a
+    plugin wanted and another method has.
+    """
+    if methods is None and available.incomplete:
+        raise MethodError(
+            "nothing is run, since the plugin that was given cannot be used, and no other methods are named; "
+            "mend it, or name the methods to run without it"
+        )
+    names = [*DEFAULT_METHODS, *available.plugin_names] if methods is None else expanded(listed(methods))
+    taken = [repr(name) for name in names if isinstance(name, str) and name in available.refused]
+    if taken:
+        raise MethodError(
+            f"nothing is run, since {', '.join(taken)} would not be the method of the plugin; rename that, "
+            "or leave the plugin out"
+        )
+    return names
+
+
 def published(methods: Sequence[str | Method] | str | Method | None, available: Registry) -> dict[str, str]:
     """Return the preset ``paper`` for each method, given by name, that has it."""
-    wanted = (*DEFAULT_METHODS, *available.plugin_names) if methods is None else expanded(listed(methods))
-    names = (method for method in wanted if isinstance(method, str))
+    names = (method for method in wanted(methods, available) if isinstance(method, str))
     return {name: "paper" for name in names if "paper" in available[name].load().presets}
 
 

@@ -110,7 +110,7 @@ def finished(
     like : a method, ``cmgans`` say, of which the profile gives the parameters to its variants too (classes
         derived from it, as its ablations are), but for what these fix
     plugins : Python files that define methods, or a ``Registry``; a file that cannot be imported is
-        left out with a warning
+        left out with a warning if ``methods`` are named
     force : run cells again that are in the store
     retry_failed : run cells again that failed
     jobs : how many cells run at the same time; by default two, if there are two processors or more, because

@@ -176,6 +176,8 @@ class Registry:
     problems: tuple[str, ...] = ()
     refused: frozenset[str] = frozenset()
     """Names that plugin files wanted and others have: who asks for one may mean the file's."""
+    incomplete: bool = False
+    """Whether a plugin file, or a method in one, cannot be used."""
 
     def __getitem__(self, name: str) -> MethodEntry:
         if name not in self.entries:
@@ -199,7 +201,7 @@ def registry(plugins: Iterable[Path | str] = ()) -> Registry:
     another method, is left out and described in ``problems``.
     """
     entries = {name: MethodEntry(name, "built-in", location) for name, location in BUILT_IN.items()}
-    problems: list[str] = []
+    unread: list[str] = []
     refused: set[str] = set()
     points = entry_points(group=GROUP)
     added = [MethodEntry(point.name, "package", point.value.partition("[")[0].strip()) for point in points]
@@ -207,7 +209,8 @@ def registry(plugins: Iterable[Path | str] = ()) -> Registry:
         try:
             added += file_entries(Path(path))
         except MethodError as error:
-            problems.append(str(error))
+            unread.append(str(error))
+    problems = list(unread)
     for entry in dict.fromkeys(added):  # a file may be given twice
         if entry.name in entries:
             taken = entries[entry.name]
@@ -218,7 +221,7 @@ def registry(plugins: Iterable[Path | str] = ()) -> Registry:
                 refused.add(entry.name)
         else:
             entries[entry.name] = entry
-    return Registry(entries, tuple(problems), frozenset(refused))
+    return Registry(entries, tuple(problems), frozenset(refused), bool(unread or refused))
 
 
 def file_entries(path: Path) -> list[MethodEntry]:

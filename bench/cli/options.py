@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from cmbench.errors import MethodError
 from cmbench.evaluation.protocol import PROTOCOLS
 from cmbench.limits import DEFAULT_DEADLINE
 from cmbench.store import DEFAULT_STORE
@@ -123,29 +122,14 @@ plugin_option = click.option(
 )
 
 
-def available_methods(plugins: Sequence[str], methods: Sequence[str] | None) -> Registry:
-    """Return the methods that there are with plugins, and say on stderr what is wrong with these.
-
-    Raises ``MethodError`` where going on would run something else than what was asked for: no method is
-    named, so that the eleven of the paper would run without the plugin, or one whose name a plugin wanted.
-    """
-    from cmbench.methods.registry import expanded, registry
+def available_methods(plugins: Sequence[str]) -> Registry:
+    """Return the methods that there are with plugins, and say on stderr what is wrong with these."""
+    from cmbench.methods.registry import registry
     from cmbench.output import printable
 
     available = registry(plugins)
     for problem in available.problems:
         click.echo(printable(f"cmbench: {problem}"), err=True)
-    if available.problems and plugins and not methods:
-        raise MethodError(
-            "nothing is run, since the plugin that was given cannot be used, and --methods names no others; "
-            "mend it, or name the methods to run without it"
-        )
-    taken = sorted(available.refused.intersection(expanded(methods or ())))
-    if taken:
-        raise MethodError(
-            f"nothing is run, since {', '.join(map(repr, taken))} would not be the method of the plugin; "
-            "rename that, or leave the plugin out"
-        )
     return available
 
 

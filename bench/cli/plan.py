@@ -40,7 +40,7 @@ def plan(plugins: tuple[str, ...], datasets: tuple[str, ...], **options: Any) ->
     from cmbench.output import printable
     from cmbench.runner import check_executor
 
-    available = available_methods(plugins, options["methods"])
+    available = available_methods(plugins)
     deadline, jobs, scheduler = (options.pop(name) for name in ("deadline", "jobs", "scheduler"))
     check_executor(options.pop("executor"), scheduler)
     for name in ("memory", "threads"):

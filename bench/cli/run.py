@@ -47,7 +47,7 @@ def run(
     from cmbench.report.records import LEFT_OUT
     from cmbench.runner import finished
 
-    available = available_methods(plugins, options["methods"])
+    available = available_methods(plugins)
     progress = progress_for(Console(stderr=True), verbose=verbose)
     if options["debug"]:
         click.echo(DEBUGGING, err=True)

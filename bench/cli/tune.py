@@ -126,20 +126,21 @@ def tune(
     then, if nothing was chosen at all, and if a plugin could not be loaded.
     """
     from cmbench.agenda import DEFAULT_DATASETS, sound_datasets
-    from cmbench.methods.registry import DEFAULT_METHODS, expanded
+    from cmbench.choosing import wanted
     from cmbench.output import check_parent
     from cmbench.profiles import write_profile
     from cmbench.tuning import Budget
     from cmbench.tuning import tune as search
 
     check_parent(output)
-    available = available_methods(plugins, methods)
+    available = available_methods(plugins)
+    names = wanted(methods, available)
     budget = Budget(40 if trials is None and seconds is None else trials, seconds, tuple(seeds))
     loaded = sound_datasets(datasets or DEFAULT_DATASETS, get_protocol(protocol), splits=splits, limit=limit)
     tuned = [
         search(
             dataset,
-            expanded(methods or [*DEFAULT_METHODS, *available.plugin_names]),
+            names,
             budget=budget,
             store=store,
             plugins=available,
