@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cmbench.errors import ReportError
 from cmbench.report.category_dots import Bars, fitting
+from cmbench.report.facts import fewer_trials_note
 from cmbench.report.figure import FONT_POINTS, STYLE, title_of
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import looks
@@ -84,12 +85,12 @@ def figure(
         raise ReportError(
             f"{len(bars)} bars per category are too many to tell apart; name at most {MOST_BARS} methods"
         )
-    failed = [setting for setting in all_settings if setting.failed]
+    note = _note(all_settings)
     drawn = _bars(group, bars, _standings(bars, arrays))
     if width is not None and geometry(len(bars), drawn.names, drawn.labels, width=width).rows > 1:
-        return fitting(drawn, _TASKS, width=width, title=title_of(group), note=_note(failed))
+        return fitting(drawn, _TASKS, width=width, title=title_of(group), note=note)
     with mpl.rc_context(STYLE):
-        return _drawn(group, drawn, _note(failed), width)
+        return _drawn(group, drawn, note, width)
 
 
 @dataclass(frozen=True)
@@ -191,9 +192,12 @@ def _deviation(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(rows.std(axis=0, ddof=1)) if len(rows) > 1 else alone
 
 
-def _note(failed: Sequence[Setting]) -> str:
+def _note(settings: Sequence[Setting]) -> str:
+    """Return what is not drawn, and which of what is drawn had fewer trials than others."""
+    failed = [setting for setting in settings if setting.failed]
     fates = "; ".join(f"{setting.label}, {failures_text(setting)}" for setting in failed)
-    return f"Not drawn: {fates}" if fates else ""
+    fewer = fewer_trials_note([setting for setting in settings if setting.finished])
+    return "\n".join(filter(None, [fewer, f"Not drawn: {fates}" if fates else ""]))
 
 
 def _drawn(group: Group, bars: Bars, note: str, width: float | None) -> Figure:

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from cmbench.errors import ReportError
+from cmbench.report.facts import fewer_trials_note
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.layout import BIMODAL, Column
 from cmbench.report.lettering import inches
@@ -98,7 +99,7 @@ def cost_figure(
     """
     finished = _finished(settings)
     standings = {} if arrays is None else best_groups(finished, [AVERAGE], arrays)
-    told = [_differing_machines(finished), marked_note("Ring", standings)]
+    told = [_differing_machines(finished), marked_note("Ring", standings), fewer_trials_note(finished)]
     pairs = [(TIME, AVERAGE), (MEMORY, AVERAGE)]
     note = " ".join(filter(None, told))
     ringed = marked_labels(finished, standings)
@@ -129,7 +130,7 @@ def size_figure(
     columns = BIMODAL.columns[:2]
     standings = {} if arrays is None else best_groups(finished, columns, arrays)
     missing = f"Not drawn, size not recorded: {', '.join(unknown)}" if unknown else ""
-    note = " ".join(filter(None, [marked_note("Ring", standings), missing]))
+    note = " ".join(filter(None, [marked_note("Ring", standings), fewer_trials_note(known), missing]))
     pairs = [(SIZE, column) for column in columns]
     ringed = marked_labels(finished, standings)
     return _drawn(known, pairs, width=width, title=title, note=note, joined=True, ringed=ringed)

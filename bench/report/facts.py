@@ -78,6 +78,15 @@ def is_short(setting: Setting, settings: Iterable[Setting]) -> bool:
     )
 
 
+def fewer_trials_note(settings: Sequence[Setting]) -> str:
+    """Return the sentence that names the settings on which less was spent than on others; empty for none."""
+    most = max(map(trials_of, settings), default=0)
+    fewer = [f"{each.label} {trials_of(each) or 'none'}" for each in settings if is_short(each, settings)]
+    return (
+        f"Parameters chosen from fewer trials than the {most} of others: {', '.join(fewer)}." if fewer else ""
+    )
+
+
 def budget_text(budget: Mapping[str, float]) -> str:
     """Return a budget in words.
 

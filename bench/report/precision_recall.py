@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError
+from cmbench.report.facts import fewer_trials_note
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.kept import Kept
 from cmbench.report.layout import BIMODAL
@@ -45,7 +46,8 @@ def figure(
     labels = [each.setting.label for each in kept]
     shown = [each.setting for each in kept]
     standings = {} if arrays is None else best_groups(shown, _TASKS, arrays)
-    thick, note = marked_labels(shown, standings), marked_note("Thick line", standings)
+    thick = marked_labels(shown, standings)
+    note = " ".join(filter(None, [marked_note("Thick line", standings), fewer_trials_note(shown)]))
     with mpl.rc_context(STYLE):
         drawing, panels = panelled(width, len(_TASKS), labels, title=title, note=note)
         drawn = looks(shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from cmbench.report.facts import changed, is_short, trials_of
+from cmbench.report.facts import changed, fewer_trials_note, is_short
 from cmbench.report.records import Record, split_of
 from cmbench.report.settings import Setting, knows_test_labels
 from cmbench.report.warned import said_once
@@ -32,8 +32,7 @@ def sign_notes(settings: Sequence[Setting]) -> list[str]:
     shown = [setting for setting in settings if setting.finished]
     given = {setting.label: changed(setting) for setting in shown}
     differing = [f"{label} ({_values(names, label, shown)})" for label, names in given.items() if names]
-    most = max(map(trials_of, shown), default=0)
-    fewer = [f"{each.label} {trials_of(each) or 'none'}" for each in shown if is_short(each, shown)]
+    fewer = fewer_trials_note(shown)
     bounds = [each.label for each in shown if knows_test_labels(each)]
     doubts = [
         f"{each.label}: {text.removeprefix(each.method['name'] + ': ')}"
@@ -42,7 +41,7 @@ def sign_notes(settings: Sequence[Setting]) -> list[str]:
     ]
     lines = (
         f"{CHANGED} Not at the defaults of the method, which stand in brackets: {'; '.join(differing)}.",
-        f"{FEWER} Parameters chosen from fewer trials than the {most} of others: {', '.join(fewer)}.",
+        f"{FEWER} {fewer}",
         f"{BOUND} No method, but the categories of the test items themselves, as the most that knowing them "
         f"can give; it takes no part in marks: {', '.join(bounds)}.",
         f"{DOUBTFUL} Warnings: {'; '.join(doubts)}.",

@@ -124,16 +124,18 @@ def test_curves_that_cannot_be_told_apart_from_the_best_are_thick(store):
     assert "Thick line: the best and all that" in drawn.get_supxlabel()
 
 
+class Kept:
+    """Precision by recall that is the same for all."""
+
+    def __init__(self, setting):
+        self.setting = setting
+
+    def arrays(self, record, *names, called):
+        return {name: np.linspace(0.9, 0.1, 100) for name in names}
+
+
 def test_precision_by_recall_is_thick_where_its_map_cannot_be_told_apart_from_the_best(store):
-    class Kept:
-        def __init__(self, setting):
-            self.setting = setting
-
-        def arrays(self, record, *names, called):
-            return {name: np.linspace(0.9, 0.1, 100) for name in names}
-
-    kept = [Kept(setting) for setting in settings(store.records())]
-    drawn = precision_recall.figure(kept, arrays=store.arrays)
+    drawn = precision_recall.figure(list(map(Kept, settings(store.records()))), arrays=store.arrays)
     labels = [text.get_text() for text in drawn.legends[0].get_texts()]
     for panel in drawn.axes:
         thick = [line.get_linewidth() == THICK for line in panel.lines]
@@ -144,3 +146,32 @@ def test_precision_by_recall_is_thick_where_its_map_cannot_be_told_apart_from_th
 def test_ticks_are_taken_from_the_end_from_which_they_span_more():
     assert costs._apart(costs.TIME, 0.5, 300.0, 1.0) == [1.0, 60.0]
     assert costs._apart(costs.TIME, 0.5, 300.0, 4.0) == [1.0, 10.0, 60.0]
+
+
+def drawings_of(records):
+    rows = settings(records)
+    return [
+        categories.figure(records),
+        cost_figure(rows),
+        size_figure(rows),
+        precision_recall.figure(list(map(Kept, rows))),
+    ]
+
+
+def test_figures_name_what_was_tuned_with_fewer_trials_than_others_as_tables_do(store):
+    records = [{**record, "dimension": 8} for record in store.records()]
+    for record, trials in zip(records, (40, 20, 0), strict=True):
+        tuning = {"profile": "night", "trials": trials} if trials else {}
+        record["method"] = {**record["method"], "tuning": tuning}
+    names = {record["method"]["paper_name"]: record["method"]["tuning"].get("trials") for record in records}
+    fewer = sorted(f"{name} {trials or 'none'}" for name, trials in names.items() if trials != 40)
+    for drawn in drawings_of(records):
+        note = " ".join(drawn.get_supxlabel().split())
+        start, _, named = note.partition(" of others: ")
+        assert start.endswith("Parameters chosen from fewer trials than the 40")
+        assert sorted(named.removesuffix(".").split(", ")) == fewer
+
+
+def test_figures_say_nothing_of_budgets_that_are_equal(store):
+    records = [{**record, "dimension": 8} for record in store.records()]
+    assert not any("trials" in drawn.get_supxlabel() for drawn in drawings_of(records))
