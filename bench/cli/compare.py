@@ -23,12 +23,17 @@ def compare(first: str, second: str, store: str, datasets: tuple[str, ...], prot
     Where a store has a method with several parameters, give the first digits of the key of one of its cells,
     as 'cmbench show METHOD' prints it.
     """
+    from cmbench.errors import ReportError
     from cmbench.report.cells import stored_records
     from cmbench.report.comparison import compare_methods, compare_stores
     from cmbench.report.records import select
     from cmbench.store import Store
 
-    if Path(first).is_dir() and Path(second).is_dir():
+    folders = [name for name in (first, second) if Path(name).is_dir()]
+    if len(folders) == 1 and Path(folders[0]).parts[1:]:  # methods have no such names
+        (missing,) = {first, second} - {*folders}
+        raise ReportError(f"there is no folder {missing!r}; give those of two stores, or two methods of one")
+    if len(folders) == 2:
         stores = Store(first), Store(second)
         click.echo(compare_stores(*stores, datasets=datasets, protocol=protocol), nl=False)
         return

@@ -34,6 +34,7 @@ class Run:
 def nested_in_pairs(methods: Sequence[Sequence[Run]]) -> list[Floats]:
     """Return the values of each method as (seeds, pairs), columns of all methods being the same pairs.
 
+    Only splits that all methods have count, since the value of a pair depends on the gallery of its split.
     The pair is the unit: one that stands in the test parts of several splits has the mean over these,
     since its values there are not independent. With one split the values are as they are. A pair of which a
     seed has no value is NaN.
@@ -41,7 +42,8 @@ def nested_in_pairs(methods: Sequence[Sequence[Run]]) -> list[Floats]:
     Raises
     ------
     EvaluationError
-        If there are several splits and values are not of pairs, as those of distinct pictures.
+        If the methods have no split in common, or several and values are not of pairs, as those of distinct
+        pictures.
 
     Examples
     --------
@@ -50,6 +52,7 @@ def nested_in_pairs(methods: Sequence[Sequence[Run]]) -> list[Floats]:
     >>> nested_in_pairs([[one, other]])[0].round(2).tolist()
     [[0.5, 0.2, 0.9]]
     """
+    methods = of_common_splits(methods)
     runs = [run for method in methods for run in method]
     if len({run.split for run in runs}) == 1:
         return [np.stack([run.values for run in method]) for method in methods]
@@ -61,6 +64,14 @@ def nested_in_pairs(methods: Sequence[Sequence[Run]]) -> list[Floats]:
             )
     pairs = np.unique(np.concatenate([run.ids for run in runs]))
     return [_means(method, pairs) for method in methods]
+
+
+def of_common_splits(methods: Sequence[Sequence[Run]]) -> list[list[Run]]:
+    """Return the runs of the splits that all methods have; ``EvaluationError`` where there is none."""
+    common = set.intersection(*({run.split for run in method} for method in methods))
+    if not common:
+        raise EvaluationError("no split was run with every method; compare runs of the same splits")
+    return [[run for run in method if run.split in common] for method in methods]
 
 
 def _means(method: Sequence[Run], pairs: NDArray[np.str_]) -> Floats:

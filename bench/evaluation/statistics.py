@@ -82,7 +82,7 @@ def difference(
     >>> round(result.mean, 3), result.p < 0.001, result.low < result.mean < result.high
     (0.05, True, True)
     """
-    left, right = _judged([first, second])
+    left, right = compared_pairs([first, second])
     differences = left.mean(axis=0) - right.mean(axis=0)
     mean = float(differences.mean())
     random = np.random.default_rng(seed)
@@ -170,7 +170,7 @@ def holm(p_values: ArrayLike) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All methods of a table against one another.
+    """All methods of a table against one another, on ``pairs`` test pairs.
 
     ``means`` is (m,); ``p`` (m, m) holds Holm-corrected p-values, with 1 on the diagonal; ``groups`` has
     for each method the letters of the groups it belongs to: two methods that share a letter cannot be
@@ -180,6 +180,7 @@ class Comparison:
     means: Floats
     p: Floats
     groups: tuple[str, ...]
+    pairs: int
 
     @property
     def best(self) -> tuple[bool, ...]:
@@ -194,7 +195,8 @@ def compare_all(methods: Sequence[ArrayLike], *, resamples: int | None = None, s
     Parameters
     ----------
     methods : of each, AP as real (runs, pairs) or (pairs,), of the same pairs; see ``difference``
-    resamples : draws of the test; by default as many as let the smallest p-value be .01 after correction
+    resamples : draws of the test; by default as many as let the smallest p-value be .01 after correction,
+        up to ``MOST_RESAMPLES``
 
     Raises
     ------
@@ -214,7 +216,7 @@ def compare_all(methods: Sequence[ArrayLike], *, resamples: int | None = None, s
             f"{len(methods)} methods are too many to find a difference after correction; compare up to "
             f"{MOST_METHODS}"
         )
-    runs = _judged(methods)
+    runs = compared_pairs(methods)
     means = np.array([values.mean() for values in runs])
     twos = [(i, j) for i in range(len(runs)) for j in range(i)]
     p = np.ones((len(runs), len(runs)))
@@ -224,7 +226,7 @@ def compare_all(methods: Sequence[ArrayLike], *, resamples: int | None = None, s
         found = [_p_value(float(means[i] - means[j]), alike[i] - alike[j]) for i, j in twos]
         for (i, j), value in zip(twos, holm(found), strict=True):
             p[i, j] = p[j, i] = value
-    return Comparison(means, p, _letters(means, p <= LEVEL))
+    return Comparison(means, p, _letters(means, p <= LEVEL), runs[0].shape[1])
 
 
 def _draws_for(comparisons: int) -> int:
@@ -244,8 +246,11 @@ def _alike(runs: Sequence[Floats], resamples: int, random: np.random.Generator) 
     return np.ascontiguousarray(flipped.T) + np.stack(seeds)
 
 
-def _judged(methods: Sequence[ArrayLike]) -> list[Floats]:
-    """Return the AP of each method as (runs, pairs), of the pairs that have one in every run of all."""
+def compared_pairs(methods: Sequence[ArrayLike]) -> list[Floats]:
+    """Return the AP of each method as (runs, pairs), of the pairs that have one in every run of all.
+
+    Raises ``EvaluationError`` if the numbers of pairs differ, or fewer than two are left.
+    """
     runs = [np.atleast_2d(np.asarray(values, dtype=np.float64)) for values in methods]
     sizes = {values.shape[1] for values in runs}
     if len(sizes) != 1:
@@ -326,7 +331,8 @@ def ranks(scores: ArrayLike) -> Ranks:
         return Ranks(placed.mean(axis=0), wins, None, None)
     quantile = float(stats.studentized_range.ppf(1 - LEVEL, methods, np.inf)) / math.sqrt(2)
     apart = quantile * math.sqrt(methods * (methods + 1) / (6 * datasets))
-    friedman = float(stats.friedmanchisquare(*values.T).pvalue)
+    with np.errstate(invalid="ignore"):  # where all are equal
+        friedman = float(stats.friedmanchisquare(*values.T).pvalue)
     return Ranks(placed.mean(axis=0), wins, 1.0 if math.isnan(friedman) else friedman, apart)
 
 
@@ -363,7 +369,7 @@ def means_drawn_anew(methods: Sequence[ArrayLike], *, resamples: int, seed: int)
     Pairs are drawn with replacement, the same for all methods, and so are the runs of each method. What all
     methods have in common at a pair is taken off, so that the means are near 0.
     """
-    runs = _judged(methods)
+    runs = compared_pairs(methods)
     random = np.random.default_rng(seed)
     means = np.stack([values.mean(axis=0) for values in runs])
     drawn = np.stack([_run_means(values, resamples, random) for values in runs], axis=1)

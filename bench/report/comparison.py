@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from cmbench.errors import ReportError, did_you_mean
+from cmbench.errors import EvaluationError, ReportError, StoreError, did_you_mean
 from cmbench.evaluation.nesting import Run, nested_in_pairs
-from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
+from cmbench.evaluation.statistics import LEVEL, Difference, compared_pairs, difference, holm
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
 from cmbench.report.records import Group, Record, groups, select
 from cmbench.report.settings import Setting, settings
@@ -58,7 +58,9 @@ def compare_stores(
     """Return how the methods that two stores have in common differ, a table for each dataset and protocol.
 
     They are those of ``datasets`` and ``protocol``, as ``select`` has them. Settings are the same if all
-    parameters and the version of the code are. Raises ``ReportError`` if the stores have nothing in common.
+    parameters and the version of the code are. Those that cannot be compared are named under the table, with
+    the reason. Raises ``ReportError`` if the stores have nothing in common, or nothing of a table can be
+    compared.
     """
     sections = []
     stores = [
@@ -83,9 +85,9 @@ def compare_stores(
 _FOOTER = (
     "Differences are first minus second, in MAP; errors and intervals cover test pairs and seeds. p is that "
     "of a paired permutation test over test pairs, with runs of several seeds and splits nested in them: a "
-    "pair counts once, however many splits test it, so that means differ a little from those of a table; "
-    f"corrected by Holm's method for the rows of its table, * marks {LEVEL:g} or less. A method with one run "
-    "says nothing of other seeds."
+    "pair counts once, however many splits test it, and only splits that both have count, so that means may "
+    "differ from those of a table; corrected by Holm's method for the rows of its table, * marks "
+    f"{LEVEL:g} or less. A method with one run says nothing of other seeds."
 )
 
 
@@ -159,7 +161,8 @@ def _section(title: str, first: Side, second: Side) -> str:
 
 
 def _row(name: str, sides: tuple[Side, Side], column: Column) -> tuple[str, Floats, Floats]:
-    first, second = nested_in_pairs([side.runs(column) for side in sides])
+    """Return the values of both sides nested in pairs, of the pairs that have one in every run."""
+    first, second = compared_pairs(nested_in_pairs([side.runs(column) for side in sides]))
     return name, first, second
 
 
@@ -176,10 +179,16 @@ def _columns(setting: Setting) -> Sequence[Column]:
 def _store_section(title: str, first: Store, second: Store, pairs: Sequence[tuple[Setting, Setting]]) -> str:
     columns = _columns(pairs[0][0])
     column = columns[0] if len(columns) < len(COLUMNS) else BIMODAL.columns[-1]
-    rows = [
-        _row(setting.label, (Side(first, setting), Side(second, other)), column) for setting, other in pairs
-    ]
-    return f"**{title}**; {column.alone}, first: {first.folder}, second: {second.folder}\n\n{_table(rows)}"
+    rows, lacking = [], []
+    for setting, other in pairs:
+        try:
+            rows.append(_row(setting.label, (Side(first, setting), Side(second, other)), column))
+        except (EvaluationError, StoreError) as error:
+            lacking.append(f"{setting.label} is left out: {error}")
+    if not rows:
+        raise ReportError(f"{title}: {'; '.join(lacking)}")
+    head = f"**{title}**; {column.alone}, first: {first.folder}, second: {second.folder}"
+    return "\n\n".join([head, _table(rows), *lacking])
 
 
 def _named(setting: Setting) -> str:
@@ -191,7 +200,7 @@ def _table(rows: Sequence[tuple[str, Floats, Floats]]) -> str:
     differences = [difference(first, second) for _, first, second in rows]
     corrected = holm([measured.p for measured in differences])
     lines = [
-        [name, f"{np.nanmean(first):.4f}", f"{np.nanmean(second):.4f}", *_cells(measured, p)]
+        [name, f"{np.mean(first):.4f}", f"{np.mean(second):.4f}", *_cells(measured, p)]
         for (name, first, second), measured, p in zip(rows, differences, corrected, strict=True)
     ]
     alignment = ("left", *("right",) * (len(HEADINGS) - 1))

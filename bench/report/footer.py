@@ -361,7 +361,7 @@ def _splits(settings: Sequence[Setting]) -> str:
     if len(labels) == 1:
         return f"{start}: {_named_splits(next(iter(labels)))}."
     parts = "; ".join(f"{_named_splits(splits)} for {', '.join(names)}" for splits, names in labels.items())
-    return f"{start}, unequal: {parts}."
+    return f"{start}, unequal: {parts}. Rows are tested against one another on the splits that all have."
 
 
 def _named_splits(splits: Sequence[int]) -> str:

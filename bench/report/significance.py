@@ -173,10 +173,10 @@ def _standing(settings: Sequence[Setting], column: Column, arrays: Reading) -> S
             whose = f" of {', '.join(lacking)}" if some else ""
             return Standing(alone, untested=f"no values per query are stored{whose}")
         try:
-            values, compared = arrays.compared(chosen, column)
+            _, compared = arrays.compared(chosen, column)
         except EvaluationError as error:
             return Standing(alone, untested=str(error))
-        verdict = Verdict(compared.best, compared.groups, values[0].shape[1])
+        verdict = Verdict(compared.best, compared.groups, compared.pairs)
         arrays.note(chosen, column, verdict)
     marks = dict(zip(shown, map(Mark, verdict.best, verdict.groups), strict=True))
     twos = len(shown) * (len(shown) - 1) // 2

@@ -26,12 +26,18 @@ def test_a_row_is_a_seed_and_a_pair_has_its_mean_over_splits():
     assert nested_in_pairs([runs])[0].round(9).tolist() == [[0.2, 0.5, 1.0], [0.0, 0.5, 0.5]]
 
 
-def test_pairs_that_a_method_was_not_tested_on_are_nan():
-    first = [run(None, 0, a=0.2, b=0.4), run(None, 1, b=0.4, c=0.3)]
-    second = [run(None, 0, a=0.1, b=0.5)]
-    left, right = nested_in_pairs([first, second])
-    assert not np.isnan(left).any()
-    assert np.isnan(right).tolist() == [[False, False, True]]
+def test_pairs_that_a_seed_was_not_tested_on_are_nan():
+    first = [run(0, 0, a=0.2, b=0.4), run(0, 1, b=0.4, c=0.3), run(1, 0, a=0.2, b=0.4)]
+    (left,) = nested_in_pairs([first])
+    assert np.isnan(left).tolist() == [[False, False, False], [False, False, True]]
+
+
+def test_only_splits_that_all_methods_have_count():
+    first = [run(None, 0, a=0.2, b=0.4), run(None, 1, b=0.8, c=0.3)]
+    second = [run(None, 0, a=0.1, b=0.5), run(None, 2, a=0.9)]
+    assert [values.tolist() for values in nested_in_pairs([first, second])] == [[[0.2, 0.4]], [[0.1, 0.5]]]
+    with pytest.raises(EvaluationError, match="no split was run with every method"):
+        nested_in_pairs([first, second[1:]])
 
 
 def test_queries_that_are_not_of_each_pair_are_refused_with_several_splits():

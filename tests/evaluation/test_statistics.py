@@ -1,6 +1,7 @@
 """Differences between methods, against SciPy, power theory, brute force and simulations of the null."""
 
 import math
+import warnings
 from itertools import combinations, product
 
 import numpy as np
@@ -169,6 +170,14 @@ def test_ranks_are_those_of_friedman_and_nemenyi():
     assert result.p == pytest.approx(stats.friedmanchisquare(*scores.T).pvalue)
     # table 5 of Demsar (2006): q.05 of 4 methods is 2.569
     assert result.critical_difference == pytest.approx(2.569 * math.sqrt(4 * 5 / (6 * 4)), abs=1e-3)
+
+
+def test_datasets_on_which_all_methods_are_equal_rank_them_alike_without_a_word():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        placed = ranks(np.ones((3, 4)))
+    assert placed.average.tolist() == [2.5] * 4
+    assert placed.p == 1
 
 
 def test_too_few_datasets_have_ranks_but_no_test():

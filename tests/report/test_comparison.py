@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from made_records import TASKS, made_dataset, made_record
 from scipy import stats
 
 import cmbench
@@ -110,7 +111,38 @@ def test_a_record_without_its_arrays_is_named(store, tmp_path):
         compare_methods(bare, bare.records(), "cca", "cfa")
 
 
+def test_what_two_stores_cannot_compare_is_named_beside_what_they_can(store, tmp_path):
+    shutil.copytree(store.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("cca*.npz"))
+    text = compare_stores(store, Store(tmp_path / "copy"))
+    assert row(text, "CFA")[3] == "+0.0000"
+    assert re.search(r"^CCA is left out: .*cca.*\.npz: cannot be read", text, re.MULTILINE)
+    shutil.copytree(store.folder, tmp_path / "bare", ignore=shutil.ignore_patterns("*.npz"))
+    with pytest.raises(ReportError, match="CCA is left out"):
+        compare_stores(store, Store(tmp_path / "bare"))
+
+
+def test_means_are_those_of_the_pairs_and_splits_that_are_compared(tmp_path):
+    store = Store(tmp_path)
+    drawn = made_dataset("toy split 1")
+    drawn["split_of"] = {"name": "toy", "fingerprint": made_dataset()["fingerprint"], "seed": 1}
+    for method, value, dataset, first in [("a", 0.5, "toy", 0), ("a", 0.9, drawn, 4), ("b", 0.25, "toy", 0)]:
+        ids = np.array([f"pair {first + at}" for at in range(10)])
+        ap = np.full(10, value)
+        if dataset == "toy":
+            ap[0] = np.nan  # no item is relevant
+        held = {f"ap_{task}": ap for task in TASKS} | {"ids": ids}
+        store.put(made_record(method, value, dataset=dataset), held)
+    text = compare_methods(store, store.records(), "a", "b")
+    assert row(text, "bi-modal average")[1:4] == ["0.5000", "0.2500", "+0.2500"]
+    marked = render(store.records(), arrays=store.arrays)
+    assert "permutation test over 9 test pairs" in marked
+    assert "Rows are tested against one another on the splits that all have." in marked
+
+
 def test_the_command_compares_methods_and_stores(store):
+    absent = CliRunner().invoke(cli, ["compare", str(store.folder), str(store.folder / "absent")])
+    assert isinstance(absent.exception, ReportError)
+    assert "absent'; give those of two stores" in str(absent.exception)
     methods = CliRunner().invoke(cli, ["compare", "cca", "cfa", "--store", str(store.folder)])
     stores = CliRunner().invoke(cli, ["compare", str(store.folder), str(store.folder)])
     assert re.search(r"first: CCA \(1 run\), second: CFA \(1 run\)", methods.output)

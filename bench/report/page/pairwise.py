@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.errors import EvaluationError, StoreError
-from cmbench.evaluation.nesting import Run
+from cmbench.evaluation.nesting import Run, of_common_splits
 from cmbench.evaluation.statistics import LEVEL, Comparison, intervals
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
 from cmbench.report.page.content import Board, Entry
@@ -89,7 +90,10 @@ def pairwise(board: Board, arrays: Arrays) -> Pairwise:
             made.append(_compared(column, entries, arrays))
         except (EvaluationError, StoreError) as error:
             reasons.append(f"{column.alone}: {error}")
-    ids, categories = _queries(board, entries, [run for entry in entries for run in held[entry]], arrays)
+    if not made:
+        return Pairwise(board, entries, (), (), (), lacking, tuple(reasons))
+    shared = chain.from_iterable(of_common_splits([held[entry] for entry in entries]))
+    ids, categories = _queries(board, entries, list(shared), arrays)
     return Pairwise(board, entries, tuple(made), ids, categories, lacking, tuple(reasons))
 
 
