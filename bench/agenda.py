@@ -28,7 +28,7 @@ from cmbench.profiles import (
     shared_profile,
     warn_of_other_versions,
 )
-from cmbench.pruning import MedianRule
+from cmbench.pruning import PruningRule
 from cmbench.store import DEFAULT_STORE, Contents, Problem, Store
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def planned(
     retry_failed: bool = False,
     allow_repeated: bool = False,
     check_determinism: bool = False,
-    pruning: Mapping[str, MedianRule] | None = None,
+    pruning: Mapping[str, PruningRule] | None = None,
     limit: int | None = None,
 ) -> Agenda:
     """Return the cells of a run with these arguments of ``run``, and which of them it would run.

@@ -21,7 +21,7 @@ from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
     from cmbench.profiles import Profile
-    from cmbench.pruning import MedianRule
+    from cmbench.pruning import PruningRule
 
 Tuning: TypeAlias = Mapping[str, Any]
 """How a profile chose the parameters, as ``cmbench.profiles.Profile.tuning`` says it."""
@@ -50,7 +50,7 @@ class Cell:
     code_version: str
     measures: tuple[str, ...] = ()
     tuning: Tuning | None = None
-    rule: MedianRule | None = None
+    rule: PruningRule | None = None
     given: str | None = None
 
     @property

@@ -33,7 +33,7 @@ from cmbench.profiles import (
     Profile,
     note_choices,
 )
-from cmbench.pruning import MedianRule
+from cmbench.pruning import PruningRule
 from cmbench.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def finished(
     progress: Progress | None = None,
     allow_repeated: bool = False,
     check_determinism: bool = False,
-    pruning: Mapping[str, MedianRule] | None = None,
+    pruning: Mapping[str, PruningRule] | None = None,
     limit: int | None = None,
     debug: bool = False,
 ) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cmbench.errors import CmbenchError
 from cmbench.methods.parameters import SearchRange
 from cmbench.methods.training.progress import Look
-from cmbench.pruning import Finished, MedianRule
+from cmbench.pruning import Finished, PruningRule
 
 if TYPE_CHECKING:
     import optuna
@@ -90,9 +90,9 @@ class Search:
         return len(self.trials) >= HOPELESS and not self.best(1)
 
     @property
-    def rule(self) -> MedianRule:
+    def rule(self) -> PruningRule:
         """When to give up the training of the next trial: if it falls behind those that went to their end."""
-        return MedianRule(
+        return PruningRule(
             tuple(
                 Finished(trial.looks, trial.score)
                 for trial in self.trials

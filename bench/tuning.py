@@ -35,7 +35,7 @@ from cmbench.methods.training.progress import Look
 from cmbench.output import plural
 from cmbench.plan import Cell, unfit
 from cmbench.profiles import add_to_profile, profile_path
-from cmbench.pruning import MedianRule
+from cmbench.pruning import PruningRule
 from cmbench.runner import run
 from cmbench.schema import VALIDATION
 from cmbench.search import Search, Trial
@@ -141,7 +141,7 @@ def tune(
     """Search the parameters of each method with the same budget, on training and validation pairs alone.
 
     A training that falls behind those of earlier trials of its method is given up, as
-    ``cmbench.pruning.MedianRule`` says, and counts as a trial. How a method's trials end depends on its
+    ``cmbench.pruning.PruningRule`` says, and counts as a trial. How a method's trials end depends on its
     earlier trials alone, however many cells run at a time, and however often the search is killed.
 
     Parameters
@@ -282,7 +282,7 @@ class _Trials:
         self,
         settings: Mapping[str, Mapping[str, Any]],
         seeds: Sequence[int],
-        rules: Mapping[str, MedianRule] = MappingProxyType({}),
+        rules: Mapping[str, PruningRule] = MappingProxyType({}),
     ) -> dict[str, Trial]:
         """Run one setting of each method; the score is the mean over seeds, None if any of them failed.
 

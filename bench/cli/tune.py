@@ -114,9 +114,10 @@ def tune(
     Every method, plugins included, gets the same number of trials, or the same processor time, on each
     dataset. What is tried comes from the search space that a method's parameters declare ('cmbench methods
     NAME'); what counts is the bi-modal MAP of the validation pairs, and test pairs are not read. A training
-    that has fallen behind the median of earlier ones is ended, and counts as a trial. The best few settings
-    are run again with other seeds, and the one with the best mean is written to the profile. A search that
-    was interrupted goes on where it was.
+    that has fallen behind half of the earlier ones is ended, and counts as a trial; where it has several
+    stages, each has a lower bar, so that it is not ended more often. The best few settings are run again with
+    other seeds, and the one with the best mean is written to the profile. A search that was interrupted goes
+    on where it was.
 
     With --splits each way to divide the pairs has a search of its own, on its own validation pairs, so that
     'cmbench run --splits' with the profile tests nothing on pairs that a choice was made by.

@@ -33,7 +33,7 @@ from cmbench.execution.record import Outcome, described, failure_of
 from cmbench.limits import Limits
 from cmbench.methods.registry import MethodEntry
 from cmbench.plan import Cell
-from cmbench.pruning import MedianRule
+from cmbench.pruning import PruningRule
 
 SHARED_MEMORY = "/dev/shm"
 
@@ -52,7 +52,7 @@ class Assignment:
     parameters: Mapping[str, Any]
     keeps_checkpoint: bool
     twice: bool = False
-    rule: MedianRule | None = None
+    rule: PruningRule | None = None
     pretrained: Path | None = None
 
     @classmethod
@@ -198,7 +198,7 @@ def _followed(
     limits: Limits,
     stop: threading.Event,
     *,
-    rule: MedianRule | None,
+    rule: PruningRule | None,
     tell: Callable[[Follower], None],
 ) -> Ended:
     """Run a cell's process, and tell how far it has come."""
@@ -210,7 +210,7 @@ def _followed(
     return ended
 
 
-def watched(folder: Path, rule: MedianRule | None) -> Callable[[], bool]:
+def watched(folder: Path, rule: PruningRule | None) -> Callable[[], bool]:
     """Return what tells, whenever it is called, whether the training in a folder is to be given up now."""
     if rule is None:
         return lambda: False
@@ -230,7 +230,7 @@ def watched(folder: Path, rule: MedianRule | None) -> Callable[[], bool]:
     return is_behind
 
 
-def judged_by(rule: MedianRule, outcome: Outcome, folder: Path) -> Outcome:
+def judged_by(rule: PruningRule, outcome: Outcome, folder: Path) -> Outcome:
     """Return the outcome of a training with its looks at validation, up to where the rule gives it up.
 
     It is given up wherever its process had come to by then, to its end even: what becomes of a training does
