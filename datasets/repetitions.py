@@ -17,6 +17,9 @@ DIGEST = 16  # bytes: two different rows have the same one with a chance of 1 in
 ALIKE = 0.9999
 """The cosine above which two rows are near-copies."""
 
+SAME = 0.99999
+"""The cosine above which two rows are one, rounded in two ways: their difference is below 0.5 per cent."""
+
 MOST_PRODUCTS = 4e11
 """Multiplications in the search for near-copies, about 20 seconds on one core; after them it ends."""
 
@@ -57,6 +60,7 @@ class NearCopies:
     images : rows of ``second`` whose image has a near-copy in ``first`` and no exact copy
     pairs : those of them whose text is a near-copy of the same pair's
     compared, of : how many rows of ``second`` were looked at, and how many there are
+    same : those of ``images`` that with their texts have a cosine above ``SAME`` to a pair of ``first``
     """
 
     first: str
@@ -65,6 +69,7 @@ class NearCopies:
     pairs: tuple[int, ...]
     compared: int
     of: int
+    same: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,20 +203,25 @@ def _near(first: str, second: str, splits: dict[str, Split], share: float) -> Ne
     exact = set(row_digests(one.images))
     digests = row_digests(other.images[compared])
     rows = compared[[digest not in exact for digest in digests]]
-    images, pairs = (np.zeros(len(rows), dtype=np.bool_) for _ in range(2))
+    images, pairs, same = (np.zeros(len(rows), dtype=np.bool_) for _ in range(3))
     queries, texts = _unit_rows(other.images[rows]), _unit_rows(other.texts[rows])
+    tells = texts.shape[1] >= FEWEST_DIMENSIONS
     for start in range(0, len(one), ROWS_AT_ONCE):
         block = slice(start, start + ROWS_AT_ONCE)
-        close = queries @ _unit_rows(one.images[block]).T > ALIKE
-        if close.any():
-            images |= close.any(axis=1)
-            pairs |= (close & (texts @ _unit_rows(one.texts[block]).T > ALIKE)).any(axis=1)
-    near, both = rows[images].tolist(), rows[pairs].tolist()
-    return NearCopies(first, second, tuple(near), tuple(both), len(compared), len(other))
+        close = queries @ _unit_rows(one.images[block]).T
+        if (close > ALIKE).any():
+            images |= (close > ALIKE).any(axis=1)
+            of_texts = texts @ _unit_rows(one.texts[block]).T
+            pairs |= ((close > ALIKE) & (of_texts > ALIKE)).any(axis=1)
+            same |= ((close > SAME) & (of_texts > SAME)).any(axis=1) & tells
+    near, both, equal = (tuple(rows[chosen].tolist()) for chosen in (images, pairs, same))
+    return NearCopies(first, second, near, both, len(compared), len(other), equal)
 
 
 def _unit_rows(matrix: NDArray[Any]) -> NDArray[np.float32]:
     """Return the rows as float32 of length one; rows of zeros stay."""
     rows = np.asarray(matrix, dtype=np.float32)
+    largest = np.abs(rows).max(axis=1, initial=0, keepdims=True)
+    rows = rows / np.where(largest == 0, 1, largest)  # so that no square is infinite, or zero
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(norms == 0, 1, norms), dtype=np.float32)

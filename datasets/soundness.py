@@ -9,17 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Draft, Split, category_counts
-from cmbench.datasets.repetitions import ALIKE, NearCopies, Place, Repeated, near_copies, repetitions
+from cmbench.datasets.category_names import doubtful_names
+from cmbench.datasets.draft import Draft, Labels, Split, category_counts, row_slices
+from cmbench.datasets.repetitions import (
+    ALIKE,
+    MOST_PRODUCTS,
+    ROWS_AT_ONCE,
+    SAME,
+    NearCopies,
+    Place,
+    Repeated,
+    near_copies,
+    repetitions,
+)
 from cmbench.errors import DatasetError
 
 FEW_PAIRS = 20
 """With fewer validation pairs, the standard error of a MAP is larger than most differences of settings."""
+
+FEW_PRODUCTS = 1e10
+"""Multiplications in the search for near-copies before a run, about half a second on one core."""
 
 TRAINED = "trained on"
 """What cards say of features whose networks have learned from the dataset."""
@@ -47,15 +61,18 @@ class Finding:
 def findings(draft: Draft, *, thorough: bool = False) -> tuple[Finding, ...]:
     """Return what is questionable about a dataset that keeps the rules, the worst first.
 
-    ``thorough`` looks for near-copies too, which takes a product of matrices; the rest reads every row once.
+    Near-copies are found by a product of matrices; unless ``thorough``, large datasets are looked at in part.
     """
-    near = near_copies(draft) if thorough else ()
+    near = near_copies(draft, most_products=MOST_PRODUCTS if thorough else FEW_PRODUCTS)
     all_findings = [
         *_nothing_to_learn(draft.train),
         *_repetitions(draft),
+        *(_rounded_copies(copies, draft) for copies in near if copies.same),
         *_choosing(draft),
+        *_comparing(draft),
         *_trained_on_test(draft),
-        *(_near_copies(copies, draft) for copies in near),
+        *(_near_copies(copies, draft) for copies in near if len(copies.images) > len(copies.same)),
+        *_categories(draft),
     ]
     return tuple(sorted(all_findings, key=lambda finding: not finding.stops))
 
@@ -174,16 +191,57 @@ def _named(place: Place, draft: Draft) -> str:
     return f"{split.ids[row]} ({name}) {', '.join(draft.class_names[category] for category in held)!r}"
 
 
+def _rounded_copies(copies: NearCopies, draft: Draft) -> Finding:
+    ids = dict(draft.splits)[copies.second].ids
+    return Finding(
+        f"{len(copies.same)} of {copies.of} {FULL_NAMES[copies.second]} pairs are pairs of "
+        f"{FULL_NAMES[copies.first]} but for rounding or scale (cosines of images and texts above {SAME:g})"
+        f"{_looked(copies)}: {_some([str(ids[row]) for row in copies.same])}; keep each pair in one split",
+        stops=True,
+        repeated=True,
+    )
+
+
 def _near_copies(copies: NearCopies, draft: Draft) -> Finding:
     first, second = FULL_NAMES[copies.first], FULL_NAMES[copies.second]
-    looked = "" if copies.compared == copies.of else f" ({copies.compared} of {copies.of} were compared)"
     ids = dict(draft.splits)[copies.second].ids
-    pairs = f"; of {len(copies.pairs)} the text too" if copies.pairs else ""
-    return Finding(
-        f"{len(copies.images)} {second} images are near-copies (cosine above {ALIKE:g}) of {first} "
-        f"images{looked}: {_some([str(ids[row]) for row in copies.images])}{pairs}; look whether they are "
-        "the same pictures"
+    images, pairs = (
+        [row for row in rows if row not in copies.same] for rows in (copies.images, copies.pairs)
     )
+    with_texts = f"; of {len(pairs)} the text too" if pairs else ""
+    return Finding(
+        f"{len(images)} {second} images are near-copies (cosine above {ALIKE:g}) of {first} "
+        f"images{_looked(copies)}: {_some([str(ids[row]) for row in images])}{with_texts}; look whether they "
+        "are the same pictures"
+    )
+
+
+def _looked(copies: NearCopies) -> str:
+    return "" if copies.compared == copies.of else f" ({copies.compared} of {copies.of} were compared)"
+
+
+def _categories(draft: Draft) -> Iterator[Finding]:
+    """Yield what is strange about the categories, unless the card says it already."""
+    used = np.unique(np.concatenate([split.categories for _, split in draft.splits]))
+    unused = np.setdiff1d(np.arange(len(draft.class_names)), used)
+    if len(unused):
+        names = _some([draft.class_names[category] for category in unused])
+        yield Finding(
+            f"{len(unused)} of {len(draft.class_names)} categories have no pair in any split ({names}), and "
+            "count all the same; number the others without gaps, or correct class_names"
+        )
+    for sentence in doubtful_names(draft.class_names, partial(_ids_of, draft=draft)):
+        if sentence not in draft.card.notes:
+            yield Finding(sentence)
+
+
+def _ids_of(name: str, draft: Draft) -> list[str]:
+    category = draft.class_names.index(name)
+    has_it = {
+        split: split.labels[:, category] == 1 if split.is_multi_label else split.labels == category
+        for _, split in draft.splits
+    }
+    return [str(identifier) for split, chosen in has_it.items() for identifier in split.ids[chosen]]
 
 
 def _choosing(draft: Draft) -> Iterator[Finding]:
@@ -199,24 +257,40 @@ def _choosing(draft: Draft) -> Iterator[Finding]:
             stops=True,
         )
         return
-    if _all_relevant(validation.targets):
+    if _all_relevant(validation.targets, validation.targets):
         yield Finding(
             f"all {len(validation)} validation pairs are of one category ({_category(draft)}), so every "
             f"setting has the MAP 1; {remedy}",
             stops=True,
         )
         return
-    yield from _same_rows(validation)
+    yield from _same_rows(validation, "validation")
     yield from _little_to_choose(draft, remedy)
     yield from _sorted_by_category(draft)
 
 
-def _all_relevant(labels: NDArray[np.integer]) -> bool:
-    """Return whether each item is relevant to each, so that no ranking is better than another."""
-    if labels.ndim == 1:
-        return len(np.unique(labels)) == 1
-    tags = labels.astype(np.int64)
-    return bool(((tags @ tags.T) > 0).all())
+def _comparing(draft: Draft) -> Iterator[Finding]:
+    """Yield what keeps the test pairs from telling methods apart."""
+    test = draft.test
+    gallery = test if draft.retrieval is None else draft.retrieval
+    if len(gallery) < 2:
+        yield Finding(f"there is {len(gallery)} pair to rank, so every method has the MAP 1", stops=True)
+    elif draft.class_names and _all_relevant(test.targets, gallery.targets):
+        yield Finding(
+            f"each of the {len(test)} test pairs shares a category with each pair to rank, so every method "
+            "has the MAP 1; take test pairs of several categories",
+            stops=True,
+        )
+    else:
+        yield from _same_rows(test, "test")
+
+
+def _all_relevant(queries: Labels, gallery: Labels) -> bool:
+    """Return whether each item is relevant to each query, so that no ranking is better than another."""
+    if queries.ndim == 1:
+        return len(np.unique(np.concatenate([queries, gallery]))) == 1
+    blocks = (queries[rows] for rows in row_slices(len(queries), ROWS_AT_ONCE))
+    return all(bool((block @ gallery.T > 0).all()) for block in blocks)
 
 
 def _category(draft: Draft) -> str:
@@ -228,11 +302,12 @@ def _category(draft: Draft) -> str:
     return repr(draft.class_names[int(validation.labels[0])])
 
 
-def _same_rows(validation: Split) -> Iterator[Finding]:
-    for modality, rows in (("image", validation.images), ("text", validation.texts)):
+def _same_rows(split: Split, name: str) -> Iterator[Finding]:
+    consequence = "all candidates tie" if name == "validation" else "all of them tie in every ranking"
+    for modality, rows in (("image", split.images), ("text", split.texts)):
         if (rows == rows[:1]).all():
             yield Finding(
-                f"all validation pairs have the same {modality} features, so all candidates tie; look at how "
+                f"all {name} pairs have the same {modality} features, so {consequence}; look at how "
                 "the features were made",
                 stops=True,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import unicodedata
 from collections.abc import Collection
@@ -15,6 +16,7 @@ from cmbench.datasets.raw.problems import Problems
 from cmbench.errors import DatasetError
 
 AGAIN = "get the file again"
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
@@ -29,13 +31,18 @@ class Line:
 def read_text(path: Path, remedy: str = AGAIN) -> str:
     """Return the text in a UTF-8 file; ``DatasetError`` if there is none, or it is not UTF-8."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from error
+        encoded = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror or error}); {remedy}") from error
+    if encoded.startswith(UTF16_MARKS) or b"\0" in encoded[:4]:
+        raise DatasetError(f"{path} is UTF-16 and not UTF-8; save it as UTF-8")
+    try:
+        return encoded.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = encoded.count(b"\n", 0, error.start) + 1
+        raise DatasetError(
+            f"{path} is not UTF-8 ({error.reason} at byte {error.start}, in line {line}); save it as UTF-8"
+        ) from error
 
 
 def lines_of(text: str, place: object) -> tuple[str, ...]:

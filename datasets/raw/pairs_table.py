@@ -25,13 +25,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cmbench.datasets.category_names import doubtful_names
 from cmbench.datasets.formats.feature_file import SPLIT_NAMES
-from cmbench.datasets.formats.labels import tags_of
+from cmbench.datasets.formats.labels import SEPARATOR, tags_of
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import (
     claim,
@@ -60,7 +62,10 @@ OTHER_NAMES = {
 }
 """What the columns that have to be there are often called."""
 
-SEPARATORS = {";": "semicolons", "\t": "tabs"}
+LISTS = {"text": "\n", "category": SEPARATOR}
+"""The columns of Parquet tables that may hold lists of texts, and what stands between these."""
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 CARD = RawCard(
     source="whoever made the table or the folder",
@@ -109,24 +114,15 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
             )
     _check_pictures(parts, problems)
     problems.settle()
-    card = replace(CARD.with_split_given(), notes=tuple(_alike(class_names)))
-    for note in card.notes:
+    notes = tuple(doubtful_names(class_names, partial(_ids_of, rows=rows)))
+    card = replace(CARD.with_split_given(), notes=notes)
+    for note in notes:
         warnings.warn(f"{place}: {note}", DatasetWarning, stacklevel=2)
     return RawDataset(_name(place), *parts, class_names, card, origin)
 
 
-def _alike(class_names: Sequence[str]) -> Iterator[str]:
-    """Yield which categories are written so much alike that they may be one."""
-    spellings: dict[str, list[str]] = {}
-    for name in class_names:
-        spelling = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        spellings.setdefault(spelling, []).append(name)
-    for names in spellings.values():
-        if len(names) > 1:
-            yield (
-                f"the categories {', '.join(map(repr, names))} differ in capitals or spaces alone and count "
-                "as different ones; write them in one way if they are the same"
-            )
+def _ids_of(category: str, rows: Sequence[_Row]) -> list[str]:
+    return [row.id for row in rows if category in row.categories]
 
 
 def plain_name(name: str) -> str:
@@ -262,8 +258,8 @@ class TableRow:
 def table_rows(path: Path, problems: Problems) -> Iterator[TableRow]:
     """Return the rows of a table; what is wrong with single ones is noted in ``problems``.
 
-    A cell of a Parquet table may be a text, a whole number, nothing, or, in the column ``text``, a list of
-    texts, which become its lines.
+    A cell of a Parquet table may be a text, a whole number, nothing, or a list of texts: in the column
+    ``text`` its lines, in ``category`` the categories.
 
     Raises
     ------
@@ -279,7 +275,7 @@ def table_rows(path: Path, problems: Problems) -> Iterator[TableRow]:
 def _csv_rows(path: Path, problems: Problems) -> Iterator[TableRow]:
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
-        columns = [name.strip() for name in next(reader, [])]
+        columns = [name.strip() for name in next((row for row in reader if any(map(str.strip, row))), [])]
         _check_separator(columns, path)
         columns = _known_columns(columns)
         _check_columns(columns, path)
@@ -289,7 +285,7 @@ def _csv_rows(path: Path, problems: Problems) -> Iterator[TableRow]:
             if len(values) == len(columns):
                 cells = zip(columns, values, strict=True)
                 yield TableRow(place, {name: value for name, value in cells if name in COLUMNS})
-            elif values:
+            elif any(map(str.strip, values)):
                 problems.add(
                     f"{place}: {len(values)} fields and {len(columns)} columns; quote texts that hold a comma"
                 )
@@ -338,8 +334,8 @@ def _cell(value: object, column: str, place: str) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if column == "text" and isinstance(value, list) and all(isinstance(line, str) for line in value):
-        return "\n".join(value)
+    if column in LISTS and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return LISTS[column].join(value)
     raise DatasetError(
         f"{place}: {column} is {value!r:.60}, a {type(value).__name__}; write texts or whole numbers there"
     )

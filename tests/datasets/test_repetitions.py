@@ -160,3 +160,31 @@ def test_the_three_copies_in_wikipedia_are_found_and_named(name, real_data):
 )
 def test_nothing_is_found_in_other_real_data(name, real_data):
     assert not findings(load_dataset(real_data / f"{name}.npz"), thorough=True)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda rows: rows.astype(np.float16).astype(np.float32),
+        lambda rows: rows.round(3),
+        lambda rows: np.float32(2) * rows,
+        lambda rows: np.float32(1e30) * rows,
+    ],
+    ids=["float16", "rounded", "doubled", "huge"],
+)
+def test_a_run_refuses_pairs_that_are_the_same_but_for_rounding_or_scale(changed):
+    draft = planted(a_draft(), np.array([5, 9]))
+    train = replace(draft.train, images=changed(draft.train.images), texts=changed(draft.train.texts))
+    (finding,) = findings(replace(draft, train=train))
+    assert finding.stops
+    assert finding.repeated
+    assert "2 of 100 test pairs are pairs of training but for rounding or scale" in finding.sentence
+    assert "c5, c9" in finding.sentence
+
+
+def test_images_that_are_the_same_but_for_rounding_with_other_texts_stop_nothing():
+    draft = planted(a_draft(), np.array([5, 9]), texts=False)
+    train = replace(draft.train, images=draft.train.images.round(3))
+    (finding,) = findings(replace(draft, train=train))
+    assert "2 test images are near-copies" in finding.sentence
+    assert not finding.stops

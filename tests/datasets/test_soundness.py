@@ -66,6 +66,40 @@ def test_validation_rows_that_are_all_the_same_stop_a_run(key):
         refuse_unsound("toy", findings(a_dataset(validation=same)))
 
 
+@pytest.mark.parametrize("labels", [[2], [2] * 7])
+def test_test_pairs_that_every_method_ranks_alike_stop_a_run(labels):
+    with pytest.raises(DatasetError, match="so every method has the MAP 1"):
+        refuse_unsound("toy", findings(a_dataset(test=a_split("c", labels, 3))))
+
+
+def test_test_pairs_that_all_share_a_label_stop_a_run():
+    def tagged(split):
+        return replace(split, labels=np.eye(5, dtype=np.int64)[split.labels] | [0, 0, 0, 0, 1])
+
+    whole = a_dataset()
+    splits = (tagged(split) for split in (whole.train, whole.validation, whole.test))
+    stopping = [
+        finding.sentence for finding in findings(Draft("toy", *splits, tuple("abcde"))) if finding.stops
+    ]
+    assert any("each of the 20 test pairs shares a category" in sentence for sentence in stopping)
+
+
+@pytest.mark.parametrize("key", ["images", "texts"])
+def test_test_rows_that_are_all_the_same_stop_a_run(key):
+    split = a_dataset().test
+    same = replace(split, **{key: np.ones_like(getattr(split, key))})
+    with pytest.raises(DatasetError, match=f"all test pairs have the same {key[:-1]} features"):
+        refuse_unsound("toy", findings(a_dataset(test=same)))
+
+
+def test_categories_without_a_pair_are_counted_and_named():
+    whole = a_dataset()
+    names = ("art", "bio", "geo", "war", "law", "sea")
+    (finding,) = findings(Draft("toy", whole.train, whole.validation, whole.test, names))
+    assert "2 of 6 categories have no pair in any split (law, sea)" in finding.sentence
+    assert not finding.stops
+
+
 def test_categories_with_one_validation_pair_are_named():
     (finding,) = findings(a_dataset([0] * 11 + [1] * 11 + [2]))
     assert not finding.stops

@@ -39,7 +39,9 @@ def test_categories_that_differ_in_capitals_alone_are_warned_of_and_noted(tmp_pa
     rows = [*ROWS[:3], ("d.png", "A cat.", "CAT ", "train"), ("a.png", "Another.", "dog", "test")]
     rows[0] = ("e.png", *rows[0][1:])
     (tmp_path / "e.png").write_bytes(png())
-    with pytest.warns(DatasetWarning, match="the categories 'CAT', 'cat' differ in capitals or spaces alone"):
+    with pytest.warns(
+        DatasetWarning, match="the categories 'CAT', 'cat' differ in capitals, spaces or hyphens alone"
+    ):
         dataset = pairs_table.load(write_table(tmp_path, rows))
     assert dataset.class_names == ("CAT", "cat", "dog")
     assert "'CAT', 'cat'" in dataset.card.notes[0]

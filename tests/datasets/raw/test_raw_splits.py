@@ -62,7 +62,7 @@ def test_pairs_may_be_named_by_position(tmp_path):
         pytest.param("position,split\n1,val\n" + "9" * 5000 + ",val\n", "no pair has", id="digits"),
         pytest.param("id,split\n" + "a" * 200_000 + ",val\n", "line 2: .*has not the two fields", id="long"),
         ("position,split\n1,val\n01,val\n", r"line 3: the position '1' stands already"),
-        (b"id,split\n\xe9,val\n", r"splits\.csv is not UTF-8 \(.* at byte 9\); save it as UTF-8"),
+        (b"id,split\n\xe9,val\n", r"splits\.csv is not UTF-8 \(.* at byte 9, in line 2\); save it as UTF-8"),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_its_line(tmp_path, text, message):
