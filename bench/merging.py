@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
 from cmbench.current import bring_notes
 from cmbench.disk import writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
-from cmbench.store import Problem, Store, finished_at
+from cmbench.store import Arrays, Problem, Store, finished_at
 
 Record = Mapping[str, Any]
-Fate = Literal["new", "equal", "extended", "replaced", "kept", "running"]
+Fate = Literal["new", "equal", "extended", "replaced", "kept", "running", "unreadable"]
 
 REPLACED = "replaced"
 """The folder of a store for records that others have replaced: stores of their own, numbered by merge."""
@@ -29,13 +27,15 @@ class Meeting:
     """What becomes of a record that is brought to a store, where there may be one of the same cell.
 
     It is ``new``, ``equal`` to the one there, ``extended`` where it has the same numbers and more measures,
-    ``replaced`` where it takes the place of other numbers, ``kept`` where these stay, or ``running`` where
-    a run has the cell just now.
+    or the values of queries that the one there lacks, ``replaced`` where it takes the place of other numbers,
+    ``kept`` where these stay, ``running`` where a run has the cell just now, or ``unreadable`` where a file
+    about the cell is, for the ``reason``.
     """
 
     fate: Fate
     theirs: Record
     ours: Record | None = None
+    reason: str = ""
 
     def __str__(self) -> str:
         record, seed = self.theirs, self.theirs["seed"]
@@ -43,11 +43,13 @@ class Meeting:
         name += f"{'' if seed is None else f' seed {seed}'} ({record['key']})"
         if self.fate == "running":
             return f"{name}: a run has this cell now, and it is left alone"
+        if self.fate == "unreadable":
+            return f"{name} is left alone: {self.reason}"
         if self.ours is None:
             return f"{name}: {self.fate}"
-        return f"{name}: {_said(self.ours)} here, {_said(self.theirs)} there; {self._reason()}"
+        return f"{name}: {_said(self.ours)} here, {_said(self.theirs)} there; {self._winner()}"
 
-    def _reason(self) -> str:
+    def _winner(self) -> str:
         winner = "that of here" if self.fate == "kept" else "that of there"
         statuses = {record["status"] for record in (self.ours, self.theirs) if record is not None}
         failed_once = "ok" in statuses and len(statuses) > 1
@@ -72,18 +74,27 @@ class Comparison:
     @property
     def is_peaceful(self) -> bool:
         """Whether no numbers differ, no cell is running, and everything can be read."""
-        return not self.problems and not self.count("replaced", "kept", "running")
+        return not self.problems and not self.count("replaced", "kept", "running", "unreadable")
 
 
 def compared(source: Store, into: Store) -> Comparison:
     """Return what merging would do with each record of ``source``; nothing is changed.
 
-    Raises ``StoreError`` where both are the same folder.
+    Raises ``StoreError`` where both are the same folder, or ``source`` has no records.
     """
     if source.folder.resolve() == into.folder.resolve():
         raise StoreError(f"{source.folder} cannot be merged into itself; name another --store")
-    theirs, ours = source.read(), into.read().by_key
-    meetings = [_meeting(record, ours.get(record["key"])) for record in theirs.records]
+    theirs, ours = source.read(), into.read()
+    if not theirs.records and not theirs.problems:
+        raise StoreError(f"{source.folder} has no records; give the folder of a store")
+    known = ours.by_key
+    faults = {each.path.stem.rpartition("-")[2]: str(each) for each in ours.problems if each.line is None}
+    meetings = [
+        Meeting("unreadable", record, reason=faults[record["key"]])
+        if record["key"] in faults and record["key"] not in known
+        else _meeting(record, known.get(record["key"]), source, into)
+        for record in theirs.records
+    ]
     return Comparison(meetings, theirs.problems)
 
 
@@ -92,8 +103,8 @@ def merge_into(source: Store, into: Store) -> Comparison:
 
     Of two records of a cell whose numbers differ, one that did not fail stays, else the one that was run
     later; the other goes to a store of its own in ``replaced/``, so that nothing is lost. ``source`` stays as
-    it is. A cell that a run has just now is left alone. Raises ``StoreError`` where ``into`` cannot be
-    written to.
+    it is. A cell that a run has just now is left alone, and so is one whose record or arrays cannot be read.
+    Raises ``StoreError`` as ``compared`` does, and where ``into`` cannot be written to.
     """
     comparison = compared(source, into)
     work = into.folder.resolve() / ".work"
@@ -102,27 +113,28 @@ def merge_into(source: Store, into: Store) -> Comparison:
     aside = _next_aside(into)
     done = []
     for meeting in comparison.meetings:
-        if meeting.fate != "equal":
+        if meeting.fate not in ("equal", "unreadable"):
             with claims.on(meeting.theirs["key"]) as is_free:
-                meeting = meeting if is_free else replace(meeting, fate="running")
-                _carry_out(meeting, source, into, aside)
+                meeting = (
+                    _merged(meeting, source, into, aside) if is_free else replace(meeting, fate="running")
+                )
         done.append(meeting)
     bring_notes(source.folder, into.folder, into.summaries())
     return Comparison(done, comparison.problems, aside.folder if aside.folder.exists() else None)
 
 
 def report(comparison: Comparison, source: str, into: str, *, dry_run: bool) -> Iterator[str]:
-    """Yield a line for each record whose numbers differ or that is running, and one with the counts."""
+    """Yield a line for each record whose numbers differ or that is left alone, and one with the counts."""
     for meeting in comparison.meetings:
-        if meeting.fate in ("replaced", "kept", "running"):
+        if meeting.fate in ("replaced", "kept", "running", "unreadable"):
             yield str(meeting)
     counts = {
         "new": comparison.count("new"),
         "equal": comparison.count("equal"),
-        "with more measures": comparison.count("extended"),
+        "with more values": comparison.count("extended"),
         "different": comparison.count("replaced", "kept"),
         "running": comparison.count("running"),
-        "unreadable": len(comparison.problems),
+        "unreadable": len(comparison.problems) + comparison.count("unreadable"),
     }
     always = ("new", "equal", "different")
     said = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word in always)
@@ -134,13 +146,18 @@ def report(comparison: Comparison, source: str, into: str, *, dry_run: bool) -> 
         yield f"of those that differ {replaced} {verb} what was here{where}"
 
 
-def _meeting(theirs: Record, ours: Record | None) -> Meeting:
+def _meeting(theirs: Record, ours: Record | None, source: Store, into: Store) -> Meeting:
     if ours is None:
         return Meeting("new", theirs)
     if _numbers(theirs) != _numbers(ours) or _common_measures(theirs, ours) != _common_measures(ours, theirs):
         return Meeting("replaced" if _precedence(theirs) > _precedence(ours) else "kept", theirs, ours)
-    has_more = set(_measures(theirs)) > set(_measures(ours))
-    return Meeting("extended" if has_more else "equal", theirs, ours)
+    lacks_arrays = not into.has_arrays(ours) and source.has_arrays(theirs)
+    return Meeting("extended" if lacks_arrays or _has_more(theirs, ours) else "equal", theirs, ours)
+
+
+def _has_more(record: Record, other: Record) -> bool:
+    """Return whether a record has all measures of another, and further ones."""
+    return set(_measures(record)) > set(_measures(other))
 
 
 def _numbers(record: Record) -> tuple[Any, ...]:
@@ -174,18 +191,31 @@ def _next_aside(into: Store) -> Store:
     return Store(folder / str(max(numbers, default=0) + 1))
 
 
-def _carry_out(meeting: Meeting, source: Store, into: Store, aside: Store) -> None:
-    if meeting.fate == "kept":
-        _copy(meeting.theirs, source, aside)
-    elif meeting.fate in ("new", "extended", "replaced"):
-        if meeting.ours is not None:
-            _copy(meeting.ours, into, aside)
-        _copy(meeting.theirs, source, into)
+def _merged(planned: Meeting, source: Store, into: Store, aside: Store) -> Meeting:
+    """Merge a record, and return what became of it: unreadable where its arrays or those here are."""
+    theirs = planned.theirs
+    try:  # before anything is written; a run may have finished the cell meanwhile
+        ours = into.find_own(theirs["key"], theirs["method"]["name"]) or planned.ours
+        brought, held = _arrays(theirs, source), _arrays(ours, into) if ours else {}
+    except StoreError as error:
+        return replace(planned, fate="unreadable", reason=str(error))
+    meeting = _meeting(theirs, ours, source, into)
+    match meeting.fate:
+        case "kept":
+            _copy(theirs, brought, source, aside)
+        case "extended" if ours is not None and not _has_more(theirs, ours):
+            into.put(ours, brought)
+        case "new" | "extended" | "replaced":
+            if ours is not None:
+                _copy(ours, held, into, aside)
+            also = held if meeting.fate == "extended" else {}  # of the same numbers
+            _copy(theirs, {**also, **brought}, source, into)
+    return meeting
 
 
-def _copy(record: Record, source: Store, into: Store) -> None:
-    """Copy a record with its arrays, as far as they are there, its log, and the code of its plugin."""
-    into.put(record, _arrays(record, source))
+def _copy(record: Record, arrays: Arrays, source: Store, into: Store) -> None:
+    """Copy a record with its arrays, as far as there are any, its log, and the code of its plugin."""
+    into.put(record, arrays or None)
     for name in (record.get("log"), record["method"].get("source")):
         if not name:
             continue
@@ -198,5 +228,6 @@ def _copy(record: Record, source: Store, into: Store) -> None:
                 shutil.copytree(place, target)
 
 
-def _arrays(record: Record, store: Store) -> dict[str, NDArray[Any]] | None:
-    return store.arrays(record) if record["status"] == "ok" and store.has_arrays(record) else None
+def _arrays(record: Record, store: Store) -> Arrays:
+    """Return the arrays of a record, none where they are gone; ``StoreError`` where they cannot be read."""
+    return store.arrays(record) if record["status"] == "ok" and store.has_arrays(record) else {}

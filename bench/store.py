@@ -230,7 +230,7 @@ class Store:
 
     def has_arrays(self, record: Record) -> bool:
         """Return whether there are arrays of a record, whole or not."""
-        return bool(self._arrays_of(record["key"]))
+        return self.arrays_path(record).is_file() or bool(self._arrays_of(record["key"]))
 
     def remove(self, record: Record) -> None:
         """Remove a record that has a file of its own, with its arrays and its log."""

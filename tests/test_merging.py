@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from made_records import failed_record, made_error, made_record
 
+from cmbench import merging
 from cmbench.cli.main import cli
 from cmbench.current import note
 from cmbench.errors import StoreError
@@ -156,6 +157,65 @@ def test_a_record_whose_arrays_are_gone_is_brought_without_them(tmp_path):
     assert merge_into(there, here).count("new") == 1
     with pytest.raises(StoreError, match="copy it from where the record came from"):
         here.arrays(here.records()[0])
+
+
+def test_values_of_queries_that_are_missing_here_are_brought_and_none_are_lost(tmp_path):
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    measured = {"measures": {"r@1": {"image_to_text": 0.5}}}
+    here.put(made_record("bare", 0.5, **at(3), **measured))
+    there.put(made_record("bare", 0.5, **at(2)), arrays(0.5))
+    here.put(made_record("whole", 0.25, **at(3)), arrays(0.25))
+    there.put(made_record("whole", 0.25, **at(2), **measured))
+    done = merge_into(there, here)
+    assert (fates(done), done.is_peaceful) == ({"bare": "extended", "whole": "extended"}, True)
+    assert maps(here) == {"bare": 0.5, "whole": 0.25}  # with arrays
+    assert [record["measures"] for record in here.records()] == [measured["measures"]] * 2
+
+
+@pytest.mark.parametrize("place", ["here", "there"])
+def test_damaged_arrays_leave_their_cell_alone_and_the_others_are_merged(stores, place):
+    here, there = stores
+    damaged = {"here": here, "there": there}[place]
+    record = next(each for each in damaged.records() if each["method"]["name"] == "later-there")
+    damaged.arrays_path(record).write_bytes(b"PK")
+    done = merge_into(there, here)
+    assert fates(done) == {**FATES, "later-there": "unreadable"}
+    assert not done.is_peaceful
+    assert here.find(record["key"])["map"]["bimodal_average"] == 0.4
+    assert "later-there" not in {each["method"]["name"] for each in Store(done.aside).records()}
+
+
+def test_a_record_here_that_cannot_be_read_is_not_written_over(stores):
+    here, there = stores
+    newer = here.paths()[[path.name.startswith("later-there") for path in here.paths()].index(True)]
+    newer.write_text(json.dumps({"schema": 2}))
+    told = CliRunner().invoke(cli, ["merge", str(there.folder), "--store", str(here.folder), "--dry-run"])
+    assert "is left alone" in told.stdout
+    assert "a newer cmbench wrote it" in told.stdout
+    assert "1 unreadable" in told.stdout
+    assert fates(merge_into(there, here)) == {**FATES, "later-there": "unreadable"}
+    assert json.loads(newer.read_text()) == {"schema": 2}
+
+
+def test_what_is_no_store_is_named(stores, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StoreError, match="empty has no records; give the folder of a store"):
+        merge_into(Store(tmp_path / "empty"), stores[0])
+
+
+def test_what_a_run_finishes_meanwhile_is_seen(stores, monkeypatch):
+    here, there = stores
+    (late,) = (record for record in there.records() if record["method"]["name"] == "only-there")
+    compare = merging.compared
+
+    def slowly(source, into):
+        comparison = compare(source, into)
+        into.put({**made_record("only-there", 0.9, **at(9)), "key": late["key"]}, arrays(0.9))
+        return comparison
+
+    monkeypatch.setattr(merging, "compared", slowly)
+    assert fates(merge_into(there, here))["only-there"] == "kept"
+    assert maps(here)["only-there"] == 0.9
 
 
 def test_a_cell_that_is_running_is_left_alone(stores):

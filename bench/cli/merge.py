@@ -10,7 +10,9 @@ from cmbench.store import DEFAULT_STORE
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, metavar="FROM...", type=click.Path(exists=True))
+@click.argument(
+    "sources", nargs=-1, required=True, metavar="FROM...", type=click.Path(exists=True, file_okay=False)
+)
 @click.option(
     "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where they are brought to."
 )
@@ -20,7 +22,9 @@ def merge(sources: tuple[str, ...], store: str, dry_run: bool) -> None:
 
     Where two machines have run the same cell and its numbers differ, the one that did not fail stays, else
     the one that was run later. The other is kept in the folder 'replaced' of the store, which holds a store
-    for each merge. FROM stays as it is. The exit status is 1 if any numbers differ, or a cell is running.
+    for each merge. FROM stays as it is. Cells that a run has just now are left alone, and so are those
+    whose files cannot be read, here or there. The exit status is 1 if any numbers differ, or a cell is left
+    alone.
     """
     from cmbench.merging import compared, merge_into, report
     from cmbench.output import printable
