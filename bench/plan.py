@@ -157,7 +157,7 @@ def plan(
             dataset,
             entry,
             method,
-            effective_parameters(method, {**tuned, **parameters}, seed),
+            _with_tuned(method, tuned, parameters, seed, profile),
             seed,
             protocol,
             version,
@@ -195,6 +195,23 @@ def _tuned(
         if fingerprint in profile.datasets and not method.tuning_space:
             return {}, {"profile": profile.name, "trials": 0, "exhausted": True}
     return {}, None
+
+
+def _with_tuned(
+    method: type[Method],
+    tuned: Mapping[str, Any],
+    given: Mapping[str, Any],
+    seed: int | None,
+    profile: Profile | None,
+) -> dict[str, Any]:
+    """Return the effective parameters; what a profile has wrong is said to be the profile's."""
+    try:
+        return effective_parameters(method, {**tuned, **given}, seed)
+    except MethodError as error:
+        if profile is None or not tuned:
+            raise
+        effective_parameters(method, given, seed)  # raises where what is given is wrong
+        raise MethodError(f"profile {profile.name!r}: {error}; 'cmbench tune' chooses anew") from error
 
 
 def check_protocol(dataset: Dataset, protocol: Protocol) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from cmbench.disk import replacing
 from cmbench.errors import CmbenchError, CmbenchWarning
 from cmbench.methods.parameters import parameters_of
+from cmbench.schema import TEXT, Rule
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
@@ -32,6 +33,27 @@ if TYPE_CHECKING:
 PAPER, TUNED = "paper", "tuned"
 """Names of profiles: what was published, where a method has it as a preset, and what was tuned before."""
 PACKAGED = Path(__file__).parent / "tuned"
+
+_TABLE: Rule = lambda value: isinstance(value, dict), "a table"
+_COUNT: Rule = lambda value: type(value) is int and value >= 0, "a whole number of 0 or more"
+_AMOUNT: Rule = lambda value: type(value) in (int, float) and value > 0, "a number above 0"
+_TRUTH: Rule = lambda value: isinstance(value, bool), "true or false"
+_NAMES: Rule = (
+    lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "a list of names",
+)
+_FILE: Mapping[str, Rule] = {"name": TEXT, "datasets": _TABLE}
+_OF_FILE: Mapping[str, Rule] = {"budget": _TABLE, "protocol": TEXT}
+_DATASET: Mapping[str, Rule] = {"fingerprint": TEXT, "methods": _TABLE}
+_METHOD: Mapping[str, Rule] = {"parameters": _TABLE, "trials": _COUNT}
+_OF_METHOD: Mapping[str, Rule] = {
+    **_OF_FILE,
+    "unset": _NAMES,
+    "exhausted": _TRUTH,
+    "version": TEXT,
+    "like": TEXT,
+}
+_BUDGET: Mapping[str, Rule] = {"trials": _COUNT, "seconds": _AMOUNT}
 
 
 def profile_text(
@@ -159,31 +181,51 @@ class Profile:
 def read_profile(path: str | Path) -> Profile:
     """Return the profile in a TOML file; raises ``CmbenchError`` that names the file and its fault."""
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        datasets = {
-            table["fingerprint"]: _methods(table["methods"], content)
-            for table in content["datasets"].values()
-        }
-        tables = content["datasets"].values()
-        splits = {table["fingerprint"]: table["split_of"] for table in tables if "split_of" in table}
-        return Profile(str(content["name"]), datasets, splits)
+        return _profile(tomllib.loads(Path(path).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise CmbenchError(f"{path}: no such profile; make one with 'cmbench tune -o {path}'") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CmbenchError(
-            f"{path}: no profile that 'cmbench tune' wrote ({type(error).__name__}: {error})"
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CmbenchError(f"{path}: no profile that 'cmbench tune' wrote ({error})") from error
+
+
+def _profile(content: Mapping[str, Any]) -> Profile:
+    """Return the profile in the content of a file; ``ValueError`` says what is wrong with it."""
+    _check(content, "the profile", _FILE, _OF_FILE)
+    names: dict[str, str] = {}
+    for name, table in content["datasets"].items():
+        _check(table, f"dataset {name!r}", _DATASET, {"split_of": TEXT})
+        if table["fingerprint"] in names:
+            raise ValueError(f"datasets {names[table['fingerprint']]!r} and {name!r} have one fingerprint")
+        names[table["fingerprint"]] = name
+    tables = content["datasets"].values()
+    datasets = {table["fingerprint"]: _methods(table["methods"], content) for table in tables}
+    splits = {table["fingerprint"]: table["split_of"] for table in tables if "split_of" in table}
+    return Profile(content["name"], datasets, splits)
 
 
 def _methods(table: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries of methods, each with the budget and the protocol of the profile."""
     budget = content.get("budget", {})
-    spent = {name: budget[name] for name in ("trials", "seconds") if name in budget}
+    spent = {name: budget[name] for name in _BUDGET if name in budget}
     said = {"budget": spent, **({"protocol": content["protocol"]} if "protocol" in content else {})}
     for name, entry in table.items():
-        if not isinstance(entry["parameters"], dict) or not isinstance(entry["trials"], int):
-            raise TypeError(f"method {name!r} has no table of parameters, or no number of trials")
+        _check(entry, f"method {name!r}", _METHOD, _OF_METHOD)
     return {name: {**said, **entry} for name, entry in table.items()}
+
+
+def _check(
+    table: object, what: str, needed: Mapping[str, Rule], others: Mapping[str, Rule] = MappingProxyType({})
+) -> None:
+    """Raise ``ValueError`` for what a table lacks, or for a value in it that is of a wrong kind."""
+    if not isinstance(table, dict):
+        raise ValueError(f"{what} is no table")
+    for name, (is_right, words) in {**needed, **others}.items():
+        if name in needed and name not in table:
+            raise ValueError(f"{what} has no {name}")
+        if name in table and not is_right(table[name]):
+            raise ValueError(f"{name} of {what} is {table[name]!r}; it must be {words}")
+    if "budget" in table:
+        _check(table["budget"], f"the budget of {what}", {}, _BUDGET)
 
 
 def write_profile(

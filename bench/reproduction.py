@@ -251,13 +251,18 @@ def _protocol(record: Record) -> Protocol:
 
 
 def _largest(record: Record, store: Store, again: Mapping[str, NDArray[Any]]) -> float | None:
-    """Return the largest difference of the AP of a query, NaN being equal to NaN."""
+    """Return the largest difference of the AP of a query, NaN being equal to NaN alone."""
     try:
         recorded = store.arrays(record)
     except StoreError:
         return None
     names = [name for name in recorded if name.startswith("ap_")]
-    if any(name not in again or again[name].shape != recorded[name].shape for name in names):
+    if any(name not in again or not _are_alike(again[name], recorded[name]) for name in names):
         return float("inf")
     gaps = [np.abs(again[name] - recorded[name]) for name in names]
     return max(float(np.nanmax(gap, initial=0.0)) for gap in gaps) if gaps else None
+
+
+def _are_alike(values: NDArray[Any], others: NDArray[Any]) -> bool:
+    """Return whether values are as many as others, and NaN at the same places."""
+    return values.shape == others.shape and bool(np.array_equal(np.isnan(values), np.isnan(others)))

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cmbench.errors import CmbenchError
-from cmbench.methods.parameters import SearchRange
+from cmbench.methods.parameters import SearchRange, arguments_of
 from cmbench.methods.training.progress import Look
 from cmbench.pruning import Finished, PruningRule
 
@@ -56,6 +56,7 @@ class Search:
         optuna = _optuna()
         self.trials: list[Trial] = []
         self._space = dict(method.tuning_space)
+        self._defaults = {name: argument.default for name, argument in arguments_of(method).items()}
         self._name, self._seed = method.name, seed
         self._sampler = optuna.samplers.TPESampler
         self._study = optuna.create_study(direction="maximize")
@@ -107,9 +108,16 @@ class Search:
         self.trials.append(trial)
 
     def best(self, count: int) -> list[Trial]:
-        """Return the best trials, those that failed left out; of equals the earlier first."""
-        scored = [trial for trial in self.trials if trial.score is not None]
-        return sorted(scored, key=lambda trial: -(trial.score or 0.0))[:count]
+        """Return the best trials, of different settings; of equals the earlier first, and none that failed.
+
+        The defaults are a trial of their own, and may be another one too, by name.
+        """
+        scored = sorted(
+            (trial for trial in self.trials if trial.score is not None),
+            key=lambda trial: -(trial.score or 0.0),
+        )
+        settings = [{**self._defaults, **trial.parameters} for trial in scored]
+        return [trial for at, trial in enumerate(scored) if settings[at] not in settings[:at]][:count]
 
     @property
     def _size(self) -> float:

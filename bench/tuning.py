@@ -355,6 +355,7 @@ def _choice(search: Search, repeated: Sequence[Trial], *, version: str) -> Choic
     """Choose among the finalists, run with all seeds, by the mean over these."""
     survivors = [trial for trial in repeated if trial.score is not None] or search.best(1)
     best = max(survivors, key=lambda trial: trial.score or 0.0)
+    known = search.best(len(repeated))  # whose first seed is in what the search has spent
     return Choice(
         parameters=best.parameters,
         score=best.score or 0.0,
@@ -364,5 +365,5 @@ def _choice(search: Search, repeated: Sequence[Trial], *, version: str) -> Choic
         tried=tuple(search.trials),
         exhausted=search.exhausted,
         version=version,
-        seconds=search.spent + sum(trial.seconds for trial in repeated),
+        seconds=search.spent + sum(trial.seconds for trial in repeated) - sum(each.seconds for each in known),
     )

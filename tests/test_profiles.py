@@ -15,7 +15,7 @@ from cmbench.agenda import planned
 from cmbench.cli.main import cli
 from cmbench.datasets import save_npz
 from cmbench.datasets.splits import redrawn
-from cmbench.errors import CmbenchError, CmbenchWarning
+from cmbench.errors import CmbenchError, CmbenchWarning, MethodError
 from cmbench.methods.registry import DEFAULT_METHODS, registry
 from cmbench.profiles import (
     Profile,
@@ -259,6 +259,17 @@ def test_the_profile_of_the_own_split_serves_for_those_drawn_anew(toy, tmp_path)
     cells = planned(toy, ["cca"], splits=2, profile=profile, store=tmp_path / "s").cells
     assert [cell.parameters["n_components"] for cell in cells] == [2, 2]
     assert cells[1].dataset.fingerprint == redrawn(toy, 1).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fault"), [({"ridge": -1.0}, "ridge is -1.0"), ({"rigde": 1.0}, "no parameter 'rigde'")]
+)
+def test_what_a_method_does_not_allow_is_said_to_be_of_the_profile(toy, tmp_path, parameters, fault):
+    profile = Profile("mine", {toy.fingerprint: {"cca": {"parameters": parameters, "trials": 3}}})
+    with pytest.raises(MethodError, match=rf"^profile 'mine': .*{fault}.*; 'cmbench tune' chooses anew"):
+        planned(toy, ["cca"], profile=profile, store=tmp_path)
+    with pytest.raises(MethodError, match=r"^cca: ridge is -2"):
+        planned(toy, ["cca"], profile=profile, parameters={"cca": {"ridge": -2}}, store=tmp_path)
 
 
 def test_a_table_of_several_splits_says_that_parameters_were_chosen_on_pairs_of_the_own_split(toy, tmp_path):

@@ -156,6 +156,16 @@ def test_a_result_that_differs_is_told_by_how_much_and_exits_with_1(place, tmp_p
     assert CliRunner().invoke(cli, [*arguments, "--tolerance", "0.2"]).exit_code == 0
 
 
+def test_an_ap_that_is_there_in_one_run_alone_is_a_difference(place, tmp_path):
+    shutil.copytree(place / "store", tmp_path / "s")
+    store = Store(tmp_path / "s")
+    record = next(each for each in store.records() if each["method"]["name"] == "cca")
+    arrays = store.arrays(record)
+    arrays["ap_image_to_text"][0] = np.nan
+    store.put(record, arrays)
+    assert reproduced(record, store).difference == float("inf")
+
+
 def test_what_keeps_a_cell_from_being_reproduced_is_named_with_the_remedy(place, toy, tmp_path):
     store = Store(place / "store")
     record = next(r for r in records(place, "cca") if not r["dataset"].get("split_of"))

@@ -1,7 +1,7 @@
 """The search for the parameters of one method: an optimum is found, and no setting is tried twice."""
 
 import sys
-from types import SimpleNamespace
+from inspect import Parameter, Signature
 
 import numpy as np
 import pytest
@@ -12,8 +12,10 @@ from cmbench.search import Search, Trial
 
 
 def space(**values):
-    """Return what a search asks of a method."""
-    return SimpleNamespace(name="toy", tuning_space=values)
+    """Return what a search asks of a method, whose parameters have the first of their values by default."""
+    names = {name: each.low if isinstance(each, SearchRange) else each[0] for name, each in values.items()}
+    arguments = [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in names.items()]
+    return type("Toy", (), {"name": "toy", "tuning_space": values, "__signature__": Signature(arguments)})
 
 
 SPACE = space(a=SearchRange(-5.0, 5.0), b=("x", "y"), c=SearchRange(1, 1000, log=True, whole=True))
@@ -76,6 +78,13 @@ def test_a_method_without_a_search_space_has_one_trial():
 def test_settings_that_failed_are_no_candidates():
     search = searched(30, failing=lambda full: full["b"] == "y")
     assert search.best(1)[0].parameters.get("b", "x") == "x"
+
+
+def test_the_best_are_different_settings_though_the_defaults_are_tried_by_name_too():
+    search = Search(space(b=("x", "y", "z")))
+    while (setting := search.next()) is not None:
+        search.add(Trial(setting, {"x": 0.9, "y": 0.7, "z": 0.8}[setting.get("b", "x")], 1.0))
+    assert [trial.parameters for trial in search.best(3)] == [{}, {"b": "z"}, {"b": "y"}]
 
 
 def test_without_optuna_the_extra_is_named(monkeypatch):

@@ -20,10 +20,10 @@ from cmbench.errors import CmbenchError, ReportError
 from cmbench.evaluation.protocol import get_protocol
 from cmbench.methods.registry import registry
 from cmbench.plan import plan
-from cmbench.profiles import Profile, read_profile, write_profile
+from cmbench.profiles import Profile, read_profile
 from cmbench.report.table import render
 from cmbench.store import Store
-from cmbench.tuning import Budget, Choice, Tuned, tune, validation_only
+from cmbench.tuning import Budget, tune, validation_only
 
 QUICK = {"threads": 1, "memory": "none", "deadline": "60s", "jobs": 1}
 
@@ -134,6 +134,8 @@ def test_every_trial_is_in_the_store_and_the_best_have_all_seeds(toy, planted, t
     assert sum(record["seed"] == 0 for record in settings) == 3
     assert sum(record["seed"] == 1 for record in settings) == 3
     assert found.choices["planted"].trials == 3
+    spent = sum(record["durations"]["processor"] for record in settings)
+    assert found.choices["planted"].seconds == pytest.approx(spent)
     assert all(record["dataset"]["name"] == "toy (validation)" for record in records)
 
 
@@ -290,29 +292,6 @@ def test_the_command_writes_the_profile_of_the_others_and_its_exit_status_tells_
 def test_a_budget_for_nothing_is_refused(wrong):
     with pytest.raises(CmbenchError):
         Budget(**wrong)
-
-
-def test_a_profile_comes_back_as_it_was_written(tmp_path):
-    choice = Choice({"rate": 0.1, "kind": "b", "cut": None}, 0.5, trials=40, failed=2, seconds=12.0)
-    tuned = Tuned("toy", "f" * 64, {"planted": choice})
-    write_profile(tmp_path / "p.toml", "tuned", [tuned], Budget(40))
-    profile = read_profile(tmp_path / "p.toml")
-    assert profile.parameters("f" * 64, "planted") == {"rate": 0.1, "kind": "b", "cut": None}
-    assert profile.tuning("f" * 64, "planted") == {"profile": "tuned", "trials": 40, "budget": {"trials": 40}}
-    assert profile.parameters("0" * 64, "planted") is None
-    assert profile.parameters("f" * 64, "cca") is None
-
-
-@pytest.mark.parametrize(
-    "text", ["", "name = ", 'name = "x"\n[datasets.toy]\nfingerprint = "f"\n', "datasets = 3"]
-)
-def test_what_is_no_profile_is_refused_by_name(tmp_path, text):
-    path = tmp_path / "p.toml"
-    path.write_text(text)
-    with pytest.raises(CmbenchError, match=r"p\.toml"):
-        read_profile(path)
-    with pytest.raises(CmbenchError, match="no such profile"):
-        read_profile(tmp_path / "none.toml")
 
 
 def sorted_records(folder):

@@ -1,0 +1,70 @@
+"""The file of a profile: it comes back as it was written, and what is none is refused with its fault."""
+
+import pytest
+
+from cmbench.errors import CmbenchError
+from cmbench.profiles import read_profile, write_profile
+from cmbench.tuning import Budget, Choice, Tuned
+
+pytest.importorskip("tomli_w")
+
+
+def test_a_profile_comes_back_as_it_was_written(tmp_path):
+    choice = Choice({"rate": 0.1, "kind": "b", "cut": None}, 0.5, trials=40, failed=2, seconds=12.0)
+    tuned = Tuned("toy", "f" * 64, {"planted": choice})
+    write_profile(tmp_path / "p.toml", "tuned", [tuned], Budget(40))
+    profile = read_profile(tmp_path / "p.toml")
+    assert profile.parameters("f" * 64, "planted") == {"rate": 0.1, "kind": "b", "cut": None}
+    assert profile.tuning("f" * 64, "planted") == {"profile": "tuned", "trials": 40, "budget": {"trials": 40}}
+    assert profile.parameters("0" * 64, "planted") is None
+    assert profile.parameters("f" * 64, "cca") is None
+
+
+WHOLE = """
+name = "p"
+protocol = "paper"
+budget.trials = 3
+[datasets.toy]
+fingerprint = "f"
+[datasets.toy.methods.cca]
+trials = 3
+unset = ["ridge"]
+parameters.n_components = 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (WHOLE, "", "the profile has no name"),
+        ('"p"', "", "Invalid value"),
+        ('name = "p"', "name = 3", "name of the profile is 3; it must be a text"),
+        ("budget.trials = 3", "budget.trials = '3'", "trials of the budget of the profile is '3'"),
+        ("budget.trials = 3", "budget = 3", "budget of the profile is 3; it must be a table"),
+        ('protocol = "paper"', 'protocol = ["paper"]', "protocol of the profile is"),
+        ('fingerprint = "f"', "", "dataset 'toy' has no fingerprint"),
+        ('"f"', '"f"\nsplit_of = 1', "split_of of dataset 'toy' is 1"),
+        ('"f"', '"f"\n[datasets.again]\nfingerprint = "f"\nmethods = {}', "'again' have one fingerprint"),
+        ("[datasets.toy.methods.cca]", "[datasets.toy]\nmethods.cca = 3", "twice"),
+        (
+            "trials = 3\nunset",
+            "trials = -3\nunset",
+            "trials of method 'cca' is -3; it must",
+        ),
+        ("trials = 3\nunset", "trials = true\nunset", "trials of method 'cca' is True"),
+        ('["ridge"]', '"ridge"', "unset of method 'cca' is 'ridge'; it must be a list of names"),
+        ("parameters.n_components", "parameter.n_components", "method 'cca' has no parameters"),
+        ("2", "[" * 100_000, "recursion|deep"),
+        ("paper", "\ud800", "utf-8"),
+    ],
+)
+def test_what_is_no_profile_is_refused_with_its_fault(tmp_path, old, new, fault):
+    path = tmp_path / "p.toml"
+    path.write_text(WHOLE, encoding="utf-8")
+    assert read_profile(path).parameters("f", "cca") == {"n_components": 2, "ridge": None}
+    assert WHOLE.count(old) == 1
+    path.write_bytes(WHOLE.replace(old, new).encode(errors="surrogatepass"))
+    with pytest.raises(CmbenchError, match=rf"p\.toml: no profile that .*{fault}"):
+        read_profile(path)
+    with pytest.raises(CmbenchError, match="no such profile"):
+        read_profile(tmp_path / "none.toml")
