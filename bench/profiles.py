@@ -10,14 +10,13 @@ import shlex
 import tomllib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from cmbench.disk import replacing
+from cmbench.disk import locked, replacing
 from cmbench.errors import CmbenchError, CmbenchWarning
 from cmbench.methods.parameters import parameters_of
 from cmbench.schema import TEXT, Rule
@@ -236,23 +235,32 @@ def write_profile(
         beside.write_text(profile_text(name, tuned, budget, protocol=protocol), encoding="utf-8")
 
 
-def add_to_profile(path: str | Path, tuned: Tuned, budget: Budget, *, protocol: str) -> None:
+def add_to_profile(store: str | Path, tuned: Tuned, budget: Budget, *, protocol: str) -> None:
     """Write the profile of a dataset that a store of trials has; what it says of other methods stays.
 
     These keep the budget that they had. What was chosen under another protocol goes, and so does a profile
-    that cannot be read.
+    that cannot be read, with a ``CmbenchWarning``.
     """
-    kept: dict[str, Any] = {}
-    with suppress(CmbenchError):
-        entries = read_profile(path).datasets.get(tuned.fingerprint, {})
+    path, work = profile_path(store, tuned.fingerprint), Path(store, ".work")
+    for folder in (path.parent, work):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(work / "profiles"), replacing(path) as beside:  # another search may be adding to it
         kept = {
             name: entry
-            for name, entry in entries.items()
+            for name, entry in _there(path, tuned.fingerprint).items()
             if name not in tuned.failures and entry.get("protocol") == protocol
         }
-    with replacing(Path(path)) as beside:
         text = profile_text(TUNED, [tuned], budget, protocol=protocol, kept={tuned.fingerprint: kept})
         beside.write_text(text, encoding="utf-8")
+
+
+def _there(path: Path, fingerprint: str) -> Mapping[str, Any]:
+    """Return the entries of methods in a profile, none where it is not there or cannot be read."""
+    try:
+        return read_profile(path).datasets.get(fingerprint, {}) if path.exists() else {}
+    except CmbenchError as error:
+        warnings.warn(f"{error}; it is written anew", CmbenchWarning, stacklevel=4)
+        return {}
 
 
 def profile_path(tuning_store: str | Path, fingerprint: str) -> Path:

@@ -34,7 +34,7 @@ from cmbench.methods.registry import Registry, registry
 from cmbench.methods.training.progress import Look
 from cmbench.output import plural
 from cmbench.plan import Cell, unfit
-from cmbench.profiles import add_to_profile, profile_path
+from cmbench.profiles import add_to_profile
 from cmbench.pruning import PruningRule
 from cmbench.runner import run
 from cmbench.schema import VALIDATION
@@ -195,9 +195,7 @@ def tune(
         told(f"{dataset.name}: {name} {_failed(name, failure, store)}")
     tuned = Tuned(dataset.name, dataset.fingerprint, choices, failures, dataset.card.split_of or "")
     if choices:
-        place = profile_path(store, dataset.fingerprint)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        add_to_profile(place, tuned, budget, protocol=get_protocol(protocol).name)
+        add_to_profile(store, tuned, budget, protocol=get_protocol(protocol).name)
     for name in names:  # and no more: another search may be at other methods
         remove_folder(shared / name)
     return tuned

@@ -1,9 +1,13 @@
 """The file of a profile: it comes back as it was written, and what is none is refused with its fault."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from cmbench.errors import CmbenchError
-from cmbench.profiles import read_profile, write_profile
+from cmbench import profiles
+from cmbench.errors import CmbenchError, CmbenchWarning
+from cmbench.profiles import add_to_profile, profile_path, read_profile, write_profile
 from cmbench.tuning import Budget, Choice, Tuned
 
 pytest.importorskip("tomli_w")
@@ -68,3 +72,32 @@ def test_what_is_no_profile_is_refused_with_its_fault(tmp_path, old, new, fault)
         read_profile(path)
     with pytest.raises(CmbenchError, match="no such profile"):
         read_profile(tmp_path / "none.toml")
+
+
+def chosen(*methods):
+    choice = Choice({"rate": 0.1}, 0.5, trials=4, failed=0, seconds=1.0)
+    return Tuned("toy", "f" * 64, dict.fromkeys(methods, choice))
+
+
+def test_searches_at_the_same_time_lose_nothing_of_each_other(tmp_path, monkeypatch):
+    def slowly(path, read=read_profile):
+        profile = read(path)
+        time.sleep(0.2)
+        return profile
+
+    add_to_profile(tmp_path, chosen("first"), Budget(4), protocol="paper")
+    monkeypatch.setattr(profiles, "read_profile", slowly)
+    with ThreadPoolExecutor() as pool:
+        for name in ("cca", "cfa", "sm"):
+            pool.submit(add_to_profile, tmp_path, chosen(name), Budget(4), protocol="paper")
+    (table,) = read_profile(profile_path(tmp_path, "f" * 64)).datasets.values()
+    assert {*table} == {"first", "cca", "cfa", "sm"}
+
+
+def test_a_profile_that_cannot_be_read_is_written_anew_with_a_warning(tmp_path):
+    path = profile_path(tmp_path, "f" * 64)
+    path.parent.mkdir()
+    path.write_text("name = 3")
+    with pytest.warns(CmbenchWarning, match=r"\.toml: no profile .*; it is written anew"):
+        add_to_profile(tmp_path, chosen("cca"), Budget(4), protocol="paper")
+    assert {*read_profile(path).datasets["f" * 64]} == {"cca"}

@@ -112,7 +112,7 @@ def _total(agenda: Agenda, expected: Mapping[str, Estimate], jobs: int) -> str:
 def _jobs(agenda: Agenda, jobs: int | None, scheduler: str | None) -> int:
     from cmbench.runner import jobs_here
 
-    if jobs is None and scheduler is not None:
+    if jobs is None and scheduler is not None and agenda.pending:
         from cmbench.execution.dask import connected
 
         with connected(scheduler) as client:
