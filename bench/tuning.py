@@ -167,11 +167,7 @@ def tune(
         same is in the profile that is left beside the trials.
     """
     available = plugins or registry()
-    names = dict.fromkeys(_suitable(available, name, dataset) for name in methods)
-    reasons = {name: unfit(available[name].load(), dataset) for name in names}
-    for name in filter(reasons.get, names):
-        told(f"{dataset.name}: left out {name}: {reasons[name]}")
-    searches = {name: Search(available[name].load(), seed=seed) for name in names if not reasons[name]}
+    searches = _searches(methods, dataset, available, seed=seed, told=told)
     rules = get_protocol(protocol)
     rules = get_protocol("paper") if rules.unseen_categories else rules
     options = {"progress": _Told(told), **limits, "protocol": rules}
@@ -196,9 +192,25 @@ def tune(
     tuned = Tuned(dataset.name, dataset.fingerprint, choices, failures, dataset.card.split_of or "")
     if choices:
         add_to_profile(store, tuned, budget, protocol=get_protocol(protocol).name)
-    for name in names:  # and no more: another search may be at other methods
+    for name in searches:  # and no more: another search may be at other methods
         remove_folder(shared / name)
     return tuned
+
+
+def _searches(
+    methods: Sequence[str],
+    dataset: Dataset,
+    available: Registry,
+    *,
+    seed: int,
+    told: Callable[[str], None],
+) -> dict[str, Search]:
+    """Return a search for each method that can run on the dataset; of the others it is told why."""
+    names = dict.fromkeys(_suitable(available, name, dataset) for name in methods)
+    reasons = {name: unfit(available[name].load(), dataset) for name in names}
+    for name in filter(reasons.get, names):
+        told(f"{dataset.name}: left out {name}: {reasons[name]}")
+    return {name: Search(available[name].load(), seed=seed) for name in names if not reasons[name]}
 
 
 def _suitable(available: Registry, name: str, dataset: Dataset) -> str:
