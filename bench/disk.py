@@ -231,6 +231,34 @@ DAMAGE: tuple[type[Exception], ...] = (
 """A damaged file can lead its reader anywhere, so this is wide: catch it around a reader's call only."""
 
 
+KINDS = {
+    b"version https://git-lfs": "a pointer of Git LFS and not the file; fetch that with 'git lfs pull'",
+    b"<": "a web page and not data: the download was refused or the address is wrong; get it again",
+    b"\x1f\x8b": "compressed by gzip; unpack it",
+    b"BZh": "compressed by bzip2; unpack it",
+    b"\xfd7zXZ": "compressed by xz; unpack it",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it",
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+    b"Rar!": "a RAR archive; unpack it",
+    b"PK": "a ZIP archive, as .npz files are; let its name end in .npz if it is one",
+    b"\x93NUMPY": "a single array of NumPy's; put it into a folder, called images_train.npy for instance",
+    b"MATLAB": "a MATLAB file; let its name end in .mat",
+    b"\x89HDF": "an HDF5 file; if MATLAB wrote it, let its name end in .mat, else save its arrays as .npz",
+    b"\x80": "a Python pickle, which is not read because it could run code; save its arrays as .npz",
+}
+"""What files turn out to be that are called data, by their first bytes."""
+
+
+def kind_of(path: Path) -> str:
+    """Return what a file is by its first bytes, with a remedy; nothing where they tell nothing."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    if not start:
+        return "empty; make or get it again"
+    start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return next((kind for mark, kind in KINDS.items() if start.startswith(mark)), "")
+
+
 def damaged(what: object, error: Exception) -> str:
     """Return the message about a file or array that its reader could not read."""
     reason = str(error) or type(error).__name__

@@ -229,11 +229,15 @@ def _same(one: NDArray[np.int64] | None, other: NDArray[np.int64] | None) -> boo
 def _card_is_kept(draft: Draft) -> Iterator[str]:
     sizes = (len(draft.train), len(draft.validation), len(draft.test))
     if draft.card.sizes is not None and sizes != draft.card.sizes:
-        yield f"has {sizes} train/val/test pairs, but its source states {draft.card.sizes}"
+        yield (
+            f"has {sizes} train/val/test pairs, but its source states {draft.card.sizes}; get the files "
+            "again, or correct sizes in the card"
+        )
     if draft.card.fingerprint and draft.fingerprint != draft.card.fingerprint:
         yield (
             f"has fingerprint {draft.fingerprint[:12]}, but its card states "
-            f"{draft.card.fingerprint[:12]}: the files were changed or damaged"
+            f"{draft.card.fingerprint[:12]}: the files were changed or damaged; get them again, or leave "
+            "fingerprint out of the card"
         )
 
 

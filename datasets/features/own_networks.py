@@ -90,7 +90,7 @@ def _vgg19_convolutions() -> Iterator[nn.Module]:
 def vgg19_of(weights: State, source: Path | str) -> VGG19:
     """Return the network that has ``weights`` themselves, no copy; errors name ``source``."""
     with torch.device("meta"):
-        plain, prefix = without_prefix(weights, VGG19().state_dict())
+        plain, prefix = without_prefix(weights, VGG19().state_dict(), source)
     bias = plain.get(f"{VGG19.LAST_LAYER}.bias")
     if bias is None:
         raise DatasetError(
@@ -161,7 +161,7 @@ def _small_cnn_convolutions(channels: Sequence[int]) -> Iterator[nn.Module]:
 def small_cnn_of(weights: State, source: Path | str) -> SmallCNN:
     """Return the network that has ``weights`` themselves; errors name ``source``."""
     with torch.device("meta"):
-        plain, prefix = without_prefix(weights, SmallCNN(1).state_dict())
+        plain, prefix = without_prefix(weights, SmallCNN(1).state_dict(), source)
     last = plain.get(f"{SmallCNN.LAST_LAYER}.weight")
     if last is None or last.ndim != 2:
         raise DatasetError(

@@ -6,6 +6,7 @@ A file of weights is a state dict: names of tensors, and the tensors. Files of P
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from hashlib import sha256
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cmbench import neural
-from cmbench.disk import DAMAGE
+from cmbench.disk import DAMAGE, kind_of
 from cmbench.errors import DatasetError, installed
 from cmbench.neural import read_state, write_state
 
@@ -71,12 +72,15 @@ def _is_state(value: Any) -> bool:
     )
 
 
-def without_prefix(weights: State, expected: Collection[str]) -> tuple[State, str]:
+def without_prefix(
+    weights: State, expected: Collection[str], source: Path | str = "weights"
+) -> tuple[State, str]:
     """Return weights without the prefix before the names ``expected``, and the prefix or "".
 
     Programs put such prefixes before the names of a network that they wrap: ``module.`` by ``DataParallel``,
     ``_orig_mod.`` by ``torch.compile``, ``model.`` by Lightning, and any of them after others. Taken away is
-    the one by which most names become expected ones. Weights of other parts, without it, are left out.
+    the one by which most names become expected ones. Weights of other parts, without it, are left out. Two
+    networks in one file, as of a teacher and a student, raise ``DatasetError``, which names ``source``.
 
     >>> state, prefix = without_prefix({"module.a": torch.ones(1), "loss.b": torch.ones(1)}, ["a"])
     >>> list(state), prefix
@@ -88,6 +92,12 @@ def without_prefix(weights: State, expected: Collection[str]) -> tuple[State, st
     prefix = max(fitting, key=lambda prefix: (fitting[prefix], not prefix), default="")
     if not prefix:
         return weights, ""
+    alike = [other for other in fitting if fitting[other] == fitting[prefix]]
+    if len(alike) > 1:
+        raise DatasetError(
+            f"{source}: its names have the prefixes {' and '.join(map(repr, alike[:NAMED]))}, as of two "
+            "networks; save the state dict of one alone"
+        )
     return {
         key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
     }, prefix
@@ -107,10 +117,22 @@ def _torch_file(path: Path) -> Any:
     try:
         return read_state(path)
     except DAMAGE as error:
-        raise DatasetError(
-            f"{path}: is not a file of weights that can be read safely ({type(error).__name__}); get it "
-            "again, or save network.state_dict() with torch.save or safetensors"
-        ) from error
+        raise DatasetError(f"{path}: is {_what_else(path, error)}") from error
+
+
+def _what_else(path: Path, error: Exception) -> str:
+    """Return what a file is that PyTorch cannot read as weights, with the remedy."""
+    save = "save network.state_dict() with torch.save or safetensors"
+    object_ = re.search(r"GLOBAL (\S+)", str(error))
+    if object_:
+        saved = f"no state dict but a {object_[1]}, as whole networks are saved"
+        return f"{saved}; reading that could run code, so {save}"
+    if "TorchScript" in str(error):
+        return f"a network of TorchScript; give it as --backbone, or {save}"
+    kind = kind_of(path)
+    if kind and not kind.startswith(("a ZIP archive", "a Python pickle")):  # which files of PyTorch are
+        return kind
+    return f"not a file of weights that can be read safely ({type(error).__name__}); get it again, or {save}"
 
 
 def _safetensors(path: Path) -> Any:
@@ -134,9 +156,14 @@ def give_weights(network: nn.Module, weights: State, source: Path | str) -> None
     Raises ``DatasetError`` naming ``source``, the key and the shapes where they do not fit.
     """
     expected = network.state_dict()
-    weights, prefix = without_prefix(weights, expected)
+    weights, prefix = without_prefix(weights, expected, source)
     problems = [f"{key} is missing" for key in expected if key not in weights]
     problems += [f"{key} is not one of its keys" for key in weights if key not in expected]
+    problems += [
+        f"{key} {problem}"
+        for key, value in expected.items()
+        if key in weights and (problem := _unusable(weights[key], value))
+    ]
     problems += [
         f"{key} is {tuple(weights[key].shape)} and should be {tuple(value.shape)}"
         for key, value in expected.items()
@@ -150,6 +177,15 @@ def give_weights(network: nn.Module, weights: State, source: Path | str) -> None
             f"give the file of a {type(network).__name__}"
         )
     network.load_state_dict(weights, assign=True)
+
+
+def _unusable(weights: Tensor, expected: Tensor) -> str:
+    """Return what keeps weights from being numbers like those expected; nothing where all is well."""
+    if weights.is_quantized or weights.is_meta or weights.layout != torch.strided:
+        return "is quantised, sparse or without values; save ordinary numbers"
+    if weights.is_complex() or weights.is_floating_point() != expected.is_floating_point():
+        return f"holds {weights.dtype} and should hold {expected.dtype}"
+    return "" if bool(torch.isfinite(weights).all()) else "holds NaN or infinity"
 
 
 def without(prefix: str) -> str:

@@ -36,6 +36,9 @@ HEAD = 1 << 16  # bytes that are looked at to tell the format
 LONGEST_LINE = 4096
 """Bytes of a header or a word; where there are more, the file is of another format."""
 
+UNLIKELY_SMALL, UNLIKELY_LARGE = 1e-15, 1e15
+"""The largest number of a word vector is not so small, and not so large."""
+
 GZIP, BZIP2, XZ, ZIP = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"PK"
 WEB_PAGE = "a web page and not word vectors: the download was refused or the address is wrong; get it again"
 OTHER_KINDS = {
@@ -48,6 +51,10 @@ OTHER_KINDS = {
     b"\xbaG": "a model of fastText; name its .vec file, which holds the vectors as text",
     b"<!": WEB_PAGE,
     b"<html": WEB_PAGE,
+    b"version h": "a pointer of Git LFS and not word vectors; fetch them with 'git lfs pull'",
+    b"\x93NUMPY": "a single array of NumPy's; save words too, by numpy.savez(path, words=..., vectors=...)",
+    b'{"': "JSON; write a line of text for each word, the word and its values",
+    **dict.fromkeys((GZIP, BZIP2, XZ, ZIP), "compressed twice; unpack it once"),
 }
 """What else files of vectors turn out to be, by their first bytes."""
 
@@ -218,8 +225,8 @@ def _is_binary(head: bytes) -> bool:
     if announced is None:
         return False
     line = rest.partition(b"\n")[0].replace(b"\t", b" ").split()
-    is_line = len(line) > announced[1] and all(map(_is_number, line[-announced[1] :]))
-    return not is_line and bool(rest)
+    size = min(announced[1], len(line) - 1)  # a line of text may have fewer values, which is told later
+    return bool(rest) and not (size > 0 and all(map(_is_number, line[-size:])))
 
 
 def _lines(file: IO[bytes], head: bytes) -> Iterator[bytes]:
@@ -266,13 +273,18 @@ def text_rows(lines: Iterable[bytes], name: str, wanted: frozenset[str] | None) 
         size = announced[1]
     if not size:
         raise DatasetError(f"{name}: line 1 has no values{_other_separator(first[1])}")
-    number = count = 0
+    number = count = longer = 0
     for count, (number, line) in enumerate(filled, start=1):  # noqa: B007 - compared with the header
         place = f"{name}: line {number}"
         fields = _fields(line, size, place, is_declared=announced is not None)
+        longer += len(fields) > size + 1 and _is_number(fields[-size - 1])
         word = _decoded(b" ".join(fields[:-size]), wanted, place)
         if word is not None:
             yield word, finite_values(_numbers(fields[-size:], place), word, place)
+    if count > 2 and longer == count:  # of one or two words both may end in a number
+        raise DatasetError(
+            f"{name}: each line has more values than the {size} that its header announces; correct it"
+        )
     if announced is not None and count != announced[0]:
         raise DatasetError(
             f"{name} has {count} words, and its header announces {announced[0]}; "
@@ -283,7 +295,8 @@ def text_rows(lines: Iterable[bytes], name: str, wanted: frozenset[str] | None) 
 def _parted(line: bytes) -> list[bytes]:
     """Return the fields of a line; where there is a tab, the word ends at the first one."""
     if b"\t" not in line:
-        return line.split(b" ")
+        first, *others = line.lstrip(b" ").split(b" ")
+        return [first, *filter(None, others)]
     word, _, values = line.partition(b"\t")
     return [word, *values.split()]
 
@@ -320,7 +333,10 @@ def _numbers(fields: list[bytes], place: str) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
             return np.array([float(field) for field in fields], dtype=np.float32)
     except ValueError as error:
-        raise DatasetError(f"{place}: {error}; the line is damaged, get the file again") from error
+        raise DatasetError(
+            f"{place}: {error}; the line is damaged, or a header that is not two whole numbers; get the file "
+            "again, or remove the line"
+        ) from error
 
 
 def binary_rows(file: IO[bytes], name: str, wanted: frozenset[str] | None) -> Iterator[WordRow]:
@@ -339,7 +355,18 @@ def binary_rows(file: IO[bytes], name: str, wanted: frozenset[str] | None) -> It
         word = _decoded(word_bytes, wanted, place)
         if word is not None:
             values = np.frombuffer(values_bytes, dtype="<f4").astype(np.float32)
+            _check_order_of_bytes(values, place)
             yield word, finite_values(values, word, place)
+
+
+def _check_order_of_bytes(values: NDArray[np.float32], place: str) -> None:
+    """Raise ``DatasetError`` for numbers as no training makes them, which other orders of bytes give."""
+    largest = float(np.abs(values).max(initial=0))
+    if 0 < largest < UNLIKELY_SMALL or UNLIKELY_LARGE < largest < np.inf:
+        raise DatasetError(
+            f"{place}: the largest value of the vector is {largest:.3g}, so these are hardly little-endian "
+            "float32; write the file again as such"
+        )
 
 
 def _entries(file: IO[bytes], name: str, count: int, width: int) -> Iterator[tuple[bytes, bytes]]:
@@ -377,7 +404,8 @@ def archive_rows(path: Path, wanted: frozenset[str] | None) -> Iterator[tuple[st
             f"{path}: vectors is {vectors.dtype} of shape {vectors.shape} for {len(words)} words; "
             f"save float32 of shape ({len(words)}, d)"
         )
-    for row, word in enumerate(words.tolist()):
+    for row, stored in enumerate(words.tolist()):
+        word = unicodedata.normalize("NFC", stored)
         if wanted is None or word in wanted:
             with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
                 values = vectors[row].astype(np.float32)

@@ -17,10 +17,13 @@ def float_matrix(key: str, array: NDArray[Any]) -> NDArray[np.float32]:
     Other real types are rounded to float32, as long as finite values stay finite. Native float32
     comes back as it is, a memory map of it still mapped; anything else is cast block by block.
     """
-    if array.ndim != 2:
-        raise DatasetError(f"{key} has shape {array.shape}; it must have two dimensions, a row for each pair")
     if array.dtype.kind not in "biuf":
         raise DatasetError(f"{key} is {_kind(array)}; it must be float32, float64 or integers")
+    if array.ndim != 2:
+        flatten = f"; make them with {key}.reshape(len({key}), -1)" if array.ndim > 2 else ""
+        raise DatasetError(
+            f"{key} has shape {array.shape}; it must have two dimensions, a row for each pair{flatten}"
+        )
     if array.dtype == np.float32 and (isinstance(array, np.memmap) or array.flags.c_contiguous):
         return array
     cast = np.empty(array.shape, dtype=np.float32)
@@ -65,6 +68,7 @@ def int_vector(key: str, array: NDArray[Any]) -> NDArray[np.int64]:
 def _not_an_int64(numbers: NDArray[Any]) -> NDArray[np.bool_]:
     fits: NDArray[np.bool_] = np.ones(numbers.shape, dtype=np.bool_)
     if numbers.dtype.kind == "f":
+        numbers = numbers.astype(np.promote_types(numbers.dtype, np.float64))  # float16 ends at 65,504
         fits = (np.floor(numbers) == numbers) & (np.abs(numbers) < 2.0**63)  # NaN equals nothing
     elif numbers.dtype.kind == "u":
         fits = numbers <= np.iinfo(np.int64).max
@@ -82,6 +86,11 @@ def text_vector(key: str, array: NDArray[Any]) -> NDArray[np.str_]:
         return vector
     if vector.dtype.kind == "S":
         return np.array([_decoded(key, row, text) for row, text in enumerate(vector.tolist())], dtype=np.str_)
+    if vector.dtype.kind == "f" and not np.isfinite(vector).all():
+        row = int(np.argmin(np.isfinite(vector)))
+        raise DatasetError(
+            f"{key} row {row} is {vector[row]}, which is no text; write one, or leave {key} out"
+        )
     if vector.dtype.kind in "iuf":
         return np.array([str(number) for number in int_vector(key, vector).tolist()], dtype=np.str_)
     raise DatasetError(f"{key} is {_kind(array)}; it must be texts")

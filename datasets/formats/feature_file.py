@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -245,7 +246,7 @@ def _missing_keys(file: FeatureFile, names: Sequence[str]) -> Iterator[str]:
     wanted = [f"{key}_{name}" for name in names for key in _required(file)]
     missing = [key for key in wanted if key not in file.names]
     if missing:
-        guesses = [(near, key) for key in missing for near in _unused_like(key, file)]
+        guesses = _guesses(missing, file)
         guess = "".join(f" (is {near} meant for {key}?)" for near, key in guesses)
         yield (
             f"missing: {', '.join(missing)}{guess}; keys found: {_listed(file.keys)}; add images_*, texts_* "
@@ -258,11 +259,22 @@ def _missing_keys(file: FeatureFile, names: Sequence[str]) -> Iterator[str]:
             yield f"missing: {absent}; parts need both {parts} and {parts}_offsets"
 
 
+def _guesses(missing: Sequence[str], file: FeatureFile) -> list[tuple[str, str]]:
+    """Return unused keys with the missing one that each is meant for, where it is like no other of them."""
+    likely = [(near, key) for key in missing for near in _unused_like(key, file)]
+    counts = Counter(near for near, _ in likely)
+    return [(near, key) for near, key in likely if counts[near] == 1]
+
+
 def _unused_like(key: str, file: FeatureFile) -> list[str]:
-    """Return the unused key that is most like ``key``, if there is one of the same split."""
-    split = key.rpartition("_")[2]
-    others = {other.lower(): other for other in file.unused if split in other.lower()}
-    return [others[near] for near in get_close_matches(key, others, 1)]
+    """Return the unused key of the same split whose other words are most like those of ``key``."""
+    kind, _, split = key.rpartition("_")
+    others = {
+        other.lower().replace(split, "").strip("_-. "): other
+        for other in file.unused
+        if split in other.lower()
+    }
+    return [others[near] for near in get_close_matches(kind, others, 1)]
 
 
 def _drawn_twice(file: FeatureFile, shares: Shares) -> Iterator[str]:

@@ -13,12 +13,15 @@ from cmbench.datasets.formats.matlab import read_mat
 from cmbench.datasets.formats.numpy_files import read_folder, read_npz
 from cmbench.datasets.rules import RULES, TYPES, broken_rules
 from cmbench.datasets.soundness import Finding, findings
+from cmbench.disk import kind_of
 from cmbench.errors import DatasetError
 
 READERS: dict[str, Callable[[Path, Mapping[str, str] | None], FeatureFile]] = {
     ".npz": read_npz,
     ".mat": read_mat,
 }
+
+TABLES = (".csv", ".tsv", ".parquet")
 
 MAY_BREAK = ("no id appears twice", "every validation and test class is trained")
 """Rules that need not hold for a look at the rows and the validation pairs."""
@@ -116,13 +119,19 @@ def read_file(path: Path, keys: Mapping[str, str] | None = None) -> FeatureFile:
     if not path.exists():
         raise DatasetError(f"{path} does not exist; name a .npz file, a .mat file or a folder of .npy files")
     if not path.is_dir() and path.suffix.lower() not in READERS:
-        raise DatasetError(
-            f"{path} is neither .npz nor .mat nor a folder of .npy files; save it as one of them"
-        )
+        raise DatasetError(f"{path} is neither .npz nor .mat nor a folder of .npy files; {_way(path)}")
     try:
         return read_folder(path, keys) if path.is_dir() else READERS[path.suffix.lower()](path, keys)
     except OSError as error:
         raise DatasetError(f"{path} cannot be opened ({error}); check its permissions") from error
+
+
+def _way(path: Path) -> str:
+    """Return how a file of another kind becomes a dataset."""
+    if path.suffix.lower() in TABLES:
+        return f"'cmbench features extract pairs_table --from {path}' makes features of pictures and texts"
+    kind = kind_of(path)
+    return f"it is {kind}" if kind else "save it as one of them"
 
 
 def _verdicts(reading: Reading) -> tuple[CheckedRule, ...]:

@@ -12,6 +12,7 @@ A dataset has either one category an item, numbered from 0 (n,), or several labe
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,9 +60,21 @@ def _label_matrix(key: str, array: NDArray[Any]) -> Labels:
         row, column = map(int, np.argwhere(wrong)[0])
         raise DatasetError(
             f"{key} row {row} column {column} is {array[row, column]}; a row of labels holds 1 for each "
-            "category that the item has and 0 for the others. Make it from counts with (labels > 0)"
+            f"category that the item has and {'-1' if signed else '0'} for the others. {_remedy(array)}"
         )
     return (array > 0).astype(np.int64) if signed or array.dtype != np.int64 else array
+
+
+def _remedy(array: NDArray[Any]) -> str:
+    """Return how a matrix of something else becomes one of labels."""
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        return "Write 0 or 1 for NaN, or leave these pairs out"
+    if (array != np.floor(array)).any():
+        return (
+            "If these are probabilities, make labels with (labels > 0.5), or with labels.argmax(axis=1) if "
+            "an item has one category"
+        )
+    return "Make it from counts with (labels > 0)"
 
 
 def settled_labels(
@@ -87,6 +100,7 @@ def settled_labels(
         Splits with labels of different kinds, or numbers of which it is not clear where they count from.
     """
     notes = _notes_on_types(stored or {}, floats_are_usual)
+    labels = _with_single_rows(labels, stored or {})
     names = None if class_names is None else tuple(class_names)
     kinds = {key: _kind(array) for key, array in labels.items()}
     if len(set(kinds.values())) > 1:
@@ -100,6 +114,16 @@ def settled_labels(
     else:
         settled = _from_matrices(labels, names)
     return SettledLabels(settled.labels, settled.class_names, (*notes, *settled.notes))
+
+
+def _with_single_rows(
+    labels: Mapping[str, NDArray[Any]], stored: Mapping[str, NDArray[Any]]
+) -> Mapping[str, NDArray[Any]]:
+    """Return labels with a matrix of one row, which alone looks like a vector, where others are matrices."""
+    shapes = {(1, array.shape[1]) for array in labels.values() if array.ndim == 2}
+    single = [key for key, array in labels.items() if array.ndim == 1 and key in stored]
+    rows = {key: _label_matrix(key, stored[key]) for key in single if stored[key].shape in shapes}
+    return {**labels, **rows}
 
 
 def _kind(array: NDArray[Any]) -> str:
@@ -124,26 +148,31 @@ def _notes_on_types(stored: Mapping[str, NDArray[Any]], floats_are_usual: bool) 
 
 
 def _from_texts(labels: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None) -> SettledLabels:
-    items = {key: [tags_of(text) for text in array.tolist()] for key, array in labels.items()}
+    items = {key: [tags_of(_composed(text)) for text in array.tolist()] for key, array in labels.items()}
     for key, tags in items.items():
         if () in tags:
             raise DatasetError(f"{key} row {tags.index(())} is empty; name its category")
     found = sorted({tag for tags in items.values() for item in tags for tag in item})
-    unknown = sorted(set(found) - set(names or found))
+    unknown = sorted(set(found) - set(map(_composed, names or found)))
     if unknown:
         raise DatasetError(f"labels hold {unknown[0]!r}, which is not among class_names; correct one of them")
     categories = names or tuple(found)
     order = "of class_names" if names else "in alphabetical order"
     listed = f"{len(categories)} categories {order} ({_listed(categories)})"
     if max(len(item) for tags in items.values() for item in tags) > 1:
-        matrices = {key: tag_matrix(tags, categories) for key, tags in items.items()}
+        matrices = {key: tag_matrix(tags, [*map(_composed, categories)]) for key, tags in items.items()}
         note = f"labels are texts with several categories between {SEPARATOR!r}, read as {listed}"
         return SettledLabels(matrices, categories, (note, *_notes_on_items(matrices)))
-    place = {name: number for number, name in enumerate(categories)}
+    place = {_composed(name): number for number, name in enumerate(categories)}
     numbers = {
         key: np.array([place[item[0]] for item in tags], dtype=np.int64) for key, tags in items.items()
     }
     return SettledLabels(numbers, categories, (f"labels are texts, read as {listed}",))
+
+
+def _composed(text: str) -> str:
+    """Return a text in which each accented letter is one character, so that equal ones are equal."""
+    return unicodedata.normalize("NFC", text)
 
 
 def tags_of(text: str) -> tuple[str, ...]:

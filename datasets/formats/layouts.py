@@ -31,7 +31,7 @@ from cmbench.errors import DatasetError, did_you_mean
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "tr", "trn", "training"), "train"),
-    **dict.fromkeys(("val", "va", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("val", "va", "vld", "valid", "validation", "dev", "devel"), "val"),
     **dict.fromkeys(("test", "te", "tst", "testing"), "test"),
     **dict.fromkeys(("query", "queries"), "test"),
     **dict.fromkeys(("retrieval", "database", "db", "gallery"), RETRIEVAL),
@@ -51,10 +51,16 @@ KIND_WORDS = {
 NO_MEANING = ("feature", "features", "feat", "feats", "fea", "data", "set", "mat", "matrix", "vec", "vectors")
 """Words that change nothing: ``train_img_feat`` is ``train_img``."""
 
+FEATURES = "x"
+"""The images, unless the key says that it means texts."""
+
 SECOND_VIEW = "y"
 """The texts where labels stand under another key (``XAll``, ``YAll``, ``LAll``), and the labels otherwise."""
 
-NAMES_OF_CLASSES = ("classnames", "classname", "categorynames", "labelnames", "classlist", "tagnames")
+OTHER_NAMES = {
+    "class_names": ("classnames", "classname", "categorynames", "labelnames", "classlist", "tagnames"),
+    "licence": ("license",),
+}
 LABELS_OF_ALL = ("labels", "label", "l", "lab", "gnd", "y")
 """Keys without a split that are labels; ``classes`` and ``categories`` may as well be names."""
 
@@ -99,6 +105,7 @@ def feature_file(
             problems.append(str(error))
     problems += _different_labels(layout, read)
     turned = _column_for_each_pair(arrays)
+    problems += _perhaps_turned(arrays, turned)
     arrays |= {meaning: arrays[meaning].T for meaning in turned}
     notes = [
         *layout.notes,
@@ -126,6 +133,19 @@ def _column_for_each_pair(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
     if len(kinds) < 2 or None in pairs:
         return []
     return [f"{kind}_{name}" for kind in kinds if _has_columns(shapes[kind], pairs) for name in splits]
+
+
+def _perhaps_turned(arrays: Mapping[str, NDArray[Any]], turned: Sequence[str]) -> Iterator[str]:
+    """Yield features that are square in every split, where the others had a column for each pair."""
+    for kind, other in (("images", "texts"), ("texts", "images")):
+        shapes = {key: array.shape for key, array in arrays.items() if key.startswith(f"{kind}_")}
+        if any(key.startswith(other) for key in turned) and all(
+            len(shape) == 2 and shape[0] == shape[1] for shape in shapes.values()
+        ):
+            yield (
+                f"{other} have a column for each pair, and {kind} are square ({', '.join(shapes)}), so that "
+                "it is not clear whether they do too; transpose both"
+            )
 
 
 def _pairs(shapes: Sequence[tuple[int, ...]]) -> int | None:
@@ -203,14 +223,17 @@ def _candidates(free: Sequence[str], known: Mapping[str, str]) -> dict[str, list
 def _meanings(key: str, keys: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Yield what a key may mean, and how many of its words say nothing."""
     words = words_of(key)
-    if "".join(words) in NAMES_OF_CLASSES:
-        yield "class_names", 0
-        return
+    for meaning, names in OTHER_NAMES.items():
+        if "".join(words) in names:
+            yield meaning, 0
+            return
     splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     kinds = {_kind(word, words, keys) for word in words} - {""}
     unknown = [word for word in words if word not in (*SPLIT_WORDS, *KIND_WORDS, *NO_MEANING, SECOND_VIEW)]
     for of_pairs in ("labels", "ids"):  # train_img_lab: the labels of the images are those of the pairs
         kinds = {of_pairs} if of_pairs in kinds else kinds
+    if kinds == {"images", "texts"} and FEATURES in words:  # X_txt_train: features of texts
+        kinds = {_kind(word, words, keys) for word in words if word != FEATURES} - {""}
     if len(kinds) != 1 or len(splits) > 1:
         return
     (kind,) = kinds

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.formats.feature_file import FeatureFile
 from cmbench.datasets.formats.layouts import feature_file
-from cmbench.disk import DAMAGE, damaged
+from cmbench.disk import DAMAGE, damaged, kind_of
 from cmbench.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ def open_mat(path: Path) -> tuple[tuple[str, ...], Read]:
         head = file.read(520)
     if head.startswith((b"MATLAB 7.3", _HDF5)) or head[512:] == _HDF5:
         return _hdf5_names(path), partial(_hdf5_array, path)
+    kind = "" if head.startswith(b"MATLAB") else kind_of(path)
+    if kind:
+        raise DatasetError(f"{path} is {kind}")
     reader = _OlderFile(path)
     return reader.names, reader.array
 

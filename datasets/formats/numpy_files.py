@@ -35,7 +35,7 @@ from cmbench.datasets.formats.feature_file import (
 )
 from cmbench.datasets.formats.layouts import feature_file
 from cmbench.datasets.formats.matlab import open_mat
-from cmbench.disk import DAMAGE, damaged, replacing, replacing_folder
+from cmbench.disk import DAMAGE, damaged, kind_of, replacing, replacing_folder
 from cmbench.errors import DatasetError
 
 CARD = "card.json"
@@ -55,7 +55,8 @@ def opened_npz(path: Path) -> NpzFile:
     """Open an ``.npz`` file; arrays of Python objects in it are refused when read, never unpickled."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":  # NumPy would take it for a pickle and advise to trust it
-            raise DatasetError(f"{path} is not an .npz archive; write it with numpy.savez")
+            kind = kind_of(path)
+            raise DatasetError(f"{path} is {kind or 'not an .npz archive; write it with numpy.savez'}")
     try:
         archive: NpzFile = np.load(path, allow_pickle=False)
     except DAMAGE as error:

@@ -34,7 +34,7 @@ def test_nothing_in_a_file_is_executed(tmp_path, legacy):
     torch.save(
         {"a": Touches(tmp_path / "touched")}, tmp_path / "w.pth", _use_new_zipfile_serialization=not legacy
     )
-    with pytest.raises(DatasetError, match=r"w\.pth: is not a file of weights that can be read safely"):
+    with pytest.raises(DatasetError, match=r"w\.pth: is no state dict but a .*could run code"):
         read_weights(tmp_path / "w.pth")
     (tmp_path / "p.pth").write_bytes(pickle.dumps(Touches(tmp_path / "touched")))
     with pytest.raises(DatasetError, match="safely"):
@@ -131,3 +131,54 @@ def test_what_is_missing_after_a_prefix_was_taken_away_is_named_with_it():
     del state["module.hidden.bias"]
     with pytest.raises(DatasetError, match=r"hidden\.bias is missing \(after the prefix 'module\.'"):
         small_cnn_of(state, "a.pth")
+
+
+STATE = nn.Linear(3, 2).state_dict()
+
+
+def saved(path, content):
+    torch.save(content, path)
+    return path
+
+
+def test_a_whole_network_is_refused_by_its_class_with_what_to_do(tmp_path):
+    with pytest.raises(
+        DatasetError, match=r"no state dict but a torch\.nn.*Linear.*save network\.state_dict"
+    ):
+        read_weights(saved(tmp_path / "w.pth", nn.Linear(3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty"),
+        (b"<html>", "a web page"),
+        (b"version https://git-lfs.github.com", "a pointer of Git LFS"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_named(tmp_path, content, kind):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"w\.pth: is {kind}"):
+        read_weights(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda values: values.to_sparse(), "sparse"),
+        (lambda values: values.int(), r"holds torch\.int32 and should hold torch\.float32"),
+        (lambda values: values.to(torch.complex64), r"holds torch\.complex64"),
+        (lambda values: values.to("meta"), "without values"),
+        (lambda values: values * torch.nan, "holds NaN"),
+    ],
+)
+def test_weights_that_are_no_ordinary_numbers_are_refused(tmp_path, change, message):
+    path = saved(tmp_path / "w.pth", {**STATE, "weight": change(STATE["weight"])})
+    with pytest.raises(DatasetError, match=rf"w\.pth: .*weight .*{message}"):
+        give_weights(nn.Linear(3, 2), read_weights(path), path)
+
+
+def test_of_two_networks_in_one_file_none_is_taken(tmp_path):
+    two = {f"{name}.{key}": value for name in ("student", "teacher") for key, value in STATE.items()}
+    with pytest.raises(DatasetError, match=r"w\.pth: .*prefixes 'student\.' and 'teacher\.'"):
+        give_weights(nn.Linear(3, 2), two, tmp_path / "w.pth")

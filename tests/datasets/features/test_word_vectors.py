@@ -186,6 +186,17 @@ DAMAGED = {
     "commas": ("a.csv", b"a,1,2\nb,1,2\n", "separated by commas, write spaces"),
     "bzip2 cut off": ("a.bz2", bz2.compress(GLOVE)[:-12], "cannot be read"),
     "xz cut off": ("a.xz", lzma.compress(GLOVE)[:-12], "cannot be read"),
+    "a pointer": ("a.bin", b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
+    "an array": ("a.npy", b"\x93NUMPY\x01\x00", "a single array"),
+    "JSON": ("a.txt", b'{"the": [1, 2]}', "is JSON"),
+    "compressed twice": ("a.gz", gzip.compress(gzip.compress(GLOVE)), "compressed twice"),
+    "fewer dimensions announced": (
+        "a.txt",
+        b"3 1\na 1 2\nb 3 4\nc 5 6\n",
+        "each line has more values than the 1",
+    ),
+    "more dimensions announced": ("a.txt", b"2 3\na 1 2\nb 3 4\n", "line 2 has 2 values, and 3 are expected"),
+    "big-endian": ("a.bin", b"1 2\na " + struct.pack(">2f", 1, 2), "hardly little-endian"),
     "not npz": ("a.npz", GLOVE, "is not an .npz archive"),
 }
 
@@ -250,3 +261,14 @@ def test_there_may_be_no_words():
 def test_vectors_that_do_not_fit_their_words_are_refused(words, values, message):
     with pytest.raises(DatasetError, match=message):
         WordVectors(words, values)
+
+
+def test_several_blanks_between_fields_are_one(tmp_path):
+    vectors = load_word_vectors(written(tmp_path, "a.txt", b"a  1   2\n b 3 4 \n"))
+    assert vectors.words == ("a", "b")
+    assert vectors.values.tolist() == [[1, 2], [3, 4]]
+
+
+def test_words_of_an_npz_file_are_found_however_accents_are_stored(tmp_path):
+    np.savez(tmp_path / "a.npz", words=np.array(["cafe\u0301"]), vectors=np.ones((1, 2)))
+    assert load_word_vectors(tmp_path / "a.npz", {"caf\u00e9"}).words == ("caf\u00e9",)

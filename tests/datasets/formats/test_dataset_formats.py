@@ -231,7 +231,7 @@ def test_parts_without_offsets_are_refused(written, dataset):
         ("labels_val", np.array([0, 1, 2, 0.5, 1, 2]), "labels_val row 3 is 0.5, which is not an integer"),
         ("labels_val", np.array([0, 1, np.nan, 0, 1, 2]), "labels_val row 2 is nan"),
         ("labels_val", np.eye(6), r"labels_train holds numbers, labels_val holds a matrix of 6 columns"),
-        ("labels_val", np.full((6, 3), 0.5), r"labels_val row 0 column 0 is 0.5; .*\(labels > 0\)"),
+        ("labels_val", np.full((6, 3), 0.5), r"labels_val row 0 column 0 is 0.5; .*\(labels > 0\.5\)"),
         ("images_val", np.full((6, 5), 1e200), "images_val row 0 column 0 is 1e.200, which float32 cannot"),
         ("images_val", np.zeros((6, 5, 2)), r"images_val has shape \(6, 5, 2\).*two dimensions"),
         ("sizes", np.array([9, 6]), "sizes holds 2 numbers"),

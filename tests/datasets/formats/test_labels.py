@@ -248,3 +248,37 @@ def test_existing_single_labels_keep_their_fingerprint(toy, tmp_path):
     assert load_file(tmp_path / "toy.npz").fingerprint == toy.fingerprint
     assert "labels_train" in dict(dataset_arrays(toy))
     assert toy.fingerprint.startswith("1ed323bbff7705e9")
+
+
+def test_a_split_of_one_pair_keeps_the_matrix_of_its_labels(tmp_path):
+    path = file_with(tmp_path / "toy.npz", by_split(tags))
+    with np.load(path) as archive:
+        arrays = {key: archive[key][:1] if key.endswith("_val") else archive[key] for key in archive.files}
+    np.savez(path, **arrays)
+    np.testing.assert_array_equal(load_file(path).validation.labels, tags(6)[:1])
+
+
+@pytest.mark.parametrize(
+    ("matrix", "remedy"),
+    [
+        ([[0.9, 0.1], [0.2, 0.8]], r"labels > 0\.5.*argmax"),
+        ([[1, np.nan], [0, 1]], "0 or 1 for NaN"),
+        ([[3, 0], [0, 2]], r"from counts with \(labels > 0\)"),
+        ([[-1, 0], [1, -1]], "-1 for the others"),
+    ],
+)
+def test_a_matrix_of_something_else_is_refused_with_the_remedy_that_fits(matrix, remedy):
+    with pytest.raises(DatasetError, match=remedy):
+        label_array("labels_train", np.array(matrix))
+
+
+def test_labels_that_differ_in_how_accents_are_stored_are_one_category(tmp_path):
+    words = {"train": "cafe\u0301", "val": "caf\u00e9", "test": "caf\u00e9"}
+    labels = {name: np.array([word, "art"])[np.arange(SIZES[name]) % 2] for name, word in words.items()}
+    assert load_file(file_with(tmp_path / "toy.npz", labels)).class_names == ("art", "caf\u00e9")
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_of_half_precision_are_read_without_a_warning(tmp_path):
+    labels = by_split(lambda count: (np.arange(count) % 3).astype(np.float16))
+    assert load_file(file_with(tmp_path / "toy.npz", labels)).train.labels.tolist() == [0, 1, 2] * 4

@@ -42,6 +42,7 @@ LAYOUTS = {
     "camel": ("{}Images", "{}Texts", "{}Labels", {"train": "train", "val": "validation", "test": "test"}),
     "joined": ("img{}", "txt{}", "lab{}", {"train": "tr", "val": "val", "test": "te"}),
     "swapped": ("{}_images", "{}_texts", "{}_labels", {"train": "train", "val": "val", "test": "test"}),
+    "X_img": ("X_img_{}", "X_txt_{}", "y_{}", {"train": "trn", "val": "vld", "test": "tst"}),
     "x and y": ("x_{}", "t_{}", "y_{}", {"train": "train", "val": "dev", "test": "test"}),
 }
 
@@ -299,3 +300,46 @@ def test_validation_pairs_that_cannot_choose_are_replaced_by_others(kind, arrays
     assert "validation pairs of the file were left out, and others drawn instead" in printed
     assert [len(split) for _, split in dataset.splits] == [36, 24, 20]
     assert not findings(dataset)
+
+
+def test_no_key_is_guessed_to_mean_two_things(arrays, tmp_path):
+    renamed = {
+        key.replace("images", "view1").replace("texts", "view2"): array for key, array in arrays.items()
+    }
+    np.savez(tmp_path / "views.npz", **renamed)
+    with pytest.raises(DatasetError, match="missing: images_train") as caught:
+        load_file(tmp_path / "views.npz")
+    assert "meant for" not in str(caught.value)
+
+
+def test_square_features_beside_transposed_ones_are_not_guessed(arrays, tmp_path):
+    square = {key: array[:9].T if array.ndim == 2 else array[:9] for key, array in arrays.items()}
+    np.savez(tmp_path / "square.npz", **square)
+    with pytest.raises(DatasetError, match=r"texts have a column for each pair, and images are square"):
+        load_file(tmp_path / "square.npz")
+
+
+def test_the_american_spelling_of_licence_is_understood(arrays, tmp_path):
+    np.savez(tmp_path / "toy.npz", license="CC-BY", **arrays)
+    assert load_file(tmp_path / "toy.npz").card.licence == "CC-BY"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.npz", b"", "empty"),
+        ("a.npz", b"\n<!DOCTYPE html>", "a web page"),
+        ("a.npz", b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
+        ("a.npz", b"MATLAB 5.0 MAT-file", r"a MATLAB file; let its name end in \.mat"),
+        ("a.npz", b"\x93NUMPY", "a single array"),
+        ("a.mat", b"PK\x03\x04", r"a ZIP archive.*let its name end in \.npz"),
+        ("a.npz.gz", b"\x1f\x8b", "compressed by gzip"),
+        ("a.pkl", b"\x80\x04", "a Python pickle"),
+        ("a.csv", b"image,text,category", "cmbench features extract pairs_table --from"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_what_it_is(tmp_path, name, content, kind):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=kind) as caught:
+        load_file(tmp_path / name)
+    assert name in str(caught.value)
