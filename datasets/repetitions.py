@@ -222,6 +222,8 @@ def _unit_rows(matrix: NDArray[Any]) -> NDArray[np.float32]:
     """Return the rows as float32 of length one; rows of zeros stay."""
     rows = np.asarray(matrix, dtype=np.float32)
     largest = np.abs(rows).max(axis=1, initial=0, keepdims=True)
-    rows = rows / np.where(largest == 0, np.float32(1), largest)  # so that no square is infinite, or zero
+    rows = np.divide(
+        rows, np.where(largest == 0, 1, largest), dtype=np.float32
+    )  # so that no square is infinite, or zero
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(norms == 0, 1, norms), dtype=np.float32)
