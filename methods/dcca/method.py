@@ -150,11 +150,16 @@ class DCCA(TrainedMethod):
     rises to its peak without much of a dent, and falls for good: on ``scenes`` after 46 of 96 epochs, on
     Wikipedia's CNN features after 6 of 56.
     """
-    preprocessing = "zscore"
+    preprocessing = "global"
     """Features as stored (``"none"``); standardised column by column by training statistics (``"zscore"``);
     centred and divided by one number for each view (``"global"``); or scaled to unit norm row by row
     (``"rownorm"``). CNN features as stored saturate sigmoids. In each case columns that are constant in
     training become 0.
+
+    Columns of a PCA or an LSA have very unequal variances, and dividing each by its own blows up noise. By
+    MAP on validation, means over two seeds, ``"global"`` was better than ``"zscore"`` by .008 to .12 on four
+    of six datasets, most on Pascal Sentence with an LSA of its texts, and worse by .005 on Wikipedia's SIFT
+    features.
     """
 
     def networks(self, widths: Mapping[Modality, int], n_classes: int) -> Mapping[str, nn.Module]:

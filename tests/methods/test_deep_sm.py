@@ -38,7 +38,8 @@ def fitted(toy, **parameters):
 
 @pytest.mark.parametrize("weight_decay", [0.01, 0.1])
 def test_without_hidden_layers_it_is_logistic_regression(toy, weight_decay):
-    method = DeepSM(**LINEAR, weight_decay=weight_decay, epochs=250, eval_epochs=250)
+    budget = {"epochs": 250, "eval_epochs": 250}
+    method = DeepSM(**LINEAR, weight_decay=weight_decay, preprocessing="zscore", **budget)
     method.fit(toy.train, toy.validation)
     n = len(toy.train)
     for side in ("images", "texts"):
