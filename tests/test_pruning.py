@@ -1,6 +1,6 @@
 """Trainings that fall behind: which are given up, and what becomes of their cells."""
 
-from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -183,9 +183,17 @@ def test_links_and_missing_files_hold_no_looks(tmp_path):
     assert read_looks(tmp_path) == []
 
 
+class Settled:
+    name = "toy"
+    tuning_space: ClassVar = {"a": tuple(range(50))}
+
+    def __init__(self, a=0):
+        self.a = a
+
+
 def test_the_next_trial_has_to_keep_up_with_those_that_went_to_their_end():
     pytest.importorskip("optuna")
-    search = Search(SimpleNamespace(name="toy", tuning_space={"a": tuple(range(50))}))
+    search = Search(Settled)
     for score in (0.2, None, 0.6):
         search.add(Trial(search.next(), score, 1.0, rising(score or 0.1), pruned=score is None))
     assert search.rule == PruningRule((Finished(rising(0.2), 0.2), Finished(rising(0.6), 0.6)))
