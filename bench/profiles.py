@@ -62,11 +62,12 @@ def profile_text(
     *,
     protocol: str = "paper",
     kept: Mapping[str, Any] = MappingProxyType({}),
+    others: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """Return a profile as TOML: for every dataset and method what was tried, and what was chosen.
 
     A method of which every trial failed stands under ``failed`` of the dataset. ``kept`` are entries of other
-    methods, by fingerprint and name.
+    methods, by fingerprint and name, and ``others`` the tables of other datasets, by name.
     """
     import tomli_w  # of the extra as well
 
@@ -79,16 +80,19 @@ def profile_text(
                 {"trials": budget.trials, "seconds": budget.seconds, "seeds": budget.seeds}
             ),
             "datasets": {
-                _dataset_name(result, tuned): {
-                    "fingerprint": result.fingerprint,
-                    **({"split_of": result.split_of} if result.split_of else {}),
-                    "methods": {
-                        **kept.get(result.fingerprint, {}),
-                        **{method: _entry(choice) for method, choice in result.choices.items()},
-                    },
-                    **_failures(result.failures),
-                }
-                for result in tuned
+                **others,
+                **{
+                    _dataset_name(result, tuned): {
+                        "fingerprint": result.fingerprint,
+                        **({"split_of": result.split_of} if result.split_of else {}),
+                        "methods": {
+                            **kept.get(result.fingerprint, {}),
+                            **{method: _entry(choice) for method, choice in result.choices.items()},
+                        },
+                        **_failures(result.failures),
+                    }
+                    for result in tuned
+                },
             },
         }
     )
@@ -230,9 +234,35 @@ def _check(
 def write_profile(
     path: str | Path, name: str, tuned: Sequence[Tuned], budget: Budget, *, protocol: str = "paper"
 ) -> None:
-    """Write a profile; an older file is replaced as a whole."""
+    """Write a profile; what an older one in its place says of other datasets and methods stays.
+
+    Raises ``CmbenchError`` where something else is in its place.
+    """
+    kept, others = _older(Path(path), tuned) if Path(path).exists() else ({}, {})
     with replacing(Path(path)) as beside:
-        beside.write_text(profile_text(name, tuned, budget, protocol=protocol), encoding="utf-8")
+        text = profile_text(name, tuned, budget, protocol=protocol, kept=kept, others=others)
+        beside.write_text(text, encoding="utf-8")
+
+
+def _older(path: Path, tuned: Sequence[Tuned]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a profile has beside what was searched: of the same datasets, and of others.
+
+    Each method has the budget and the protocol of the profile that it comes from.
+    """
+    read_profile(path)
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    searched = {result.fingerprint: result for result in tuned}
+    names = {_dataset_name(result, tuned) for result in tuned}
+    kept, others = {}, {}
+    for name, table in content["datasets"].items():
+        methods, fingerprint = _methods(table["methods"], content), table["fingerprint"]
+        if fingerprint in searched:
+            failed = searched[fingerprint].failures
+            kept[fingerprint] = {method: entry for method, entry in methods.items() if method not in failed}
+        else:
+            alone = f"{name} ({fingerprint[:8]})" if name in names else name
+            others[alone] = {**table, "methods": methods}
+    return kept, others
 
 
 def add_to_profile(store: str | Path, tuned: Tuned, budget: Budget, *, protocol: str) -> None:

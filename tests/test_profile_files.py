@@ -8,7 +8,7 @@ import pytest
 from cmbench import profiles
 from cmbench.errors import CmbenchError, CmbenchWarning
 from cmbench.profiles import add_to_profile, profile_path, read_profile, write_profile
-from cmbench.tuning import Budget, Choice, Tuned
+from cmbench.tuning import Budget, Choice, Failure, Tuned
 
 pytest.importorskip("tomli_w")
 
@@ -22,6 +22,42 @@ def test_a_profile_comes_back_as_it_was_written(tmp_path):
     assert profile.tuning("f" * 64, "planted") == {"profile": "tuned", "trials": 40, "budget": {"trials": 40}}
     assert profile.parameters("0" * 64, "planted") is None
     assert profile.parameters("f" * 64, "cca") is None
+
+
+def searched(dataset, fingerprint, failures=(), **scores):
+    choices = {name: Choice({"rate": score}, score, 3, 0, 1.0) for name, score in scores.items()}
+    return Tuned(dataset, fingerprint * 64, choices, {name: Failure(()) for name in failures})
+
+
+def test_a_search_adds_to_the_profile_in_its_place_and_the_budgets_of_others_stay_theirs(tmp_path):
+    path = tmp_path / "p.toml"
+    write_profile(
+        path, "p", [searched("toy", "a", cca=0.1, cfa=0.2, jrl=0.3)], Budget(40), protocol="release"
+    )
+    write_profile(path, "p", [searched("toy", "b", cca=0.4)], Budget(5))
+    write_profile(path, "p", [searched("toy", "a", ["jrl"], cca=0.5)], Budget(7))
+    profile = read_profile(path)
+    found = {
+        (name[0], method): (entry["parameters"]["rate"], entry["budget"]["trials"], entry["protocol"])
+        for name, entries in profile.datasets.items()
+        for method, entry in entries.items()
+    }
+    assert found == {
+        ("a", "cca"): (0.5, 7, "paper"),
+        ("a", "cfa"): (0.2, 40, "release"),
+        ("b", "cca"): (0.4, 5, "paper"),
+    }
+    written = path.read_bytes()
+    write_profile(path, "p", [searched("toy", "a", ["jrl"], cca=0.5)], Budget(7))
+    assert path.read_bytes() == written
+
+
+def test_a_file_that_is_no_profile_is_not_written_over(tmp_path):
+    path = tmp_path / "notes.toml"
+    path.write_text("mine = 1\n")
+    with pytest.raises(CmbenchError, match=r"notes\.toml: no profile"):
+        write_profile(path, "p", [searched("toy", "a", cca=0.1)], Budget(3))
+    assert path.read_text() == "mine = 1\n"
 
 
 WHOLE = """

@@ -91,7 +91,8 @@ def _time(_: click.Context, __: click.Parameter, text: str | None) -> float | No
     show_default=True,
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The profile to write, for 'cmbench run --profile FILE'.",
+    help="The profile to write, for 'cmbench run --profile FILE'. What one in its place says of other "
+    "datasets and methods stays.",
 )
 @limit_options
 def tune(
@@ -129,11 +130,13 @@ def tune(
     from cmbench.agenda import DEFAULT_DATASETS, sound_datasets
     from cmbench.choosing import wanted
     from cmbench.output import check_parent
-    from cmbench.profiles import write_profile
+    from cmbench.profiles import read_profile, write_profile
     from cmbench.tuning import Budget
     from cmbench.tuning import tune as search
 
     check_parent(output)
+    if output.exists():
+        read_profile(output)  # which the search adds to
     available = available_methods(plugins)
     names = wanted(methods, available)
     budget = Budget(40 if trials is None and seconds is None else trials, seconds, tuple(seeds))
