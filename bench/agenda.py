@@ -20,14 +20,8 @@ from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.fence import built_in_files
 from cmbench.methods.registry import Registry, registry
 from cmbench.plan import LEFT_OUT, Cell, plan
-from cmbench.profiles import (
-    PAPER,
-    Profile,
-    check_reach,
-    named_profile,
-    shared_profile,
-    warn_of_other_versions,
-)
+from cmbench.profile_files import Profile
+from cmbench.profiles import PAPER, check_reach, named_profile, shared_profile, warn_of_other_versions
 from cmbench.pruning import PruningRule
 from cmbench.store import DEFAULT_STORE, Contents, Problem, Store
 

@@ -20,11 +20,11 @@ from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
-    from cmbench.profiles import Profile
+    from cmbench.profile_files import Profile
     from cmbench.pruning import PruningRule
 
 Tuning: TypeAlias = Mapping[str, Any]
-"""How a profile chose the parameters, as ``cmbench.profiles.Profile.tuning`` says it."""
+"""How a profile chose the parameters, as ``cmbench.profile_files.Profile.tuning`` says it."""
 RANDOM_STATE = "random_state"
 LARGEST_SEED = 2**32 - 1
 LEFT_OUT = "left-out"

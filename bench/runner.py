@@ -29,10 +29,8 @@ from cmbench.limits import (
 from cmbench.methods.registry import Registry
 from cmbench.ownership import sweep, workspace
 from cmbench.plan import Cell
-from cmbench.profiles import (
-    Profile,
-    note_choices,
-)
+from cmbench.profile_files import Profile
+from cmbench.profiles import note_choices
 from cmbench.pruning import PruningRule
 from cmbench.store import DEFAULT_STORE
 

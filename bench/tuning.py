@@ -34,7 +34,7 @@ from cmbench.methods.registry import Registry, registry
 from cmbench.methods.training.progress import Look
 from cmbench.output import plural
 from cmbench.plan import Cell, unfit
-from cmbench.profiles import add_to_profile
+from cmbench.profile_files import add_to_profile
 from cmbench.pruning import PruningRule
 from cmbench.runner import run
 from cmbench.schema import VALIDATION

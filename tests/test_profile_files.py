@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cmbench import profiles
+from cmbench import profile_files
 from cmbench.errors import CmbenchError, CmbenchWarning
-from cmbench.profiles import add_to_profile, profile_path, read_profile, write_profile
+from cmbench.profile_files import add_to_profile, profile_path, read_profile, write_profile
 from cmbench.tuning import Budget, Choice, Failure, Tuned
 
 pytest.importorskip("tomli_w")
@@ -122,7 +122,7 @@ def test_searches_at_the_same_time_lose_nothing_of_each_other(tmp_path, monkeypa
         return profile
 
     add_to_profile(tmp_path, chosen("first"), Budget(4), protocol="paper")
-    monkeypatch.setattr(profiles, "read_profile", slowly)
+    monkeypatch.setattr(profile_files, "read_profile", slowly)
     with ThreadPoolExecutor() as pool:
         for name in ("cca", "cfa", "sm"):
             pool.submit(add_to_profile, tmp_path, chosen(name), Budget(4), protocol="paper")

@@ -17,13 +17,8 @@ from cmbench.datasets import save_npz
 from cmbench.datasets.splits import redrawn
 from cmbench.errors import CmbenchError, CmbenchWarning, MethodError
 from cmbench.methods.registry import DEFAULT_METHODS, registry
-from cmbench.profiles import (
-    Profile,
-    profile_path,
-    profile_text,
-    tuned_profile,
-    write_profile,
-)
+from cmbench.profile_files import Profile, profile_path, profile_text, write_profile
+from cmbench.profiles import tuned_profile
 from cmbench.report.table import render
 from cmbench.runner import finished
 from cmbench.search import Trial

@@ -12,7 +12,7 @@ from cmbench.agenda import planned
 from cmbench.cli.main import cli
 from cmbench.datasets import save_npz
 from cmbench.datasets.splits import redrawn
-from cmbench.profiles import Profile, read_profile
+from cmbench.profile_files import Profile, read_profile
 from cmbench.report.command import command, is_trial
 from cmbench.report.description import described
 from cmbench.report.records import split_of

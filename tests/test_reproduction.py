@@ -14,7 +14,7 @@ from cmbench.cli.main import cli
 from cmbench.datasets import save_npz
 from cmbench.errors import DatasetError, MethodError, StoreError
 from cmbench.methods.registry import load_method
-from cmbench.profiles import Profile
+from cmbench.profile_files import Profile
 from cmbench.report.command import command
 from cmbench.report.description import described
 from cmbench.reproduction import reproduced, then_and_since

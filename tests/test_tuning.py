@@ -20,7 +20,7 @@ from cmbench.errors import CmbenchError, ReportError
 from cmbench.evaluation.protocol import get_protocol
 from cmbench.methods.registry import registry
 from cmbench.plan import plan
-from cmbench.profiles import Profile, read_profile
+from cmbench.profile_files import Profile, read_profile
 from cmbench.report.table import render
 from cmbench.store import Store
 from cmbench.tuning import Budget, tune, validation_only

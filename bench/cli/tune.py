@@ -130,7 +130,7 @@ def tune(
     from cmbench.agenda import DEFAULT_DATASETS, sound_datasets
     from cmbench.choosing import wanted
     from cmbench.output import check_parent
-    from cmbench.profiles import read_profile, write_profile
+    from cmbench.profile_files import read_profile, write_profile
     from cmbench.tuning import Budget
     from cmbench.tuning import tune as search
 
