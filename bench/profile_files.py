@@ -171,8 +171,14 @@ class Profile:
 
 def read_profile(path: str | Path) -> Profile:
     """Return the profile in a TOML file; raises ``CmbenchError`` that names the file and its fault."""
+    return _read(path)[1]
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], Profile]:
+    """Return the content of a file, and the profile in it."""
     try:
-        return _profile(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return content, _profile(content)
     except FileNotFoundError as error:
         raise CmbenchError(f"{path}: no such profile; make one with 'cmbench tune -o {path}'") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -237,13 +243,13 @@ def _older(path: Path, tuned: Sequence[Tuned]) -> tuple[dict[str, Any], dict[str
 
     Each method has the budget and the protocol of the profile that it comes from.
     """
-    read_profile(path)
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    content, profile = _read(path)
     searched = {result.fingerprint: result for result in tuned}
     names = {_dataset_name(result, tuned) for result in tuned}
     kept, others = {}, {}
     for name, table in content["datasets"].items():
-        methods, fingerprint = _methods(table["methods"], content), table["fingerprint"]
+        fingerprint = table["fingerprint"]
+        methods = profile.datasets[fingerprint]
         if fingerprint in searched:
             failed = searched[fingerprint].failures
             kept[fingerprint] = {method: entry for method, entry in methods.items() if method not in failed}

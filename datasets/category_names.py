@@ -16,7 +16,7 @@ MISSING = ("nan", "none", "null", "<na>", "n/a", "#n/a")
 _JOINTS = re.compile(r"[,;|/+&\t\n\u3001]")
 _LIST = re.compile(r"[\[({].*[\])}]", re.DOTALL)
 _AROUND = " \t\n'\"[](){}"
-NAMED = 3  # ids named in a sentence
+NAMED = 3  # pairs or categories named in a sentence
 
 
 def doubtful_names(class_names: Sequence[str], ids_of: IdsOf) -> Iterator[str]:
@@ -29,11 +29,11 @@ def doubtful_names(class_names: Sequence[str], ids_of: IdsOf) -> Iterator[str]:
     for name in class_names:
         if spelling(name) in MISSING:
             yield (
-                f"the category {name!r} (of {_some(ids_of(name))}) looks like a missing value; name the "
+                f"the category {name!r} (of {some(ids_of(name))}) looks like a missing value; name the "
                 "category of these pairs, or leave them out"
             )
     for name, parts in _joined(class_names):
-        yield f"the category {name!r} (of {_some(ids_of(name))}) looks like several; write {parts} if it is"
+        yield f"the category {name!r} (of {some(ids_of(name))}) looks like several; write {parts} if it is"
 
 
 def spelling(name: str) -> str:
@@ -82,6 +82,7 @@ def _alike(class_names: Sequence[str]) -> Iterator[str]:
             )
 
 
-def _some(ids: Sequence[str]) -> str:
-    shown = ", ".join(ids[:NAMED])
-    return f"{shown} and {len(ids) - NAMED} more" if len(ids) > NAMED else shown
+def some(values: Sequence[str]) -> str:
+    """Return the first values in words, and how many more there are."""
+    shown = ", ".join(values[:NAMED])
+    return f"{shown} and {len(values) - NAMED} more" if len(values) > NAMED else shown

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from cmbench.datasets.category_names import doubtful_names
+from cmbench.datasets.category_names import doubtful_names, some
 from cmbench.datasets.draft import Draft, Labels, Split, category_counts, row_slices
 from cmbench.datasets.repetitions import (
     ALIKE,
@@ -38,7 +38,6 @@ FEW_PRODUCTS = 1e10
 TRAINED = "trained on"
 """What cards say of features whose networks have learned from the dataset."""
 
-NAMED = 3  # pairs or categories named in a sentence
 FULL_NAMES = {"train": "training", "val": "validation", "test": "test", "retrieval": "retrieval"}
 
 
@@ -180,7 +179,7 @@ def _both(repeated: Repeated, draft: Draft) -> str:
         f"{splits[repeated.second].ids[row]} ({repeated.first}: {splits[repeated.first].ids[original]})"
         for row, original in zip(repeated.rows, repeated.originals, strict=True)
     ]
-    return _some(ids)
+    return some(ids)
 
 
 def _named(place: Place, draft: Draft) -> str:
@@ -196,7 +195,7 @@ def _rounded_copies(copies: NearCopies, draft: Draft) -> Finding:
     return Finding(
         f"{len(copies.same)} of {copies.of} {FULL_NAMES[copies.second]} pairs are pairs of "
         f"{FULL_NAMES[copies.first]} but for rounding or scale (cosines of images and texts above {SAME:g})"
-        f"{_looked(copies)}: {_some([str(ids[row]) for row in copies.same])}; keep each pair in one split",
+        f"{_looked(copies)}: {some([str(ids[row]) for row in copies.same])}; keep each pair in one split",
         stops=True,
         repeated=True,
     )
@@ -205,13 +204,12 @@ def _rounded_copies(copies: NearCopies, draft: Draft) -> Finding:
 def _near_copies(copies: NearCopies, draft: Draft) -> Finding:
     first, second = FULL_NAMES[copies.first], FULL_NAMES[copies.second]
     ids = dict(draft.splits)[copies.second].ids
-    images, pairs = (
-        [row for row in rows if row not in copies.same] for rows in (copies.images, copies.pairs)
-    )
+    same = {*copies.same}
+    images, pairs = ([row for row in rows if row not in same] for rows in (copies.images, copies.pairs))
     with_texts = f"; of {len(pairs)} the text too" if pairs else ""
     return Finding(
         f"{len(images)} {second} images are near-copies (cosine above {ALIKE:g}) of {first} "
-        f"images{_looked(copies)}: {_some([str(ids[row]) for row in images])}{with_texts}; look whether they "
+        f"images{_looked(copies)}: {some([str(ids[row]) for row in images])}{with_texts}; look whether they "
         "are the same pictures"
     )
 
@@ -225,7 +223,7 @@ def _categories(draft: Draft) -> Iterator[Finding]:
     used = np.unique(np.concatenate([split.categories for _, split in draft.splits]))
     unused = np.setdiff1d(np.arange(len(draft.class_names)), used)
     if len(unused):
-        names = _some([draft.class_names[category] for category in unused])
+        names = some([draft.class_names[category] for category in unused])
         yield Finding(
             f"{len(unused)} of {len(draft.class_names)} categories have no pair in any split ({names}), and "
             "count all the same; number the others without gaps, or correct class_names"
@@ -327,7 +325,7 @@ def _little_to_choose(draft: Draft, remedy: str) -> Iterator[Finding]:
     if scarce:
         yield Finding(
             f"{len(scarce)} of {int(trained.sum())} categories have fewer than two validation pairs "
-            f"({_some(scarce)}), so settings are chosen by the others; {remedy}"
+            f"({some(scarce)}), so settings are chosen by the others; {remedy}"
         )
 
 
@@ -362,8 +360,3 @@ def cut_while_sorted(draft: Draft) -> str:
 
 def _range(first: int, last: int, names: Sequence[str]) -> str:
     return names[first] if first == last else f"{names[first]} to {names[last]}"
-
-
-def _some(values: Sequence[str]) -> str:
-    shown = ", ".join(values[:NAMED])
-    return f"{shown} and {len(values) - NAMED} more" if len(values) > NAMED else shown

@@ -126,14 +126,8 @@ class DeepSM(TrainedMethod):
     of the lowest cross-entropy there; or with ``"none"`` the last one.
     """
     preprocessing: Annotated[str, Words(*PREPROCESSING), SearchSpace("none", "zscore", "global")] = "global"
-    """Features as stored (``"none"``); standardised column by column by training statistics (``"zscore"``);
-    centred and divided by one number for each view (``"global"``), which keeps the proportions of the columns
-    of a PCA or an LSA; or scaled to unit norm row by row (``"rownorm"``). In each case columns that are
-    constant in training become 0.
-
-    By MAP on validation, means over two seeds, ``"global"`` was better than ``"zscore"`` by .007 to .020 on
-    four of six datasets, and worse by .009 on Wikipedia's SIFT features.
-    """
+    # by MAP on validation, means over two seeds, better than "zscore" by .007 to .020 on four of six
+    # datasets, and worse by .009 on Wikipedia's SIFT features
 
     def networks(self, widths: Mapping[Modality, int], n_classes: int) -> Mapping[str, nn.Module]:
         layers: dict[Modality, int] = {"image": self.hidden_image, "text": self.hidden_text}
