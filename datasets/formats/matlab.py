@@ -2,9 +2,9 @@
 
 Arrays have the shape that MATLAB shows: ``images_train`` is n x d with a row for each pair, in whatever
 order the version stores it. Texts (``class_names``, ids) are a cell array of char vectors, or a char matrix
-with a row for each text. MATLAB's objects (``string``, ``categorical``, ``table``) are stored in an
-undocumented way and refused, with the conversion to make. Sparse matrices become dense. Where labels
-count from 1, add ``first_label = 1``.
+with a row for each text. The fields of a struct have names such as ``data.train.images``. MATLAB's objects
+(``string``, ``categorical``, ``table``) are stored in an undocumented way and refused, with the conversion to
+make. Sparse matrices become dense. Where labels count from 1, add ``first_label = 1``.
 
 Versions before 7.3 are read by SciPy, whose reader trusts them: bytes changed inside an uncompressed file can
 crash Python. It therefore runs in a process of its own (``older_matlab``), which hands the arrays over; what
@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ _REMEDIES = {
     "complex array": "save its real part or its absolute values",
     "string": "convert it with cellstr(...)",
     "categorical": "convert names with cellstr(categories(...)) and labels with double(...)",
-    "struct": "save its fields as variables of their own",
+    "struct array": "save its fields as variables of their own",
     "table": "save its columns as variables of their own",
 }
 _NUMBERS = {
@@ -142,9 +142,28 @@ def _hdf5_names(path: Path) -> tuple[str, ...]:
 
     try:
         with h5py.File(path, "r") as file:
-            return tuple(key for key in file if not key.startswith("#"))
+            return tuple(_hdf5_leaves(file))
     except DAMAGE as error:
         raise DatasetError(damaged(path, error)) from error
+
+
+def _hdf5_leaves(group: h5py.Group, before: str = "") -> Iterator[str]:
+    """Yield the names of all variables, and of the fields of structs that are no arrays."""
+    for name, node in group.items():
+        if _class(node) == "struct" and not _is_struct_array(node):
+            yield from _hdf5_leaves(node, f"{before}{name}.")
+        elif not name.startswith("#"):
+            yield before + name
+
+
+def _is_struct_array(node: h5py.Group | h5py.Dataset) -> bool:
+    """Return whether the fields refer to a value for each struct; an empty struct is no group at all."""
+    import h5py
+
+    return not isinstance(node, h5py.Group) or any(
+        isinstance(field, h5py.Dataset) and not _class(field) and field.dtype.kind == "O"
+        for field in node.values()
+    )
 
 
 def _hdf5_array(path: Path, key: str) -> NDArray[Any]:
@@ -153,7 +172,7 @@ def _hdf5_array(path: Path, key: str) -> NDArray[Any]:
 
     try:
         with h5py.File(path, "r") as file:
-            return _plain_hdf5_array(key, file[key])
+            return _plain_hdf5_array(key, file[key if key in file else key.replace(".", "/")])
     except DatasetError:
         raise
     except DAMAGE as error:
@@ -172,7 +191,7 @@ def _plain_hdf5_array(key: str, node: Any) -> NDArray[Any]:
     if "MATLAB_sparse" in node.attrs:
         return _dense(node)
     if isinstance(node, h5py.Group) or "MATLAB_object_decode" in node.attrs:
-        raise refused(key, matlab_class)
+        raise refused(key, "struct array" if matlab_class == "struct" else matlab_class)
     if matlab_class == "cell":
         return _cell_texts(key, node)
     if matlab_class == "char":

@@ -1,9 +1,9 @@
 """Reads a ``.mat`` file of a version before 7.3 by SciPy, in a process that may crash.
 
 Started as ``python -m cmbench.datasets.formats.older_matlab FILE`` by ``cmbench.datasets.formats.matlab``. It
-writes a line of JSON with the names of the variables; for each name that it is then asked for, as a line of
-JSON, it writes another line, and after it the array as in a ``.npy`` file. ``{"error": "..."}`` stands in the
-place of what cannot be read.
+writes a line of JSON with the names of the variables, where ``data.train`` is a field of the struct ``data``;
+for each name that it is then asked for, as a line of JSON, it writes another line, and after it the array as
+in a ``.npy`` file. ``{"error": "..."}`` stands in the place of what cannot be read.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io.matlab import MatlabFunction, MatReadError, loadmat, varmats_from_mat, whosmat
+from scipy.io.matlab import (
+    MatlabFunction,
+    MatlabOpaque,
+    MatReadError,
+    loadmat,
+    varmats_from_mat,
+    whosmat,
+)
 from scipy.sparse import issparse
 
 from cmbench.datasets.formats.matlab import char_rows, refused
@@ -53,19 +61,63 @@ def main(path: Path) -> None:
 
 def contents(path: Path) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the names of the variables, and the classes of those that are MATLAB objects by name."""
+    objects: dict[str, str] = {}
     try:
-        return tuple(name for name, _, _ in whosmat(path) if name != "__function_workspace__"), {}
+        found = whosmat(path)
     except TypeError:  # whosmat stumbles over objects, which have no shape
-        names, objects = [], {}
+        found, objects = _contents_with_objects(path)
+    names = [
+        [*_leaves(path, name)] if kind == "struct" else [name]
+        for name, _, kind in found
+        if name and name != "__function_workspace__"
+    ]
+    return tuple(name for of_variable in names for name in of_variable), objects
+
+
+def _contents_with_objects(path: Path) -> tuple[list[Any], dict[str, str]]:
+    found: list[Any] = []
+    objects: dict[str, str] = {}
     with path.open("rb") as file:
         variables: list[tuple[str, Any]] = varmats_from_mat(file)
         for name, stream in variables:
             if name == "None":  # SciPy's word for the name of an object, which stands inside it
                 (fields,) = loadmat(stream)["None"]
                 objects[fields["s0"].decode()] = fields["s2"].decode()
-            else:
-                names.append(name)
-    return tuple(name for name in names if name), objects
+            elif name:
+                found += whosmat(stream)
+    return found, objects
+
+
+def _leaves(path: Path, name: str) -> Iterator[str]:
+    """Yield the names of all fields of a struct; its own, if it cannot be read or is an array of structs."""
+    try:
+        yield from _names_inside(name, _variable(path, name))
+    except UNREADABLE:  # which is said if somebody asks for it
+        yield name
+
+
+def _names_inside(name: str, value: Any) -> Iterator[str]:
+    if not _is_struct(value):
+        yield name
+        return
+    for field in value.dtype.names:
+        yield from _names_inside(f"{name}.{field}", value[field].item())
+
+
+def _is_struct(value: Any) -> bool:
+    """Return whether a value is one struct, whose fields can be read, and neither an array nor an object."""
+    return (
+        isinstance(value, np.ndarray)
+        and not isinstance(value, (MatlabOpaque, MatlabFunction))
+        and bool(value.dtype.names)
+        and value.size == 1
+    )
+
+
+@lru_cache(maxsize=1)
+def _variable(path: Path, name: str) -> Any:
+    """Return a variable as SciPy reads it; the last one is kept, whose fields are asked for one by one."""
+    return loadmat(path, variable_names=[name])[name]
 
 
 def array_of(path: Path, objects: Mapping[str, str], key: str) -> NDArray[Any]:
@@ -73,7 +125,11 @@ def array_of(path: Path, objects: Mapping[str, str], key: str) -> NDArray[Any]:
     if key in objects:
         raise refused(key, objects[key])
     try:
-        return _plain_array(key, loadmat(path, variable_names=[key])[key])
+        name, *fields = key.split(".")
+        value = _variable(path, name)
+        for field in fields:
+            value = value[field].item()
+        return _plain_array(key, value)
     except DatasetError:
         raise
     except UNREADABLE as error:
@@ -83,12 +139,14 @@ def array_of(path: Path, objects: Mapping[str, str], key: str) -> NDArray[Any]:
 def _plain_array(key: str, value: Any) -> NDArray[Any]:
     if isinstance(value, MatlabFunction):
         raise refused(key, "function")
+    if isinstance(value, MatlabOpaque):
+        raise refused(key, "object")
     if isinstance(value, str):  # SciPy's report on a variable that it could not read
         raise DatasetError(damaged(key, ValueError(value)))
     sparse: bool = issparse(value)
     array: NDArray[Any] = value.toarray() if sparse else value
     if array.dtype.names is not None:
-        raise refused(key, "struct")
+        raise refused(key, "struct array")
     if array.dtype.kind == "O":
         texts = [_cell_text(key, cell) for cell in array.ravel()]
         return np.array(texts, dtype=np.str_).reshape(array.shape)

@@ -141,14 +141,63 @@ def test_objects_in_version_5_are_refused_by_name_even_among_others(path_5):
         load_file(path_5)
 
 
-def test_a_cell_that_holds_no_text_and_a_struct_are_refused(tmp_path):
+def test_a_cell_that_holds_no_text_and_an_array_of_structs_are_refused(tmp_path):
     cells = np.empty((1, 2), dtype=object)
     cells[0, :] = ["cat", 3.0]
-    savemat(tmp_path / "a.mat", VARIABLES | {"class_names": cells, "name": {"field": 1.0}})
+    structs = np.array([[(1.0,), (2.0,)]], dtype=[("field", object)])
+    savemat(tmp_path / "a.mat", VARIABLES | {"class_names": cells, "name": structs})
     assert check_file(tmp_path / "a.mat").rules[0].problems == (
         "class_names is a MATLAB cell, which cannot be read; every cell must hold one char vector",
-        "name is a MATLAB struct, which cannot be read; save its fields as variables of their own",
+        "name is a MATLAB struct array, which cannot be read; save its fields as variables of their own",
     )
+
+
+STRUCTS = {
+    name: {kind: VARIABLES[f"{kind}_{name}"] for kind in ("images", "texts", "labels")}
+    for name in ("train", "val", "test")
+}
+
+
+def same_pairs(file, path):
+    return all(
+        np.array_equal(getattr(getattr(file, part), kind), getattr(getattr(load_file(path), part), kind))
+        for part in ("train", "validation", "test")
+        for kind in ("images", "texts", "labels")
+    )
+
+
+@pytest.mark.parametrize("variables", [STRUCTS, {"data": STRUCTS}])
+def test_the_fields_of_structs_are_arrays_by_name(tmp_path, path_5, variables):
+    savemat(tmp_path / "structs.mat", variables)
+    file = read_mat(tmp_path / "structs.mat")
+    before = "data." if "data" in variables else ""
+    assert file.notes[0] == f"{before}train.images was read as images_train"
+    assert same_pairs(load_file(tmp_path / "structs.mat"), path_5)
+    with (tmp_path / "structs.mat").open("ab") as stream:
+        stream.write(matlab_object("my_table", "table"))
+    assert set(read_mat(tmp_path / "structs.mat").keys) == {*file.keys, "my_table"}
+
+
+def test_the_fields_of_structs_in_version_7_3_are_arrays_by_name(path_73):
+    expected = load_file(path_73)
+    with h5py.File(path_73, "r+") as file:
+        for name in STRUCTS:
+            group = file.create_group(f"data/{name}")
+            for kind in ("images", "texts", "labels"):
+                file.move(f"{kind}_{name}", f"data/{name}/{kind}")
+            group.attrs["MATLAB_class"] = np.bytes_("struct")
+        file["data"].attrs["MATLAB_class"] = np.bytes_("struct")
+    assert "data.test.texts" in read_mat(path_73).keys
+    assert same_pairs(expected, path_73)
+
+
+def test_arrays_of_structs_in_version_7_3_are_refused(path_73):
+    with h5py.File(path_73, "r+") as file:
+        references = np.array([[file["images_val"].ref] * 2], dtype=h5py.ref_dtype)
+        file.create_group("ids_val").create_dataset("field", data=references, dtype=h5py.ref_dtype)
+        file["ids_val"].attrs["MATLAB_class"] = np.bytes_("struct")
+    with pytest.raises(DatasetError, match="ids_val is a MATLAB struct array, which cannot be read"):
+        load_file(path_73)
 
 
 def test_complex_features_are_refused_rather_than_halved(tmp_path, path_73):
