@@ -39,17 +39,21 @@ def compare_methods(store: Store, records: Sequence[Record], first: str, second:
     """Return how two methods of a store differ, a table for each dataset and protocol.
 
     A method that was run in several settings is named by the first digits of the key of one of its cells.
-    The p-values of a table are corrected for its rows by Holm's method. ``ReportError`` where no dataset
-    has both, or a name is that of several settings.
+    The p-values of a table are corrected for its rows by Holm's method. What cannot be compared is named
+    under the tables. ``ReportError`` where no dataset has both or can be compared, or a name is that of
+    several settings.
     """
-    sections = []
+    sections, lacking = [], []
     for group in groups(records):
         sides = [_side(store, group, name) for name in (first, second)]
         if sides[0] is not None and sides[1] is not None:
-            sections.append(_section(group.title, sides[0], sides[1]))
+            try:
+                sections.append(_section(group.title, sides[0], sides[1]))
+            except (EvaluationError, StoreError) as error:
+                lacking.append(f"{group.title} is left out: {error}")
     if not sections:
-        raise ReportError(_why_not(store, records, first, second))
-    return "\n\n".join([*sections, _FOOTER]) + "\n"
+        raise ReportError("; ".join(lacking) or _why_not(store, records, first, second))
+    return "\n\n".join([*sections, *lacking, _FOOTER]) + "\n"
 
 
 def compare_stores(
@@ -59,18 +63,21 @@ def compare_stores(
 
     They are those of ``datasets`` and ``protocol``, as ``select`` has them. Settings are the same if all
     parameters and the version of the code are. Those that cannot be compared are named under the table, with
-    the reason. Raises ``ReportError`` if the stores have nothing in common, or nothing of a table can be
-    compared.
+    the reason. Raises ``ReportError`` if the stores have nothing in common, or nothing can be compared.
     """
-    sections = []
+    sections, lacking = [], []
     stores = [
         groups(select(store.records(), datasets=datasets, protocol=protocol)) for store in (first, second)
     ]
     for before, after in product(*stores):
         if (before.dataset["fingerprint"], before.protocol) == (after.dataset["fingerprint"], after.protocol):
             pairs = list(_common(before, after))
-            if pairs:
-                sections.append(_store_section(before.title, first, second, pairs))
+            rows, left_out = _store_rows((first, second), pairs)
+            if rows:
+                sections.append(_store_section(before, (first, second), rows))
+            lacking += [f"{before.title}: {reason}" for reason in left_out]
+    if lacking and not sections:
+        raise ReportError("; ".join(lacking))
     if not sections:
         held = "; ".join(
             f"{store.folder} has {_held(side)}" for store, side in zip((first, second), stores, strict=True)
@@ -79,7 +86,7 @@ def compare_stores(
             f"{first.folder} and {second.folder} have no finished cell in common, which is one of the same "
             f"arrays, protocol, method, version and parameters: {held}"
         )
-    return "\n\n".join([*sections, _FOOTER]) + "\n"
+    return "\n\n".join([*sections, *lacking, _FOOTER]) + "\n"
 
 
 _FOOTER = (
@@ -176,19 +183,31 @@ def _columns(setting: Setting) -> Sequence[Column]:
     return BIMODAL.columns[:2] if by_pair else COLUMNS
 
 
-def _store_section(title: str, first: Store, second: Store, pairs: Sequence[tuple[Setting, Setting]]) -> str:
-    columns = _columns(pairs[0][0])
-    column = columns[0] if len(columns) < len(COLUMNS) else BIMODAL.columns[-1]
+def _store_rows(
+    stores: tuple[Store, Store], pairs: Sequence[tuple[Setting, Setting]]
+) -> tuple[list[tuple[str, Floats, Floats]], list[str]]:
+    """Return the rows of a table of two stores, and why other settings have none."""
     rows, lacking = [], []
     for setting, other in pairs:
         try:
-            rows.append(_row(setting.label, (Side(first, setting), Side(second, other)), column))
+            sides = Side(stores[0], setting), Side(stores[1], other)
+            rows.append(_row(setting.label, sides, _store_column(setting)))
         except (EvaluationError, StoreError) as error:
             lacking.append(f"{setting.label} is left out: {error}")
-    if not rows:
-        raise ReportError(f"{title}: {'; '.join(lacking)}")
-    head = f"**{title}**; {column.alone}, first: {first.folder}, second: {second.folder}"
-    return "\n\n".join([head, _table(rows), *lacking])
+    return rows, lacking
+
+
+def _store_column(setting: Setting) -> Column:
+    columns = _columns(setting)
+    return columns[0] if len(columns) < len(COLUMNS) else BIMODAL.columns[-1]
+
+
+def _store_section(
+    group: Group, stores: tuple[Store, Store], rows: Sequence[tuple[str, Floats, Floats]]
+) -> str:
+    column = _store_column(settings(group.finished)[0])
+    head = f"**{group.title}**; {column.alone}, first: {stores[0].folder}, second: {stores[1].folder}"
+    return f"{head}\n\n{_table(rows)}"
 
 
 def _named(setting: Setting) -> str:

@@ -13,7 +13,7 @@ from scipy import stats
 
 import cmbench
 from cmbench.cli.main import cli
-from cmbench.errors import ReportError, StoreError
+from cmbench.errors import ReportError
 from cmbench.report.comparison import compare_methods, compare_stores
 from cmbench.report.records import select
 from cmbench.report.table import render
@@ -60,7 +60,8 @@ def test_a_comparison_holds_means_difference_and_error_of_the_stored_aps(store):
 
 @pytest.mark.slow
 def test_deep_sm_is_ahead_of_jrl_on_scenes_which_cannot_be_told_apart_from_lgcfl(tmp_path):
-    cmbench.run("scenes", ["deep-sm", "jrl", "lgcfl"], store=tmp_path, **QUICK)
+    as_measured = {"deep-sm": {"preprocessing": "zscore"}}
+    cmbench.run("scenes", ["deep-sm", "jrl", "lgcfl"], store=tmp_path, parameters=as_measured, **QUICK)
     store = Store(tmp_path)
 
     def compared(*names):
@@ -107,15 +108,29 @@ def test_what_cannot_be_compared_is_named(store, tmp_path, toy):
 def test_a_record_without_its_arrays_is_named(store, tmp_path):
     shutil.copytree(store.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("*.npz"))
     bare = Store(tmp_path / "copy")
-    with pytest.raises(StoreError, match=r"\.npz"):
+    with pytest.raises(ReportError, match=r"toy.* is left out: .*\.npz"):
         compare_methods(bare, bare.records(), "cca", "cfa")
+
+
+def test_a_dataset_without_its_arrays_is_named_below_the_others(store, toy, tmp_path):
+    shutil.copytree(store.folder, tmp_path / "copy")
+    copy = Store(tmp_path / "copy")
+    options = {**QUICK, "limit": 20}
+    cmbench.run(toy, ["cca", "cfa"], store=copy.folder, **options)
+    both = compare_methods(copy, copy.records(), "cca", "cfa")
+    assert both.count("| bi-modal average") == 2
+    for record in store.records():
+        copy.arrays_path(record).unlink()
+    text = compare_methods(copy, copy.records(), "cca", "cfa")
+    assert text.count("| bi-modal average") == 1
+    assert re.search(r"^toy .* is left out: .*\.npz: cannot be read", text, re.MULTILINE)
 
 
 def test_what_two_stores_cannot_compare_is_named_beside_what_they_can(store, tmp_path):
     shutil.copytree(store.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("cca*.npz"))
     text = compare_stores(store, Store(tmp_path / "copy"))
     assert row(text, "CFA")[3] == "+0.0000"
-    assert re.search(r"^CCA is left out: .*cca.*\.npz: cannot be read", text, re.MULTILINE)
+    assert re.search(r"^toy .*: CCA is left out: .*cca.*\.npz: cannot be read", text, re.MULTILINE)
     shutil.copytree(store.folder, tmp_path / "bare", ignore=shutil.ignore_patterns("*.npz"))
     with pytest.raises(ReportError, match="CCA is left out"):
         compare_stores(store, Store(tmp_path / "bare"))
