@@ -21,11 +21,25 @@ EXAMPLES = [block for block in BLOCKS if block not in PLUGINS]
 def test_the_table_of_methods_is_that_of_the_registry():
     printed = re.search(r"<!-- methods:.*?-->\n(.*?)<!-- end of methods -->", README, re.DOTALL)
     rows = [row for row in method_rows()[0] if row["origin"] == "built in"]
-    table = ["| name | method | uses labels | reference |", "|---|---|---|---|"]
-    table += [
-        f"| `{row['name']}` | {row['paper name']} | {row['labels']} | {row['citation']} |" for row in rows
-    ]
-    assert printed[1].strip().splitlines() == table
+    assert printed[1].strip().splitlines() == [*HEADING, *table_of_methods(rows)]
+
+
+HEADING = ["| group | name | method | variants | uses labels | source |", "|---|---|---|---|---|---|"]
+
+
+def table_of_methods(rows):
+    """Return a line for each method of a group, or with a source of its own; others are its variants."""
+    rank = ["paper", "", "beyond", "controls"]
+    lines = []
+    for row in sorted(rows, key=lambda row: rank.index(row["group"])):
+        same = [other for other in rows if row["citation"] and other["citation"] == row["citation"]]
+        if row["group"] or not any(other["group"] for other in same):
+            variants = ", ".join(
+                f"`{other['name']}`" for other in same if not other["group"] and other != row
+            )
+            cells = row["group"], f"`{row['name']}`", row["paper name"], variants, row["labels"]
+            lines.append(f"| {' | '.join(cells)} | {row['citation']} |")
+    return lines
 
 
 def test_blocks_of_python_are_two_plugins_and_an_example():
