@@ -91,7 +91,7 @@ def _contents_with_objects(path: Path) -> tuple[list[Any], dict[str, str]]:
 def _leaves(path: Path, name: str) -> Iterator[str]:
     """Yield the names of all fields of a struct; its own, if it cannot be read or is an array of structs."""
     try:
-        yield from _names_inside(name, _variable(path, name))
+        yield from _names_inside(name, _struct(path, name))
     except UNREADABLE:  # which is said if somebody asks for it
         yield name
 
@@ -115,8 +115,8 @@ def _is_struct(value: Any) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _variable(path: Path, name: str) -> Any:
-    """Return a variable as SciPy reads it; the last one is kept, whose fields are asked for one by one."""
+def _struct(path: Path, name: str) -> Any:
+    """Return a struct as SciPy reads it; the last one is kept, whose fields are asked for one by one."""
     return loadmat(path, variable_names=[name])[name]
 
 
@@ -126,7 +126,7 @@ def array_of(path: Path, objects: Mapping[str, str], key: str) -> NDArray[Any]:
         raise refused(key, objects[key])
     try:
         name, *fields = key.split(".")
-        value = _variable(path, name)
+        value = _struct(path, name) if fields else loadmat(path, variable_names=[name])[name]
         for field in fields:
             value = value[field].item()
         return _plain_array(key, value)
