@@ -71,21 +71,12 @@ def compare_stores(
     ]
     for before, after in product(*stores):
         if (before.dataset["fingerprint"], before.protocol) == (after.dataset["fingerprint"], after.protocol):
-            pairs = list(_common(before, after))
-            rows, left_out = _store_rows((first, second), pairs)
+            rows, left_out = _store_rows((first, second), _common(before, after))
             if rows:
                 sections.append(_store_section(before, (first, second), rows))
             lacking += [f"{before.title}: {reason}" for reason in left_out]
-    if lacking and not sections:
-        raise ReportError("; ".join(lacking))
     if not sections:
-        held = "; ".join(
-            f"{store.folder} has {_held(side)}" for store, side in zip((first, second), stores, strict=True)
-        )
-        raise ReportError(
-            f"{first.folder} and {second.folder} have no finished cell in common, which is one of the same "
-            f"arrays, protocol, method, version and parameters: {held}"
-        )
+        raise ReportError("; ".join(lacking) or _nothing_in_common((first, second), stores))
     return "\n\n".join([*sections, *lacking, _FOOTER]) + "\n"
 
 
@@ -113,6 +104,15 @@ def _why_not(store: Store, records: Sequence[Record], first: str, second: str) -
                 f"it has {', '.join(names) or 'none'}"
             )
     return f"no dataset in {store.folder} has finished cells of both {first!r} and {second!r}"
+
+
+def _nothing_in_common(stores: tuple[Store, Store], sides: Sequence[Sequence[Group]]) -> str:
+    """Return that two stores have no table, and what each of them holds."""
+    held = "; ".join(f"{store.folder} has {_held(side)}" for store, side in zip(stores, sides, strict=True))
+    return (
+        f"{stores[0].folder} and {stores[1].folder} have no finished cell in common, which is one of the "
+        f"same arrays, protocol, method, version and parameters: {held}"
+    )
 
 
 def _held(side: Sequence[Group]) -> str:
@@ -184,7 +184,7 @@ def _columns(setting: Setting) -> Sequence[Column]:
 
 
 def _store_rows(
-    stores: tuple[Store, Store], pairs: Sequence[tuple[Setting, Setting]]
+    stores: tuple[Store, Store], pairs: Iterable[tuple[Setting, Setting]]
 ) -> tuple[list[tuple[str, Floats, Floats]], list[str]]:
     """Return the rows of a table of two stores, and why other settings have none."""
     rows, lacking = [], []

@@ -69,7 +69,7 @@ def contents(path: Path) -> tuple[tuple[str, ...], dict[str, str]]:
     names = [
         [*_leaves(path, name)] if kind == "struct" else [name]
         for name, _, kind in found
-        if name and name != "__function_workspace__"
+        if name != "__function_workspace__"
     ]
     return tuple(name for of_variable in names for name in of_variable), objects
 
