@@ -1,12 +1,13 @@
 """Make the results of a study: ``python results/produce.py STUDY [PART ...] [--from FOLDER]``.
 
 STUDY is ``traditional``, ``deep``, ``cmgans``, ``features``, ``scenes`` or ``tuned``, each a folder beside
-this file; or ``leaderboard``, which writes one page of the records of ``tuned``, with those of the first
-three below them, and runs nothing; or ``typical``, which writes how long methods take with their defaults,
-for ``cmbench plan`` where nothing has run yet. FOLDER holds the feature files, for ``features`` the raw
-pairs, for ``tuned`` the store of runs with ``--profile``, and for ``typical`` that of a run on ``scenes``
-with the defaults; ``scenes`` is built in and needs none. A PART is one of these; by default all are made, in
-this order:
+this file; or ``searches``, which keeps what ``cmbench tune`` tried for ``tuned``; or ``leaderboard``, which
+writes one page of the records of ``tuned``, with those of the first three below them, and runs nothing; or
+``typical``, which writes how long methods take with their defaults, for ``cmbench plan`` where nothing has
+run yet. FOLDER holds the feature files, for ``features`` the raw pairs, for ``tuned`` the store of runs with
+``--profile``, for ``searches`` that of ``cmbench tune``, and for ``typical`` that of a run on ``scenes`` with
+the defaults; ``scenes`` is built in and needs none. A PART is one of these; by default all are made, in this
+order:
 
 * ``choose`` searches the settings of the methods that do not choose them by themselves, with one seed, for
   the highest MAP on the validation pairs. What is chosen is written to ``chosen.json`` in the study's folder,
@@ -20,9 +21,11 @@ this order:
 import argparse
 import json
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,7 @@ from cmbench.report import ablation, findings, overview, shape
 from cmbench.report.layout import View
 from cmbench.report.significance import reading
 from cmbench.report.table import render
+from cmbench.schema import VALIDATION
 from cmbench.store import Store
 
 HERE = Path(__file__).parent
@@ -442,6 +446,49 @@ def per_query(arrays: Mapping[str, Any], *, named: bool) -> dict[str, Any]:
     return kept | {"ids": np.array([sha256(str(id_).encode()).hexdigest()[:16] for id_ in arrays["ids"]])}
 
 
+# What did the searches try? The records of their trials are kept without arrays, packed, since there are
+# hundreds of each dataset. Unpacked they are a store again, in which ``cmbench tune`` goes on.
+
+
+def keep_searches(source: Path) -> None:
+    """Bring the records of a store of searches into an archive for each dataset, beside those it has."""
+    folder = HERE / "tuned" / "searches"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept: dict[Path, dict[str, bytes]] = {}
+    for path in sorted(source.glob("cells/*/*.json")):
+        record = json.loads(path.read_text("utf-8"))
+        archive = folder / f"{validated(record)}.tar.xz"
+        if archive not in kept:
+            kept[archive] = unpacked(archive) if archive.exists() else {}
+        text = json.dumps(without_places(record), separators=(",", ":"))
+        kept[archive][str(path.relative_to(source))] = text.encode()
+    for archive, files in kept.items():
+        pack(files, archive)
+
+
+def validated(record: Mapping[str, Any]) -> str:
+    """Return the name of the dataset on whose validation pairs a trial of a search was ranked."""
+    name = str(record["dataset"]["name"])
+    if not name.endswith(VALIDATION):
+        raise SystemExit(f"the record {record['key']} of {name} was not ranked on validation pairs")
+    return name.removesuffix(VALIDATION)
+
+
+def unpacked(archive: Path) -> dict[str, bytes]:
+    """Return the files of an archive, by name."""
+    with tarfile.open(archive) as tar:
+        return {member.name: held.read() for member in tar if (held := tar.extractfile(member))}
+
+
+def pack(files: Mapping[str, bytes], archive: Path) -> None:
+    """Write an archive of files, the same bytes whenever and by whom it is written."""
+    with tarfile.open(archive, "w:xz") as tar:
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, BytesIO(content))
+
+
 # How long do methods take where nothing has run yet? What a run with the defaults took here comes with the
 # package: cells start by it, the longest first, and ``cmbench plan`` shows it.
 
@@ -541,11 +588,14 @@ def made_or_none(part: Callable[[], str]) -> str | None:
         return None
 
 
+OTHERS = ("features", "scenes", "tuned", "searches", "leaderboard", "typical")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study", choices=[*STUDIES, "features", "scenes", "tuned", "leaderboard", "typical"])
+    parser.add_argument("study", choices=[*STUDIES, *OTHERS])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--from", dest="folder", type=Path, metavar="FOLDER")
     parser.add_argument("--dataset", action="append", metavar="NAME", help="default: all of the study")
@@ -563,6 +613,8 @@ def main() -> None:
         make_leaderboard()
     elif given.study == "typical":
         write_typical(given.folder)
+    elif given.study == "searches":
+        keep_searches(given.folder)
     elif given.study == "tuned":
         if "final" in parts:
             collect_tuned(given.folder)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+import tarfile
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cmbench.methods.registry import CONTROLS, DEFAULT_METHODS, registry
 from cmbench.plan import cell_key, deciding, effective_parameters
 from cmbench.reproduction import then_and_since
 from cmbench.store import Store
+from cmbench.tuning import Budget, tune
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -220,3 +222,38 @@ def test_commands_on_the_page_are_those_of_a_row_that_is_there(produce):
     assert len(commands) == 2
     held = {(each["dataset"]["name"], each["method"]["name"]) for each in Store(RESULTS / "tuned").records()}
     assert set(commands) <= held
+
+
+def test_a_search_is_kept_without_arrays_and_goes_on_where_its_archive_is_unpacked(
+    produce, monkeypatch, tmp_path, toy
+):
+    shutil.rmtree(tmp_path / "tuned" / "searches", ignore_errors=True)
+    options = {"threads": 1, "memory": "none"}
+    budget = Budget(trials=3, seeds=(0, 1))
+    first = tune(toy, ["cca"], budget=budget, store=tmp_path / "search", **options)
+    call(produce, monkeypatch, "searches", "--from", str(tmp_path / "search"))
+    archive = tmp_path / "tuned" / "searches" / "toy.tar.xz"
+    written = archive.read_bytes()
+    call(produce, monkeypatch, "searches", "--from", str(tmp_path / "search"))
+    assert archive.read_bytes() == written
+    with tarfile.open(archive) as tar:
+        assert {Path(name).suffix for name in tar.getnames()} == {".json"}
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    trials = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("unpacked/cells/*/*")}
+    again = tune(toy, ["cca"], budget=budget, store=tmp_path / "unpacked", **options)
+    assert again == first
+    tune(toy, ["cfa"], budget=budget, store=tmp_path / "unpacked", **options)
+    after = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("unpacked/cells/*/*.json")}
+    assert trials.items() < after.items()
+    shutil.rmtree(tmp_path / "search")
+    for path in tmp_path.glob("unpacked/cells/*/cca-*"):
+        path.unlink()
+    call(produce, monkeypatch, "searches", "--from", str(tmp_path / "unpacked"))
+    assert {Path(name).name for name in produce.unpacked(archive)} == set(after)
+
+
+def test_runs_that_were_ranked_on_test_pairs_are_not_kept_as_a_search(produce, tmp_path):
+    Store(tmp_path / "runs").put(*tuned_run("cca", 0.5, "toy"))
+    with pytest.raises(SystemExit, match="of toy was not ranked on validation pairs"):
+        produce.keep_searches(tmp_path / "runs")
+    assert not list(tmp_path.glob("tuned/searches/toy*"))
