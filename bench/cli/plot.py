@@ -69,14 +69,10 @@ def categories(width: str | None, output: Path | None, **choice: Any) -> None:
     """
     from cmbench.report.categories import figure
 
-    chosen, names = _chosen(**choice), choice["methods"]
+    group = _group(_chosen(**choice), choice["methods"])
     inches = None if width is None else _width(width)
-    _save(
-        figure(chosen, methods=names, width=inches, arrays=_arrays(choice["store"])),
-        output,
-        "categories",
-        _group(chosen).name,
-    )
+    drawn = figure(group.records, width=inches, arrays=_arrays(choice["store"]))
+    _save(drawn, output, "categories", group.name)
 
 
 @plot.command("precision-recall")
@@ -309,10 +305,10 @@ def _chosen(
 
 
 def _group(records: list[Record], methods: list[str] | None = None) -> Group:
-    """Return the records, of some methods if these are named, as the one group they are."""
-    from cmbench.report.records import only_group, select
+    """Return the records that a figure shows, as the one group they are."""
+    from cmbench.report.records import only_group, to_draw
 
-    return only_group(select(records, methods=methods or ()))
+    return only_group(to_draw(records, methods or ()))
 
 
 def _kept(store: str, group: Group) -> list[Any]:

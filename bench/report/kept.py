@@ -1,9 +1,7 @@
-"""What records keep beside their numbers, and the command that fills it where an earlier cmbench did not."""
+"""What records keep beside their numbers, and how to fill it where it is not there."""
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,8 +26,9 @@ class Kept:
         arrays = self.store.arrays(record)
         if any(name not in arrays for name in names):
             raise ReportError(
-                f"{self.setting.label} on {record['dataset']['name']}: its record has no {called}, since an "
-                f"earlier cmbench made it. To fill it: {filling_command(self.store, record)}"
+                f"{self.setting.label} on {record['dataset']['name']}: its record has no {called}; an "
+                "earlier cmbench made it, or it was left out when it was shared. 'cmbench show "
+                f"{record['key']} --store {self.store.folder}' says how to run it again; do it with --force"
             )
         return arrays
 
@@ -55,18 +54,3 @@ def on_one_split(kept: Sequence[Kept]) -> list[Kept]:
 def _on_split(kept: Kept, split: int) -> Kept:
     records = tuple(record for record in kept.setting.finished if split_of(record) == split)
     return replace(kept, setting=replace(kept.setting, records=records))
-
-
-def filling_command(store: Store, record: Record) -> str:
-    """Return the command that makes a record again, in its own setting."""
-    method, protocol = record["method"], record["protocol"]
-    words = ["cmbench", "run", "--dataset", record["dataset"]["name"], "--methods", method["name"]]
-    words += ["--store", str(store.folder), "--force"]
-    if record["seed"] is not None:
-        words += ["--seeds", f"{record['seed']},"]
-    if protocol["name"] != "paper":
-        words += ["--protocol", protocol["name"]]
-    for name, value in sorted(method["parameters"].items()):
-        if name != "random_state" and name not in method.get("practical", ()):
-            words += ["--set", f"{method['name']}.{name}={json.dumps(value)}"]
-    return shlex.join(words)

@@ -53,6 +53,8 @@ RING: dict[str, Any] = {
     "linestyle": "none",
 }
 """Around points that cannot be told apart from the best."""
+MOST_BARS = 16
+"""More bars in a group are not told apart."""
 THICK = 2.2
 """The width of curves that cannot be told apart from the best."""
 

@@ -97,6 +97,16 @@ def select(
     return _kept(chosen, "protocol", () if protocol is None else (protocol,), _protocol_names)
 
 
+def to_draw(records: Sequence[Record], methods: Sequence[str] = ()) -> list[Record]:
+    """Return the records of these methods; where none is named, of all but bounds, which hide the rest."""
+    return select(records, methods=methods) if methods else without_bounds(records) or list(records)
+
+
+def without_bounds(records: Iterable[Record]) -> list[Record]:
+    """Return the records of methods, without those that are made from the labels of the test items."""
+    return [record for record in records if not record["method"].get("reads_test_labels")]
+
+
 def chosen_on_each_split(record: Record) -> bool:
     """Return whether the parameters were chosen on the record's split, and on others for themselves."""
     return bool((record["method"].get("tuning") or {}).get("each_split"))

@@ -10,9 +10,9 @@ from matplotlib.container import BarContainer
 from matplotlib.text import Text
 
 from cmbench.errors import ReportError
-from cmbench.report.categories import MOST_BARS, figure
+from cmbench.report.categories import figure
 from cmbench.report.figure import save
-from cmbench.report.looks import LOOKS
+from cmbench.report.looks import LOOKS, MOST_BARS
 
 NAMES = ("art", "Foundation and Primer", "Perfume and Body Mist", "geography", "Fragrance Gift Set")
 

@@ -16,9 +16,10 @@ from PIL import Image
 
 from cmbench.errors import StoreError
 from cmbench.evaluation.statistics import compare_all
-from cmbench.report.looks import looks
+from cmbench.report.looks import MOST_BARS, looks
 from cmbench.report.page.document import document
 from cmbench.report.page.sources import Study
+from cmbench.report.records import to_draw
 from cmbench.report.settings import settings
 
 HOSTILE = (
@@ -189,6 +190,35 @@ def test_figures_of_what_arrays_hold_are_drawn_and_say_in_words_what_they_show()
         "MAP on validation pairs over the course of training, a line",
         "MAP against time of training and against memory",
     ]
+
+
+def test_of_more_methods_than_can_be_told_apart_the_best_have_bars_which_the_command_names():
+    methods = [f"m{at:02}" for at in range(MOST_BARS + 2)]
+    records = [
+        made_record(name, at / 20, category_map={task: [0.25, 0.5] for task in TASKS})
+        for at, name in enumerate(methods)
+    ]
+    parsed = html(records, figures=True)
+    picture = shown(parsed)[0]
+    assert picture["alt"].count(",") == MOST_BARS - 1
+    assert "M00" not in picture["alt"]
+    assert "M01" not in picture["alt"]
+    assert f"MAP per category, the best {MOST_BARS} of {MOST_BARS + 2}" in page(records)
+    assert f"--methods {','.join(methods[2:])}" in page(records)
+
+
+def test_a_bound_stands_in_the_table_and_in_no_figure_or_comparison():
+    oracle = made_record("oracle", 1.0, category_map={task: [1.0, 1.0] for task in TASKS})
+    oracle["method"]["reads_test_labels"] = True
+    others = [
+        made_record(name, category_map={task: [0.25, 0.5] for task in TASKS}) for name in ("cca", "cfa")
+    ]
+    parsed = html([oracle, *others], arrays_of, figures=True)
+    assert all("ORACLE" not in picture["alt"] for picture in shown(parsed))
+    assert json.loads(parsed.find("script", id="data")[0].text)["dataset-1"]["methods"] == ["CFA", "CCA"]
+    assert "ORACLE" in parsed.find("table")[0].text
+    assert [record["method"]["name"] for record in to_draw([oracle, *others])] == ["cca", "cfa"]
+    assert to_draw([oracle, *others], ["oracle"]) == to_draw([oracle]) == [oracle]
 
 
 def test_the_order_of_records_changes_no_byte():

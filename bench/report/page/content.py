@@ -20,7 +20,7 @@ from cmbench.report.layout import Column, Mark, Row, Section, Table
 from cmbench.report.overview import render as csv_over_datasets
 from cmbench.report.overview import tables as tables_over_datasets
 from cmbench.report.records import Group, Record, groups, measured, split_of
-from cmbench.report.settings import Setting, settings
+from cmbench.report.settings import Setting, knows_test_labels, settings
 from cmbench.report.significance import Arrays
 from cmbench.report.table import table
 
@@ -116,6 +116,11 @@ class Board:
     def finished(self) -> tuple[Entry, ...]:
         """The entries that have numbers."""
         return tuple(entry for entry in self.entries if entry.setting.finished)
+
+    @property
+    def contenders(self) -> tuple[Entry, ...]:
+        """The finished entries that are methods, without bounds, beside which no other is seen."""
+        return tuple(entry for entry in self.finished if not knows_test_labels(entry.setting))
 
     @property
     def known_costs(self) -> tuple[int, ...]:

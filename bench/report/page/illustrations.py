@@ -140,12 +140,12 @@ def category_tables(board: Board) -> list[CategoryTable]:
     """
     tables = []
     for column in BIMODAL.columns[:2]:
-        by_entry = [_by_category(entry, column.key) for entry in board.finished]
+        by_entry = [_by_category(entry, column.key) for entry in board.contenders]
         names = board.group.dataset["class_names"]
         if by_entry and names and all(values is not None for values in by_entry):
             columns = [values for values in by_entry if values is not None]
             rows = tuple(zip(*columns, strict=True))
-            labels = tuple(entry.label for entry in board.finished)
+            labels = tuple(entry.label for entry in board.contenders)
             tables.append(CategoryTable(column.heading, tuple(map(str, names)), labels, rows))
     return tables
 

@@ -79,7 +79,7 @@ def pairwise(board: Board, arrays: Arrays) -> Pairwise:
     The unit is the test pair, with the runs of several seeds and splits nested in it.
     """
     columns = _comparable(board)
-    held = {entry: _runs(entry, columns[0], arrays) for entry in board.finished}
+    held = {entry: _runs(entry, columns[0], arrays) for entry in board.contenders}
     entries = tuple(entry for entry in held if held[entry])
     lacking = tuple(entry for entry in held if not held[entry])
     if len(entries) < 2:

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError, StoreError
-from cmbench.report.page.content import Board, Overall
+from cmbench.report.layout import BIMODAL
+from cmbench.report.looks import MOST_BARS
+from cmbench.report.page.content import Board, Entry, Overall
 from cmbench.report.page.illustrations import Plan
 from cmbench.report.page.sources import Study
 from cmbench.report.records import Record
@@ -21,7 +23,7 @@ from cmbench.store import Store
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_BARS = 600
+MOST_IN_ALL = 600
 """Of a task; more take seconds to draw, and several screens."""
 WIDTH = 6.5  # inches
 
@@ -52,22 +54,36 @@ def rank_plan(overall: Overall) -> Plan:
 
 
 def _categories(board: Board, arrays: Arrays) -> Plan:
-    """Return MAP per category as bars: Figure 6 of the paper, if there are at most ``MOST_BARS`` of them."""
+    """Return MAP per category as bars: Figure 6 of the paper, if there are at most ``MOST_IN_ALL`` of them.
+
+    Of more methods than can be told apart by their bars the best are drawn, by the bi-modal average.
+    """
+    shown = sorted(board.contenders, key=_lowest_first)[-MOST_BARS:]
+    shown = [entry for entry in board.contenders if entry in shown]
     command = f"cmbench plot categories {_choosing(board)}"
+    if len(shown) < len(board.contenders):
+        names = dict.fromkeys(entry.setting.method["name"] for entry in shown)
+        command += f" --methods {','.join(names)}"
 
     def draw() -> Figure:
         from cmbench.report.categories import figure
 
-        methods, categories = len(board.finished), len(board.group.dataset["class_names"])
-        if methods * categories > MOST_BARS:
+        categories = len(board.group.dataset["class_names"])
+        if len(shown) * categories > MOST_IN_ALL:
             raise ReportError(
-                f"{methods} methods on {categories} categories are too many bars to read here; the tables "
+                f"{len(shown)} methods on {categories} categories are too many bars to read here; the tables "
                 f"below hold the numbers, and '{command}' draws them"
             )
-        return figure(board.group.records, arrays=arrays)
+        return figure([record for entry in shown for record in entry.setting.records], arrays=arrays)
 
-    words = f"Bars of the MAP of each category for {_labels(board)}; the tables below hold the numbers."
-    return Plan("MAP per category", words, command, draw)
+    best = f", the best {len(shown)} of {len(board.contenders)}" if len(shown) < len(board.contenders) else ""
+    words = f"Bars of the MAP of each category for {_labels(shown)}; the tables below hold the numbers."
+    return Plan(f"MAP per category{best}", words, command, draw)
+
+
+def _lowest_first(entry: Entry) -> float:
+    score = entry.setting.score(BIMODAL.columns[-1].key)
+    return score.mean if score else -1.0
 
 
 def _precision_recall(board: Board, study: Study, arrays: Arrays) -> Plan:
@@ -77,11 +93,11 @@ def _precision_recall(board: Board, study: Study, arrays: Arrays) -> Plan:
 
         kept = [
             Kept(_ReadStore(study.folder_of(entry.setting.records[0]), arrays), entry.setting)
-            for entry in board.finished
+            for entry in board.contenders
         ]
         return figure(kept, width=WIDTH, arrays=arrays)
 
-    words = f"Curves of precision by recall in both directions for {_labels(board)}."
+    words = f"Curves of precision by recall in both directions for {_labels(board.contenders)}."
     return Plan("Precision by recall", words, f"cmbench plot precision-recall {_choosing(board)}", draw)
 
 
@@ -89,12 +105,12 @@ def _validation(board: Board, arrays: Arrays) -> Plan:
     def draw() -> Figure:
         from cmbench.report.page.validation import figure
 
-        curves = [(entry.setting, _curves(entry.setting.finished, arrays)) for entry in board.finished]
+        curves = [(entry.setting, _curves(entry.setting.finished, arrays)) for entry in board.contenders]
         return figure([each for each in curves if each[1]], width=WIDTH)
 
     words = "MAP on validation pairs over the course of training, a line for each run of a deep method."
     method = next(
-        (entry.setting.method["name"] for entry in board.finished if entry.family == "deep"), "METHOD"
+        (entry.setting.method["name"] for entry in board.contenders if entry.family == "deep"), "METHOD"
     )
     command = shlex.join(["cmbench", "plot", "training", f"{board.group.dataset['name']}/{method}"])
     return Plan("Training", words, command, draw)
@@ -120,9 +136,9 @@ def _costs(board: Board, arrays: Arrays) -> Plan:
     def draw() -> Figure:
         from cmbench.report.costs import cost_figure
 
-        return cost_figure([entry.setting for entry in board.finished], width=WIDTH, arrays=arrays)
+        return cost_figure([entry.setting for entry in board.contenders], width=WIDTH, arrays=arrays)
 
-    words = f"MAP against time of training and against memory for {_labels(board)}; see the table of costs."
+    words = f"MAP against time of training and against memory for {_labels(board.contenders)}; see the table."
     return Plan("MAP against costs", words, f"cmbench plot costs {_choosing(board)}", draw)
 
 
@@ -138,8 +154,8 @@ class _ReadStore(Store):
         return dict(held)
 
 
-def _labels(board: Board) -> str:
-    return ", ".join(entry.label for entry in board.finished)
+def _labels(entries: Sequence[Entry]) -> str:
+    return ", ".join(entry.label for entry in entries)
 
 
 def _choosing(board: Board) -> str:

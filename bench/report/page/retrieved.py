@@ -52,7 +52,7 @@ def _ranked(board: Board) -> list[Entry]:
     """Return the entries with results of both directions, the best first."""
     means = {
         entry: [score.mean for task in TASKS if (score := entry.setting.score(task)) is not None]
-        for entry in board.finished
+        for entry in board.contenders
     }
     whole = [entry for entry in means if len(means[entry]) == len(TASKS)]
     return sorted(whole, key=lambda entry: -sum(means[entry]))
@@ -70,7 +70,7 @@ def _run(entry: Entry, arrays: Arrays) -> Ranked | None:
 
 
 def _reason(board: Board) -> str:
-    names = dict.fromkeys(entry.setting.method["name"] for entry in board.finished)
+    names = dict.fromkeys(entry.setting.method["name"] for entry in board.contenders)
     command = (
         f"cmbench run --dataset {board.group.dataset['name']} --methods {','.join(names) or 'A,B'} --force"
     )
