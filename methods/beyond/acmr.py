@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize, relu
 
 from cmbench.datasets.draft import Modality
-from cmbench.methods.parameters import Count, Number, SearchSpace, Words
+from cmbench.methods.parameters import AddedLater, Count, Number, SearchSpace, Words
 from cmbench.methods.training.trained_method import TrainedMethod
 from cmbench.methods.views.scaling import PREPROCESSING
 
@@ -30,12 +30,17 @@ class Reversal(torch.autograd.Function):
 
 
 class Encoder(nn.Module):
-    """Layers of tanh, the last one too, which remember the features of their last batch."""
+    """Layers of tanh, the last one too, which remember the features of their last batch.
 
-    def __init__(self, widths: tuple[int, ...]) -> None:
+    ``dropout`` is the share of hidden units, which a code is not, that are left out in training.
+    """
+
+    def __init__(self, widths: tuple[int, ...], dropout: float = 0.0) -> None:
         super().__init__()
-        layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.Tanh())]
-        self.layers = nn.Sequential(*layers)
+        layers = [
+            layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.Tanh(), nn.Dropout(dropout))
+        ]
+        self.layers = nn.Sequential(*layers[:-1])
         self.features: Tensor | None = None
 
     def forward(self, features: Tensor) -> Tensor:
@@ -106,6 +111,8 @@ class ACMR(TrainedMethod):
     """Weight of negatives beside partners in L_imi."""
     adversarial_weight: Annotated[float, Number(0), SearchSpace(0.0, 0.1, 1.0)] = 0.1
     """Strength of the reversed gradient of L_adv; 0 switches the adversary off."""
+    dropout: Annotated[float, Number(0, 0.99), SearchSpace(0.0, 0.5), AddedLater(0.0)] = 0.0
+    """Share of hidden units of the encoders left out in training; none in the released program."""
     learning_rate: Annotated[float | str, Number(0, open_ends=True), SearchSpace(1e-4, 3e-4, 1e-3)] = 1e-4
     """Learning rate of Adam, whose momenta are 0.5 and 0.999."""
     weight_decay: Annotated[float | str, Number(0), SearchSpace(0.0, 1e-4, 1e-3)] = 0.0
@@ -117,7 +124,8 @@ class ACMR(TrainedMethod):
     def networks(self, widths: Mapping[Modality, int], n_classes: int) -> Mapping[str, nn.Module]:
         hidden = self._hidden_widths()
         self.encoders_: dict[str, Encoder] = {
-            name: Encoder((width, *hidden[name], self.n_components)) for name, width in widths.items()
+            name: Encoder((width, *hidden[name], self.n_components), self.dropout)
+            for name, width in widths.items()
         }
         self.classifier_ = nn.Linear(self.n_components, n_classes)
         self.discriminator_ = nn.Sequential(
@@ -223,6 +231,7 @@ class ACMRReleased(ACMR):
     preprocessing: Annotated[str, Words(*PREPROCESSING), SearchSpace("none", "zscore", "global")] = "none"
     fixed: ClassVar[Mapping[str, Any]] = {
         "negative_weight": 1.0,
+        "dropout": 0.0,
         "adversarial_weight": 0.0,
         "discriminator_width": 50,
     }

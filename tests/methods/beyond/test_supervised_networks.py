@@ -96,6 +96,19 @@ def test_encoders_of_acmr_climb_what_the_discriminator_descends():
     torch.testing.assert_close(discriminator, plain["discriminator"][0].weight.grad, rtol=1e-4, atol=1e-7)
 
 
+def test_dropout_of_acmr_leaves_hidden_units_out_of_training_alone_and_none_of_a_code():
+    pairs = pairs_of()
+    method = ACMR(image_width=400, text_width=400, n_components=300, epochs=1, dropout=0.5).fit(pairs, pairs)
+    encoder = method.encoders_["image"].train()
+    kinds = [type(layer) for layer in encoder.layers]
+    assert kinds == [nn.Linear, nn.Tanh, nn.Dropout, nn.Linear, nn.Tanh]
+    features = torch.tensor(pairs.images)
+    hidden, codes = encoder.layers[:3](features), encoder(features)
+    assert 0.45 < (hidden == 0).float().mean() < 0.55
+    assert not (codes == 0).any()
+    assert not (encoder.eval().layers[:3](features) == 0).any()
+
+
 def test_the_released_acmr_keeps_its_random_classifier_and_has_no_adversary():
     method = ACMRReleased(image_width=4, text_width=4, n_components=3, epochs=3, batch_size=20)
     kept = []
