@@ -69,6 +69,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {others[near[0]]!r}?)" if near else ""
 
 
+def listed(names: Sequence[object], most: int = 3, *, between: str = ", ") -> str:
+    """Return the first of the names in words, and how many more there are.
+
+    >>> print(listed(["sea", "sky", "sun"], 2), "/", listed(range(2), 2, between="; "))
+    sea, sky and 1 more / 0; 1
+    """
+    shown = between.join(map(str, names[:most]))
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
 def installed(library: str, package: str, purpose: str) -> Any:
     """Return an optional library, or raise ``DatasetError`` that says what to install for ``purpose``."""
     try:

@@ -7,6 +7,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from cmbench.errors import listed
+
 IdsOf = Callable[[str], Sequence[str]]
 """Returns the ids of the pairs of a category."""
 
@@ -16,7 +18,6 @@ MISSING = ("nan", "none", "null", "<na>", "n/a", "#n/a")
 _JOINTS = re.compile(r"[,;|/+&\t\n\u3001]")
 _LIST = re.compile(r"[\[({].*[\])}]", re.DOTALL)
 _AROUND = " \t\n'\"[](){}"
-NAMED = 3  # pairs or categories named in a sentence
 
 
 def doubtful_names(class_names: Sequence[str], ids_of: IdsOf) -> Iterator[str]:
@@ -29,11 +30,11 @@ def doubtful_names(class_names: Sequence[str], ids_of: IdsOf) -> Iterator[str]:
     for name in class_names:
         if spelling(name) in MISSING:
             yield (
-                f"the category {name!r} (of {some(ids_of(name))}) looks like a missing value; name the "
+                f"the category {name!r} (of {listed(ids_of(name))}) looks like a missing value; name the "
                 "category of these pairs, or leave them out"
             )
     for name, parts in _joined(class_names):
-        yield f"the category {name!r} (of {some(ids_of(name))}) looks like several; write {parts} if it is"
+        yield f"the category {name!r} (of {listed(ids_of(name))}) looks like several; write {parts} if it is"
 
 
 def spelling(name: str) -> str:
@@ -80,9 +81,3 @@ def _alike(class_names: Sequence[str]) -> Iterator[str]:
                 f"the categories {', '.join(map(repr, names))} differ in capitals, spaces or hyphens alone "
                 "and count as different ones; write them in one way if they are the same"
             )
-
-
-def some(values: Sequence[str]) -> str:
-    """Return the first values in words, and how many more there are."""
-    shown = ", ".join(values[:NAMED])
-    return f"{shown} and {len(values) - NAMED} more" if len(values) > NAMED else shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.draft import ARRAY_TYPES, blocks, file_key, split_arrays
 from cmbench.datasets.soundness import cut_while_sorted
+from cmbench.errors import listed
 
 if TYPE_CHECKING:
     from cmbench.datasets.draft import Draft, Parts, Split
@@ -137,7 +138,7 @@ def _broken_matrices(draft: Draft) -> Iterator[str]:
     held = np.unique(np.concatenate([split.categories for _, split in draft.splits]))
     unused = np.setdiff1d(np.arange(count), held)
     if len(unused):
-        names = _some([draft.class_names[column] for column in unused])
+        names = listed([draft.class_names[column] for column in unused])
         yield f"no pair has the category {names}; remove its column and its name"
     sums = np.concatenate([split.labels.sum(axis=1) for _, split in draft.splits])
     if count and (sums == 1).all():
@@ -164,7 +165,7 @@ def _test_classes_are_trained(draft: Draft) -> Iterator[str]:
         ranges = cut_while_sorted(draft)
         cause = f" (the pairs seem to have been sorted by category before: {ranges})" if ranges else ""
         yield (
-            f"{name} has class(es) {_some(unseen.tolist())} that no training pair has{cause}; "
+            f"{name} has class(es) {listed(unseen.tolist())} that no training pair has{cause}; "
             f"move pairs of them into training or drop them{remedy}"
         )
 
@@ -239,11 +240,6 @@ def _card_is_kept(draft: Draft) -> Iterator[str]:
             f"{draft.card.fingerprint[:12]}: the files were changed or damaged; get them again, or leave "
             "fingerprint out of the card"
         )
-
-
-def _some(values: Sequence[object]) -> str:
-    shown = ", ".join(map(str, values[:5]))
-    return f"{shown} and {len(values) - 5} more" if len(values) > 5 else shown
 
 
 TYPES: tuple[str, Rule] = ("arrays have the right types", _types_are_right)

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from cmbench.datasets.category_names import doubtful_names, some
+from cmbench.datasets.category_names import doubtful_names
 from cmbench.datasets.draft import Draft, Labels, Split, category_counts, row_slices
 from cmbench.datasets.repetitions import (
     ALIKE,
@@ -27,7 +27,7 @@ from cmbench.datasets.repetitions import (
     near_copies,
     repetitions,
 )
-from cmbench.errors import DatasetError
+from cmbench.errors import DatasetError, listed
 
 FEW_PAIRS = 20
 """With fewer validation pairs, the standard error of a MAP is larger than most differences of settings."""
@@ -179,7 +179,7 @@ def _both(repeated: Repeated, draft: Draft) -> str:
         f"{splits[repeated.second].ids[row]} ({repeated.first}: {splits[repeated.first].ids[original]})"
         for row, original in zip(repeated.rows, repeated.originals, strict=True)
     ]
-    return some(ids)
+    return listed(ids)
 
 
 def _named(place: Place, draft: Draft) -> str:
@@ -195,7 +195,7 @@ def _rounded_copies(copies: NearCopies, draft: Draft) -> Finding:
     return Finding(
         f"{len(copies.same)} of {copies.of} {FULL_NAMES[copies.second]} pairs are pairs of "
         f"{FULL_NAMES[copies.first]} but for rounding or scale (cosines of images and texts above {SAME:g})"
-        f"{_looked(copies)}: {some([str(ids[row]) for row in copies.same])}; keep each pair in one split",
+        f"{_looked(copies)}: {listed([ids[row] for row in copies.same])}; keep each pair in one split",
         stops=True,
         repeated=True,
     )
@@ -209,7 +209,7 @@ def _near_copies(copies: NearCopies, draft: Draft) -> Finding:
     with_texts = f"; of {len(pairs)} the text too" if pairs else ""
     return Finding(
         f"{len(images)} {second} images are near-copies (cosine above {ALIKE:g}) of {first} "
-        f"images{_looked(copies)}: {some([str(ids[row]) for row in images])}{with_texts}; look whether they "
+        f"images{_looked(copies)}: {listed([ids[row] for row in images])}{with_texts}; look whether they "
         "are the same pictures"
     )
 
@@ -223,7 +223,7 @@ def _categories(draft: Draft) -> Iterator[Finding]:
     used = np.unique(np.concatenate([split.categories for _, split in draft.splits]))
     unused = np.setdiff1d(np.arange(len(draft.class_names)), used)
     if len(unused):
-        names = some([draft.class_names[category] for category in unused])
+        names = listed([draft.class_names[category] for category in unused])
         yield Finding(
             f"{len(unused)} of {len(draft.class_names)} categories have no pair in any split ({names}), and "
             "count all the same; number the others without gaps, or correct class_names"
@@ -325,7 +325,7 @@ def _little_to_choose(draft: Draft, remedy: str) -> Iterator[Finding]:
     if scarce:
         yield Finding(
             f"{len(scarce)} of {int(trained.sum())} categories have fewer than two validation pairs "
-            f"({some(scarce)}), so settings are chosen by the others; {remedy}"
+            f"({listed(scarce)}), so settings are chosen by the others; {remedy}"
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cmbench.current import code_of
-from cmbench.errors import ReportError
+from cmbench.errors import ReportError, listed
 from cmbench.evaluation.measures import MAP, Measure, chance
 from cmbench.evaluation.protocol import AVERAGES, TASKS, Protocol
 from cmbench.report.facts import budget_text, changed, is_short, trials_of, tuning_of
@@ -241,8 +241,7 @@ def _unseen(dataset: Mapping[str, Any]) -> str:
     names = dataset.get("unseen_categories")
     if not names:
         return ""
-    others = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"Zero-shot: no training pair is of the test categories {', '.join(names[:MOST_NAMED])}{others}."
+    return f"Zero-shot: no training pair is of the test categories {listed(names, MOST_NAMED)}."
 
 
 def _left_out(settings: Sequence[Setting]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from cmbench.errors import listed
 from cmbench.report.facts import changed, fewer_trials_note, is_short
 from cmbench.report.records import Record, split_of
 from cmbench.report.settings import Setting, knows_test_labels
@@ -54,8 +55,7 @@ def _values(names: Mapping[str, object], label: str, settings: Sequence[Setting]
     """Return parameters with their values and, in brackets, their defaults."""
     defaults = next(each for each in settings if each.label == label).defaults or {}
     texts = [f"{name}={_text(value)} [{_text(defaults[name])}]" for name, value in sorted(names.items())]
-    rest = f", and {len(texts) - MOST_CHANGED} more" if len(texts) > MOST_CHANGED else ""
-    return ", ".join(texts[:MOST_CHANGED]) + rest
+    return listed(texts, MOST_CHANGED)
 
 
 def _text(value: object) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from cmbench import neural
 from cmbench.disk import DAMAGE, kind_of
-from cmbench.errors import DatasetError, installed
+from cmbench.errors import DatasetError, installed, listed
 from cmbench.neural import read_state, write_state
 
 State: TypeAlias = Mapping[str, Tensor]
@@ -170,10 +170,9 @@ def give_weights(network: nn.Module, weights: State, source: Path | str) -> None
         if key in weights and weights[key].shape != value.shape
     ]
     if problems:
-        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise DatasetError(
             f"{source}: these are not weights of {type(network).__name__}: "
-            f"{'; '.join(problems[:NAMED])}{more}{without(prefix)}; "
+            f"{listed(problems, NAMED, between='; ')}{without(prefix)}; "
             f"give the file of a {type(network).__name__}"
         )
     network.load_state_dict(weights, assign=True)

@@ -16,7 +16,7 @@ from cmbench.datasets.draft import ARRAY_TYPES, Card, Draft, Parts, Split, file_
 from cmbench.datasets.formats.casting import float_matrix, int_vector, single_int, single_text, text_vector
 from cmbench.datasets.formats.division import Shares, drawn
 from cmbench.datasets.formats.labels import label_array, settled_labels
-from cmbench.errors import DatasetError
+from cmbench.errors import DatasetError, listed
 
 Cast = Callable[[str, NDArray[Any]], Any]
 Values = dict[str, Any]
@@ -231,7 +231,7 @@ def _missing(file: FeatureFile, names: Sequence[str]) -> Iterator[str]:
         yield (
             "there are no validation pairs (missing: images_val, texts_val, labels_val), by which methods "
             f"choose their parameters; 'cmbench datasets convert {file.path} -o NEW.npz --validation 0.1' "
-            f"draws them from training by category. Keys found: {_listed(file.keys)}"
+            f"draws them from training by category. Keys found: {listed(file.keys, MOST_LISTED) or 'none'}"
         )
     else:
         absent = []
@@ -248,8 +248,9 @@ def _missing_keys(file: FeatureFile, names: Sequence[str]) -> Iterator[str]:
     if missing:
         guesses = _guesses(missing, file)
         guess = "".join(f" (is {near} meant for {key}?)" for near, key in guesses)
+        found = listed(file.keys, MOST_LISTED) or "none"
         yield (
-            f"missing: {', '.join(missing)}{guess}; keys found: {_listed(file.keys)}; add images_*, texts_* "
+            f"missing: {', '.join(missing)}{guess}; keys found: {found}; add images_*, texts_* "
             "and labels_* for each of train, val and test, or let 'cmbench datasets convert IN -o OUT --key "
             f"{missing[0]}=KEY' say which key it is"
         )
@@ -282,11 +283,6 @@ def _drawn_twice(file: FeatureFile, shares: Shares) -> Iterator[str]:
         yield "there is a test split already (images_test); leave out --test"
     if shares.test is not None and "images_train" in file.names and "images_test" not in file.names:
         yield "there are training pairs and no test pairs; name those, since no training pair may be one"
-
-
-def _listed(keys: tuple[str, ...]) -> str:
-    shown = ", ".join(keys[:MOST_LISTED]) or "none"
-    return f"{shown} and {len(keys) - MOST_LISTED} more" if len(keys) > MOST_LISTED else shown
 
 
 def _settled_labels(values: Values, file: FeatureFile, names: tuple[str, ...]) -> tuple[Values, list[str]]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Labels
 from cmbench.datasets.formats.casting import int_vector, text_vector
-from cmbench.errors import DatasetError
+from cmbench.errors import DatasetError, listed
 
 SEPARATOR = ";"
 _SHOWN = 5  # categories named in a note
@@ -158,16 +158,16 @@ def _from_texts(labels: Mapping[str, NDArray[Any]], names: tuple[str, ...] | Non
         raise DatasetError(f"labels hold {unknown[0]!r}, which is not among class_names; correct one of them")
     categories = names or tuple(found)
     order = "of class_names" if names else "in alphabetical order"
-    listed = f"{len(categories)} categories {order} ({_listed(categories)})"
+    named = f"{len(categories)} categories {order} ({listed(categories, _SHOWN)})"
     if max(len(item) for tags in items.values() for item in tags) > 1:
         matrices = {key: tag_matrix(tags, [*map(_composed, categories)]) for key, tags in items.items()}
-        note = f"labels are texts with several categories between {SEPARATOR!r}, read as {listed}"
+        note = f"labels are texts with several categories between {SEPARATOR!r}, read as {named}"
         return SettledLabels(matrices, categories, (note, *_notes_on_items(matrices)))
     place = {_composed(name): number for number, name in enumerate(categories)}
     numbers = {
         key: np.array([place[item[0]] for item in tags], dtype=np.int64) for key, tags in items.items()
     }
-    return SettledLabels(numbers, categories, (f"labels are texts, read as {listed}",))
+    return SettledLabels(numbers, categories, (f"labels are texts, read as {named}",))
 
 
 def _composed(text: str) -> str:
@@ -191,11 +191,6 @@ def tag_matrix(items: Sequence[Sequence[str]], categories: Sequence[str]) -> Lab
     for row, item in enumerate(items):
         matrix[row, [place[name] for name in item]] = 1
     return matrix
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
 def _from_matrices(labels: Mapping[str, Labels], names: tuple[str, ...] | None) -> SettledLabels:

@@ -11,7 +11,7 @@ from cmbench.datasets.raw.contract import RawDataset, RawPair
 from cmbench.datasets.raw.downloads import Download
 from cmbench.datasets.raw.problems import MOST_TOLD, Problems
 from cmbench.datasets.raw.registry import load_raw
-from cmbench.errors import DatasetError
+from cmbench.errors import DatasetError, listed
 
 
 def prepared(name: str, place: Path | None = None, splits: Path | None = None) -> RawDataset:
@@ -48,9 +48,8 @@ def without_unreadable(dataset: RawDataset) -> RawDataset:
         parts.append([pair for pair in pairs if _is_readable(pair, reasons)])
     if not reasons:
         return dataset
-    shown = list(reasons)[:MOST_TOLD]
-    more = f" and {len(reasons) - len(shown)} more" if len(reasons) > len(shown) else ""
-    note = f"{len(reasons)} pairs were left out, whose pictures cannot be read: {', '.join(shown)}{more}"
+    named = listed(list(reasons), MOST_TOLD)
+    note = f"{len(reasons)} pairs were left out, whose pictures cannot be read: {named}"
     card = replace(dataset.card, sizes=None, class_sizes={}, notes=(*dataset.card.notes, note))
     train, validation, test = parts
     return replace(dataset, train=train, validation=validation, test=test, card=card)
