@@ -186,8 +186,10 @@ class CorrAE(PretrainedMethod):
     """
     batch_size = 100
     """Pairs in a batch of stage 2, cut to their number. The incomplete last batch of an epoch is left out."""
-    epochs = 60
-    """Passes over the training pairs in stage 2, at most."""
+    epochs: Annotated[int, Count(1), SearchSpace(60, 200)] = 60
+    """Passes over the training pairs in stage 2, at most. With 60, training ends on ``scenes`` and Pascal
+    Sentence while MAP on validation still rises.
+    """
     stopping = "validation"
     """Which state of stage 2 is kept: that with the highest mean of the two bi-modal MAPs on validation, or
     with ``"none"`` the last one, which leaves nothing else to be chosen on validation either. On few pairs it
