@@ -24,9 +24,15 @@ _VALIDATION = "curve_validation_"
 _BIMODAL = {"image_to_text": "image→text", "text_to_image": "text→image"}
 
 
-def doubts(evaluation: Evaluation, curves: Curves) -> list[str]:
-    """Return what to doubt, a sentence without a full stop each."""
-    return [*_at_chance(evaluation), *_of_training(curves)]
+def doubts(evaluation: Evaluation, curves: Curves, fitted: Mapping[str, Any]) -> list[str]:
+    """Return what to doubt, a sentence without a full stop each.
+
+    A training that went on after the iteration whose state it kept, which ``fitted`` says as
+    ``best_iteration_``, stopped by itself, whatever another curve does.
+    """
+    best = fitted.get("best_iteration_")
+    kept = best if isinstance(best, int | float) else np.inf  # anything, of a plugin
+    return [*_at_chance(evaluation), *_of_training(curves, kept)]
 
 
 def _at_chance(evaluation: Evaluation) -> Iterator[str]:
@@ -45,7 +51,7 @@ def _at_chance(evaluation: Evaluation) -> Iterator[str]:
             yield f"{words} is no better than chance (MAP {reached:.3f}, of a random ranking {chance:.3f})"
 
 
-def _of_training(curves: Curves) -> Iterator[str]:
+def _of_training(curves: Curves, kept: float) -> Iterator[str]:
     """Yield what the curves over the validation pairs say against the training."""
     steps = curves.get("curve_iteration")
     for name, values in curves.items():
@@ -55,7 +61,7 @@ def _of_training(curves: Curves) -> Iterator[str]:
         measure = name.removeprefix(_VALIDATION).replace("_", " ")
         if np.ptp(values[known]) < _TIED:
             yield f"validation {measure} was the same throughout the training, and chose nothing"
-        elif rise := _last_rise(values[known]):
+        elif kept >= steps[known][-1] and (rise := _last_rise(values[known])):
             yield (
                 f"training was cut short while validation {measure} still rose (by {rise:.3f} in its last "
                 f"fifth, which ended at iteration {steps[known][-1]:.0f}); give it more iterations"

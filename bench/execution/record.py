@@ -258,7 +258,8 @@ def _conduct(outcome: Outcome) -> dict[str, Any]:
     """
     warnings = [shortened(text, LONGEST_WARNING) for text in outcome.child.get("warnings", ())]
     if outcome.evaluation is not None:
-        warnings = [*warnings[:MOST_WARNINGS], *doubts(outcome.evaluation, outcome.training_curves)]
+        told = doubts(outcome.evaluation, outcome.training_curves, outcome.child.get("fitted", {}))
+        warnings = [*warnings[:MOST_WARNINGS], *told]
     said = {"warnings": warnings, "repeats": outcome.child.get("repeats", False)}
     return {name: value for name, value in said.items() if value}
 

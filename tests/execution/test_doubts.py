@@ -17,9 +17,9 @@ FAR = np.eye(4)[LABELS] + 0.1 * np.random.default_rng(0).normal(size=(100, 4))
 STEPS = np.arange(10.0) * 100
 
 
-def of_training(**curves):
+def of_training(kept="not told", **curves):
     named = {f"curve_{name}": np.asarray(values, dtype=float) for name, values in curves.items()}
-    return doubts(evaluate(FAR, FAR, LABELS), {"curve_iteration": STEPS, **named})
+    return doubts(evaluate(FAR, FAR, LABELS), {"curve_iteration": STEPS, **named}, {"best_iteration_": kept})
 
 
 def test_a_good_result_is_not_doubted():
@@ -27,10 +27,10 @@ def test_a_good_result_is_not_doubted():
 
 
 def test_a_constant_output_is_told_from_one_at_chance():
-    constant = doubts(evaluate(FAR, np.ones((100, 4)), LABELS), {})
+    constant = doubts(evaluate(FAR, np.ones((100, 4)), LABELS), {}, {})
     assert constant[0] == "image→text ranks all items alike, as if those of one side had one representation"
     random = np.random.default_rng(1).normal(size=(2, 100, 30))
-    first, second = doubts(evaluate(*random, LABELS), {})
+    first, second = doubts(evaluate(*random, LABELS), {}, {})
     assert first.startswith("image→text is no better than chance (MAP 0.2")
     assert second.startswith("text→image is no better than chance")
 
@@ -41,6 +41,14 @@ def test_a_training_that_ends_at_its_best_was_cut_short():
         "training was cut short while validation map still rose (by 0.044 in its last fifth, which ended at "
         "iteration 900); give it more iterations"
     )
+
+
+def test_a_training_that_stopped_after_its_best_was_not_cut_short_whatever_else_rises():
+    rises = np.linspace(0.1, 0.9, 10)
+    assert of_training(400, validation_correlation=rises) == []
+    assert len(of_training(900, validation_correlation=rises)) == 1
+    stage = [*rises[:6], *[np.nan] * 4]  # the last one's state is kept
+    assert len(of_training(700, validation_accuracy=stage)) == 1
 
 
 @pytest.mark.parametrize(
