@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import tarfile
+import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -257,3 +258,26 @@ def test_runs_that_were_ranked_on_test_pairs_are_not_kept_as_a_search(produce, t
     with pytest.raises(SystemExit, match="of toy was not ranked on validation pairs"):
         produce.keep_searches(tmp_path / "runs")
     assert not list(tmp_path.glob("tuned/searches/toy*"))
+
+
+def test_every_trial_of_a_packed_search_is_told_by_the_profile_that_came_of_it(produce):
+    """Each was ranked on validation pairs, and no trial is missing or has another MAP."""
+    chosen = {}
+    for path in (RESULTS.parent / "bench" / "tuned").glob("*.toml"):
+        datasets = tomllib.loads(path.read_text(encoding="utf-8"))["datasets"]
+        chosen |= {name: dataset["methods"] for name, dataset in datasets.items()}
+    archives = sorted((RESULTS / "tuned" / "searches").glob("*.tar.xz"))
+    assert archives
+    for archive in archives:
+        trials = {}
+        for text in produce.unpacked(archive).values():
+            record = json.loads(text)
+            assert f"{produce.validated(record)}.tar.xz" == archive.name
+            if record["seed"] in (None, 0):  # further seeds are of the best few alone
+                trials.setdefault(record["method"]["name"], []).append(record)
+        for method, entry in chosen[archive.name.removesuffix(".tar.xz")].items():
+            finished = [record for record in trials.get(method, ()) if record["status"] == "ok"]
+            told = {tried["validation_map"] for tried in entry["tried"] if "validation_map" in tried}
+            if method in trials:
+                assert told == {round(record["map"]["bimodal_average"], 6) for record in finished}
+                assert len(trials[method]) - len(finished) == entry["pruned"] + entry["failed"]
