@@ -418,13 +418,50 @@ def make_scenes(parts: Iterable[str]) -> None:
 
 
 def collect_tuned(source: Path) -> None:
-    """Bring the records of a store of tuned runs into the study's folder, in place of earlier ones."""
+    """Bring the records of a store of tuned runs into the study's folder, in place of earlier ones.
+
+    What an earlier search chose for a method goes from a dataset on which a later one chose otherwise.
+    """
     store, results = Store(source), Store(HERE / "tuned")
-    for record in store.records():
+    brought = store.records()
+    leave_out_earlier(results, brought)
+    for record in brought:
         arrays = store.arrays(record) if record["status"] == "ok" else None
         is_shipped = record["dataset"]["name"] in dataset_names()
         results.put(without_places(record), None if arrays is None else per_query(arrays, named=is_shipped))
     results.pack()
+
+
+def leave_out_earlier(results: Store, brought: Iterable[dict[str, Any]]) -> None:
+    """Remove the records of rows that are brought with other parameters."""
+    settings: dict[Row, list[Setting]] = {}
+    for record in brought:
+        settings.setdefault(row_of(record), []).append(setting_of(record))
+    for path in results.folder.glob("*.jsonl"):
+        kept = []
+        for line in path.read_text("utf-8").splitlines(keepends=True):
+            record = json.loads(line)
+            new, old = settings.get(row_of(record)), setting_of(record)
+            if new is None or any(
+                all(old[name] == each[name] for name in old if name in each) for each in new
+            ):
+                kept.append(line)
+            else:
+                results.arrays_path(record).unlink(missing_ok=True)
+        path.write_text("".join(kept), encoding="utf-8")
+
+
+Row = tuple[str, str, str | None]
+
+
+def row_of(record: Mapping[str, Any]) -> Row:
+    """Return what is one row of a table: the pairs, the method, and whose parameters it has."""
+    method = record["method"]
+    return record["dataset"]["fingerprint"], method["name"], (method.get("tuning") or {}).get("like")
+
+
+def setting_of(record: Mapping[str, Any]) -> Setting:
+    return {name: value for name, value in record["method"]["parameters"].items() if name != "random_state"}
 
 
 def without_places(record: dict[str, Any]) -> dict[str, Any]:

@@ -187,6 +187,35 @@ def test_the_page_of_equal_searches_is_made_of_what_is_brought_from_a_store(prod
     assert produce.NOT_YET not in page
 
 
+def test_what_an_earlier_search_chose_gives_way_to_a_later_one_on_the_same_dataset_alone(produce, tmp_path):
+    shutil.rmtree(tmp_path / "tuned")
+
+    def bring(*runs):
+        source = Store(tmp_path / f"runs{len(list(tmp_path.glob('runs*')))}")
+        for run in runs:
+            source.put(*run)
+        produce.collect_tuned(source.folder)
+        records = Store(tmp_path / "tuned").records()
+        assert len(list(tmp_path.glob("tuned/cells/*/*.npz"))) == len(records)
+        held = [
+            (each["dataset"]["name"], each["method"]["name"], each["method"]["parameters"])
+            for each in records
+        ]
+        return sorted(held, key=str)
+
+    lent = tuned_run("cmgans", 0.3, "first", like="ccl", rate=3)
+    bring(tuned_run("cmgans", 0.4, "first", rate=1), tuned_run("cca", 0.5, "first", rate=1), lent)
+    bring(tuned_run("cmgans", 0.4, "second", rate=1))
+    assert bring(tuned_run("cmgans", 0.6, "first", rate=2)) == [
+        ("first", "cca", {"rate": 1}),
+        ("first", "cmgans", {"rate": 2}),
+        ("first", "cmgans", {"rate": 3}),
+        ("second", "cmgans", {"rate": 1}),
+    ]
+    seeds = [tuned_run("cmgans", 0.6, "first", rate=2, random_state=seed) for seed in (1, 2)]
+    assert len(bring(*seeds)) == 6
+
+
 @pytest.mark.parametrize("name", ["scenes", "of_others"])
 def test_of_pairs_that_are_not_cmbenchs_own_no_name_and_no_category_is_kept(produce, tmp_path, name):
     record, arrays = tuned_run("cca", 0.5, name)
