@@ -256,9 +256,11 @@ def test_curves_follow_all_stages_on_one_count(toy):
 
 
 def test_the_state_that_is_kept_is_the_best_on_validation(toy):
-    method = fitted(toy, epochs=12, learning_rate=0.05, gaussian_rate=0.001)
+    rates = (0.05, 0.1, 0.2, 0.02)  # which of them end below their best depends on the processor
+    tried = (fitted(toy, epochs=12, learning_rate=rate, gaussian_rate=0.001) for rate in rates)
+    method = next(each for each in tried if each.best_iteration_ < each.iterations_)
     curve = method.curves_["validation_map"]
-    assert np.nanargmax(curve) < len(curve) - 1, "choose a setting whose best state is not the last"
+    assert np.nanargmax(curve) < len(curve) - 1
     assert method.best_iteration_ == method.curves_["iteration"][np.nanargmax(curve)]
     assert method.validation_map_ == pytest.approx(np.nanmax(curve), abs=1e-6)
     assert fitted(toy, stopping="none").validation_map_ is None
