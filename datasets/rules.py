@@ -138,7 +138,7 @@ def _broken_matrices(draft: Draft) -> Iterator[str]:
     held = np.unique(np.concatenate([split.categories for _, split in draft.splits]))
     unused = np.setdiff1d(np.arange(count), held)
     if len(unused):
-        names = listed([draft.class_names[column] for column in unused])
+        names = listed([draft.class_names[column] for column in unused], 5)
         yield f"no pair has the category {names}; remove its column and its name"
     sums = np.concatenate([split.labels.sum(axis=1) for _, split in draft.splits])
     if count and (sums == 1).all():
@@ -165,7 +165,7 @@ def _test_classes_are_trained(draft: Draft) -> Iterator[str]:
         ranges = cut_while_sorted(draft)
         cause = f" (the pairs seem to have been sorted by category before: {ranges})" if ranges else ""
         yield (
-            f"{name} has class(es) {listed(unseen.tolist())} that no training pair has{cause}; "
+            f"{name} has class(es) {listed(unseen.tolist(), 5)} that no training pair has{cause}; "
             f"move pairs of them into training or drop them{remedy}"
         )
 

@@ -99,12 +99,9 @@ def select(
 
 def to_draw(records: Sequence[Record], methods: Sequence[str] = ()) -> list[Record]:
     """Return the records of these methods; where none is named, of all but bounds, which hide the rest."""
-    return select(records, methods=methods) if methods else without_bounds(records) or list(records)
-
-
-def without_bounds(records: Iterable[Record]) -> list[Record]:
-    """Return the records of methods, without those that are made from the labels of the test items."""
-    return [record for record in records if not record["method"].get("reads_test_labels")]
+    if methods:
+        return select(records, methods=methods)
+    return [record for record in records if not record["method"].get("reads_test_labels")] or list(records)
 
 
 def chosen_on_each_split(record: Record) -> bool:

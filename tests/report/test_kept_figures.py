@@ -81,7 +81,9 @@ def test_the_area_under_each_curve_is_the_map_that_scikit_learn_finds_too(store)
 
 def test_records_without_curves_or_space_say_how_to_fill_them(store):
     store.put(made_record("jrl", paper_name="JRL", dataset=DATASET), {"labels": LABELS})
-    with pytest.raises(ReportError, match="JRL on toy: its record has no precision by recall"):
+    with pytest.raises(
+        ReportError, match=r"JRL on toy: its record has no precision by recall.*show \w+ --store"
+    ):
         precision_recall.figure(kept(store))
     with pytest.raises(ReportError, match="no picture of the common space"):
         [space.points(each) for each in kept(store)]
