@@ -219,7 +219,7 @@ def _kept(record: Record, store: Store) -> list[Path]:
 
 
 def _differences(record: Record, available: Registry) -> Iterator[str]:
-    """Yield what is not as it was: code, versions of packages, the processor."""
+    """Yield what is not as it was: code, versions of packages, the processor, libraries loaded first."""
     now = available[record["method"]["name"]].code_version()
     if now != code_of(record):
         yield f"the code of the method is version {now}, and the record is of version {code_of(record)}"
@@ -234,6 +234,9 @@ def _differences(record: Record, available: Registry) -> Iterator[str]:
         yield f"packages: {'; '.join(changed)}"
     if there.get("processor") != here["processor"]:
         yield f"processor: {there.get('processor')} then, {here['processor']} now"
+    first_then, first_now = (origin.get("preloaded", "none") for origin in (there, here))
+    if first_then != first_now:
+        yield f"LD_PRELOAD: {first_then} then, {first_now} now"
 
 
 def _protocol(record: Record) -> Protocol:

@@ -144,6 +144,7 @@ def test_a_result_that_differs_is_told_by_how_much_and_exits_with_1(place, tmp_p
     record = json.loads(path.read_text())
     record["map"]["image_to_text"] -= 0.125
     record["method"]["code_version"] = "0"
+    record["provenance"]["preloaded"] = "fast.so"
     path.write_text(json.dumps(record))
     for name in path.parent.glob("cca*.npz"):
         name.unlink()
@@ -151,6 +152,7 @@ def test_a_result_that_differs_is_told_by_how_much_and_exits_with_1(place, tmp_p
     done = CliRunner().invoke(cli, arguments)
     assert done.exit_code == 1
     assert "note: the code of the method is version 1, and the record is of version 0" in done.output
+    assert "LD_PRELOAD: fast.so then, none now" in done.output
     assert "+0.12" in done.output
     assert "MAPs differ by 0.12 at most; the store has no APs of single queries to compare" in done.output
     assert CliRunner().invoke(cli, [*arguments, "--tolerance", "0.2"]).exit_code == 0

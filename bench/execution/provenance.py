@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from functools import lru_cache
@@ -29,11 +30,13 @@ PACKAGES = (
 @lru_cache(maxsize=1)
 def provenance() -> dict[str, Any]:
     """Return package versions, the source's git state, and the machine; the same for a whole run."""
+    libraries = preloaded()
     return {
         "packages": {name: package_version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
+        **({"preloaded": libraries} if libraries else {}),
         "cores": available_cores(),
         "git": git_state(Path(__file__).parent),
         "command": [_program(), *sys.argv[1:]],
@@ -62,6 +65,12 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def preloaded() -> str:
+    """Return the names of the libraries that ``LD_PRELOAD`` loads first, which may round differently."""
+    libraries = re.findall("[^ :]+", os.environ.get("LD_PRELOAD", ""))
+    return ", ".join(Path(library).name for library in libraries)
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -256,6 +256,8 @@ def _differing_machines(settings: Sequence[Setting]) -> str:
     records = [record for setting in settings for record in setting.finished]
     machines = {record["provenance"].get("processor") for record in records}
     threads = sorted({record["threads"] for record in records})
-    told = [f"{len(machines)} kinds of processors"] if len(machines) > 1 else []
-    told += [f"{' or '.join(map(str, threads))} threads"] if len(threads) > 1 else []
-    return f"Times are of runs on {' and with '.join(told)}." if told else ""
+    preloaded = {str(record["provenance"].get("preloaded")) for record in records}
+    told = [f"on {len(machines)} kinds of processors"] if len(machines) > 1 else []
+    told += [f"with {' or '.join(map(str, threads))} threads"] if len(threads) > 1 else []
+    told += ["with different libraries loaded first (LD_PRELOAD)"] if len(preloaded) > 1 else []
+    return f"Times are of runs {' and '.join(told)}." if told else ""

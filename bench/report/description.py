@@ -140,6 +140,7 @@ def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
         ("log", record["log"] and str(Path(store, record["log"]))),
         ("packages", ", ".join(f"{name} {provenance['packages'].get(name)}" for name in _PACKAGES)),
         ("machine", f"{provenance['processor']}, Python {provenance['python']}, {provenance['platform']}"),
+        ("LD_PRELOAD", provenance.get("preloaded")),
         ("accelerator", provenance["accelerator"] and provenance["accelerator"]["name"]),
         ("source", git and f"commit {git['commit'][:12]}{' with local changes' if git['dirty'] else ''}"),
         ("finished", provenance["finished"]),

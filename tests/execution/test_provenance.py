@@ -35,6 +35,16 @@ def checkout(tmp_path):
     return folder
 
 
+def test_libraries_loaded_first_are_named_and_absent_where_there_are_none(monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libfirst.so:second.so /opt/my/third.so ")
+    provenance.cache_clear()
+    assert provenance()["preloaded"] == "libfirst.so, second.so, third.so"
+    monkeypatch.delenv("LD_PRELOAD")
+    provenance.cache_clear()
+    assert "preloaded" not in provenance()
+    provenance.cache_clear()
+
+
 def test_a_clean_checkout_has_a_commit(checkout):
     assert git_state(checkout) == {"commit": git(checkout, "rev-parse", "HEAD"), "dirty": False}
 

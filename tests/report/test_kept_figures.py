@@ -135,11 +135,12 @@ def test_axes_have_numbers_where_all_points_are_close_to_each_other(fits, memori
 
 
 def test_times_of_several_machines_are_told():
-    other = {"provenance": {"processor": "another"}, "threads": 4}
+    other = {"provenance": {"processor": "another", "preloaded": "fast.so"}, "threads": 4}
     drawn = costs.cost_figure(settings([cost("cca", 1, 1e8, 8), cost("cfa", 1, 1e8, 8, **other)]))
     assert (
         " ".join(drawn.get_supxlabel().split())
-        == "Times are of runs on 2 kinds of processors and with 1 or 4 threads."
+        == "Times are of runs on 2 kinds of processors and with 1 or 4 threads and with different libraries "
+        "loaded first (LD_PRELOAD)."
     )
 
 

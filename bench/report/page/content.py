@@ -262,6 +262,7 @@ def _facts_of_run(record: Record) -> Facts:
         ("fitted", _plain(record.get("fitted") or {})),
         ("finished", provenance.get("finished")),
         ("processor", provenance.get("processor")),
+        ("LD_PRELOAD", provenance.get("preloaded")),
         ("accelerator", accelerator and accelerator.get("name")),
         ("commit", git and f"{git['commit'][:12]}{' with local changes' if git['dirty'] else ''}"),
         ("packages", _packages(provenance.get("packages") or {})),

@@ -74,6 +74,7 @@ def recipe(board: Board) -> Recipe:
         "packages": _distinct(_packages(record) for record in records),
         "Python": _distinct(str(_origin(record).get("python") or "") for record in records),
         "processors": _distinct(str(_origin(record).get("processor") or "") for record in records),
+        "LD_PRELOAD": _distinct(str(_origin(record).get("preloaded") or "") for record in records),
         "accelerators": _distinct(_accelerator(record) for record in records),
         "fingerprint": [str(board.group.dataset["fingerprint"])],
     }
