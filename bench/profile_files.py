@@ -37,6 +37,7 @@ _OF_METHOD: Mapping[str, Rule] = {
     **_OF_FILE,
     "unset": _NAMES,
     "exhausted": _TRUTH,
+    "failed": _COUNT,
     "version": TEXT,
     "like": TEXT,
 }
@@ -159,13 +160,15 @@ class Profile:
     def tuning(self, fingerprint: str, method: str) -> dict[str, Any] | None:
         """Return what a record says of the choice of those parameters, or None where there is none.
 
-        That is the name of the profile, the number of trials, whether these were all that there are, the
-        budget, the version of the method that was tuned, and as ``like`` its name where it is another method.
+        That is the name of the profile, the number of trials, whether these were all that there are, how
+        many failed, the budget, the version of the method that was tuned, and as ``like`` its name where it
+        is another method.
         """
         entry = self.datasets.get(fingerprint, {}).get(method)
         if entry is None:
             return None
-        said = {name: entry[name] for name in ("exhausted", "budget", "version", "like") if entry.get(name)}
+        names = ("exhausted", "failed", "budget", "version", "like")
+        said = {name: entry[name] for name in names if entry.get(name)}
         return {"profile": self.name, "trials": int(entry["trials"]), **said}
 
 

@@ -206,7 +206,7 @@ def _lent(table: Mapping[str, Any], parent: type[Method], variant: type[Method])
     entry = table[parent.name]
     parameters = {name: value for name, value in entry["parameters"].items() if name in free}
     unset = [name for name in entry.get("unset", ()) if name in free]
-    spent = {name: entry[name] for name in ("trials", "exhausted", "budget") if name in entry}
+    spent = {name: entry[name] for name in ("trials", "failed", "exhausted", "budget") if name in entry}
     return {**spent, "parameters": parameters, "unset": unset, "like": parent.name}
 
 

@@ -168,7 +168,9 @@ def _tuning(tuning: Mapping[str, Any] | None) -> str | None:
         return None
     like = f", for {tuning['like']}" if "like" in tuning else ""
     ended = ", all that there are" if tuning.get("exhausted") else ""
-    return f"on validation pairs, profile {tuning['profile']}{like}, from {tuning['trials']} trials{ended}"
+    failed = f", of which {tuning['failed']} failed" if tuning.get("failed") else ""
+    trials = f"from {tuning['trials']} trials{ended}{failed}"
+    return f"on validation pairs, profile {tuning['profile']}{like}, {trials}"
 
 
 def _fence(fence: Mapping[str, str | None] | None) -> str | None:

@@ -2,7 +2,8 @@
 
 They are about one method, by default CM-GANs: whether it is the best or cannot be told apart from the best,
 whether it is better than its variants, and how far the order of methods is that of published tables; and
-about the methods since: whether they are above chance, CCA and Deep-SM. What cannot be said is said too.
+about the methods beyond the paper: whether they are above chance, CCA and Deep-SM. What cannot be said is
+said too.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from cmbench.report.footer import chance_of
 from cmbench.report.layout import BIMODAL, printed
 from cmbench.report.published import collection_of
 from cmbench.report.records import Group, Record, groups
-from cmbench.report.settings import Setting, knows_test_labels, settings
+from cmbench.report.settings import Setting, competes, knows_test_labels, settings
 from cmbench.report.shape import shapes
 from cmbench.report.significance import Arrays, Reading, best_groups, reading, runs_of
 
 AVERAGE = BIMODAL.columns[-1]
-LATER = (
+BEYOND = (
     "sm",
     "scm",
     "ridge",
@@ -39,7 +40,7 @@ LATER = (
 )
 """The methods beyond the paper; reports import no methods, which know their groups."""
 YARDSTICKS = ("cca", "deep-sm")
-"""Methods that those since the paper are measured by: the plainest one, and the plainest that uses labels."""
+"""What methods beyond the paper are measured by: the plainest method, and the plainest that uses labels."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Finding:
     """What records of one dataset show of a method.
 
     ``in_first`` says whether it is the best or cannot be told apart from it, ``above_variants`` whether it is
-    above each of its variants, by more than chance; both are None where that was not tested. ``later`` says
-    of each method since the paper whether its mean is above chance and above the methods of ``YARDSTICKS``,
+    above each of its variants, by more than chance; both are None where that was not tested. ``beyond`` says
+    of each method beyond the paper whether its mean is above chance and above the methods of ``YARDSTICKS``,
     by the names of these.
     """
 
@@ -56,7 +57,7 @@ class Finding:
     in_first: bool | None
     above_variants: bool | None
     sentences: tuple[str, ...]
-    later: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    beyond: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
 
 
 def render(records: Iterable[Record], *, arrays: Arrays | None = None, method: str = FULL.name) -> str:
@@ -87,27 +88,25 @@ def summary(found: Sequence[Finding], method: str = FULL.name) -> list[str]:
     above = [finding for finding in found if finding.above_variants is not None]
     told = []
     if first:
-        count = sum(bool(finding.in_first) for finding in first)
-        of_all = f"{count} of {_datasets(first)}"
-        told.append(f"{label} is the best, or cannot be told apart from the best, on {of_all}.")
+        where = _share([bool(finding.in_first) for finding in first], first)
+        told.append(f"{label} is the best, or cannot be told apart from the best, on {where}.")
     if above:
-        count = sum(bool(finding.above_variants) for finding in above)
+        where = _share([bool(finding.above_variants) for finding in above], above)
         told.append(
-            f"It is above each of its ablations, tuned for themselves, by more than chance on {count} of "
-            f"{_datasets(above)}."
+            f"It is above each of its ablations, tuned for themselves, by more than chance on {where}."
         )
     untested = [finding.group.name for finding in found if finding.in_first is None]
     if untested:
         told.append(f"Of {', '.join(untested)} this cannot be said, for the reasons given there.")
-    return [*told, *_summary_of_later(found)]
+    return [*told, *_summary_of_beyond(found)]
 
 
-def _summary_of_later(found: Sequence[Finding]) -> Iterator[str]:
-    """Yield for chance and each yardstick on how many datasets which methods since the paper are above it."""
-    for name in dict.fromkeys(name for finding in found for name in finding.later):
+def _summary_of_beyond(found: Sequence[Finding]) -> Iterator[str]:
+    """Yield for chance and each yardstick on how many datasets which methods are above it."""
+    for name in dict.fromkeys(name for finding in found for name in finding.beyond):
         above: dict[str, list[bool]] = {}
         for finding in found:
-            for label, is_above in finding.later.get(name, {}).items():
+            for label, is_above in finding.beyond.get(name, {}).items():
                 above.setdefault(label, []).append(is_above)
         parts = {
             "on every dataset that they ran on": [label for label, each in above.items() if all(each)],
@@ -119,11 +118,14 @@ def _summary_of_later(found: Sequence[Finding]) -> Iterator[str]:
             "on none": [label for label, each in above.items() if not any(each)],
         }
         told = "; ".join(f"{where}: {', '.join(labels)}" for where, labels in parts.items() if labels)
-        yield f"Methods since the paper that are above {name}, by their means: {told}."
+        yield f"Methods beyond the paper that are above {name}, by their means: {told}."
 
 
-def _datasets(found: Sequence[Finding]) -> str:
-    return f"{len(found)} dataset{'s' if len(found) > 1 else ''}"
+def _share(holds: Sequence[bool], found: Sequence[Finding]) -> str:
+    """Return on how many datasets something holds, and which these are."""
+    names = ", ".join(finding.group.name for finding, is_so in zip(found, holds, strict=True) if is_so)
+    datasets = f"{sum(holds)} of {len(found)} dataset{'s' if len(found) > 1 else ''}"
+    return f"{datasets} ({names})" if names else datasets
 
 
 def _paper_name(found: Sequence[Finding], method: str) -> str:
@@ -137,17 +139,17 @@ def _paper_name(found: Sequence[Finding], method: str) -> str:
 
 def _finding(group: Group, method: str, arrays: Reading) -> Finding:
     """Return what one table shows; ablations are compared apart, and do not compete in it."""
-    others = {name for name in VARIANTS if name != FULL.name}
+    ablations = {name for name in VARIANTS if name != FULL.name}
     measured = [
         each
         for each in settings(group.records)
-        if each.score(AVERAGE.key) and each.method["name"] not in others and not knows_test_labels(each)
+        if each.score(AVERAGE.key) and each.method["name"] not in ablations and not knows_test_labels(each)
     ]
     place, in_first = _place(measured, method, arrays)
     variants, above = _against_variants(group, arrays) if method == FULL.name else ([], None)
-    since, later = _since_the_paper(group, measured)
-    sentences = [*place, *variants, *since, *_order(group, arrays), *_reservations(group, measured)]
-    return Finding(group, in_first, above, tuple(sentences), later)
+    others, beyond = _beyond_the_paper(group, measured)
+    sentences = [*place, *variants, *others, *_order(group, arrays), *_reservations(group, measured)]
+    return Finding(group, in_first, above, tuple(sentences), beyond)
 
 
 def _place(measured: Sequence[Setting], method: str, arrays: Reading) -> tuple[list[str], bool | None]:
@@ -161,15 +163,17 @@ def _place(measured: Sequence[Setting], method: str, arrays: Reading) -> tuple[l
     if not standing.pairs:
         return [*told, *_place_of(ranked, method), f"Not tested: {standing.untested}."], None
     others = [_named(each) for each in best if each is not ranked[0]]
-    told.append(f"Not told apart from it: {', '.join(others) or 'none'} (of {len(ranked)} methods).")
+    count = len([each for each in ranked if competes(each)])
+    told.append(f"Not told apart from it: {', '.join(others) or 'none'} (of {count} methods).")
     own = [each for each in ranked if each.method["name"] == method]
     is_first = any(each in best for each in own) if own else None
     return [*told, *_place_of(ranked, method)], is_first
 
 
 def _place_of(ranked: Sequence[Setting], method: str) -> list[str]:
-    places = [(at, each) for at, each in enumerate(ranked, 1) if each.method["name"] == method]
-    return [f"{_named(each)} has place {at} of {len(ranked)}." for at, each in places]
+    methods = [each for each in ranked if competes(each)]
+    places = [(at, each) for at, each in enumerate(methods, 1) if each.method["name"] == method]
+    return [f"{_named(each)} has place {at} of {len(methods)}." for at, each in places]
 
 
 def _against_variants(group: Group, arrays: Reading) -> tuple[list[str], bool | None]:
@@ -203,20 +207,20 @@ def _difference(full: Setting, variant: Setting, arrays: Reading) -> tuple[float
     return found.mean, found.p
 
 
-def _since_the_paper(
+def _beyond_the_paper(
     group: Group, measured: Sequence[Setting]
 ) -> tuple[list[str], Mapping[str, Mapping[str, bool]]]:
-    """Return which methods since the paper are above chance and the yardsticks, by their means."""
-    later = [each for each in measured if each.method["name"] in LATER]
-    if not later:
+    """Return which methods beyond the paper are above chance and the yardsticks, by their means."""
+    beyond = [each for each in measured if each.method["name"] in BEYOND]
+    if not beyond:
         return [], {}
     found, told = {}, []
     for name, value in _yardsticks(group, measured):
-        found[name] = {each.label: _mean(each) > value for each in later}
-        above = [_named(each) for each in later if found[name][each.label]]
-        below = [_named(each) for each in later if not found[name][each.label]]
+        found[name] = {each.label: _mean(each) > value for each in beyond}
+        above = [_named(each) for each in beyond if found[name][each.label]]
+        below = [_named(each) for each in beyond if not found[name][each.label]]
         told.append(f"above {name} {printed(value)}: {_which(above, below)}")
-    return [f"Of {len(later)} methods since the paper, {'; '.join(told)}."], found
+    return [f"Of {len(beyond)} methods beyond the paper, {'; '.join(told)}."], found
 
 
 def _which(chosen: Sequence[str], others: Sequence[str]) -> str:

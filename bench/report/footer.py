@@ -74,7 +74,14 @@ def _tuning(settings: Sequence[Setting]) -> str:
         text = f"Unequal budgets: parameters chosen on validation pairs, {profile}; trials: {_trials(shown)}."
     else:
         text = f"Parameters chosen on validation pairs, {profile}, {_equal_budget(shown)}."
-    return " ".join(filter(None, [text, *_of_splits(shown), *_lent(shown), _tuned_before(shown)]))
+    more = [_failed_trials(shown), *_of_splits(shown), *_lent(shown), _tuned_before(shown)]
+    return " ".join(filter(None, [text, *more]))
+
+
+def _failed_trials(settings: Sequence[Setting]) -> str:
+    """Return whose trials did not all end with a number, where records say so."""
+    told = [f"{each.label} {tuning_of(each)['failed']}" for each in settings if tuning_of(each).get("failed")]
+    return f"Trials among these that failed: {', '.join(told)}." if told else ""
 
 
 def _of_splits(settings: Sequence[Setting]) -> Iterator[str]:
@@ -291,7 +298,11 @@ def _chance(group: Group, measures: Sequence[Measure]) -> str:
     known, by_pair = chance_of(group), _is_by_pair(group.protocol)
     if not known:
         return ""
-    parts = [_chance_of(measure, _by_task_of(measure, group, known), by_pair=by_pair) for measure in measures]
+    kept = bool(group.protocol["keep_query"])
+    parts = [
+        _chance_of(measure, _by_task_of(measure, group, known), by_pair=by_pair, kept=kept)
+        for measure in measures
+    ]
     start = "Chance (a random ranking)"
     if list(measures) == [MAP]:
         start = "Chance (expected MAP of a random ranking)"
@@ -318,8 +329,9 @@ def _by_task_of(
     return next((chances[measure.name] for chances in (known, *held) if measure.name in chances), {})
 
 
-def _chance_of(measure: Measure, by_task: Mapping[str, float], *, by_pair: bool) -> str:
-    words = {"bimodal_average": "bi-modal", "allmodal_average": "all-modal"}
+def _chance_of(measure: Measure, by_task: Mapping[str, float], *, by_pair: bool, kept: bool) -> str:
+    first = " (the query itself first)" if kept else ""
+    words = {"bimodal_average": "bi-modal", "allmodal_average": f"all-modal{first}"}
     if by_pair:
         words = {"image_to_text": "image→text", "text_to_image": "text→image"}
     elif measure != MAP:

@@ -27,7 +27,7 @@ from cmbench.report.layout import (
     subtitle,
 )
 from cmbench.report.records import Group, Record, groups
-from cmbench.report.settings import Setting, knows_test_labels, rank_in_paper, settings
+from cmbench.report.settings import Setting, competes, rank_in_paper, settings
 from cmbench.report.shape import shape_notes
 from cmbench.report.significance import Arrays, Standing, best_groups, significance_note
 from cmbench.report.signs import ORDER, signs_of
@@ -56,20 +56,16 @@ class Overview:
 
     @cached_property
     def shared(self) -> list[str]:
-        """The labels that all datasets have; only these are ranked, but for bounds, which are no methods."""
+        """The labels that all datasets have; only these are ranked, but for bounds and controls."""
         first, *others = self.by_label
-        methods = (label for label, setting in first.items() if not knows_test_labels(setting))
+        methods = (label for label, setting in first.items() if competes(setting))
         return sorted(label for label in methods if all(label in held for held in others))
 
     @cached_property
     def unranked(self) -> list[str]:
         """The labels of methods that some dataset lacks."""
         found = {label: setting for held in self.by_label for label, setting in held.items()}
-        return [
-            label
-            for label in self.labels
-            if label not in self.average and not knows_test_labels(found[label])
-        ]
+        return [label for label in self.labels if label not in self.average and competes(found[label])]
 
     @cached_property
     def ranks(self) -> Ranks | None:

@@ -17,7 +17,7 @@ from cmbench.report.layout import BIMODAL
 from cmbench.report.lettering import folded, inches
 from cmbench.report.panels import POINTS
 from cmbench.report.records import Group
-from cmbench.report.settings import knows_test_labels, settings
+from cmbench.report.settings import competes, settings
 
 AVERAGE = BIMODAL.columns[2].key
 _ROW, _LINE = 0.17, 0.145  # inches between names, and between lines of text
@@ -55,7 +55,7 @@ def ranked(groups: Sequence[Group]) -> Ranked:
     for group in groups:
         found: dict[str, float] = {}
         for setting in settings(group.finished):
-            if knows_test_labels(setting):
+            if not competes(setting):
                 continue
             name, score = setting.method["paper_name"], setting.score(AVERAGE)
             if name in found:

@@ -27,6 +27,8 @@ PAPER_ORDER = (
     "CCA",
 )
 """The rows of Tables I to III (arXiv 1710.05106), from the top."""
+UNLEARNED = ("random", "majority")
+"""Controls that make nothing of the features: they show what chance gives, and compete with no method."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,11 @@ class Setting:
 def knows_test_labels(setting: Setting) -> bool:
     """Return whether a setting is a bound, made from the labels of the test items, and no method."""
     return bool(setting.method.get("reads_test_labels"))
+
+
+def competes(setting: Setting) -> bool:
+    """Return whether a setting is a method that is ranked: no bound, and no control that learns nothing."""
+    return not knows_test_labels(setting) and setting.method["name"] not in UNLEARNED
 
 
 def vary_by_split(records: Sequence[Record]) -> bool:

@@ -6,7 +6,7 @@ from made_records import TASKS, failed_record, made_dataset, made_record
 from scipy import stats
 
 from cmbench.methods.registry import BUILT_IN, CONTROLS
-from cmbench.report.findings import LATER, findings, render, summary
+from cmbench.report.findings import BEYOND, findings, render, summary
 
 PAIRS = 200
 BASE = np.random.default_rng(0).uniform(0.1, 0.6, PAIRS)
@@ -57,6 +57,13 @@ def test_the_first_group_and_the_place_of_the_method_are_told():
     assert other.in_first is False
 
 
+def test_controls_that_learn_nothing_take_no_place():
+    (found,) = Runs().add("random", 0.3).add("jrl", 0.2).add("cmgans", 0.1).add("majority", 0.0).found()
+    assert f"Highest bi-modal average: RANDOM {BASE.mean() + 0.3:.3f}." in found.sentences
+    assert "Not told apart from it: none (of 2 methods)." in found.sentences
+    assert f"CM-GANs {BASE.mean() + 0.1:.3f} has place 2 of 2." in found.sentences
+
+
 def test_ablations_that_were_tuned_for_themselves_are_tested_against_the_full_model():
     runs = Runs().add("cmgans", 0.2, rate=1).add("cca", 0.3)
     runs.add("cmgans-cae", 0.1, rate=2).add("cmgans-ws", 0.1999, rate=3)
@@ -78,7 +85,7 @@ def test_the_summary_counts_datasets_and_names_those_of_which_nothing_can_be_sai
     runs.add("cmgans", 0.1, dataset="c").add("cca", 0.1, dataset="c")
     runs.held[runs.records[-1]["key"]] = {}
     assert summary(runs.found()) == [
-        "CM-GANs is the best, or cannot be told apart from the best, on 1 of 2 datasets.",
+        "CM-GANs is the best, or cannot be told apart from the best, on 1 of 2 datasets (a).",
         "Of c this cannot be said, for the reasons given there.",
     ]
     assert "Not tested: no values per query are stored of CCA." in render(runs.records, arrays=runs.arrays)
@@ -104,35 +111,35 @@ def test_p_values_are_those_of_a_paired_test():
     assert float(sentence.split("p = ")[1].split(" ")[0]) == pytest.approx(expected, abs=0.03)
 
 
-def test_methods_since_the_paper_are_measured_by_chance_cca_and_deep_sm():
+def test_methods_beyond_the_paper_are_measured_by_chance_cca_and_deep_sm():
     runs = Runs().add("cmgans", 0.1)
     runs.add("cca", 0.0).add("deep-sm", 0.2).add("sm", 0.25).add("acmr", 0.1).add("triplet", -0.05)
     (found,) = runs.found()
-    (sentence,) = [each for each in found.sentences if "since the paper" in each]
+    (sentence,) = [each for each in found.sentences if "beyond the paper" in each]
     level = BASE.mean()
     assert sentence == (
-        "Of 3 methods since the paper, above chance 0.623: none; "  # of categories of 4 and 6 items
+        "Of 3 methods beyond the paper, above chance 0.623: none; "  # of categories of 4 and 6 items
         f"above CCA {level:.3f}: all but TRIPLET {level - 0.05:.3f}; "
         f"above DEEP-SM {level + 0.2:.3f}: SM {level + 0.25:.3f}."
     )
-    assert found.later["CCA"] == {"SM": True, "ACMR": True, "TRIPLET": False}
+    assert found.beyond["CCA"] == {"SM": True, "ACMR": True, "TRIPLET": False}
 
 
-def test_the_summary_says_where_methods_since_the_paper_are_above_which_others():
+def test_the_summary_says_where_methods_beyond_the_paper_are_above_which_others():
     runs = Runs()
     for dataset, shift in (("a", 0.1), ("b", -0.1)):
         runs.add("cca", 0.0, dataset=dataset).add("deep-sm", 0.2, dataset=dataset)
         runs.add("sm", 0.25, dataset=dataset).add("dscmr", shift, dataset=dataset)
     told = summary(runs.found())
     assert told[-2:] == [
-        "Methods since the paper that are above CCA, by their means: "
+        "Methods beyond the paper that are above CCA, by their means: "
         "on every dataset that they ran on: SM; on some: DSCMR (1 of 2).",
-        "Methods since the paper that are above DEEP-SM, by their means: "
+        "Methods beyond the paper that are above DEEP-SM, by their means: "
         "on every dataset that they ran on: SM; on none: DSCMR.",
     ]
-    assert not any("since the paper" in each for each in summary(Runs().add("cca", 0.0).found()))
+    assert not any("beyond the paper" in each for each in summary(Runs().add("cca", 0.0).found()))
 
 
-def test_every_method_beyond_the_paper_but_controls_is_one_since_the_paper():
+def test_every_method_of_the_group_beyond_but_controls_is_known_here():
     there = {name for name, home in BUILT_IN.items() if ".beyond." in home}
-    assert set(LATER) == there - set(CONTROLS)
+    assert set(BEYOND) == there - set(CONTROLS)

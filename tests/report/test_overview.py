@@ -53,6 +53,16 @@ def test_datasets_are_columns_and_rows_are_ordered_by_average_rank():
     ]
 
 
+def test_controls_that_learn_nothing_are_shown_but_not_ranked():
+    with_controls = {name: {**values, "random": 0.9} for name, values in SCORES.items()}
+    text = render(records(with_controls))
+    rows = sections(text)["bi-modal average"]
+    assert [row[0] for row in rows[1:]] == ["A", "B", "C", "RANDOM"]
+    assert rows[-1][-2:] == ["\u2013", "\u2013"]
+    assert [row[-2:] for row in rows[1:4]] == [["1.33", "2"], ["1.67", "1"], ["3.00", "0"]]
+    assert "Not ranked" not in text
+
+
 def test_friedmans_test_is_that_of_scipy_and_ranks_that_differ_are_told():
     random = np.random.default_rng(0)
     scores = {
