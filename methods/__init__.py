@@ -2,7 +2,8 @@
 
 What a method of one's own needs can be imported from here: ``Method`` or, for two matrices of weights,
 ``LinearMethod``, or for networks that are trained, ``TrainedMethod`` with ``Loss`` and ``Finding``; and for
-its parameters ``Annotated``, ``Count``, ``Number``, ``Words``, ``SearchSpace`` and ``check_parameters``.
+its parameters ``Annotated``, ``Count``, ``Number``, ``Words``, ``SearchSpace``, ``SearchRange`` and
+``check_parameters``.
 PyTorch is imported with ``TrainedMethod`` alone.
 """
 
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
     from typing import Annotated
 
     from cmbench.methods.contract import Method, Unlabelled
-    from cmbench.methods.parameters import Count, Number, SearchSpace, When, Words, check_parameters
+    from cmbench.methods.parameters import (
+        Count,
+        Number,
+        SearchRange,
+        SearchSpace,
+        When,
+        Words,
+        check_parameters,
+    )
     from cmbench.methods.training.loop import Finding
     from cmbench.methods.training.trained_method import Loss, TrainedMethod
     from cmbench.methods.views.linear_method import LinearMethod
@@ -33,6 +42,7 @@ __all__ = [
     "Loss",
     "Method",
     "Number",
+    "SearchRange",
     "SearchSpace",
     "TrainedMethod",
     "Unlabelled",
@@ -49,6 +59,7 @@ _MODULES = {
     "Loss": "cmbench.methods.training.trained_method",
     "Method": "cmbench.methods.contract",
     "Number": "cmbench.methods.parameters",
+    "SearchRange": "cmbench.methods.parameters",
     "SearchSpace": "cmbench.methods.parameters",
     "TrainedMethod": "cmbench.methods.training.trained_method",
     "Unlabelled": "cmbench.methods.contract",

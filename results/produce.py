@@ -20,6 +20,7 @@ order:
 
 import argparse
 import json
+import re
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -464,11 +465,15 @@ def setting_of(record: Mapping[str, Any]) -> Setting:
     return {name: value for name, value in record["method"]["parameters"].items() if name != "random_state"}
 
 
-def without_places(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record whose command has names in place of the paths of the machine that ran it."""
-    provenance = record["provenance"]
-    words = [Path(word).name if word.startswith("/") else word for word in provenance.get("command", ())]
-    return {**record, "provenance": {**provenance, "command": words}}
+def without_places(value: Any) -> Any:
+    """Return a record that has names in place of the paths of the machine that ran it."""
+    if isinstance(value, dict):
+        return {name: without_places(held) for name, held in value.items()}
+    if isinstance(value, list):
+        return [without_places(held) for held in value]
+    if not isinstance(value, str):
+        return value
+    return Path(value).name if value.startswith("/") else re.sub('File "/[^"]*/', 'File "', value)
 
 
 def per_query(arrays: Mapping[str, Any], *, named: bool) -> dict[str, Any]:
@@ -559,12 +564,15 @@ features, protocol, seeds, budgets of searches, and what a random ranking would 
 
 This page is written by `python results/produce.py leaderboard` from the records in this folder; no figure on
 it is written by hand. [tuned](tuned/README.md) has the commands that made the records of its first part, in
-which every method had the same search on validation pairs. A row can be looked up and run again:
+which every method had the same search on validation pairs, and says where that was not quite so. A row can be
+looked up and run again:
 
     cmbench show scenes/cca --store results/tuned
     cmbench reproduce scenes/cca --store results/tuned
 
-For a dataset that does not come with cmbench, add `--dataset FILE`.
+Pictures and captions of `scenes` are drawn by a program; the other datasets are real. Their features do not
+come with cmbench, since nobody has licensed them: whoever has a file of them adds `--dataset FILE` to
+`reproduce`.
 """
 EARLIER = """\
 ## Earlier studies, with searches of unequal length

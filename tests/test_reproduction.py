@@ -121,6 +121,24 @@ def test_show_says_where_nothing_was_changed(place):
     assert "changed nothing: all parameters are the defaults" in " ".join(done.output.split())
 
 
+def test_a_default_that_moved_since_is_given_by_the_command_that_runs_a_cell_again(place, tmp_path):
+    shutil.copytree(place / "store", tmp_path / "s")
+    (path,) = (
+        path for path in Store(tmp_path / "s").paths() if "cca" in path.name and "split" not in str(path)
+    )
+    record = json.loads(path.read_text())
+    record["method"]["parameters"]["ridge"] = 0.25  # as if that had been the default
+    path.write_text(json.dumps(record))
+    done = CliRunner().invoke(cli, ["show", record["key"], "--store", str(tmp_path / "s")])
+    shown = " ".join(done.output.split())
+    assert "--methods cca --set cca.ridge=0.25 " in shown
+    assert "default then ridge=0.25 (1e-06 today)" in shown
+    (other,) = (r for r in records(place, "cca") if not r["dataset"].get("split_of"))
+    done = CliRunner().invoke(cli, ["show", other["key"], "--store", str(place / "store")])
+    assert "--set" not in done.output
+    assert "default then" not in done.output
+
+
 def test_a_cell_is_reproduced_to_the_last_bit_without_its_plugin_file_and_with_its_split(place, tmp_path):
     (tmp_path / "noisy.py").write_text(NOISY)
     store = Store(place / "store")

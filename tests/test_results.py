@@ -147,6 +147,20 @@ def test_committed_records_of_equal_searches_say_what_was_spent_and_are_small():
     assert sum(path.stat().st_size for path in (RESULTS / "tuned").rglob("*") if path.is_file()) < 20e6
 
 
+def test_committed_records_name_no_place_of_the_machine_that_ran_them(produce):
+    texts = [path.read_text("utf-8") for path in RESULTS.glob("*/*.jsonl")]
+    for archive in (RESULTS / "tuned" / "searches").glob("*.tar.xz"):
+        texts += [text.decode() for text in produce.unpacked(archive).values()]
+    assert not [found for text in texts for found in re.findall(r'"/[^"]*"|File \\"/', text)]
+    record = {
+        "command": ["cmbench", "/home/me/pairs.npz"],
+        "seed": 1,
+        "error": 'File "/opt/cm/run.py", line 3',
+    }
+    named = {"command": ["cmbench", "pairs.npz"], "seed": 1, "error": 'File "run.py", line 3'}
+    assert produce.without_places(record) == named
+
+
 def tuned_run(method, value, dataset, *, paper_name=None, like=None, **parameters):
     """A record of a tuned run and its arrays, in which some queries differ by chance."""
     lent = {"like": like} if like else {}
@@ -181,7 +195,7 @@ def test_the_page_of_equal_searches_is_made_of_what_is_brought_from_a_store(prod
     page = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     headings = ["What the records show", "All datasets", "Each dataset", "Ablations of CM-GANs"]
     assert re.findall("^## (.*)$", page, flags=re.MULTILINE)[:-1] == headings
-    assert "CM-GANs is the best, or cannot be told apart from the best, on 1 of 2 datasets." in page
+    assert "CM-GANs is the best, or cannot be told apart from the best, on 1 of 2 datasets (" in page
     assert "above each of its ablations, tuned for themselves, by more than chance on 2 of 2 datasets" in page
     assert re.search(r"\| Method .*\| +trials \| +seeds \| +seconds \| +MB", page)
     assert produce.NOT_YET not in page

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 import click
 
 from cmbench.cli.options import store_option
@@ -24,4 +27,19 @@ def show(cell: str, store: str) -> None:
     from cmbench.report.description import described
 
     place = None if store == DEFAULT_STORE else store
-    click.echo(printable(described(stored_cells(store, [cell]), store=place)))
+    cells = stored_cells(store, [cell])
+    today = _defaults_today({record["method"]["name"] for record in cells})
+    click.echo(printable(described(cells, store=place, defaults=today)))
+
+
+def _defaults_today(names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the defaults of parameters by method; those of a plugin that is a file are not known."""
+    from cmbench.methods.parameters import parameters_of
+    from cmbench.methods.registry import registry
+
+    available = registry()
+    return {
+        name: {parameter.name: parameter.default for parameter in parameters_of(available[name].load())}
+        for name in names
+        if name in available.entries
+    }

@@ -19,18 +19,23 @@ from cmbench.schema import VALIDATION
 RANDOM_STATE = "random_state"
 
 
-def command(records: Sequence[Record], *, store: str | None = None) -> str:
+def command(
+    records: Sequence[Record], *, store: str | None = None, defaults: Mapping[str, Any] | None = None
+) -> str:
     """Return the ``cmbench run`` that gives these records, which differ in seed and split at most.
+
+    ``defaults`` are those that the method has today, where they are known: a default of then that is none now
+    has to be given.
 
     Of the trial of a search it is the command of the search, and of records whose parameters differ by split,
     which options cannot say, that which made the first of them.
     """
     if is_trial(records[0]) or (chosen_on_each_split(records[0]) and any(map(split_of, records))):
         return shlex.join(records[0]["provenance"]["command"])
-    return shlex.join(["cmbench", "run", *_options(records, store)])
+    return shlex.join(["cmbench", "run", *_options(records, store, defaults or {})])
 
 
-def _options(records: Sequence[Record], store: str | None) -> Iterator[str]:
+def _options(records: Sequence[Record], store: str | None, defaults: Mapping[str, Any]) -> Iterator[str]:
     first = records[0]
     method, configuration = first["method"], first.get("configuration", {})
     name, limit = whole_dataset(first)
@@ -40,7 +45,7 @@ def _options(records: Sequence[Record], store: str | None) -> Iterator[str]:
     yield from ("--methods", method["name"])
     if configuration.get("plugin"):
         yield from ("--plugin", configuration["plugin"])
-    for name, value in changed_parameters(first).items():
+    for name, value in {**changed_parameters(first), **moved_defaults(first, defaults)}.items():
         yield from ("--set", f"{method['name']}.{name}={_json(value)}")
     seeds = sorted({record["seed"] for record in records if record["seed"] is not None})
     if seeds and seeds != [0]:
@@ -97,6 +102,13 @@ def changed_parameters(record: Record) -> dict[str, Any]:
     chosen = chosen_parameters(record)
     defaults = record["method"].get("defaults", chosen)
     return {name: value for name, value in chosen.items() if name in defaults}
+
+
+def moved_defaults(record: Record, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that were at the default of their time, which is another today."""
+    then = {name: value for name, value in chosen_parameters(record).items() if name in defaults}
+    others = changed_parameters(record)
+    return {name: value for name, value in then.items() if name not in others and value != defaults[name]}
 
 
 def chosen_parameters(record: Record) -> dict[str, Any]:

@@ -85,7 +85,9 @@ _FOOTER = (
     "of a paired permutation test over test pairs, with runs of several seeds and splits nested in them: a "
     "pair counts once, however many splits test it, and only splits that both have count, so that means may "
     "differ from those of a table; corrected by Holm's method for the rows of its table, * marks "
-    f"{LEVEL:g} or less. A method with one run says nothing of other seeds."
+    f"{LEVEL:g} or less. A leaderboard corrects for all pairs of its methods, so that two may both be bold "
+    "there and have a * here; of a pair picked for its numbers, the leaderboard's is the fair answer. "
+    "A method with one run says nothing of other seeds."
 )
 
 

@@ -6,12 +6,13 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cmbench.current import code_of
 from cmbench.limits import duration_text
 from cmbench.report.cells import error_of, measures_of
-from cmbench.report.command import RANDOM_STATE, changed_parameters, command, is_trial
+from cmbench.report.command import RANDOM_STATE, changed_parameters, command, is_trial, moved_defaults
 from cmbench.report.records import LEFT_OUT, Record, groups, split_of
 from cmbench.report.settings import settings, vary_by_split
 from cmbench.store import DEFAULT_STORE
@@ -19,28 +20,41 @@ from cmbench.store import DEFAULT_STORE
 _PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")
 
 
-def described(records: Iterable[Record], *, store: str | None = None) -> str:
+def described(
+    records: Iterable[Record],
+    *,
+    store: str | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> str:
     """Return cells as text: those that differ in seed or split alone are told together.
 
     Of each there is the command that runs it again, the parameters that are not the defaults, its results,
-    and what else is known.
+    and what else is known. ``defaults`` are those that methods have today, by name of the method.
     """
     cells = (
         setting.records for group in groups(records) for setting in settings(group.records) if setting.records
     )
-    return "\n\n".join(describe(*together, store=store) for together in cells)
+    return "\n\n".join(
+        describe(*together, store=store, defaults=defaults.get(together[0]["method"]["name"], {}))
+        for together in cells
+    )
 
 
-def describe(*records: Mapping[str, Any], store: str | None = None) -> str:
+def describe(
+    *records: Mapping[str, Any],
+    store: str | None = None,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
     """Return what is known of the cells of one setting: one fact a line, errors with their traceback.
 
-    What is the same in all of them is told once, and all else by seed.
+    What is the same in all of them is told once, and all else by seed. ``defaults`` are those that the method
+    has today.
     """
     statuses = ", ".join(dict.fromkeys(record["status"] for record in records))
     first = records[0]
     name = (first["dataset"].get("split_of") or first["dataset"])["name"]
     lines = [f"{name} / {first['method']['paper_name']}  ({statuses})"]
-    told = [*_heading(records, store), *_together(records, store)]
+    told = [*_heading(records, store, defaults), *_together(records, store)]
     told = [(name, value) for name, value in told if value not in (None, "")]
     width = max(len(name) for name, _ in told)
     lines += [f"  {name:<{width}} {value}" for name, value in told]
@@ -52,27 +66,35 @@ def describe(*records: Mapping[str, Any], store: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def _heading(records: Sequence[Record], store: str | None) -> Iterator[tuple[str, str]]:
+def _heading(
+    records: Sequence[Record], store: str | None, defaults: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
     """Yield what a reader wants first: the command, and which parameters are not the defaults."""
     first = records[0]
     if is_trial(first):
         yield "trial", "of the search below; 'cmbench reproduce' runs it alone"
     failed = any(record["status"] not in ("ok", LEFT_OUT) for record in records)
     retrying = " --retry-failed" if failed and not is_trial(first) else ""
-    yield "run again", f"{command(records, store=store)}{retrying}"
+    yield "run again", f"{command(records, store=store, defaults=defaults)}{retrying}"
     if not is_trial(first):
         place = [] if store is None else ["--store", store]
         exactly = shlex.join(["cmbench", "reproduce", first["key"], *place])
-        yield "or", f"{exactly}, with its parameters whatever the defaults are by then"
+        which = f"{_place(first)} alone, " if len(records) > 1 else ""
+        yield "or", f"{exactly}, {which}with its parameters whatever the defaults are by then"
     differing = {split_of(record): record for record in reversed(records)} if vary_by_split(records) else {}
     for split, record in sorted(differing.items()):
         yield from (("changed", f"split {split}: {text}") for text in _changes(record))
     if not differing:
         yield from (("changed", text) for text in _changes(first))
+    moved = moved_defaults(first, defaults)
+    told = (
+        f"{name}={json.dumps(moved[name])} ({json.dumps(defaults[name])} today)" for name in sorted(moved)
+    )
+    yield "default then", ", ".join(told)
 
 
 def _changes(record: Record) -> Iterator[str]:
-    """Yield which parameters are not the defaults; nothing where the record does not say."""
+    """Yield which parameters were not the defaults; nothing where the record does not say."""
     defaults = record["method"].get("defaults")
     if defaults is not None:
         changes = (

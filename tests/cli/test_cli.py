@@ -384,7 +384,6 @@ def bare_import():
         ("table",),
         ("table", "--format", "latex"),
         ("table", "--format", "csv"),
-        ("show", "cca"),
         ("plot", "categories", "--output", "bars.pdf"),
     ],
 )
@@ -393,6 +392,13 @@ def test_reading_results_never_imports_torch_or_a_method(place, tmp_path, argume
     assert "cmbench.store" in modules
     assert "torch" not in modules
     assert not {module for module in modules if module.startswith("cmbench.methods.")}
+
+
+def test_what_is_shown_of_a_method_needs_its_defaults_and_those_of_no_other(place, tmp_path):
+    modules = imported_by("show", "cca", "--store", place.stored, cwd=tmp_path)
+    assert "cmbench.methods.cca" in modules
+    assert "torch" not in modules
+    assert not {"cmbench.methods.jrl", "cmbench.methods.cmgans"} & set(modules)
 
 
 def test_a_reader_that_stops_early_gets_no_traceback(place):
