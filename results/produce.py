@@ -587,7 +587,9 @@ FACTS_SHOWN = View(columns=("trials", "seeds", "seconds", "memory"))
 
 def make_leaderboard() -> None:
     """Write the page over all datasets: equal searches first, and below them those of earlier studies."""
-    page = [LEADERBOARD, *(tuned_sections() or [NOT_YET]), EARLIER, *earlier_tables()]
+    ends = [record["provenance"].get("finished", "") for record in Store(HERE / "tuned").records()]
+    dated = [f"The newest record of its first part is of {max(ends)[:10]}.\n"] if any(ends) else []
+    page = [LEADERBOARD, *dated, *(tuned_sections() or [NOT_YET]), EARLIER, *earlier_tables()]
     (HERE / "leaderboard.md").write_text("\n".join(page), encoding="utf-8")
 
 
