@@ -162,7 +162,7 @@ def plan(
             protocol,
             version,
             names,
-            tuning,
+            None if tuning is None or _replaces(method, tuned, parameters) else tuning,
         )
         for dataset in datasets
         for entry, method, parameters, version in _suitable(listed, dataset, available)
@@ -212,6 +212,18 @@ def _with_tuned(
             raise
         effective_parameters(method, given, seed)  # raises where what is given is wrong
         raise MethodError(f"profile {profile.name!r}: {error}; 'cmbench tune' chooses anew") from error
+
+
+def _replaces(method: type[Method], tuned: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Return whether what is given changes what a profile chose, so that no search chose what is run."""
+    defaults = {name: argument.default for name, argument in arguments_of(method).items()}
+    before = {**defaults, **tuned}
+    counted = {*given} - {*method.practical, RANDOM_STATE}
+    return any(_listed(given[name]) != _listed(before.get(name)) for name in counted)
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def check_protocol(dataset: Dataset, protocol: Protocol) -> None:

@@ -128,7 +128,7 @@ def check_reach(profile: Profile | None, cells: Sequence[Cell], datasets: Mappin
         raise CmbenchError(
             f"profile {profile.name!r} has nothing for {named}; 'cmbench tune' makes one for these arrays"
         )
-    untold = [cell for cell in cells if cell.tuning is None and cell.method.tuning_space]
+    untold = [cell for cell in cells if not _entries(profile, cell) and cell.method.tuning_space]
     lacking = dict.fromkeys(f"{cell.method.name} on {cell.dataset.name}" for cell in untold)
     if lacking:
         _warn(
@@ -149,9 +149,14 @@ def _warn(text: str) -> None:
 
 def _protocol_of(profile: Profile, cell: Cell) -> str | None:
     """Return under which protocol the parameters of a cell were chosen; None where that is not known."""
+    return next((entry["protocol"] for entry in _entries(profile, cell) if "protocol" in entry), None)
+
+
+def _entries(profile: Profile, cell: Cell) -> list[Mapping[str, Any]]:
+    """Return what a profile has for the method of a cell, on its split and on the whole dataset."""
     fingerprints = (cell.dataset.fingerprint, cell.dataset.card.split_of)
-    entries = (profile.datasets.get(each, {}).get(cell.method.name, {}) for each in fingerprints)
-    return next((entry["protocol"] for entry in entries if "protocol" in entry), None)
+    entries = (profile.datasets.get(each, {}).get(cell.method.name) for each in fingerprints)
+    return [entry for entry in entries if entry is not None]
 
 
 def shared_profile(
@@ -201,13 +206,19 @@ def shared_profile(
 
 
 def _lent(table: Mapping[str, Any], parent: type[Method], variant: type[Method]) -> dict[str, Any]:
-    """Return the entry of a method as that of a variant, without what the variant fixes."""
+    """Return the entry of a method as that of a variant, without what the variant fixes.
+
+    It has the version of the method that it was chosen for where that is another today.
+    """
     free = {parameter.name for parameter in parameters_of(variant) if not parameter.fixed}
     entry = table[parent.name]
     parameters = {name: value for name, value in entry["parameters"].items() if name in free}
     unset = [name for name in entry.get("unset", ()) if name in free]
-    spent = {name: entry[name] for name in ("trials", "failed", "exhausted", "budget") if name in entry}
-    return {**spent, "parameters": parameters, "unset": unset, "like": parent.name}
+    version = str(entry.get("version", parent.version))
+    is_of_today = version == str(parent.version) or version.startswith(f"{parent.version}-")  # of a plugin
+    spent = ("trials", "failed", "exhausted", "budget", "protocol", *(() if is_of_today else ("version",)))
+    kept = {name: entry[name] for name in spent if name in entry}
+    return {**kept, "parameters": parameters, "unset": unset, "like": parent.name}
 
 
 def says_more(tuning: Tuning, known: Tuning | None) -> bool:

@@ -19,7 +19,6 @@ from cmbench.errors import CmbenchError, CmbenchWarning, MethodError
 from cmbench.methods.registry import DEFAULT_METHODS, registry
 from cmbench.profile_files import Profile, profile_path, profile_text, write_profile
 from cmbench.profiles import tuned_profile
-from cmbench.report.description import describe
 from cmbench.report.table import render
 from cmbench.runner import finished
 from cmbench.search import Trial
@@ -133,23 +132,6 @@ def test_a_search_leaves_the_profile_where_a_run_finds_it_and_the_table_says_so(
         "version": str(registry()["cfa"].load().version),
     }
     assert "validation pairs, profile tuned, from 2 trials each." in render([record])
-
-
-def test_trials_that_failed_stand_beside_those_that_a_choice_was_made_from(toy, tmp_path):
-    pytest.importorskip("optuna")
-    tune(toy, ["cfa"], budget=Budget(2, seeds=(0,)), store=tmp_path / "tuning", **QUICK)
-    path = profile_path(tmp_path / "tuning", toy.fingerprint)
-    text = path.read_text()
-    assert "failed = 0" in text
-    path.write_text(text.replace("failed = 0", "failed = 1"))
-    finished(toy, ["cfa"], profile="tuned", store=tmp_path / "runs", **QUICK)
-    (record,) = Store(tmp_path / "runs").records()
-    assert record["method"]["tuning"]["failed"] == 1
-    assert "from 2 trials each. Trials among these that failed: CFA 1." in render([record])
-    assert "from 2 trials, of which 1 failed" in describe(record)
-    path.write_text(text.replace("failed = 0", "failed = -1"))
-    with pytest.raises(CmbenchError, match=r"failed.*a whole number of 0 or more"):
-        finished(toy, ["cfa"], profile="tuned", store=tmp_path / "runs", **QUICK)
 
 
 def test_what_was_tuned_for_other_methods_stays_with_its_own_budget(toy, tmp_path):

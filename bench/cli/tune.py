@@ -141,6 +141,11 @@ def tune(
     names = wanted(methods, available)
     budget = Budget(40 if trials is None and seconds is None else trials, seconds, tuple(seeds))
     loaded = sound_datasets(datasets or DEFAULT_DATASETS, get_protocol(protocol), splits=splits, limit=limit)
+    alike = {dataset.fingerprint: dataset for dataset in reversed(loaded)}
+    for dataset in loaded:
+        if (other := alike[dataset.fingerprint]) is not dataset:
+            same, first = (each.card.loaded_from or each.name for each in (dataset, other))
+            click.echo(f"{same} has the pairs of {first}, which is searched alone", err=True)
     tuned = [
         search(
             dataset,
@@ -154,6 +159,7 @@ def tune(
             **limits,
         )
         for dataset in loaded
+        if dataset is alike[dataset.fingerprint]
     ]
     chosen = any(result.choices for result in tuned)
     if chosen:

@@ -71,20 +71,34 @@ def is_short(setting: Setting, settings: Iterable[Setting]) -> bool:
     tuning = tuning_of(setting)
     if tuning.get("exhausted") or knows_test_labels(setting):
         return False
-    budget = tuning.get("budget")
-    return any(
-        trials_of(each) > trials_of(setting) and (budget is None or tuning_of(each).get("budget") != budget)
-        for each in settings
-    )
+    return any(_is_larger(tuning_of(each), tuning) for each in settings)
+
+
+def _is_larger(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Return whether more was spent on one choice: by budgets of one kind, else by trials."""
+    larger, budget = theirs.get("budget") or {}, ours.get("budget") or {}
+    if budget and larger.keys() == budget.keys():
+        return all(larger[kind] > budget[kind] for kind in budget)
+    return int(theirs.get("trials", 0)) > int(ours.get("trials", 0))
 
 
 def fewer_trials_note(settings: Sequence[Setting]) -> str:
     """Return the sentence that names the settings on which less was spent than on others; empty for none."""
-    most = max(map(trials_of, settings), default=0)
-    fewer = [f"{each.label} {trials_of(each) or 'none'}" for each in settings if is_short(each, settings)]
-    return (
-        f"Parameters chosen from fewer trials than the {most} of others: {', '.join(fewer)}." if fewer else ""
-    )
+    short = [each for each in settings if is_short(each, settings)]
+    if not short:
+        return ""
+    most = max(map(trials_of, settings))
+    if all(trials_of(each) < most for each in short):
+        fewer = ", ".join(f"{each.label} {trials_of(each) or 'none'}" for each in short)
+        return f"Parameters chosen from fewer trials than the {most} of others: {fewer}."
+    spent = (f"{each.label} {_spent(tuning_of(each))}" for each in settings if trials_of(each))
+    return f"Parameters chosen with unequal budgets: {', '.join(spent)}."
+
+
+def _spent(tuning: Mapping[str, Any]) -> str:
+    """Return a budget, and how many trials were made within it."""
+    budget, trials = budget_text(tuning.get("budget") or {}), f"{tuning['trials']} trials"
+    return trials if budget in ("", trials) else f"{budget} ({trials})"
 
 
 def budget_text(budget: Mapping[str, float]) -> str:

@@ -366,9 +366,9 @@ def _splits(settings: Sequence[Setting]) -> str:
             labels.setdefault(setting.splits, []).append(setting.label)
     if set(labels) <= {(0,)}:
         return ""
-    start = (
-        "Splits (all pairs divided anew, by category; mean ± sample standard deviation over seeds and splits)"
-    )
+    by_query = settings[0].spread == "queries"
+    what = "mean over them" if by_query else "mean ± sample standard deviation over seeds and splits"
+    start = f"Splits (all pairs divided anew, by category; {what})"
     if len(labels) == 1:
         return f"{start}: {_named_splits(next(iter(labels)))}."
     parts = "; ".join(f"{_named_splits(splits)} for {', '.join(names)}" for splits, names in labels.items())
