@@ -21,7 +21,14 @@ from cmbench.execution.fence import built_in_files
 from cmbench.methods.registry import Registry, registry
 from cmbench.plan import LEFT_OUT, Cell, plan
 from cmbench.profile_files import Profile
-from cmbench.profiles import PAPER, check_reach, named_profile, shared_profile, warn_of_other_versions
+from cmbench.profiles import (
+    PAPER,
+    check_reach,
+    named_profile,
+    says_more,
+    shared_profile,
+    warn_of_other_versions,
+)
 from cmbench.pruning import PruningRule
 from cmbench.store import DEFAULT_STORE, Contents, Problem, Store
 
@@ -113,7 +120,7 @@ def _compared(cells: list[Cell], store: Store, hidden: list[Path], *, force: boo
     before = store.read_summaries()
     broken, earlier = unreadable(cells, before.problems), before.by_key
     wanted = [
-        with_measures_of(cell, earlier.get(cell.key))
+        with_tuning_of(with_measures_of(cell, earlier.get(cell.key)), earlier.get(cell.key))
         for cell in cells
         if (force or cell.key not in broken) and _is_wanted(cell, earlier.get(cell.key), force=force, **again)
     ]
@@ -210,6 +217,14 @@ def with_measures_of(cell: Cell, record: Mapping[str, Any] | None) -> Cell:
     earlier = (record or {}).get("measures", ())
     measures = tuple(dict.fromkeys((*cell.measures, *earlier)))
     return cell if measures == cell.measures else replace(cell, measures=measures)
+
+
+def with_tuning_of(cell: Cell, record: Mapping[str, Any] | None) -> Cell:
+    """Return the cell with the choice that its earlier record tells of, unless its profile says more."""
+    known = None if record is None else record["method"].get("tuning")
+    if known is None or (cell.tuning is not None and says_more(cell.tuning, known)):
+        return cell
+    return replace(cell, tuning=known)
 
 
 def _registry(plugins: Sequence[str | Path]) -> Registry:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from cmbench.current import bring_notes
-from cmbench.disk import writing_to
+from cmbench.disk import DAMAGE, writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
+from cmbench.profiles import says_more
 from cmbench.store import Arrays, Problem, Store, finished_at
 
 Record = Mapping[str, Any]
@@ -20,16 +25,17 @@ Fate = Literal["new", "equal", "extended", "replaced", "kept", "running", "unrea
 REPLACED = "replaced"
 """The folder of a store for records that others have replaced: stores of their own, numbered by merge."""
 _NUMBERS = ("status", "map", "standard_error", "category_map", "queries", "gallery")
+_BY_MEASURE = ("measures", "measure_errors", "chance")
 
 
 @dataclass(frozen=True)
 class Meeting:
     """What becomes of a record that is brought to a store, where there may be one of the same cell.
 
-    It is ``new``, ``equal`` to the one there, ``extended`` where it has the same numbers and more measures,
-    or the values of queries that the one there lacks, ``replaced`` where it takes the place of other numbers,
-    ``kept`` where these stay, ``running`` where a run has the cell just now, or ``unreadable`` where a file
-    about the cell is, for the ``reason``.
+    It is ``new``, ``equal`` to the one there, ``extended`` where it has the same numbers and adds measures,
+    arrays or the choice of the parameters to the one there, ``replaced`` where it takes the place of other
+    numbers, ``kept`` where these stay, ``running`` where a run has the cell just now, or ``unreadable`` where
+    a file about the cell is, for the ``reason``.
     """
 
     fate: Fate
@@ -102,8 +108,10 @@ def merge_into(source: Store, into: Store) -> Comparison:
     """Bring the records of ``source`` into a store, with arrays, logs, cards and plugins' code.
 
     Of two records of a cell whose numbers differ, one that did not fail stays, else the one that was run
-    later; the other goes to a store of its own in ``replaced/``, so that nothing is lost. ``source`` stays as
-    it is. A cell that a run has just now is left alone, and so is one whose record or arrays cannot be read.
+    later; the other goes to a store of its own in ``replaced/``, so that nothing is lost. Where the
+    numbers are the same, the record here gets what only the other has; if it told of another choice of its
+    parameters, it is put in ``replaced/`` too as it was. ``source`` stays as it is. A cell that a run has
+    just now is left alone, and so is one whose record or arrays cannot be read.
     Raises ``StoreError`` as ``compared`` does, and where ``into`` cannot be written to.
     """
     comparison = compared(source, into)
@@ -151,13 +159,34 @@ def _meeting(theirs: Record, ours: Record | None, source: Store, into: Store) ->
         return Meeting("new", theirs)
     if _numbers(theirs) != _numbers(ours) or _common_measures(theirs, ours) != _common_measures(ours, theirs):
         return Meeting("replaced" if _precedence(theirs) > _precedence(ours) else "kept", theirs, ours)
-    lacks_arrays = not into.has_arrays(ours) and source.has_arrays(theirs)
-    return Meeting("extended" if lacks_arrays or _has_more(theirs, ours) else "equal", theirs, ours)
+    adds = (
+        _measures(theirs).keys() - _measures(ours).keys()
+        or _tells_more(theirs, ours)
+        or _array_names(theirs, source) - _array_names(ours, into)
+    )
+    return Meeting("extended" if adds else "equal", theirs, ours)
 
 
-def _has_more(record: Record, other: Record) -> bool:
-    """Return whether a record has all measures of another, and further ones."""
-    return set(_measures(record)) > set(_measures(other))
+def _tells_more(record: Record, other: Record) -> bool:
+    """Return whether a record says more than another of how the same parameters were chosen."""
+    tuning = record["method"].get("tuning")
+    return tuning is not None and says_more(tuning, other["method"].get("tuning"))
+
+
+def _united(ours: Record, theirs: Record) -> dict[str, Any]:
+    """Return our record with the measures of both, and with the choice of parameters that says more."""
+    by_measure = {name: {**(theirs.get(name) or {}), **(ours.get(name) or {})} for name in _BY_MEASURE}
+    united = {**ours, **{name: values for name, values in by_measure.items() if values}}
+    configuration = dict(ours.get("configuration") or {})
+    if configuration:
+        asked = ((each.get("configuration") or {}).get("measures", ()) for each in (ours, theirs))
+        united["configuration"] = configuration
+        configuration["measures"] = list(dict.fromkeys(chain(*asked)))
+    if _tells_more(theirs, ours):
+        tuning = theirs["method"]["tuning"]
+        united["method"] = {**ours["method"], "tuning": tuning}
+        configuration["profile"] = tuning
+    return united
 
 
 def _numbers(record: Record) -> tuple[Any, ...]:
@@ -203,13 +232,14 @@ def _merged(planned: Meeting, source: Store, into: Store, aside: Store) -> Meeti
     match meeting.fate:
         case "kept":
             _copy(theirs, brought, source, aside)
-        case "extended" if ours is not None and not _has_more(theirs, ours):
-            into.put(ours, brought)
-        case "new" | "extended" | "replaced":
+        case "extended" if ours is not None:
+            if ours["method"].get("tuning") and _tells_more(theirs, ours):
+                _copy(ours, held, into, aside)
+            into.put(_united(ours, theirs), {**brought, **held} or None)
+        case "new" | "replaced":
             if ours is not None:
                 _copy(ours, held, into, aside)
-            also = held if meeting.fate == "extended" else {}  # of the same numbers
-            _copy(theirs, {**also, **brought}, source, into)
+            _copy(theirs, brought, source, into)
     return meeting
 
 
@@ -231,3 +261,14 @@ def _copy(record: Record, arrays: Arrays, source: Store, into: Store) -> None:
 def _arrays(record: Record, store: Store) -> Arrays:
     """Return the arrays of a record, none where they are gone; ``StoreError`` where they cannot be read."""
     return store.arrays(record) if record["status"] == "ok" and store.has_arrays(record) else {}
+
+
+def _array_names(record: Record, store: Store) -> set[str]:
+    """Return the names of a record's arrays, none where they are gone or cannot be read."""
+    path = store.arrays_path(record)
+    with suppress(StoreError, *DAMAGE):
+        if record["status"] != "ok" or not path.is_file():
+            return set(_arrays(record, store))
+        with np.load(path, allow_pickle=False) as file:  # which reads none of them
+            return set(file.files)
+    return set()

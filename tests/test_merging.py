@@ -129,6 +129,118 @@ def test_more_measures_with_the_same_numbers_are_brought(tmp_path):
     assert fates(compared(there, here)) == {"cca": "replaced"}
 
 
+def tuned(record, **tuning):
+    method = {**record["method"], "tuning": {"profile": "mine", "trials": 2, **tuning}}
+    return {**record, "method": method}
+
+
+def measured(name, value, **changes):
+    """What a record says that was measured by one more measure."""
+    return {
+        "measures": {name: {"image_to_text": value}},
+        "measure_errors": {name: {"image_to_text": value / 10}},
+        "chance": {"map": {"image_to_text": 0.3}, name: {"image_to_text": value / 100}},
+        "configuration": {"measures": [name], "profile": None},
+        **changes,
+    }
+
+
+def test_measures_of_both_are_kept_with_their_errors_chance_and_values_of_queries(tmp_path):
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    for store, name, value, hour in ((here, "r@1", 0.5, 3), (there, "p@10", 0.25, 2)):
+        further = {f"{name}_image_to_text": np.full(10, value)}
+        store.put(made_record("cca", 0.5, **at(hour), **measured(name, value)), {**arrays(0.5), **further})
+    assert fates(compared(there, here)) == {"cca": "extended"}
+    done = merge_into(there, here)
+    assert (fates(done), done.is_peaceful, done.aside) == ({"cca": "extended"}, True, None)
+    (record,) = here.records()
+    assert record["measures"] == {"r@1": {"image_to_text": 0.5}, "p@10": {"image_to_text": 0.25}}
+    assert record["measure_errors"] == {"r@1": {"image_to_text": 0.05}, "p@10": {"image_to_text": 0.025}}
+    assert {name: values["image_to_text"] for name, values in record["chance"].items()} == {
+        "map": 0.3,
+        "r@1": 0.005,
+        "p@10": 0.0025,
+    }
+    assert record["configuration"]["measures"] == ["r@1", "p@10"]
+    assert set(here.arrays(record)) == {"ap_image_to_text", "r@1_image_to_text", "p@10_image_to_text"}
+    assert fates(compared(there, here)) == {"cca": "equal"}
+
+
+@pytest.mark.parametrize("place", ["here", "there"])
+def test_how_parameters_were_chosen_is_kept_beside_further_measures(tmp_path, place):
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    plain, chosen = {"here": (there, here), "there": (here, there)}[place]
+    chosen.put(tuned(made_record("cca", 0.5, **at(3))), arrays(0.5))
+    plain.put(made_record("cca", 0.5, **at(2), **measured("p@10", 0.25)), arrays(0.5))
+    assert fates(merge_into(there, here)) == {"cca": "extended"}
+    (record,) = here.records()
+    assert record["method"]["tuning"] == {"profile": "mine", "trials": 2}
+    assert record["measures"] == {"p@10": {"image_to_text": 0.25}}
+    assert fates(compared(there, here)) == {"cca": "equal"}
+
+
+def test_of_two_choices_that_of_the_method_itself_stays_and_another_is_kept_aside(tmp_path):
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    for method, ours, theirs in [
+        ("of-itself-here", {}, {"like": "cca"}),
+        ("of-itself-there", {"like": "cca"}, {}),
+        ("of-another-search", {"trials": 2}, {"trials": 40}),
+    ]:
+        for store, tuning in ((here, ours), (there, theirs)):
+            record = made_record(method, 0.5, **at(3), configuration={"measures": [], "profile": None})
+            store.put(tuned(record, **tuning), arrays(0.5))
+    done = merge_into(there, here)
+    assert fates(done) == {
+        "of-itself-here": "equal",
+        "of-itself-there": "extended",
+        "of-another-search": "extended",
+    }
+    itself = {"profile": "mine", "trials": 2}
+    assert tunings(here) == {
+        "of-itself-here": itself,
+        "of-itself-there": itself,
+        "of-another-search": {**itself, "trials": 40},
+    }
+    assert tunings(Store(done.aside)) == {
+        "of-itself-there": {**itself, "like": "cca"},
+        "of-another-search": itself,
+    }
+    profiles = {each["method"]["name"]: each["configuration"]["profile"] for each in here.records()}
+    assert profiles == {**tunings(here), "of-itself-here": None}  # nothing there was changed
+
+
+def tunings(store):
+    return {record["method"]["name"]: record["method"].get("tuning") for record in store.records()}
+
+
+def test_a_choice_is_brought_to_a_failure_of_the_same_kind(tmp_path):
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    here.put(failed("cca", 3))
+    there.put(tuned(failed("cca", 2)))
+    assert fates(merge_into(there, here)) == {"cca": "extended"}
+    assert tunings(here) == {"cca": {"profile": "mine", "trials": 2}}
+
+
+def test_single_arrays_that_are_missing_here_are_brought(tmp_path):
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    here.put(made_record("cca", 0.5, **at(3)), arrays(0.5))
+    there.put(made_record("cca", 0.5, **at(2)), {**arrays(0.25), "curve_loss": np.ones(3)})
+    assert fates(merge_into(there, here)) == {"cca": "extended"}
+    assert maps(here) == {"cca": 0.5}  # with the arrays of here where both have them
+    assert set(here.arrays(here.records()[0])) == {"ap_image_to_text", "curve_loss"}
+    assert fates(compared(there, here)) == {"cca": "equal"}
+
+
+@pytest.mark.parametrize(("place", "fate"), [("here", "unreadable"), ("there", "equal")])
+def test_damaged_arrays_of_equal_numbers_take_nothing_from_the_others(stores, place, fate):
+    here, there = stores
+    damaged = {"here": here, "there": there}[place]
+    record = next(each for each in damaged.records() if each["method"]["name"] == "equal")
+    damaged.arrays_path(record).write_bytes(b"PK")
+    assert fates(merge_into(there, here)) == {**FATES, "equal": fate}
+    assert here.find(record["key"])["map"]["bimodal_average"] == 0.3
+
+
 def test_logs_and_the_code_of_plugins_come_along(tmp_path):
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
     record = made_record("mine", 0.5, log="logs/toy/mine.log")

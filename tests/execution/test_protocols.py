@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from made_records import made_record
 
+from cmbench.agenda import planned, with_tuning_of
 from cmbench.cli.main import cli
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Split
@@ -16,6 +18,7 @@ from cmbench.evaluation.protocol import PAPER, get_protocol
 from cmbench.execution.job import hand_out
 from cmbench.methods.registry import load_method, registry
 from cmbench.plan import plan
+from cmbench.profile_files import Profile
 from cmbench.report.comparison import compare_methods
 from cmbench.report.layout import View
 from cmbench.report.table import render
@@ -142,6 +145,35 @@ def test_measures_that_a_record_lacks_make_its_cell_run_again_and_none_is_lost(t
     with pytest.raises(ReportError, match=r"no record of .* holds ndcg@3; .*--measures ndcg@3"):
         render(records, view=View(measures=["ndcg@3"]))
     assert render(records, view=View(measures=["map"])) == render(records)
+
+
+@pytest.mark.parametrize("again", [{"force": True}, {"check_determinism": True}, {"measures": ["p@10"]}])
+def test_a_cell_that_runs_again_without_its_profile_still_says_that_it_was_tuned(toy, tmp_path, again):
+    profile = Profile("mine", {toy.fingerprint: {"cca": {"parameters": SMALL["cca"], "trials": 2}}})
+    (cell,) = planned(toy, "cca", profile=profile, store=tmp_path).pending
+    record = made_record("cca", key=cell.key)
+    record["method"]["tuning"] = {"profile": "mine", "trials": 2}
+    Store(tmp_path).put(record)
+    (same,) = planned(toy, "cca", parameters=SMALL, store=tmp_path, **again).pending
+    assert same.key == cell.key
+    assert same.tuning == cell.tuning == record["method"]["tuning"]
+
+
+def test_a_choice_that_a_record_tells_of_gives_way_to_one_that_says_more(toy, tmp_path):
+    (cell,) = planned(toy, "cca", store=tmp_path).cells
+    record = made_record("cca")
+    itself, other, lent = {"trials": 2}, {"trials": 3}, {"trials": 2, "like": "kcca"}
+    for known, given, said in [
+        (None, None, None),
+        (None, itself, itself),
+        (itself, None, itself),
+        (itself, other, other),
+        (itself, lent, itself),
+        (lent, itself, itself),
+    ]:
+        record["method"]["tuning"] = known
+        assert with_tuning_of(replace(cell, tuning=given), record).tuning == said
+    assert with_tuning_of(cell, None) is cell
 
 
 def test_a_retrieval_set_is_ranked_for_each_test_pair(toy, tmp_path):
