@@ -25,8 +25,8 @@ from cmbench.profiles import (
     PAPER,
     check_reach,
     named_profile,
-    says_more,
     shared_profile,
+    united_choices,
     warn_of_other_versions,
 )
 from cmbench.pruning import PruningRule
@@ -220,11 +220,9 @@ def with_measures_of(cell: Cell, record: Mapping[str, Any] | None) -> Cell:
 
 
 def with_tuning_of(cell: Cell, record: Mapping[str, Any] | None) -> Cell:
-    """Return the cell with the choice that its earlier record tells of, unless its profile says more."""
+    """Return the cell with the choices that its earlier record tells of beside that of its profile."""
     known = None if record is None else record["method"].get("tuning")
-    if known is None or (cell.tuning is not None and says_more(cell.tuning, known)):
-        return cell
-    return replace(cell, tuning=known)
+    return cell if known is None else replace(cell, tuning=united_choices(cell.tuning or {}, known))
 
 
 def _registry(plugins: Sequence[str | Path]) -> Registry:

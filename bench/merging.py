@@ -16,7 +16,7 @@ from cmbench.current import bring_notes
 from cmbench.disk import DAMAGE, writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
-from cmbench.profiles import says_more
+from cmbench.profiles import says_more, united_choices
 from cmbench.store import Arrays, Problem, Store, finished_at
 
 Record = Mapping[str, Any]
@@ -183,7 +183,7 @@ def _united(ours: Record, theirs: Record) -> dict[str, Any]:
         united["configuration"] = configuration
         configuration["measures"] = list(dict.fromkeys(chain(*asked)))
     if _tells_more(theirs, ours):
-        tuning = theirs["method"]["tuning"]
+        tuning = united_choices(theirs["method"]["tuning"], ours["method"].get("tuning"))
         united["method"] = {**ours["method"], "tuning": tuning}
         configuration["profile"] = tuning
     return united

@@ -183,18 +183,34 @@ def _refuse_reading_labels(entry: MethodEntry) -> None:
 def _tuned(
     profile: Profile | None, dataset: Dataset, method: type[Method]
 ) -> tuple[dict[str, Any], Tuning | None]:
-    """Return what a profile has for a method on a dataset: parameters, and how they were chosen."""
+    """Return what a profile has for a method on a dataset: parameters, and how they were chosen.
+
+    Where each split has a choice of its own, a digest of all of them says which belong together.
+    """
     if profile is None:
         return {}, None
     for fingerprint in (dataset.fingerprint, dataset.card.split_of):  # that of its own split serves for all
         parameters = profile.parameters(fingerprint, method.name)
         if parameters is not None:
-            itself = fingerprint == dataset.fingerprint and profile.is_of_splits(fingerprint)
             tuning = profile.tuning(fingerprint, method.name) or {}
-            return parameters, {**tuning, "each_split": True} if itself else tuning
+            if fingerprint == dataset.fingerprint and profile.is_of_splits(fingerprint):
+                tuning["each_split"] = _digest_of_choices(profile, fingerprint, method)
+            return parameters, tuning
         if fingerprint in profile.datasets and not method.tuning_space:
             return {}, {"profile": profile.name, "trials": 0, "exhausted": True}
     return {}, None
+
+
+def _digest_of_choices(profile: Profile, fingerprint: str, method: type[Method]) -> str:
+    """Return a digest of what a profile has for a method on all splits of a dataset."""
+    own = profile.splits.get(fingerprint, fingerprint)
+    splits = [own, *(split for split, of in profile.splits.items() if of == own)]
+    chosen = {
+        split: deciding(method, parameters)
+        for split in splits
+        if (parameters := profile.parameters(split, method.name)) is not None
+    }
+    return sha256(json.dumps(chosen, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def _with_tuned(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cmbench.errors import CmbenchError, CmbenchWarning
 from cmbench.methods.parameters import parameters_of
 from cmbench.profile_files import TUNED, Profile, profile_path, read_profile
+from cmbench.report.records import choices_of, joint_choice
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
@@ -222,12 +223,32 @@ def _lent(table: Mapping[str, Any], parent: type[Method], variant: type[Method])
 
 
 def says_more(tuning: Tuning, known: Tuning | None) -> bool:
-    """Return whether a record that says ``known`` is to say ``tuning`` instead.
+    """Return whether ``tuning`` tells of a choice that a record which says ``known`` is to tell of too."""
+    before = choices_of(known)
+    return any(choice not in before for choice in choices_of(united_choices(tuning, known)))
 
-    Parameters that a search chose for the method itself stay so named where they are also those of the method
-    that it is a variant of.
+
+def united_choices(tuning: Tuning, known: Tuning | None) -> dict[str, Any]:
+    """Return what a record says that said ``known``, now that ``tuning`` came to the same parameters.
+
+    A record stands in a row of tables for each choice that was made on several splits by themselves, and in
+    that of its parameters. Of each row it tells the latest choice. Parameters that a search chose for the
+    method itself stay so named where they are also those of the method that it is a variant of.
     """
-    return tuning != known and (known is None or "like" not in tuning or "like" in known)
+    rows: dict[tuple[str, str | None] | None, Tuning] = {}
+    for choice in (*choices_of(tuning), *choices_of(known)):
+        row = joint_choice(choice)
+        if row not in rows or _distance(choice) < _distance(rows[row]):
+            rows[row] = choice
+    latest, *earlier = sorted(rows.values(), key=_distance)
+    return {**latest, "earlier": earlier} if earlier else dict(latest)
+
+
+def _distance(choice: Tuning) -> int:
+    """Return 0 for a choice for the method itself, 1 for another method's, 2 where no search has chosen."""
+    if not choice:
+        return 2
+    return 1 if "like" in choice else 0
 
 
 def note_choices(store: Store, cells: Iterable[Cell], earlier: Mapping[str, Mapping[str, Any]]) -> None:
@@ -237,9 +258,16 @@ def note_choices(store: Store, cells: Iterable[Cell], earlier: Mapping[str, Mapp
     """
     for cell in cells:
         known = earlier.get(cell.key)
-        if cell.tuning is None or known is None or not says_more(cell.tuning, known["method"].get("tuning")):
+        if cell.tuning is None or known is None or _tells(known, cell.tuning):
             continue
         record = store.find(cell.key)
         if record is not None:
             arrays = store.arrays(record) if record["status"] == "ok" else None
-            store.put({**record, "method": {**record["method"], "tuning": dict(cell.tuning)}}, arrays)
+            tuning = united_choices(cell.tuning, record["method"].get("tuning"))
+            store.put({**record, "method": {**record["method"], "tuning": tuning}}, arrays)
+
+
+def _tells(record: Mapping[str, Any], tuning: Tuning) -> bool:
+    """Return whether a record says already what it is to say after this choice."""
+    known = record["method"].get("tuning")
+    return known is not None and united_choices(tuning, known) == known

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shlex
 from io import StringIO
 
@@ -42,9 +43,9 @@ def chosen(components):
     return {"cca": {"parameters": {"n_components": components}, "trials": 3}}
 
 
-def chosen_on_each(toy):
+def chosen_on_each(toy, of_own=2, of_split=3):
     split = redrawn(toy, 1).fingerprint
-    tables = {toy.fingerprint: chosen(2), split: chosen(3)}
+    tables = {toy.fingerprint: chosen(of_own), split: chosen(of_split)}
     return Profile("mine", tables, splits={split: toy.fingerprint})
 
 
@@ -80,6 +81,42 @@ def test_a_row_of_each_split_stands_beside_one_of_the_own_split(toy, tmp_path):
     assert (
         "They were chosen on the dataset's own split (CFA), whose validation pairs other splits test" in text
     )
+
+
+def rows_of(records):
+    """The parameter of each row and its splits, by the label."""
+    rows = csv.DictReader(StringIO(render(records, format="csv")))
+    return {row["label"]: (json.loads(row["parameters"])["n_components"], row["splits"]) for row in rows}
+
+
+def test_a_choice_made_anew_is_a_row_of_its_own_and_takes_nothing_from_the_earlier_one(toy, tmp_path):
+    first, second = chosen_on_each(toy), chosen_on_each(toy, 4, 3)
+    for profile in (first, second):
+        ran = finished(toy, ["cca"], splits=2, profile=profile, store=tmp_path, **QUICK)
+    records = Store(tmp_path).records()
+    assert len(records) == 3
+    rows = rows_of(records)
+    assert sorted(map(str, rows.values())) == [
+        "({'split 0': 2, 'split 1': 3}, '2')",
+        "({'split 0': 4, 'split 1': 3}, '2')",
+    ]
+    assert all(re.fullmatch(r"CCA \(chosen=on each split, profile mine, choice \w{8}\)", row) for row in rows)
+    assert rows_of(ran) == {"CCA": ({"split 0": 4, "split 1": 3}, "2")}
+    assert described(records).count("changed") == 4
+    again = finished(toy, ["cca"], splits=2, profile=first, store=tmp_path, **QUICK)
+    assert rows_of(again) == {"CCA": ({"split 0": 2, "split 1": 3}, "2")}
+    assert rows_of(Store(tmp_path).records()) == rows
+
+
+def test_a_run_with_a_choice_on_each_split_leaves_the_cells_of_earlier_rows_to_them(toy, tmp_path):
+    given = {"parameters": {"cca": {"n_components": 3}}, "splits": 2, "store": tmp_path, **QUICK}
+    before = rows_of(finished(toy, ["cca"], **given))
+    assert before == {"CCA": (3, "2")}
+    finished(toy, ["cca"], splits=2, profile=chosen_on_each(toy), store=tmp_path, **QUICK)
+    rows = rows_of(Store(tmp_path).records())
+    assert rows.pop("CCA (chosen=on each split, profile mine)") == ({"split 0": 2, "split 1": 3}, "2")
+    assert list(rows.values()) == [(3, "2")]
+    assert rows_of(finished(toy, ["cca"], **given)) == before
 
 
 def test_variants_have_what_was_chosen_for_the_method_on_each_split(toy, tmp_path):

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from cmbench.current import code_of
 from cmbench.errors import EvaluationError, ReportError
 from cmbench.evaluation.measures import get_measure
 from cmbench.limits import duration_text
 from cmbench.report.layout import Column, View
+from cmbench.report.records import split_of
 from cmbench.report.settings import Setting, knows_test_labels
 
 MISSING = "\u2013"  # an en dash
@@ -58,8 +60,29 @@ def trials_of(setting: Setting) -> int:
 
 
 def tuning_of(setting: Setting) -> Mapping[str, Any]:
-    """Return how a profile chose the parameters; empty where no profile was used."""
-    return setting.method.get("tuning") or {}
+    """Return how a profile chose the parameters; empty where no profile was used.
+
+    Of searches on several splits it is what each of them has had: the fewest trials, the failed ones of all,
+    and the budget where it is the same.
+    """
+    if not setting.is_chosen_on_each_split:
+        return setting.method.get("tuning") or {}
+    by_split = {split_of(record): record["method"]["tuning"] for record in setting.records}
+    return _united(list(by_split.values()), code_of(setting.records[0]))
+
+
+def _united(searches: Sequence[Mapping[str, Any]], code: str) -> dict[str, Any]:
+    """Return several searches with a method as one, with a version other than ``code`` if one has such."""
+    named = next((each for each in searches if each.get("version", code) != code), searches[0])
+    budgets = [each.get("budget") for each in searches]
+    united = {
+        **named,
+        "trials": min(int(each["trials"]) for each in searches),
+        "exhausted": all(each.get("exhausted") for each in searches),
+        "failed": sum(each.get("failed", 0) for each in searches),
+        "budget": budgets[0] if all(each == budgets[0] for each in budgets) else None,
+    }
+    return {name: value for name, value in united.items() if value or name == "trials"}
 
 
 def is_short(setting: Setting, settings: Iterable[Setting]) -> bool:

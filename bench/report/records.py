@@ -109,6 +109,28 @@ def chosen_on_each_split(record: Record) -> bool:
     return bool((record["method"].get("tuning") or {}).get("each_split"))
 
 
+def choices_of(tuning: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """Return all choices that came to the parameters of a record, as its ``tuning`` tells of them.
+
+    The latest is first. An empty one stands for parameters that no search has chosen.
+    """
+    told = tuning or {}
+    latest = {name: value for name, value in told.items() if name != "earlier"}
+    return [latest, *told.get("earlier", ())]
+
+
+def joint_choice(tuning: Mapping[str, Any]) -> tuple[str, str | None] | None:
+    """Return by what a choice is known that was made on each split by itself; None for any other.
+
+    That is a digest of what was chosen on all splits, or the profile where an earlier version of cmbench
+    wrote the record, and the method that it was chosen for, if that is another one.
+    """
+    digest = tuning.get("each_split")
+    if not digest:
+        return None
+    return (digest if isinstance(digest, str) else tuning["profile"]), tuning.get("like")
+
+
 def split_of(record: Record) -> int:
     """Return the seed of the split that the record is of, 0 for the dataset's own."""
     drawn = record["dataset"].get("split_of")

@@ -4,13 +4,23 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, zip_longest
 from statistics import fmean, stdev
 from typing import Any, Literal, TypeAlias
 
+from cmbench.current import code_of
 from cmbench.errors import ReportError
 from cmbench.limits import duration_text
-from cmbench.report.records import LEFT_OUT, Record, chosen_on_each_split, measured, split_of
+from cmbench.report.records import (
+    LEFT_OUT,
+    Record,
+    choices_of,
+    chosen_on_each_split,
+    joint_choice,
+    measured,
+    split_of,
+)
+from cmbench.store import finished_at
 
 Spread: TypeAlias = Literal["seeds", "queries"]
 PAPER_ORDER = (
@@ -48,12 +58,14 @@ class Setting:
 
     ``spread`` says what its deviations are: ``seeds``, the sample standard deviation over seeds and splits,
     if there are two records or more; ``queries``, the standard error over the queries of the test set,
-    averaged over records.
+    averaged over records. ``choice`` is a digest of what was chosen on the splits, where the same profile has
+    other settings too.
     """
 
     label: str
     records: tuple[Record, ...]
     spread: Spread = "seeds"
+    choice: str = ""
 
     @property
     def method(self) -> Mapping[str, Any]:
@@ -117,7 +129,7 @@ class Setting:
     @property
     def traits(self) -> dict[str, Any]:
         """What tells settings apart: the parameters, and as ``code`` the version of the method's code."""
-        return _traits(self.records[0])
+        return _traits(self.records[0], self.choice)
 
     @property
     def is_random(self) -> bool:
@@ -181,16 +193,14 @@ def settings(records: Iterable[Record], *, spread: Spread = "seeds") -> list[Set
     """Return the settings as tables list them: the paper's methods in its order, then others by name.
 
     Settings of one method are ordered by their parameters, smaller numbers first, and are
-    labelled by the parameters in which they differ: ``CCA (n_components=10)``. The records must be of one
-    dataset and one protocol; two records of one cell raise ``ReportError``.
+    labelled by the parameters in which they differ: ``CCA (n_components=10)``. A record may stand in several.
+    The records must be of one dataset and one protocol; two records of one cell raise ``ReportError``.
     """
-    members: dict[str, dict[str, list[Record]]] = {}
+    members: dict[str, list[Record]] = {}
     for record in records:
-        method = record["method"]
-        settings_of_method = members.setdefault(method["name"], {})
-        settings_of_method.setdefault(json.dumps(_traits(record), sort_keys=True), []).append(record)
+        members.setdefault(record["method"]["name"], []).append(record)
     shared = _shared_paper_names(members)
-    by_method = [_settings_of(list(cells.values()), shared) for cells in members.values()]
+    by_method = [_settings_of(_rows(records_of_method), shared) for records_of_method in members.values()]
     ordered = sorted(chain.from_iterable(by_method), key=rank_in_paper)
     return [replace(setting, spread=spread) for setting in ordered]
 
@@ -232,12 +242,26 @@ def failures_text(setting: Setting) -> str:
 
 def _settings_of(cells: Sequence[Sequence[Record]], shared: set[str]) -> list[Setting]:
     """Return the settings of one method; ``cells`` holds the records of each."""
-    traits = [_traits(records[0]) for records in cells]
+    choices = _told_choices(cells)
+    traits = [_traits(records[0], choice) for records, choice in zip(cells, choices, strict=True)]
     names = dict.fromkeys(chain.from_iterable(traits))
     differing = [name for name in names if _differs(name, traits)]
     order = sorted(range(len(cells)), key=lambda at: [_rank(traits[at], name) for name in differing])
     told = {name: _told([values[name] for values in traits if name in values]) for name in differing}
-    return [Setting(_label(cells[at][0], traits[at], told, shared), _one_per_seed(cells[at])) for at in order]
+    return [
+        Setting(_label(cells[at][0], traits[at], told, shared), _one_per_seed(cells[at]), choice=choices[at])
+        for at in order
+    ]
+
+
+def _told_choices(cells: Sequence[Sequence[Record]]) -> list[str]:
+    """Return a digest of the choice of each row that has all else in common with another; none for others."""
+    traits = [_traits(records[0]) for records in cells]
+    digests = [(records[0]["method"].get("tuning") or {}).get("each_split") for records in cells]
+    return [
+        digest if isinstance(digest, str) and traits.count(same) > 1 else ""
+        for digest, same in zip(digests, traits, strict=True)
+    ]
 
 
 def _told(values: Sequence[Any]) -> dict[str, str]:
@@ -251,16 +275,18 @@ def _told(values: Sequence[Any]) -> dict[str, str]:
     return dict(zip(full, short if len(set(short)) == len(set(full)) else full, strict=True))
 
 
-def _traits(record: Record) -> dict[str, Any]:
+def _traits(record: Record, choice: str = "") -> dict[str, Any]:
     """Return what tells settings of a method apart: its parameters and the version of its code.
 
-    In place of parameters that were chosen on each split it is the profile that they come from.
+    In place of parameters that were chosen on each split it is the profile that they come from, and
+    ``choice`` if there is one.
     """
-    method = record["method"]
-    code = {"code": method.get("code_version", str(method["version"]))}
+    code = {"code": code_of(record)}
     if chosen_on_each_split(record):
-        like = f", for {method['tuning']['like']}" if "like" in method["tuning"] else ""
-        return {"chosen": f"on each split, profile {method['tuning']['profile']}{like}", **code}
+        tuning = record["method"]["tuning"]
+        like = f", for {tuning['like']}" if "like" in tuning else ""
+        which = f", choice {choice}" if choice else ""
+        return {"chosen": f"on each split, profile {tuning['profile']}{like}{which}", **code}
     return {**_parameters(record), **code}
 
 
@@ -295,16 +321,88 @@ def _label(
     return f"{label} ({', '.join(parts)})" if parts else label
 
 
-def _shared_paper_names(members: Mapping[str, Mapping[str, Sequence[Record]]]) -> set[str]:
+def _shared_paper_names(members: Mapping[str, Sequence[Record]]) -> set[str]:
     """Return the paper names that two methods claim; their labels carry the method's own name too."""
-    papers = [next(iter(cells.values()))[0]["method"]["paper_name"] for cells in members.values()]
+    papers = [records[0]["method"]["paper_name"] for records in members.values()]
     return {name for name in papers if papers.count(name) > 1}
+
+
+def _rows(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the records of one method sorted into the rows of a table, of which some share records.
+
+    A record stands in the row of each choice that it tells of. One whose parameters were chosen on its split
+    stands in the row of these parameters as well, if there is one without it. A row that is part of another
+    is left out.
+    """
+    latest_first = chain.from_iterable(zip_longest(*map(_by_choice, records)))
+    rows: dict[str, list[Record]] = {}
+    for record in filter(None, latest_first):
+        rows.setdefault(_row_name(record), []).append(record)
+    chosen = [name for name, row in rows.items() if chosen_on_each_split(row[0])]
+    for name in chosen:
+        rows[name], superseded = _last_of_each_seed(rows[name])
+        for record in superseded:
+            rows.setdefault(_row_name(_with_tuning(record, None)), [])
+            _join(rows, record)
+    for record in chain.from_iterable(rows[name] for name in chosen):
+        _join(rows, record)
+    return _without_parts(list(rows.values()))
+
+
+def _by_choice(record: Record) -> list[Record]:
+    """Return a record once for each choice that it tells of, as one that tells of this alone."""
+    choices = choices_of(record["method"].get("tuning"))
+    return [record] if len(choices) == 1 else [_with_tuning(record, choice or None) for choice in choices]
+
+
+def _with_tuning(record: Record, tuning: Mapping[str, Any] | None) -> Record:
+    return {**record, "method": {**record["method"], "tuning": tuning}}
+
+
+def _row_name(record: Record) -> str:
+    """Return what records of one row have in common, as text."""
+    choice = joint_choice(record["method"].get("tuning") or {})
+    return json.dumps([choice or _parameters(record), code_of(record)], sort_keys=True)
+
+
+def _join(rows: Mapping[str, list[Record]], record: Record) -> None:
+    """Add a record to the row of its parameters where there is one that has not its split and seed."""
+    row = rows.get(_row_name(_with_tuning(record, None)))
+    if row is not None and _run_of(record) not in map(_run_of, row):
+        row.append(_with_tuning(record, row[0]["method"].get("tuning") if row else None))
+
+
+def _last_of_each_seed(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """Return the records that finished last of each split and seed, and the others."""
+    ordered = sorted(records, key=finished_at)
+    last = {_run_of(record): record["key"] for record in ordered}
+    kept = [record for record in records if last[_run_of(record)] == record["key"]]
+    return kept, [record for record in records if last[_run_of(record)] != record["key"]]
+
+
+def _without_parts(rows: Sequence[list[Record]]) -> list[list[Record]]:
+    """Return the rows but for those whose records all stand in another one; of equal ones the first stays."""
+    cells = [{(record["key"], code_of(record)) for record in row} for row in rows]
+    if len(set().union(*cells)) == sum(map(len, cells)):
+        return list(rows)
+    return [
+        row
+        for at, row in enumerate(rows)
+        if not any(
+            cells[at] <= others and (cells[at] != others or before < at)
+            for before, others in enumerate(cells)
+        )
+    ]
+
+
+def _run_of(record: Record) -> tuple[int, int | None]:
+    return split_of(record), record["seed"]
 
 
 def _one_per_seed(records: Sequence[Record]) -> tuple[Record, ...]:
     by_seed: dict[tuple[int, int | None], Record] = {}
     for record in records:
-        seed = split_of(record), record["seed"]
+        seed = _run_of(record)
         if seed in by_seed:
             raise ReportError(
                 f"two records of one cell: {record['method']['name']} with seed {record['seed']} has the "
