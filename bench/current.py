@@ -93,8 +93,17 @@ def with_cards(folder: Path, records: Iterable[dict[str, Any]]) -> list[dict[str
 def newest_code(folder: Path, records: Sequence[Record]) -> list[Record]:
     """Return the records of the newest code of each method, on each dataset under each protocol.
 
-    That is the code of the last run, or where the store does not say, that of the record finished last. A
-    ``CmbenchWarning`` says what is left out.
+    A ``CmbenchWarning`` says what is left out.
+    """
+    newest, older = divided_by_code(folder, records)
+    tell_of_older(older, remedy="--all-versions shows them")
+    return newest
+
+
+def divided_by_code(folder: Path, records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """Return the records of the newest code of each method, on each dataset under each protocol, and others.
+
+    That is the code of the last run, or where the store does not say, that of the record finished last.
     """
     rivalries = [_rivalry(record) for record in records]
     rivals: dict[str, list[Record]] = {}
@@ -102,16 +111,17 @@ def newest_code(folder: Path, records: Sequence[Record]) -> list[Record]:
         rivals.setdefault(rivalry, []).append(record)
     newest = {rivalry: newest_version(folder, found) for rivalry, found in rivals.items()}
     is_newest = [code_of(each) == newest[rivalry] for rivalry, each in zip(rivalries, records, strict=True)]
-    _tell_of_older([record for record, newer in zip(records, is_newest, strict=True) if not newer])
-    return [record for record, newer in zip(records, is_newest, strict=True) if newer]
+    older = [record for record, newer in zip(records, is_newest, strict=True) if not newer]
+    return [record for record, newer in zip(records, is_newest, strict=True) if newer], older
 
 
-def _tell_of_older(records: Sequence[Record]) -> None:
+def tell_of_older(records: Sequence[Record], *, remedy: str) -> None:
+    """Warn that records are left out, where there are any; ``remedy`` says how they are shown."""
     if records:
         names = ", ".join(sorted({record["method"]["name"] for record in records}))
         warnings.warn(
-            f"{len(records)} cell(s) of other code than the newest are left out ({names}); --all-versions "
-            "shows them, and 'cmbench clean' removes those that were run again",
+            f"{len(records)} cell(s) of other code than the newest are left out ({names}); {remedy}, "
+            "and 'cmbench clean' removes those that were run again",
             CmbenchWarning,
             stacklevel=4,
         )

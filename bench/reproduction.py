@@ -29,9 +29,9 @@ from cmbench.report.command import (
     is_trial,
     whole_dataset,
 )
-from cmbench.report.records import Record, split_of
+from cmbench.report.records import LEFT_OUT, Record, split_of
 from cmbench.runner import finished
-from cmbench.store import Store
+from cmbench.store import DEFAULT_STORE, Store
 from cmbench.tuning import validation_only
 
 
@@ -107,8 +107,7 @@ def reproduced(
     """
     if record["status"] != "ok":
         raise StoreError(
-            f"cell {record['key']} has no result to compare ({record['status']}); "
-            f"run it: {command([record])} --force"
+            f"cell {record['key']} has no result to compare ({record['status']}); {_remedy(record, store)}"
         )
     data = _dataset(record, dataset)
     available = _available(record, store, plugin)
@@ -119,6 +118,20 @@ def reproduced(
         maps = {task: (value, (again["map"] or {}).get(task, value)) for task, value in record["map"].items()}
         largest = None if again["status"] != "ok" else _largest(record, store, Store(folder).arrays(again))
     return Reproduction(record, again, maps, largest, tuple(notes))
+
+
+def _remedy(record: Record, store: Store) -> str:
+    """Return what gives a result to a cell that has none."""
+    if record["status"] == LEFT_OUT:
+        return f"its method cannot run on its dataset: {record['error']['message']}"
+    place = None if store.folder == Path(DEFAULT_STORE) else str(store.folder)
+    again = command([record], store=place)
+    option, argument = "--retry-failed", "retry_failed=True"
+    if record["status"] == "pruned":
+        option, argument = "--no-pruning", "pruning=False"
+    if again.startswith("cmbench "):
+        return f"run it: {again} {option}"
+    return f"run again what made it, with {argument}: {again}"
 
 
 def _again(

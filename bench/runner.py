@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -11,7 +12,7 @@ from cmbench.agenda import DEFAULT_DATASETS, Agenda, at_least_one, planned, unre
 from cmbench.current import keep_source, note, with_cards
 from cmbench.datasets.contract import Dataset
 from cmbench.disk import remove_abandoned
-from cmbench.errors import CmbenchError, IncompleteRunError
+from cmbench.errors import CmbenchError, DamagedRecordWarning, IncompleteRunError
 from cmbench.estimates import estimates, longest_first
 from cmbench.evaluation.protocol import Protocol
 from cmbench.execution.checkpoints import sweep_checkpoints
@@ -32,7 +33,7 @@ from cmbench.plan import Cell
 from cmbench.profile_files import Profile
 from cmbench.profiles import note_choices
 from cmbench.pruning import PruningRule
-from cmbench.store import DEFAULT_STORE
+from cmbench.store import DEFAULT_STORE, Problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,8 +226,7 @@ def _complete(agenda: Agenda) -> list[dict[str, Any]]:
     records = [by_key[cell.key] for cell in cells if cell.key in by_key]
     missing = [cell for cell in cells if cell.key not in by_key]
     if missing:
-        keys = unreadable(missing, found.problems)
-        reasons = [str(each) for each in found.problems if each.path.stem.rpartition("-")[2] in keys]
+        reasons = map(str, _problems_of(missing, found.problems))
         labels = ", ".join(cell.label for cell in missing)
         raise IncompleteRunError(
             f"{len(missing)} of {len(cells)} cells have no record that can be read: {labels}. "
@@ -234,6 +234,21 @@ def _complete(agenda: Agenda) -> list[dict[str, Any]]:
             records,
         )
     return records
+
+
+def lost_cells(agenda: Agenda) -> list[Cell]:
+    """Return the cells without a record that can be read, which are not run; a warning names each file."""
+    run = {cell.key for cell in (*agenda.pending, *agenda.left_out)}
+    lost = [cell for cell in agenda.cells if cell.key not in run and cell.key not in agenda.earlier]
+    for problem in _problems_of(lost, agenda.before.problems):
+        warnings.warn(str(problem), DamagedRecordWarning, stacklevel=3)
+    return lost
+
+
+def _problems_of(cells: Sequence[Cell], problems: Sequence[Problem]) -> list[Problem]:
+    """Return what is wrong with the files of these cells."""
+    keys = unreadable(cells, problems)
+    return [problem for problem in problems if problem.path.stem.rpartition("-")[2] in keys]
 
 
 def _has_written(agenda: Agenda) -> bool:
@@ -271,7 +286,8 @@ def _execute(
     pending = longest_first(agenda.pending, expected)
     if isinstance(progress, Foreseeing):
         progress.expects({key: estimate.seconds for key, estimate in expected.items()}, jobs or 1)
-    progress.planned(pending, len(agenda.cells) - len(pending), limits)
+    stored = len(agenda.cells) - len(pending) - len(lost_cells(agenda))
+    progress.planned(pending, stored, limits)
     remove_abandoned(agenda.store.folders())
     sweep_checkpoints(folder / "checkpoints", agenda.earlier, pending)
     if not pending:

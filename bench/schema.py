@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 SCHEMA = 1
@@ -17,6 +17,10 @@ Rule: TypeAlias = tuple[Callable[[Any], bool], str]
 """Whether a value is right, and what it should be, in words."""
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -25,29 +29,85 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _all(values: object, right: Callable[[Any], bool]) -> bool:
-    return isinstance(values, dict) and all(map(right, values.values()))
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
 
 
-def _are_texts(values: object) -> bool:
-    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+def _all_of(right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return what says whether a value is an object all of whose values are right."""
+    return lambda values: isinstance(values, dict) and all(map(right, values.values()))
+
+
+def _list_of(right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return what says whether a value is a list all of whose items are right."""
+    return lambda values: isinstance(values, list) and all(map(right, values))
+
+
+def _with(**fields: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return what says whether a value is an object that has these fields, all of them right."""
+    return lambda value: (
+        isinstance(value, dict)
+        and all(name in value and right(value[name]) for name, right in fields.items())
+    )
 
 
 def _or_none(right: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or right(value)
 
 
-TEXT: Rule = lambda value: isinstance(value, str), "a text"
+def _is_tuning(value: Any) -> bool:
+    """Return whether a value tells of a choice; an empty object tells of none."""
+    if value == {}:
+        return True
+    is_choice = _with(profile=_is_text, trials=_is_whole)(value)
+    return is_choice and _all_of(_is_number)(value.get("budget", {}))
+
+
+TEXT: Rule = _is_text, "a text"
+TEXT_OR_NULL: Rule = _or_none(_is_text), "a text or null"
+TEXTS: Rule = _list_of(_is_text), "a list of texts"
 WHOLE: Rule = _is_whole, "a whole number"
-OBJECT: Rule = lambda value: isinstance(value, dict), "an object"
-SEED: Rule = _or_none(_is_whole), "a whole number or null"
+WHOLE_OR_NULL: Rule = _or_none(_is_whole), "a whole number or null"
+BOOLEAN: Rule = lambda value: isinstance(value, bool), "true or false"
+OBJECT: Rule = _is_object, "an object"
+OBJECT_OR_NULL: Rule = _or_none(_is_object), "an object or null"
 MAPS: Rule = (
-    _or_none(lambda value: _all(value, lambda each: _is_number(each) and 0 <= each <= 1 + 1e-9)),
+    _or_none(_all_of(lambda each: _is_number(each) and 0 <= each <= 1 + 1e-9)),
     ("an object of numbers from 0 to 1, or null"),
 )
-NUMBERS: Rule = _or_none(lambda value: _all(value, _or_none(_is_number))), "an object of numbers, or null"
-COUNTS: Rule = _or_none(lambda value: _all(value, _is_whole)), "an object of whole numbers, or null"
-ERROR: Rule = _or_none(lambda value: isinstance(value, dict)), "an object or null"
+NUMBERS: Rule = _or_none(_all_of(_or_none(_is_number))), "an object of numbers, or null"
+DURATIONS: Rule = _all_of(_or_none(_is_number)), "an object of numbers"
+COUNTS: Rule = _or_none(_all_of(_is_whole)), "an object of whole numbers, or null"
+WHOLES: Rule = _or_none(_list_of(_is_whole)), "a list of whole numbers or null"
+BY_CATEGORY: Rule = (
+    _or_none(_all_of(_list_of(_or_none(_is_number)))),
+    "an object of lists of numbers, or null",
+)
+BY_MEASURE: Rule = (
+    _or_none(_all_of(_all_of(_is_number))),
+    "an object with an object of numbers for each measure, or null",
+)
+ERRORS_BY_MEASURE: Rule = (
+    _or_none(_all_of(_all_of(_or_none(_is_number)))),
+    "an object with an object of numbers for each measure, or null",
+)
+SPLIT: Rule = (
+    _or_none(_with(name=_is_text, fingerprint=_is_text, seed=_is_whole)),
+    "an object with name, fingerprint and seed, or null",
+)
+TUNING: Rule = (
+    _or_none(_is_tuning),
+    "an object with profile, trials and, if it is there, a budget of numbers, or null",
+)
+GIT: Rule = (
+    _or_none(_with(commit=_is_text, dirty=lambda value: isinstance(value, bool))),
+    "an object with commit and dirty, or null",
+)
+ACCELERATOR: Rule = _or_none(_with(name=_is_text)), "an object with a name, or null"
+ERROR: Rule = (
+    _or_none(_with(type=_is_text, message=_is_text, traceback=_is_text)),
+    "an object with type, message and traceback, or null",
+)
 STATUS: Rule = lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"
 
 RULES: Mapping[tuple[str, ...], Rule] = {
@@ -57,32 +117,73 @@ RULES: Mapping[tuple[str, ...], Rule] = {
     ("dataset", "name"): TEXT,
     ("dataset", "fingerprint"): TEXT,
     ("dataset", "sizes"): OBJECT,
+    ("dataset", "sizes", "train"): WHOLE,
+    ("dataset", "sizes", "validation"): WHOLE,
+    ("dataset", "sizes", "test"): WHOLE,
+    ("dataset", "image_feature"): TEXT,
+    ("dataset", "text_feature"): TEXT,
+    ("dataset", "image_dimension"): WHOLE,
+    ("dataset", "text_dimension"): WHOLE,
+    ("dataset", "class_names"): TEXTS,
     ("method",): OBJECT,
     ("method", "name"): TEXT,
     ("method", "paper_name"): TEXT,
+    ("method", "family"): TEXT,
     ("method", "version"): WHOLE,
     ("method", "parameters"): OBJECT,
     ("protocol",): OBJECT,
     ("protocol", "name"): TEXT,
     ("protocol", "version"): WHOLE,
-    ("seed",): SEED,
+    ("protocol", "similarity"): TEXT,
+    ("protocol", "cutoff"): WHOLE_OR_NULL,
+    ("protocol", "denominator"): TEXT,
+    ("protocol", "keep_query"): BOOLEAN,
+    ("protocol", "normalisation"): TEXT,
+    ("protocol", "ties"): TEXT,
+    ("seed",): WHOLE_OR_NULL,
     ("map",): MAPS,
     ("queries",): COUNTS,
     ("gallery",): COUNTS,
-    ("durations",): NUMBERS,
+    ("durations",): DURATIONS,
     ("error",): ERROR,
     ("fitted",): OBJECT,
     ("peak_memory_bytes",): WHOLE,
+    ("threads",): WHOLE,
     ("log",): TEXT,
     ("provenance",): OBJECT,
 }
 """The fields that reports and runs rely on, in the order in which they are checked."""
-OPTIONAL: Mapping[str, Rule] = {
-    "weights": (_or_none(_is_whole), "a whole number or null"),
-    "warnings": (_or_none(_are_texts), "a list of texts or null"),
+OPTIONAL: Mapping[tuple[str, ...], Rule] = {
+    ("dataset", "sizes", "retrieval"): WHOLE,
+    ("dataset", "warnings"): TEXTS,
+    ("dataset", "notes"): TEXTS,
+    ("dataset", "test_counts"): WHOLES,
+    ("dataset", "split_of"): SPLIT,
+    ("dataset", "unseen_categories"): TEXTS,
+    ("method", "defaults"): OBJECT,
+    ("method", "practical"): TEXTS,
+    ("method", "tuning"): TUNING,
+    ("configuration",): OBJECT,
+    ("configuration", "dataset"): TEXT_OR_NULL,
+    ("configuration", "plugin"): TEXT_OR_NULL,
+    ("standard_error",): NUMBERS,
+    ("category_map",): BY_CATEGORY,
+    ("measures",): BY_MEASURE,
+    ("measure_errors",): ERRORS_BY_MEASURE,
+    ("chance",): BY_MEASURE,
+    ("dimension",): WHOLE_OR_NULL,
+    ("weights",): WHOLE_OR_NULL,
+    ("warnings",): TEXTS,
+    ("fence",): OBJECT_OR_NULL,
+    ("provenance", "command"): TEXTS,
+    ("provenance", "packages"): OBJECT,
+    ("provenance", "git"): GIT,
+    ("provenance", "accelerator"): ACCELERATOR,
 }
-"""Fields that records of earlier versions lack."""
+"""Fields that not every record has, because earlier versions lack them or there is nothing to say."""
 NUMBERS_OF_A_RESULT = ("map", "queries", "gallery")
+_RULES = (*RULES.items(), *OPTIONAL.items())
+_ABSENT = object()
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -105,24 +206,33 @@ def parsed(text: str) -> dict[str, Any]:
 
 def problems(record: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with the content of a record, a few words each."""
-    for names, (is_right, words) in RULES.items():
-        held: Any = record
-        for name in names:
-            if name not in held:
-                yield f"{'.'.join(names)} is missing"
-                return
-            held = held[name]
+    for names, (is_right, words) in _RULES:
+        held = _held(record, names)
+        if held is _ABSENT and names in OPTIONAL:
+            continue
+        if held is _ABSENT:
+            yield f"{'.'.join(names)} is missing"
+            return
         if not is_right(held):
             yield f"{'.'.join(names)} is {_short(held)}; it must be {words}"
             return
-    for name, (is_right, words) in OPTIONAL.items():
-        if not is_right(record.get(name)):
-            yield f"{name} is {_short(record[name])}; it must be {words}"
-            return
+    method = record["method"]
+    unknown = [name for name in method.get("defaults", ()) if name not in method["parameters"]]
+    yield from (f"method.parameters has no {name!r}, of which method.defaults has one" for name in unknown)
     if record["status"] == "ok":
         yield from (
             f"{name} is null though the cell is ok" for name in NUMBERS_OF_A_RESULT if not record[name]
         )
+
+
+def _held(record: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """Return the value of a field, or of a field of fields; ``_ABSENT`` where there is none."""
+    held: Any = record
+    for name in names:
+        if name not in held:
+            return _ABSENT
+        held = held[name]
+    return held
 
 
 def _refused(constant: str) -> NoReturn:

@@ -148,12 +148,29 @@ class SearchRange:
     """The numbers from ``low`` to ``high``, bounds included, as what is worth trying when a method is tuned.
 
     They are drawn evenly, or evenly in their logarithm where ``log``; whole numbers alone where ``whole``.
+    Raises ``ValueError`` for ends between which nothing can be drawn so.
     """
 
     low: float
     high: float
     log: bool = False
     whole: bool = False
+
+    def __post_init__(self) -> None:
+        if problem := self._problem():
+            raise ValueError(f"{self!r}: {problem}")
+
+    def _problem(self) -> str:
+        """Return what is wrong with the ends, and the remedy; empty if nothing."""
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return "its ends must be finite numbers"
+        if self.low >= self.high:
+            return "the low end must be below the high one; give the smaller first"
+        if self.log and self.low <= 0:
+            return f"a logarithm needs a low end above 0; give {self.high / 1000:g}, say, or leave out log"
+        if self.whole and not (float(self.low).is_integer() and float(self.high).is_integer()):
+            return "whole numbers need whole ends; round them, or leave out whole"
+        return ""
 
     def __iter__(self) -> Iterator[float]:
         """Yield the two ends."""
@@ -249,7 +266,8 @@ def parameters_of(method: type[Method]) -> tuple[Parameter, ...]:
     Those that its own class declares come before those that it inherits. If the constructor was written by
     hand, they come in its order, and the annotations of its arguments count too.
 
-    Raises ``MethodError`` for an annotation with a constraint in which a name cannot be resolved.
+    Raises ``MethodError`` for an annotation with a constraint in which a name cannot be resolved, or a range
+    is refused.
     """
     arguments = arguments_of(method).values()
     described = [_parameter(method, argument) for argument in arguments]
@@ -407,6 +425,8 @@ def _resolved(annotation: Any, owner: type, parameter: str) -> Any:
             f"{parameter} is annotated as {annotation}, of which not everything can be resolved ({error}); "
             "define or import it at the top of the module, outside 'if TYPE_CHECKING'"
         ) from error
+    except ValueError as error:
+        raise MethodError(f"{parameter}: {error}") from error
 
 
 def _distance(method: type, name: str) -> int:

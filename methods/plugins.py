@@ -92,10 +92,11 @@ def _line_of(error: BaseException) -> str:
 
 
 def _is_machinery(file: str) -> bool:
-    return Path(file).resolve() == Path(__file__).resolve() or Path(file).resolve().is_relative_to(_LIBRARY)
+    return any(Path(file).resolve().is_relative_to(folder) for folder in (_LIBRARY, _METHODS))
 
 
 _LIBRARY = Path(sysconfig.get_paths()["stdlib"]).resolve()
+_METHODS = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True, eq=False)

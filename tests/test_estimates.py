@@ -10,6 +10,7 @@ from made_records import failed_record, made_dataset, made_record
 from cmbench.agenda import planned
 from cmbench.cli.main import cli
 from cmbench.datasets.formats.numpy_files import save_npz
+from cmbench.errors import DamagedRecordWarning
 from cmbench.estimates import (
     OTHER_DATASET,
     OTHER_MACHINE,
@@ -162,6 +163,26 @@ def test_a_plan_says_what_is_stored_what_is_left_and_how_long_it_takes(toy, tmp_
     )
     again = CliRunner().invoke(cli, [*words, "--methods", "cca", "--force", "--jobs", "1"])
     assert "toy cca to run 1 min 30 s =" in re.sub(" +", " ", again.stdout)
+
+
+def test_a_plan_names_a_record_that_cannot_be_read_and_does_not_count_it_as_stored(toy, tmp_path):
+    save_npz(tmp_path / "toy.npz", toy)
+    cca, cfa = planned(tmp_path / "toy.npz", ["cca", "cfa"], store=tmp_path / "store").cells
+    store = Store(tmp_path / "store")
+    damaged, _ = (
+        store.put({**took(cell, 90.0, method=cell.method.name), "key": cell.key}) for cell in (cca, cfa)
+    )
+    damaged.write_text("{")
+    options = ["--dataset", str(tmp_path / "toy.npz"), "--store", str(store.folder), "--jobs", "1"]
+    with pytest.warns(DamagedRecordWarning, match=rf"{re.escape(str(damaged))}: not a readable record"):
+        done = CliRunner().invoke(cli, ["plan", "--methods", "cca,cfa", *options])
+    assert done.exit_code == 1
+    lines = [re.sub(" +", " ", line) for line in done.stdout.splitlines()]
+    assert lines[1:3] == ["toy cca cannot be read", "toy cfa stored"]
+    assert lines[4] == "2 cells: 1 in the store, 0 to run, 1 cannot be read"
+    forced = CliRunner().invoke(cli, ["plan", "--methods", "cca,cfa", "--force", *options])
+    assert forced.exit_code == 0
+    assert "2 cells: 0 in the store, 2 to run with 1 job(s)" in forced.stdout
 
 
 def test_a_plan_refuses_an_executor_without_its_scheduler_as_a_run_does():

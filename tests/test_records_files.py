@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from killed_writers import Killed, kill_at
-from made_records import made_record
+from made_records import made_error, made_record
 
 from cmbench.errors import DamagedRecordWarning, StoreError
 from cmbench.store import Store
@@ -29,7 +29,7 @@ RECORDS = [
     a_record("01", mark=1),
     a_record("02", dataset="a/b", mark=2),
     a_record("03", method="cfa", mark=3, zebra="Größe →"),
-    a_record("04", method="cca", error={"message": "one\u2028two\x85three\nfour 'caf\udce9'"}),
+    a_record("04", method="cca", error=made_error(message="one\u2028two\x85three\nfour 'caf\udce9'")),
     a_record("101", mark=5),
 ]
 

@@ -205,6 +205,32 @@ def test_what_keeps_a_cell_from_being_reproduced_is_named_with_the_remedy(place,
         reproduced(renamed, store)
 
 
+def test_a_cell_without_a_result_is_told_with_a_command_that_its_verb_knows(place):
+    store = Store(place / "store")
+    record = next(r for r in records(place, "cca") if not r["dataset"].get("split_of"))
+    trial = {**record, "dataset": {**record["dataset"], "name": "toy (validation)"}}
+    words = ["cmbench", "tune", "--trials", "3"]
+    searched = {**trial, "provenance": {**record["provenance"], "command": words}}
+    from_python = {**trial, "provenance": {**record["provenance"], "command": ["search.py"]}}
+
+    def remedy(record, status):
+        error = {"message": "no categories"}
+        with pytest.raises(StoreError) as refused:
+            reproduced({**record, "status": status, "error": error}, store)
+        return str(refused.value).partition("; ")[2]
+
+    advice = remedy(record, "failed")
+    assert advice.endswith(f" --store {store.folder} --retry-failed")
+    name, *arguments = shlex.split(advice.partition("run it: cmbench ")[2])
+    cli.get_command(None, name).make_context(name, arguments)
+    assert remedy(searched, "failed") == "run it: cmbench tune --trials 3 --retry-failed"
+    assert remedy(searched, "pruned") == "run it: cmbench tune --trials 3 --no-pruning"
+    for option in ("--retry-failed", "--no-pruning"):
+        cli.get_command(None, "tune").make_context("tune", [option])
+    assert remedy(from_python, "pruned") == "run again what made it, with pruning=False: search.py"
+    assert remedy(record, "left-out") == "its method cannot run on its dataset: no categories"
+
+
 def test_a_record_of_an_earlier_version_has_a_command_too(place):
     record = dict(next(r for r in records(place, "cca") if not r["dataset"].get("split_of")))
     method = {

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from killed_writers import Killed, kill_at
-from made_records import made_record
+from made_records import made_error, made_record
 
 from cmbench.errors import DamagedRecordWarning, StoreError
 from cmbench.store import SCHEMA, Store, matching, read_record
@@ -179,7 +179,7 @@ def test_records_are_text_that_version_control_can_compare(store):
 
 
 def test_text_that_is_no_unicode_is_kept_and_the_file_is_valid_json(store):
-    record = a_record(error={"message": "no such file: 'caf\udce9.npz'"})
+    record = a_record(error=made_error(message="no such file: 'caf\udce9.npz'"))
     path = store.put(record)
     path.read_bytes().decode("utf-8")
     assert store.records() == [record]

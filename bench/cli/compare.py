@@ -20,8 +20,8 @@ def compare(first: str, second: str, store: str, datasets: tuple[str, ...], prot
 
     FIRST and SECOND are methods of a store (cmgans jrl), or the folders of two stores, of which all
     cells are compared that both have. The test pairs are the same, so the difference is taken pair by pair.
-    Where a store has a method with several parameters, give the first digits of the key of one of its cells,
-    as 'cmbench show METHOD' prints it.
+    Where a store has a method with several parameters, or of older code, give the first digits of the key of
+    one of its cells, as 'cmbench show METHOD' prints it.
     """
     from cmbench.errors import ReportError
     from cmbench.report.cells import stored_records
@@ -37,5 +37,5 @@ def compare(first: str, second: str, store: str, datasets: tuple[str, ...], prot
         stores = Store(first), Store(second)
         click.echo(compare_stores(*stores, datasets=datasets, protocol=protocol), nl=False)
         return
-    records = select(stored_records(store), datasets=datasets, protocol=protocol)
+    records = select(stored_records(store, all_versions=True), datasets=datasets, protocol=protocol)
     click.echo(compare_methods(Store(store), records, first, second), nl=False)

@@ -84,17 +84,22 @@ def names_of(_: click.Context, __: click.Parameter, text: str | None) -> list[st
     return names
 
 
+MOST_SEEDS = 1_000_000
+"""What a number of seeds may be; a larger one is meant as a seed."""
+
+
 def seeds_of(context: click.Context, parameter: click.Parameter, text: str) -> list[int]:
     """Return the seeds 0 to N - 1 for a number N, or those of a list with a comma; ``5,`` is seed 5 alone."""
     count, comma, _ = text.partition(",")
     try:
-        seeds = (
-            [int(seed) for seed in text.removesuffix(",").split(",")] if comma else list(range(int(count)))
-        )
+        numbers = [int(seed) for seed in text.removesuffix(",").split(",")]
     except ValueError:
         raise click.BadParameter(
             f"{text!r} is neither a number of seeds such as 3 nor a list of whole numbers such as 0,1,2"
         ) from None
+    if not comma and numbers[0] > MOST_SEEDS:
+        raise click.BadParameter(f"{text} seeds are more than {MOST_SEEDS}; seed {count} alone is '{count},'")
+    seeds = numbers if comma else list(range(numbers[0]))
     given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
     if seeds and given and not comma:
         last = f"seeds 0 to {seeds[-1]}" if len(seeds) > 1 else "seed 0"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,12 +33,13 @@ def plan(plugins: tuple[str, ...], datasets: tuple[str, ...], **options: Any) ->
     """Print the cells of a run, which of them are stored, and how long the others will take.
 
     The options are those of 'cmbench run', which would run the same cells; nothing is run or written here.
+    The exit status is 1 if a record of these cells cannot be read, or a plugin could not be loaded.
     """
     from cmbench.agenda import DEFAULT_DATASETS, planned
     from cmbench.estimates import estimates
     from cmbench.limits import parse_duration
     from cmbench.output import printable
-    from cmbench.runner import check_executor
+    from cmbench.runner import check_executor, lost_cells
 
     available = available_methods(plugins)
     deadline, jobs, scheduler = (options.pop(name) for name in ("deadline", "jobs", "scheduler"))
@@ -47,16 +48,19 @@ def plan(plugins: tuple[str, ...], datasets: tuple[str, ...], **options: Any) ->
         options.pop(name)
     agenda = planned(list(datasets or DEFAULT_DATASETS), plugins=available, **options)
     expected = estimates(agenda.pending, agenda.earlier.values(), deadline=parse_duration(deadline))
-    for line in _table([_HEADINGS, *_rows(agenda, expected)]):
+    lost = lost_cells(agenda)
+    for line in _table([_HEADINGS, *_rows(agenda, lost, expected)]):
         click.echo(printable(line))
     click.echo()
-    click.echo(printable(_total(agenda, expected, _jobs(agenda, jobs, scheduler))))
+    click.echo(printable(_total(agenda, lost, expected, _jobs(agenda, jobs, scheduler))))
     if agenda.pending:
         click.echo(printable(_HOW))
-    sys.exit(1 if plugins and available.problems else 0)
+    sys.exit(1 if lost or (plugins and available.problems) else 0)
 
 
-def _rows(agenda: Agenda, expected: Mapping[str, Estimate]) -> Iterator[tuple[str, ...]]:
+def _rows(
+    agenda: Agenda, lost: Collection[Cell], expected: Mapping[str, Estimate]
+) -> Iterator[tuple[str, ...]]:
     from cmbench.limits import duration_text
 
     pending = {cell.key for cell in agenda.pending}
@@ -66,15 +70,15 @@ def _rows(agenda: Agenda, expected: Mapping[str, Estimate]) -> Iterator[tuple[st
         if estimate is not None:
             duration = duration_text(estimate.seconds), _SIGNS[estimate.basis]
         seed = "" if cell.seed is None else str(cell.seed)
-        state = "to run" if cell.key in pending else _state(cell, agenda.earlier.get(cell.key))
+        state = "to run" if cell.key in pending else _state(cell, agenda.earlier.get(cell.key), lost)
         yield cell.dataset.name, cell.method.name, seed, state, *duration
 
 
-def _state(cell: Cell, record: Mapping[str, Any] | None) -> str:
-    if cell.left_out:
-        return f"left out: {cell.left_out}"
-    if record is None:
+def _state(cell: Cell, record: Mapping[str, Any] | None, lost: Collection[Cell]) -> str:
+    if cell in lost:
         return "cannot be read"
+    if cell.left_out or record is None:
+        return f"left out: {cell.left_out}"
     return "stored" if record["status"] == "ok" else f"stored: {record['status']}"
 
 
@@ -87,16 +91,18 @@ def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
         yield f"{left}  {duration.rjust(widths[-2])} {sign}".rstrip()
 
 
-def _total(agenda: Agenda, expected: Mapping[str, Estimate], jobs: int) -> str:
+def _total(agenda: Agenda, lost: Collection[Cell], expected: Mapping[str, Estimate], jobs: int) -> str:
     from cmbench.estimates import longest_first, makespan
     from cmbench.limits import duration_text
     from cmbench.output import plural
 
     cells, pending = len(agenda.cells), agenda.pending
-    stored = cells - len(pending) - len(agenda.left_out)
+    stored = cells - len(pending) - len(agenda.left_out) - len(lost)
     there = f"{cells} {plural('cell', cells)}: {stored} in the store, {len(pending)} to run"
     if agenda.left_out:
         there += f", {len(agenda.left_out)} left out"
+    if lost:
+        there += f", {len(lost)} cannot be read"
     if not expected:
         return f"{there}; nothing is known of how long they take" if pending else there
     known = [expected[cell.key] for cell in longest_first(pending, expected) if cell.key in expected]

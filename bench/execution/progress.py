@@ -217,7 +217,7 @@ def planned_text(pending: int, stored: int, limits: Limits | AskedLimits) -> str
     """Return what is about to happen, and under which limits."""
     cells = f"{stored + pending} {plural('cell', stored + pending)}"
     if not pending:
-        return f"{cells}: all are in the store, 0 to run"
+        return f"{cells}: all are in the store, 0 to run" if stored else "0 cells to run"
     return f"{cells}: {stored} in the store, {pending} to run; each with {limits}"
 
 

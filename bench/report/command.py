@@ -31,7 +31,7 @@ def command(
     which options cannot say, that which made the first of them.
     """
     if is_trial(records[0]) or (chosen_on_each_split(records[0]) and any(map(split_of, records))):
-        return shlex.join(records[0]["provenance"]["command"])
+        return shlex.join(records[0]["provenance"].get("command", ()))
     return shlex.join(["cmbench", "run", *_options(records, store, defaults or {})])
 
 

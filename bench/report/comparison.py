@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
+from cmbench.current import code_of, divided_by_code, tell_of_older
 from cmbench.errors import EvaluationError, ReportError, StoreError, did_you_mean
 from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, Difference, compared_pairs, difference, holm
@@ -38,14 +40,16 @@ class Side:
 def compare_methods(store: Store, records: Sequence[Record], first: str, second: str) -> str:
     """Return how two methods of a store differ, a table for each dataset and protocol.
 
-    A method that was run in several settings is named by the first digits of the key of one of its cells.
+    A method that was run in several settings, or with older code, is named by the first digits of the key of
+    one of its cells. Other cells of older code are left out, with a ``CmbenchWarning``.
     The p-values of a table are corrected for its rows by Holm's method. What cannot be compared is named
     under the tables. ``ReportError`` where no dataset has both or can be compared, or a name is that of
     several settings.
     """
     sections, lacking = [], []
+    records, older = _in_question(store, records, (first, second))
     for group in groups(records):
-        sides = [_side(store, group, name) for name in (first, second)]
+        sides = [_side(store, group, name, older) for name in (first, second)]
         if sides[0] is not None and sides[1] is not None:
             try:
                 sections.append(_section(group.title, sides[0], sides[1]))
@@ -91,12 +95,32 @@ _FOOTER = (
 )
 
 
+def _in_question(
+    store: Store, records: Sequence[Record], names: Sequence[str]
+) -> tuple[list[Record], set[str]]:
+    """Return the records of the newest code with those of older code that a key names, and keys of these.
+
+    A ``CmbenchWarning`` tells of the others.
+    """
+    newest, older = divided_by_code(store.folder, records)
+    keys = [name for name in names if not any(_is_called(record["method"], name) for record in newest)]
+    wanted = {_code(record) for record in older if record["key"].startswith(tuple(keys))}
+    kept = [record for record in older if _code(record) in wanted]
+    left_out = [record for record in older if _code(record) not in wanted]
+    tell_of_older(left_out, remedy="to compare one, name it by the first digits of its key")
+    return [*newest, *kept], {record["key"] for record in kept}
+
+
+def _code(record: Record) -> tuple[str, str]:
+    return record["method"]["name"], code_of(record)
+
+
 def _why_not(store: Store, records: Sequence[Record], first: str, second: str) -> str:
     """Return why two methods have no table: one is not in the store, or they are on different datasets."""
     finished = [setting for group in groups(records) for setting in settings(group.finished)]
     names = list(dict.fromkeys(setting.method["name"] for setting in finished))
     for name in (first, second):
-        if not any(_is_of(setting, name) or _has_key(setting, name) for setting in finished):
+        if not any(_is_called(each.method, name) or _has_key(each, name) for each in finished):
             dataset, slash, method = name.rpartition("/")
             meant = (
                 f"; for {method} on {dataset} alone give {method} and --dataset {dataset}" if slash else ""
@@ -127,13 +151,15 @@ def _held(side: Sequence[Group]) -> str:
     return "; ".join(told) or "none"
 
 
-def _side(store: Store, group: Group, name: str) -> Side | None:
+def _side(store: Store, group: Group, name: str, older: Collection[str]) -> Side | None:
     """Return the one setting of a group that has this name; None where none has a finished cell.
 
-    A name is that of a method, or the first digits of the key of a cell.
+    A name is that of a method, or the first digits of the key of a cell; that of a method does not mean its
+    cells of ``older`` code, which are given by their keys.
     """
     finished = settings(group.finished)
-    named = [setting for setting in finished if _is_of(setting, name)]
+    newest = [setting for setting in finished if setting.finished[0]["key"] not in older]
+    named = [setting for setting in newest if _is_called(setting.method, name)]
     chosen = named or [setting for setting in finished if _has_key(setting, name)]
     if len(chosen) > 1:
         listed = "; ".join(f"{each.finished[0]['key'][:8]} is {each.label}" for each in chosen)
@@ -144,10 +170,9 @@ def _side(store: Store, group: Group, name: str) -> Side | None:
     return Side(store, chosen[0]) if chosen else None
 
 
-def _is_of(setting: Setting, name: str) -> bool:
-    """Return whether a setting is of the method with this name, or this name in papers."""
-    wanted = name.casefold()
-    return wanted in (setting.method["name"].casefold(), setting.method["paper_name"].casefold())
+def _is_called(method: Mapping[str, Any], name: str) -> bool:
+    """Return whether a method has this name, or this name in papers."""
+    return name.casefold() in (method["name"].casefold(), method["paper_name"].casefold())
 
 
 def _has_key(setting: Setting, digits: str) -> bool:

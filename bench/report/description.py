@@ -130,8 +130,8 @@ def _place(record: Record) -> str:
 
 def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
     dataset, provenance = record["dataset"], record["provenance"]
-    sizes = dataset["sizes"]
-    git = provenance["git"]
+    sizes, packages = dataset["sizes"], provenance.get("packages", {})
+    git, accelerator = provenance.get("git"), provenance.get("accelerator")
     return [
         ("key", record["key"]),
         ("error", error_of(record)),
@@ -160,12 +160,12 @@ def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
         ("memory", f"{record['peak_memory_bytes'] / 1e6:.0f} MB at most, {record['threads']} thread(s)"),
         ("fence", _fence(record.get("fence"))),
         ("log", record["log"] and str(Path(store, record["log"]))),
-        ("packages", ", ".join(f"{name} {provenance['packages'].get(name)}" for name in _PACKAGES)),
-        ("machine", f"{provenance['processor']}, Python {provenance['python']}, {provenance['platform']}"),
+        ("packages", ", ".join(f"{name} {packages.get(name)}" for name in _PACKAGES if packages)),
+        ("machine", _machine(provenance)),
         ("LD_PRELOAD", provenance.get("preloaded")),
-        ("accelerator", provenance["accelerator"] and provenance["accelerator"]["name"]),
+        ("accelerator", accelerator and accelerator["name"]),
         ("source", git and f"commit {git['commit'][:12]}{' with local changes' if git['dirty'] else ''}"),
-        ("finished", provenance["finished"]),
+        ("finished", provenance.get("finished")),
     ]
 
 
@@ -186,7 +186,7 @@ def _tuning(tuning: Mapping[str, Any] | None) -> str | None:
     >>> _tuning({"profile": "mine", "trials": 5, "exhausted": True, "like": "cmgans"})
     'on validation pairs, profile mine, for cmgans, from 5 trials, all that there are'
     """
-    if tuning is None:
+    if not tuning:
         return None
     like = f", for {tuning['like']}" if "like" in tuning else ""
     ended = ", all that there are" if tuning.get("exhausted") else ""
@@ -204,6 +204,17 @@ def _fence(fence: Mapping[str, str | None] | None) -> str | None:
     if fence is None:
         return None
     return ", ".join(f"{what}: {means or 'open to the method'}" for what, means in fence.items())
+
+
+def _machine(provenance: Mapping[str, Any]) -> str:
+    """Return where a cell ran, as far as its record says.
+
+    >>> _machine({"processor": "Intel", "python": "3.11.7"})
+    'Intel, Python 3.11.7'
+    """
+    python = f"Python {provenance['python']}" if "python" in provenance else None
+    known = (provenance.get("processor"), python, provenance.get("platform"))
+    return ", ".join(str(each) for each in known if each)
 
 
 def _plain(values: Mapping[str, Any]) -> str:

@@ -37,6 +37,9 @@ def test_a_number_of_seeds_is_how_many_and_a_comma_makes_a_list(text, seeds, hin
         ("-2", "-2 seeds would run nothing"),
         ("", "'' is neither a number of seeds such as 3 nor a list of whole numbers"),
         ("1,x", "'1,x' is neither"),
+        ("1000001", "1000001 seeds are more than 1000000; seed 1000001 alone is '1000001,'"),
+        ("99999999999999999999", "99999999999999999999 seeds are more than 1000000"),
+        ("9" * 5000, "is neither a number of seeds"),
     ],
 )
 def test_what_names_no_seed_is_refused(text, message):

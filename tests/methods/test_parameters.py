@@ -354,3 +354,32 @@ def test_a_range_of_numbers_is_a_search_space_too():
 
     assert Ranged.tuning_space["share"] == SearchRange(0.1, 0.9)
     assert list(Ranged.tuning_space["share"]) == [0.1, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "options", "remedy"),
+    [
+        (0.0, 1.0, {"log": True}, "a logarithm needs a low end above 0; give 0.001, say, or leave out log"),
+        (-1, 1, {"log": True}, "a logarithm needs a low end above 0"),
+        (1.0, 0.5, {}, "the low end must be below the high one; give the smaller first"),
+        (1, 1, {"whole": True}, "the low end must be below the high one"),
+        (0.5, 3, {"whole": True}, "whole numbers need whole ends; round them, or leave out whole"),
+        (0.0, float("inf"), {}, "its ends must be finite numbers"),
+        (float("nan"), 1.0, {}, "its ends must be finite numbers"),
+    ],
+)
+def test_a_range_from_which_nothing_can_be_drawn_is_refused_with_the_remedy(low, high, options, remedy):
+    with pytest.raises(ValueError, match=rf"SearchRange\(low={low}, high={high}, .*\): {remedy}"):
+        SearchRange(low, high, **options)
+
+
+def test_a_refused_range_names_the_method_and_the_parameter(tmp_path):
+    method = plugin(
+        tmp_path,
+        "rate: Annotated[float, SearchRange(0.0, 1.0, log=True)] = 0.1",
+        imports="from cmbench.methods.parameters import SearchRange",
+    )
+    with pytest.raises(
+        MethodError, match=r"mine: rate: SearchRange\(.*\): a logarithm needs a low end above 0"
+    ):
+        _ = method.tuning_space

@@ -164,6 +164,10 @@ def test_a_class_made_by_a_function_is_found_under_its_variable(plugin):
             "Expecting property name enclosed in double quotes: line 1 column 2 (char 1) (broken.py, line 3: "
             "json.loads('{'))",
         ),
+        (
+            "from cmbench.methods.parameters import SearchRange\nrate = SearchRange(0.0, 1.0, log=True)\n",
+            "give 0.001, say, or leave out log (broken.py, line 2: rate = SearchRange(0.0, 1.0, log=True))",
+        ),
         ("raise SystemExit(3)\n", "cannot be imported: SystemExit: 3"),
         ("import sys; sys.exit('enough')\n", "cannot be imported: SystemExit: enough"),
         ("1 / 0\n", "cannot be imported: ZeroDivisionError"),

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scipy import stats
 
 import cmbench
 from cmbench.cli.main import cli
-from cmbench.errors import ReportError
+from cmbench.errors import CmbenchWarning, ReportError
 from cmbench.report.comparison import compare_methods, compare_stores
 from cmbench.report.records import select
 from cmbench.report.table import render
@@ -103,6 +104,36 @@ def test_what_cannot_be_compared_is_named(store, tmp_path, toy):
     given = {each["key"][:8]: each["method"]["parameters"]["n_components"] for each in two.records()}
     text = compare_methods(two, two.records(), *sorted(keys, key=lambda key: given[key] != 2))
     assert "first: CCA (n_components=2) (1 run), second: CCA (n_components=validation) (1 run)" in text
+
+
+def test_a_cell_of_older_code_is_compared_where_its_key_names_it(store, tmp_path):
+    shutil.copytree(store.folder, tmp_path / "copy")
+    both = Store(tmp_path / "copy")
+    record = next(each for each in store.records() if each["method"]["name"] == "cca")
+    older = {**record, "key": "01d0", "method": {**record["method"], "code_version": "0"}}
+    older["provenance"] = {**record["provenance"], "finished": "2020-01-01T00:00:00+00:00"}
+    arrays = store.arrays(record)
+    arrays["ap_image_to_text"] = arrays["ap_image_to_text"] / 2
+    both.put(older, arrays)
+
+    def compared(*names):
+        return CliRunner().invoke(
+            cli, ["compare", *names, "--store", str(both.folder)], catch_exceptions=False
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CmbenchWarning)
+        text = compared("01d0", "cca").stdout
+        assert "first: CCA (code=0) (1 run), second: CCA (code=1) (1 run)" in text
+        _, old, new, *_ = row(text, "image→text")
+        assert float(old) == pytest.approx(float(new) / 2, abs=1e-4)
+        assert "first: CFA (1 run), second: CCA (code=0) (1 run)" in compared("cfa", "01d0").stdout
+    with pytest.warns(
+        CmbenchWarning, match=r"left out \(cca\); to compare one, name it by .* its key"
+    ) as told:
+        text = compared("cca", "cfa").stdout
+    assert "--all-versions" not in str(told[0].message)
+    assert text.startswith(compare_methods(store, store.records(), "cca", "cfa").partition("\n")[0])
 
 
 def test_a_record_without_its_arrays_is_named(store, tmp_path):
