@@ -71,15 +71,17 @@ def _heading(
 ) -> Iterator[tuple[str, str]]:
     """Yield what a reader wants first: the command, and which parameters are not the defaults."""
     first = records[0]
+    finished = next((record for record in records if record["status"] == "ok"), None)
     if is_trial(first):
-        yield "trial", "of the search below; 'cmbench reproduce' runs it alone"
+        alone = "; 'cmbench reproduce' runs it alone" if finished else ""
+        yield "trial", f"of the search below{alone}"
     failed = any(record["status"] not in ("ok", LEFT_OUT) for record in records)
     retrying = " --retry-failed" if failed and not is_trial(first) else ""
     yield "run again", f"{command(records, store=store, defaults=defaults)}{retrying}"
-    if not is_trial(first):
+    if finished and not is_trial(first):
         place = [] if store is None else ["--store", store]
-        exactly = shlex.join(["cmbench", "reproduce", first["key"], *place])
-        which = f"{_place(first)} alone, " if len(records) > 1 else ""
+        exactly = shlex.join(["cmbench", "reproduce", finished["key"], *place])
+        which = f"{_place(finished)} alone, " if len(records) > 1 else ""
         yield "or", f"{exactly}, {which}with its parameters whatever the defaults are by then"
     differing = {split_of(record): record for record in reversed(records)} if vary_by_split(records) else {}
     for split, record in sorted(differing.items()):

@@ -199,6 +199,7 @@ def test_a_failed_cell_gives_status_1_and_a_table_that_says_so(command, tmp_path
     assert "singular, says LAPACK" in log.read_text()
     shown = command("show", "fails", "--store", tmp_path).out
     assert re.search(r"run again +cmbench run .* --retry-failed\n(.*\n)+.*singular", shown)
+    assert "cmbench reproduce" not in shown  # which compares with a result
     again = command(*fit(methods="fails,cfa", plugin="fails.py", store=tmp_path), status=1)
     assert "0 to run" in again.err
 
