@@ -95,27 +95,32 @@ def summary(found: Sequence[Finding], method: str = FULL.name) -> list[str]:
         told.append(
             f"It is above each of its ablations, tuned for themselves, by more than chance on {where}."
         )
-    untested = [finding.group.name for finding in found if finding.in_first is None]
+    untested = [
+        finding.group.name
+        for finding in found
+        if finding.in_first is None
+        and any(each["method"]["name"] == method for each in finding.group.records)
+    ]
     if untested:
         told.append(f"Of {', '.join(untested)} this cannot be said, for the reasons given there.")
     return [*told, *_summary_of_beyond(found)]
 
 
 def _summary_of_beyond(found: Sequence[Finding]) -> Iterator[str]:
-    """Yield for chance and each yardstick on how many datasets which methods are above it."""
+    """Yield for chance and each yardstick in how many tables which methods are above it."""
     for name in dict.fromkeys(name for finding in found for name in finding.beyond):
         above: dict[str, list[bool]] = {}
         for finding in found:
             for label, is_above in finding.beyond.get(name, {}).items():
                 above.setdefault(label, []).append(is_above)
         parts = {
-            "on every dataset that they ran on": [label for label, each in above.items() if all(each)],
-            "on some": [
+            "in every table that has them": [label for label, each in above.items() if all(each)],
+            "in some": [
                 f"{label} ({sum(each)} of {len(each)})"
                 for label, each in above.items()
                 if any(each) and not all(each)
             ],
-            "on none": [label for label, each in above.items() if not any(each)],
+            "in none": [label for label, each in above.items() if not any(each)],
         }
         told = "; ".join(f"{where}: {', '.join(labels)}" for where, labels in parts.items() if labels)
         yield f"Methods beyond the paper that are above {name}, by their means: {told}."

@@ -133,9 +133,9 @@ def test_the_summary_says_where_methods_beyond_the_paper_are_above_which_others(
     told = summary(runs.found())
     assert told[-2:] == [
         "Methods beyond the paper that are above CCA, by their means: "
-        "on every dataset that they ran on: SM; on some: DSCMR (1 of 2).",
+        "in every table that has them: SM; in some: DSCMR (1 of 2).",
         "Methods beyond the paper that are above DEEP-SM, by their means: "
-        "on every dataset that they ran on: SM; on none: DSCMR.",
+        "in every table that has them: SM; in none: DSCMR.",
     ]
     assert not any("beyond the paper" in each for each in summary(Runs().add("cca", 0.0).found()))
 
