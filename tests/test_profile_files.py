@@ -19,7 +19,8 @@ def test_a_profile_comes_back_as_it_was_written(tmp_path):
     write_profile(tmp_path / "p.toml", "tuned", [tuned], Budget(40))
     profile = read_profile(tmp_path / "p.toml")
     assert profile.parameters("f" * 64, "planted") == {"rate": 0.1, "kind": "b", "cut": None}
-    assert profile.tuning("f" * 64, "planted") == {"profile": "tuned", "trials": 40, "budget": {"trials": 40}}
+    spent = {"trials": 40, "failed": 2, "budget": {"trials": 40}}
+    assert profile.tuning("f" * 64, "planted") == {"profile": "tuned", **spent}
     assert profile.parameters("0" * 64, "planted") is None
     assert profile.parameters("f" * 64, "cca") is None
 
