@@ -15,7 +15,7 @@ from cmbench.datasets.contract import Dataset
 from cmbench.errors import DatasetError, MethodError
 from cmbench.evaluation.measures import Measure, get_measures
 from cmbench.evaluation.protocol import Protocol
-from cmbench.methods.parameters import added_later, arguments_of, check_parameters
+from cmbench.methods.parameters import added_later, arguments_of, check_parameters, defaults_of
 from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
 
 if TYPE_CHECKING:
@@ -232,8 +232,7 @@ def _with_tuned(
 
 def _replaces(method: type[Method], tuned: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Return whether what is given changes what a profile chose, so that no search chose what is run."""
-    defaults = {name: argument.default for name, argument in arguments_of(method).items()}
-    before = {**defaults, **tuned}
+    before = {**defaults_of(method), **tuned}
     counted = {*given} - {*method.practical, RANDOM_STATE}
     return any(_listed(given[name]) != _listed(before.get(name)) for name in counted)
 

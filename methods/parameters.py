@@ -259,6 +259,16 @@ def arguments_of(method: type) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(method).parameters
 
 
+def defaults_of(method: type) -> dict[str, Any]:
+    """Return the defaults of a method's arguments as records hold values, tuples as lists; none of others."""
+    given = {name: argument.default for name, argument in arguments_of(method).items()}
+    return {
+        name: list(default) if isinstance(default, tuple) else default
+        for name, default in given.items()
+        if default is not inspect.Parameter.empty
+    }
+
+
 @cache
 def parameters_of(method: type[Method]) -> tuple[Parameter, ...]:
     """Return the parameters of a method: the arguments of its constructor.

@@ -34,12 +34,8 @@ def show(cell: str, store: str) -> None:
 
 def _defaults_today(names: Collection[str]) -> dict[str, dict[str, Any]]:
     """Return the defaults of parameters by method; those of a plugin that is a file are not known."""
-    from cmbench.methods.parameters import parameters_of
+    from cmbench.methods.parameters import defaults_of
     from cmbench.methods.registry import registry
 
     available = registry()
-    return {
-        name: {parameter.name: parameter.default for parameter in parameters_of(available[name].load())}
-        for name in names
-        if name in available.entries
-    }
+    return {name: defaults_of(available[name].load()) for name in names if name in available.entries}

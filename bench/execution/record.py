@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import signal
 import traceback
@@ -23,6 +22,7 @@ from cmbench.execution.doubts import doubts
 from cmbench.execution.outcome import LONGEST_TEXT, shortened
 from cmbench.execution.provenance import provenance
 from cmbench.limits import Limits, duration_text, size_text
+from cmbench.methods.parameters import defaults_of
 from cmbench.plan import LEFT_OUT, RANDOM_STATE, Cell
 from cmbench.store import SCHEMA
 
@@ -334,16 +334,10 @@ def _preset(cell: Cell) -> str | None:
 
 def _defaults(cell: Cell) -> dict[str, Any]:
     """Return the defaults of the parameters that have other values, by name."""
-    arguments = inspect.signature(cell.method).parameters.values()
-    defaults = {
-        argument.name: list(argument.default) if isinstance(argument.default, tuple) else argument.default
-        for argument in arguments
-        if argument.default is not argument.empty and argument.name != RANDOM_STATE
-    }
     return {
         name: default
-        for name, default in defaults.items()
-        if name in cell.parameters and cell.parameters[name] != default
+        for name, default in defaults_of(cell.method).items()
+        if name != RANDOM_STATE and name in cell.parameters and cell.parameters[name] != default
     }
 
 

@@ -21,6 +21,7 @@ from cmbench.methods.parameters import (
     Words,
     check_parameters,
     constraints_of,
+    defaults_of,
     parameters_of,
 )
 from cmbench.methods.registry import BUILT_IN, registry
@@ -383,3 +384,11 @@ def test_a_refused_range_names_the_method_and_the_parameter(tmp_path):
         MethodError, match=r"mine: rate: SearchRange\(.*\): a logarithm needs a low end above 0"
     ):
         _ = method.tuning_space
+
+
+def test_defaults_are_as_records_hold_them_and_arguments_without_one_have_none():
+    class Sized:
+        def __init__(self, size, widths=(8, 4), rate=0.1):
+            pass
+
+    assert defaults_of(Sized) == {"widths": [8, 4], "rate": 0.1}
