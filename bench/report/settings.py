@@ -1,26 +1,23 @@
-"""Records of one dataset and protocol sorted into the settings of methods, which are the rows of tables."""
+"""The settings of methods on one dataset with one protocol, which are the rows of tables, and their scores."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, zip_longest
+from itertools import chain
 from statistics import fmean, stdev
 from typing import Any, Literal, TypeAlias
 
-from cmbench.current import code_of
 from cmbench.errors import ReportError
 from cmbench.limits import duration_text
 from cmbench.report.records import (
     LEFT_OUT,
     Record,
-    choices_of,
     chosen_on_each_split,
-    joint_choice,
     measured,
     split_of,
 )
-from cmbench.store import finished_at
+from cmbench.report.rows import parameters_of, rows_of, run_of, traits_of
 
 Spread: TypeAlias = Literal["seeds", "queries"]
 PAPER_ORDER = (
@@ -105,13 +102,13 @@ class Setting:
         One that was chosen on each split by itself is a mapping of splits to values, unless all are the same.
         """
         if not self.is_chosen_on_each_split:
-            return _parameters(self.records[0])
-        by_split = {f"split {split_of(record)}": _parameters(record) for record in self.records}
+            return parameters_of(self.records[0])
+        by_split = {f"split {split_of(record)}": parameters_of(record) for record in self.records}
         return {
             name: value
             if all(parameters.get(name) == value for parameters in by_split.values())
             else {split: parameters.get(name) for split, parameters in by_split.items()}
-            for name, value in _parameters(self.records[0]).items()
+            for name, value in parameters_of(self.records[0]).items()
         }
 
     @property
@@ -129,7 +126,7 @@ class Setting:
     @property
     def traits(self) -> dict[str, Any]:
         """What tells settings apart: the parameters, and as ``code`` the version of the method's code."""
-        return _traits(self.records[0], self.choice)
+        return traits_of(self.records[0], self.choice)
 
     @property
     def is_random(self) -> bool:
@@ -200,7 +197,7 @@ def settings(records: Iterable[Record], *, spread: Spread = "seeds") -> list[Set
     for record in records:
         members.setdefault(record["method"]["name"], []).append(record)
     shared = _shared_paper_names(members)
-    by_method = [_settings_of(_rows(records_of_method), shared) for records_of_method in members.values()]
+    by_method = [_settings_of(rows_of(records_of_method), shared) for records_of_method in members.values()]
     ordered = sorted(chain.from_iterable(by_method), key=rank_in_paper)
     return [replace(setting, spread=spread) for setting in ordered]
 
@@ -243,7 +240,7 @@ def failures_text(setting: Setting) -> str:
 def _settings_of(cells: Sequence[Sequence[Record]], shared: set[str]) -> list[Setting]:
     """Return the settings of one method; ``cells`` holds the records of each."""
     choices = _told_choices(cells)
-    traits = [_traits(records[0], choice) for records, choice in zip(cells, choices, strict=True)]
+    traits = [traits_of(records[0], choice) for records, choice in zip(cells, choices, strict=True)]
     names = dict.fromkeys(chain.from_iterable(traits))
     differing = [name for name in names if _differs(name, traits)]
     order = sorted(range(len(cells)), key=lambda at: [_rank(traits[at], name) for name in differing])
@@ -256,7 +253,7 @@ def _settings_of(cells: Sequence[Sequence[Record]], shared: set[str]) -> list[Se
 
 def _told_choices(cells: Sequence[Sequence[Record]]) -> list[str]:
     """Return a digest of the choice of each row that has all else in common with another; none for others."""
-    traits = [_traits(records[0]) for records in cells]
+    traits = [traits_of(records[0]) for records in cells]
     digests = [(records[0]["method"].get("tuning") or {}).get("each_split") for records in cells]
     return [
         digest if isinstance(digest, str) and traits.count(same) > 1 else ""
@@ -273,28 +270,6 @@ def _told(values: Sequence[Any]) -> dict[str, str]:
     full = [str(value) for value in values]
     short = [str(float(f"{value:.4g}")) if isinstance(value, float) else str(value) for value in values]
     return dict(zip(full, short if len(set(short)) == len(set(full)) else full, strict=True))
-
-
-def _traits(record: Record, choice: str = "") -> dict[str, Any]:
-    """Return what tells settings of a method apart: its parameters and the version of its code.
-
-    In place of parameters that were chosen on each split it is the profile that they come from, and
-    ``choice`` if there is one.
-    """
-    code = {"code": code_of(record)}
-    if chosen_on_each_split(record):
-        tuning = record["method"]["tuning"]
-        like = f", for {tuning['like']}" if "like" in tuning else ""
-        which = f", choice {choice}" if choice else ""
-        return {"chosen": f"on each split, profile {tuning['profile']}{like}{which}", **code}
-    return {**_parameters(record), **code}
-
-
-def _parameters(record: Record) -> dict[str, Any]:
-    method = record["method"]
-    left_out = {"random_state"} if record["seed"] is not None else set()
-    left_out |= set(method.get("practical", ()))
-    return {name: value for name, value in method["parameters"].items() if name not in left_out}
 
 
 def _differs(name: str, traits: Sequence[Mapping[str, Any]]) -> bool:
@@ -327,82 +302,10 @@ def _shared_paper_names(members: Mapping[str, Sequence[Record]]) -> set[str]:
     return {name for name in papers if papers.count(name) > 1}
 
 
-def _rows(records: Sequence[Record]) -> list[list[Record]]:
-    """Return the records of one method sorted into the rows of a table, of which some share records.
-
-    A record stands in the row of each choice that it tells of. One whose parameters were chosen on its split
-    stands in the row of these parameters as well, if there is one without it. A row that is part of another
-    is left out.
-    """
-    latest_first = chain.from_iterable(zip_longest(*map(_by_choice, records)))
-    rows: dict[str, list[Record]] = {}
-    for record in filter(None, latest_first):
-        rows.setdefault(_row_name(record), []).append(record)
-    chosen = [name for name, row in rows.items() if chosen_on_each_split(row[0])]
-    for name in chosen:
-        rows[name], superseded = _last_of_each_seed(rows[name])
-        for record in superseded:
-            rows.setdefault(_row_name(_with_tuning(record, None)), [])
-            _join(rows, record)
-    for record in chain.from_iterable(rows[name] for name in chosen):
-        _join(rows, record)
-    return _without_parts(list(rows.values()))
-
-
-def _by_choice(record: Record) -> list[Record]:
-    """Return a record once for each choice that it tells of, as one that tells of this alone."""
-    choices = choices_of(record["method"].get("tuning"))
-    return [record] if len(choices) == 1 else [_with_tuning(record, choice or None) for choice in choices]
-
-
-def _with_tuning(record: Record, tuning: Mapping[str, Any] | None) -> Record:
-    return {**record, "method": {**record["method"], "tuning": tuning}}
-
-
-def _row_name(record: Record) -> str:
-    """Return what records of one row have in common, as text."""
-    choice = joint_choice(record["method"].get("tuning") or {})
-    return json.dumps([choice or _parameters(record), code_of(record)], sort_keys=True)
-
-
-def _join(rows: Mapping[str, list[Record]], record: Record) -> None:
-    """Add a record to the row of its parameters where there is one that has not its split and seed."""
-    row = rows.get(_row_name(_with_tuning(record, None)))
-    if row is not None and _run_of(record) not in map(_run_of, row):
-        row.append(_with_tuning(record, row[0]["method"].get("tuning") if row else None))
-
-
-def _last_of_each_seed(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
-    """Return the records that finished last of each split and seed, and the others."""
-    ordered = sorted(records, key=finished_at)
-    last = {_run_of(record): record["key"] for record in ordered}
-    kept = [record for record in records if last[_run_of(record)] == record["key"]]
-    return kept, [record for record in records if last[_run_of(record)] != record["key"]]
-
-
-def _without_parts(rows: Sequence[list[Record]]) -> list[list[Record]]:
-    """Return the rows but for those whose records all stand in another one; of equal ones the first stays."""
-    cells = [{(record["key"], code_of(record)) for record in row} for row in rows]
-    if len(set().union(*cells)) == sum(map(len, cells)):
-        return list(rows)
-    return [
-        row
-        for at, row in enumerate(rows)
-        if not any(
-            cells[at] <= others and (cells[at] != others or before < at)
-            for before, others in enumerate(cells)
-        )
-    ]
-
-
-def _run_of(record: Record) -> tuple[int, int | None]:
-    return split_of(record), record["seed"]
-
-
 def _one_per_seed(records: Sequence[Record]) -> tuple[Record, ...]:
     by_seed: dict[tuple[int, int | None], Record] = {}
     for record in records:
-        seed = _run_of(record)
+        seed = run_of(record)
         if seed in by_seed:
             raise ReportError(
                 f"two records of one cell: {record['method']['name']} with seed {record['seed']} has the "
