@@ -206,7 +206,7 @@ def _is_wanted(
         return record["status"] not in ("ok", LEFT_OUT)
     if record["status"] == "ok":
         lacks_measures = not set(cell.measures) <= set(record.get("measures", ()))
-        return lacks_measures or (twice and not record.get("repeats"))
+        return lacks_measures or (twice and "repeats" not in record)
     if record["status"] == "pruned":  # and is so again, or to be trained to its end
         return cell.rule is None
     return retry_failed and record["status"] != LEFT_OUT

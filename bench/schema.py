@@ -174,6 +174,7 @@ OPTIONAL: Mapping[tuple[str, ...], Rule] = {
     ("dimension",): WHOLE_OR_NULL,
     ("weights",): WHOLE_OR_NULL,
     ("warnings",): TEXTS,
+    ("repeats",): BOOLEAN,
     ("fence",): OBJECT_OR_NULL,
     ("provenance", "command"): TEXTS,
     ("provenance", "packages"): OBJECT,

@@ -177,7 +177,7 @@ _OF_A_RESULT: Mapping[str, Callable[[Any], bool]] = {
     "fitted": _are_fitted,
     "transductive": lambda value: isinstance(value, bool),
     "weights": _is_size,
-    "repeats": lambda value: isinstance(value, bool),
+    "repeats": lambda value: value is None or isinstance(value, bool),
     "warnings": _are_warnings,
     "peak_memory_bytes": _is_size,
     "accelerator": _is_accelerator,

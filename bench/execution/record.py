@@ -260,8 +260,8 @@ def _conduct(outcome: Outcome) -> dict[str, Any]:
     if outcome.evaluation is not None:
         told = doubts(outcome.evaluation, outcome.training_curves, outcome.child.get("fitted", {}))
         warnings = [*warnings[:MOST_WARNINGS], *told]
-    said = {"warnings": warnings, "repeats": outcome.child.get("repeats", False)}
-    return {name: value for name, value in said.items() if value}
+    said = {"warnings": warnings or None, "repeats": outcome.child.get("repeats")}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _dataset(cell: Cell) -> dict[str, Any]:

@@ -17,6 +17,10 @@ from cmbench.report.records import LEFT_OUT, Record, groups, split_of
 from cmbench.report.settings import settings, vary_by_split
 from cmbench.store import DEFAULT_STORE
 
+_REPETITION = {
+    True: "two fits gave the same representations",
+    False: "two fits gave other representations, which the method says it cannot help",
+}
 _PACKAGES = ("cmbench", "numpy", "scipy", "scikit-learn", "torch")
 
 
@@ -151,7 +155,7 @@ def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
             f"{sizes['train']}/{sizes['validation']}/{sizes['test']} pairs, {dataset['fingerprint'][:16]}",
         ),
         *(("warning", sentence) for sentence in (*record.get("warnings", ()), *dataset.get("warnings", ()))),
-        ("repeats", "two fits gave the same representations" if record.get("repeats") else None),
+        ("repeats", _REPETITION.get(record.get("repeats"))),
         *(("note", sentence) for sentence in dataset.get("notes", ())),
         ("images", f"{dataset['image_dimension']}-d, {dataset['image_feature']}"),
         ("texts", f"{dataset['text_dimension']}-d, {dataset['text_feature']}"),

@@ -1,4 +1,4 @@
-"""The settings of methods on one dataset with one protocol, which are the rows of tables, and their scores."""
+"""The settings of methods on one dataset and protocol, which are the rows of tables, and their scores."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -42,6 +42,10 @@ class Forgetful(Sound):
         return np.random.default_rng().normal(size=(width, 4))
 
 
+class Unsteady(Forgetful):
+    nonconforming = {"repeats_itself": "it draws anew on purpose"}
+
+
 class Centring(Sound):
     def transform_images(self, images):
         return super().transform_images(images - images.mean(axis=0))
@@ -92,10 +96,11 @@ EXPECTED = {
     "sound": None,
     "excused": None,
     "noisy": None,
+    "unsteady": None,
     "forgetful": "two fits with the same parameters and the same seed gave other representations",
     "centring": "transform_images gives an item another representation alone than among all test items",
     "constant": "transform_texts returned the same row for each of 48 items",
-    "stopping": "breakpoint() in conduct.py, line 53: a cell runs in a process of its own without a terminal",
+    "stopping": "breakpoint() in conduct.py, line 57: a cell runs in a process of its own without a terminal",
     "tracing": "'cmbench run --debug' with the same options runs one cell",
 }
 
@@ -114,6 +119,8 @@ def test_a_run_sees_what_makes_numbers_void_and_says_so(toy, tmp_path):
     assert "warnings" not in records["sound"]
     assert "same row for each of 48 items" in records["excused"]["warnings"][0]
     assert "another representation each time" in records["noisy"]["warnings"][0]
+    assert records["unsteady"]["repeats"] is False
+    assert EXPECTED["forgetful"] in records["unsteady"]["warnings"][0]
 
 
 def test_a_fit_does_not_repeat_itself_by_what_it_has_left_in_a_folder(toy, tmp_path):

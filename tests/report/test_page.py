@@ -126,7 +126,7 @@ def test_failed_cells_are_told_with_what_happened():
 
 def test_warnings_of_methods_stand_at_their_row_and_in_a_list_once_for_all_seeds():
     records = [made_record("ccl", seed=seed, warnings=[f"it collapsed (MAP 0.{seed}1)"]) for seed in (0, 1)]
-    parsed = html([*records, made_record("cca")])
+    parsed = html([*records, made_record("cca", repeats=True)])
     (table,) = parsed.find("table", class_="doubts")
     (row,) = [each for each in table.find("tr") if each.find("td")]
     assert [cell.text for cell in row.find("td")][1:] == ["0, 1", "it collapsed (MAP 0.01 to 0.11)"]

@@ -57,9 +57,8 @@ class Run:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the method warned of, and what its result gives reason to doubt."""
-        repeats = ["the same seed gave another result"] if self.record.get("repeats") is True else []
-        return (*(self.record.get("warnings") or ()), *repeats)
+        """What the method warned of, and what its result and a second fit give reason to doubt."""
+        return tuple(self.record.get("warnings") or ())
 
 
 @dataclass(frozen=True, eq=False)
