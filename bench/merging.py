@@ -16,7 +16,7 @@ from cmbench.current import bring_notes
 from cmbench.disk import DAMAGE, writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
-from cmbench.profiles import says_more, united_choices
+from cmbench.profiles import says_more, with_choice
 from cmbench.store import Arrays, Problem, Store, finished_at
 
 Record = Mapping[str, Any]
@@ -177,16 +177,10 @@ def _united(ours: Record, theirs: Record) -> dict[str, Any]:
     """Return our record with the measures of both, and with the choice of parameters that says more."""
     by_measure = {name: {**(theirs.get(name) or {}), **(ours.get(name) or {})} for name in _BY_MEASURE}
     united = {**ours, **{name: values for name, values in by_measure.items() if values}}
-    configuration = dict(ours.get("configuration") or {})
-    if configuration:
+    if ours.get("configuration"):
         asked = ((each.get("configuration") or {}).get("measures", ()) for each in (ours, theirs))
-        united["configuration"] = configuration
-        configuration["measures"] = list(dict.fromkeys(chain(*asked)))
-    if _tells_more(theirs, ours):
-        tuning = united_choices(theirs["method"]["tuning"], ours["method"].get("tuning"))
-        united["method"] = {**ours["method"], "tuning": tuning}
-        configuration["profile"] = tuning
-    return united
+        united["configuration"] = {**ours["configuration"], "measures": list(dict.fromkeys(chain(*asked)))}
+    return with_choice(united, theirs["method"]["tuning"]) if _tells_more(theirs, ours) else united
 
 
 def _numbers(record: Record) -> tuple[Any, ...]:

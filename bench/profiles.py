@@ -263,8 +263,16 @@ def note_choices(store: Store, cells: Iterable[Cell], earlier: Mapping[str, Mapp
         record = store.find(cell.key)
         if record is not None:
             arrays = store.arrays(record) if record["status"] == "ok" else None
-            tuning = united_choices(cell.tuning, record["method"].get("tuning"))
-            store.put({**record, "method": {**record["method"], "tuning": tuning}}, arrays)
+            store.put(with_choice(record, cell.tuning), arrays)
+
+
+def with_choice(record: Mapping[str, Any], tuning: Tuning) -> dict[str, Any]:
+    """Return a record that tells of this choice of its parameters too."""
+    united = united_choices(tuning, record["method"].get("tuning"))
+    told = {**record, "method": {**record["method"], "tuning": united}}
+    if record.get("configuration"):
+        told["configuration"] = {**record["configuration"], "profile": united}
+    return told
 
 
 def _tells(record: Mapping[str, Any], tuning: Tuning) -> bool:

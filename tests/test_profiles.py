@@ -334,6 +334,7 @@ def test_a_record_says_that_its_parameters_were_chosen_for_the_method_itself_whe
     for like in ("cmgans", None, "cmgans"):
         finished(toy, ["cmgans-cae"], profile=profile, like=like, store=tmp_path, **QUICK)
         (record,) = Store(tmp_path).records()
+        assert record["configuration"]["profile"] == record["method"]["tuning"]
         tunings.append(record["method"]["tuning"])
     own = {"profile": "mine", "trials": 2}
     assert tunings == [{**own, "like": "cmgans"}, own, own]
