@@ -156,9 +156,15 @@ def _refuse_own(group: Group, which: Which | None) -> None:
     if which == "own":
         names = ",".join(VARIANTS)
         raise ReportError(
-            f"{group.title}: parameters were chosen for no ablation itself; 'cmbench tune --methods {names} "
-            f"-o tuned.toml' chooses them, and 'cmbench run --methods {names} --profile tuned.toml' runs them"
+            f"{group.title}: parameters were chosen for no ablation itself; {_how_to_choose(names)}"
         )
+
+
+def _how_to_choose(methods: str) -> str:
+    return (
+        f"'cmbench tune --methods {methods} -o tuned.toml' chooses their parameters, and "
+        f"'cmbench run --methods {methods} --profile tuned.toml' runs them"
+    )
 
 
 def _is_own(record: Record) -> bool:
@@ -209,7 +215,7 @@ def _table(part: Part, arrays: Arrays | None, view: View) -> Table:
             significance_note(by_place, measured),
             *sign_notes(measured),
             *([] if part.which == "own" else _unlike(measured)),
-            *_missing(measured),
+            *_missing(measured, part.which),
         )
         if note
     ]
@@ -279,7 +285,8 @@ def _csv_rows(part: Part, arrays: Arrays | None, view: View) -> list[dict[str, A
             row = csv_row(group, setting, published, COLUMNS, row_marks)
             csv_rows.setdefault(setting.method["name"], []).append(row)
         for variant in ablation.variants:
-            empty = empty_row(group, variant.name, variant.paper_name, published)
+            status = "not tuned for itself" if part.which == "own" else "not run"
+            empty = empty_row(group, variant.name, variant.paper_name, published, status)
             named = {"table": ablation.number, "settings": part.which or ""}
             rows += [{**named, **row} for row in csv_rows.get(variant.name, [empty])]
     return rows
@@ -289,24 +296,26 @@ def _settings_of(variant: Variant, measured: Sequence[Setting]) -> list[Setting]
     return [setting for setting in measured if setting.method["name"] == variant.name]
 
 
-def _missing(measured: Sequence[Setting]) -> list[str]:
-    """Return a line that names the methods without a record and the command that runs them."""
+def _missing(measured: Sequence[Setting], which: Which | None) -> list[str]:
+    """Return a line that names the methods without a record and the commands that make them one."""
     names = {setting.method["name"] for setting in measured}
     missing = [variant for variant in VARIANTS.values() if variant.name not in names]
     if not missing:
         return []
     labels = ", ".join(variant.paper_name for variant in missing)
-    command = f"cmbench run --methods {','.join(variant.name for variant in missing)}"
+    methods = ",".join(variant.name for variant in missing)
+    if which == "own":
+        return [f"No search chose for {labels}: {_how_to_choose(methods)}."]
     return [
-        f"No record of {labels}: '{command}' runs them, with --dataset, --protocol, --seeds and --set as "
-        "for the others."
+        f"No record of {labels}: 'cmbench run --methods {methods}' runs them, with --dataset, --protocol, "
+        "--seeds and --set as for the others."
     ]
 
 
 def _unlike(measured: Sequence[Setting]) -> list[str]:
     """Return a line on the parameters in which rows differ, other than those that an ablation is about."""
     differing = []
-    for name in dict.fromkeys(chain.from_iterable(setting.traits for setting in measured)):
+    for name in dict.fromkeys(chain.from_iterable(setting.parameters for setting in measured)):
         labels = _labels_by_value(name, measured)
         if len(labels) > 1:
             differing += [f"{name}={value} for {', '.join(rows)}" for value, rows in labels.items()]
@@ -317,6 +326,6 @@ def _labels_by_value(name: str, measured: Sequence[Setting]) -> dict[str, list[s
     """Return the labels of the settings with each value of a parameter, unless their method fixes it."""
     labels: dict[str, list[str]] = {}
     for setting in measured:
-        if name in setting.traits and name not in VARIANTS[setting.method["name"]].fixed:
-            labels.setdefault(str(setting.traits[name]), []).append(setting.label)
+        if name in setting.parameters and name not in VARIANTS[setting.method["name"]].fixed:
+            labels.setdefault(str(setting.parameters[name]), []).append(setting.label)
     return labels

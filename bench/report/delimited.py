@@ -132,14 +132,16 @@ def _status(setting: Setting) -> str:
     return f"left out: {setting.left_out}" if setting.left_out else "ok"
 
 
-def empty_row(group: Group, name: str, paper_name: str, published: Published | None) -> dict[str, Any]:
+def empty_row(
+    group: Group, name: str, paper_name: str, published: Published | None, status: str = "not run"
+) -> dict[str, Any]:
     """Return the row of a method that has no record, with the columns that have a value."""
     row = {
         **_origin(group),
         "method": name,
         "paper_name": paper_name,
         "label": paper_name,
-        "status": "not run",
+        "status": status,
         "seeds": 0,
         "splits": 0,
     }

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from made_records import PROTOCOL, made_dataset, made_record
+from made_records import PROTOCOL, made_dataset, made_record, on_split
 
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError
@@ -164,10 +164,23 @@ def test_the_footer_says_in_what_rows_differ_besides_what_is_ablated():
     )
 
 
-def test_the_footer_says_when_rows_come_from_different_code():
-    newer = record("cmgans-ws")
+def test_versions_of_two_methods_are_no_difference_between_rows():
+    newer = record("cmgans-cae")
     newer["method"] |= {"version": 2, "code_version": "2"}
-    assert "code=1 for CM-GANs; code=2 for CM-GANs with ws" in render([record("cmgans"), newer])
+    assert "Rows differ" not in render([record("cmgans"), newer])
+
+
+def test_parameters_that_are_those_of_the_full_model_on_each_split_are_no_difference_between_rows():
+    rows = []
+    for name in NAMES:
+        for split in (0, 1):
+            made = tuned(
+                name, 0.3, **({"like": "cmgans"} if name != "cmgans" else {}), learning_rate=0.1 + split
+            )
+            made["method"]["tuning"]["each_split"] = "ab"
+            rows.append(on_split(made, split) if split else made)
+    assert "Rows differ" not in render(rows)
+    assert "Rows differ" in render([*rows[:-1], on_split(tuned("cmgans-cae", 0.3, learning_rate=7.0), 1)])
 
 
 def test_datasets_and_protocols_have_blocks_of_their_own_and_those_without_ablations_none():
@@ -372,6 +385,18 @@ def test_one_of_the_tables_can_be_chosen_and_own_ones_that_were_never_made_are_a
     ]
     with pytest.raises(ReportError, match=r"for no ablation itself; 'cmbench tune --methods cmgans-none,"):
         render(SAME, which="own")
+
+
+def test_the_table_of_own_parameters_says_of_which_ablations_none_were_chosen_and_how_they_are():
+    text = blocks(render([*SAME, OWN[-1]]))[BOTH[1]]
+    assert "No record" not in text
+    methods = "cmgans-none,cmgans-ws,cmgans-sc,cmgans-inter"
+    assert (
+        "- No search chose for CM-GANs without ws&sc, CM-GANs with ws, CM-GANs with sc, CM-GANs only" in text
+    )
+    assert f"'cmbench tune --methods {methods} -o tuned.toml' chooses their parameters, and 'cmbench" in text
+    status = {row["status"] for row in csv_rows([*SAME, OWN[-1]]) if row["settings"] == "own"}
+    assert status == {"ok", "not tuned for itself"}
 
 
 def test_own_parameters_that_are_those_of_the_full_model_stand_in_both_tables():

@@ -118,6 +118,19 @@ def made_record(
     return {**made, **changes}
 
 
+def on_split(record, seed):
+    """The record as it would be of the split that was drawn with that seed."""
+    whole = record["dataset"]
+    drawn = {name: whole[name] for name in ("name", "fingerprint")} | {"seed": seed}
+    split = {
+        **whole,
+        "name": f"{whole['name']} split {seed}",
+        "fingerprint": f"{seed:064x}",
+        "split_of": drawn,
+    }
+    return {**record, "dataset": split, "key": f"{seed}{record['key'][1:]}"}
+
+
 NUMBERS = ("map", "standard_error", "category_map", "queries", "gallery", "dimension")
 """What a failed cell does not have."""
 
