@@ -75,6 +75,8 @@ class Reproduction:
             aps = "" if self.largest is None else ", and so is the AP of every query"
             return f"MAPs are equal to the last bit{aps}{of_queries}"
         queries = "" if self.largest is None else f", APs of single queries by {self.largest:.2g} at most"
+        if self.largest == float("inf"):
+            queries = ", and some queries have an AP in one of the runs alone"
         most = max(abs(new - old) for old, new in self.maps.values())
         return f"MAPs differ by {most:.2g} at most{queries}{of_queries}"
 

@@ -75,7 +75,7 @@ def test_trials_that_failed_stand_beside_those_that_a_choice_was_made_from(toy, 
     finished(toy, ["cfa"], profile="tuned", store=tmp_path / "runs", **QUICK)
     (record,) = Store(tmp_path / "runs").records()
     assert record["method"]["tuning"]["failed"] == 1
-    assert "from 2 trials each. Trials among these that failed: CFA 1." in render([record])
+    assert "from 2 trials each. Trials that failed: CFA 1 of 2." in render([record])
     assert "from 2 trials, of which 1 failed" in describe(record)
     path.write_text(text.replace("failed = 0", "failed = -1"))
     with pytest.raises(CmbenchError, match=r"failed.*a whole number of 0 or more"):

@@ -79,7 +79,7 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
             fit(method, job, features)
         fitted = time.perf_counter()
         representations = transform(method, job, features)
-        transformed = time.perf_counter()
+        transformed, processor = time.perf_counter(), processor_seconds()
     for modality, rows in representations.items():
         np.save(folder / f"{modality}.npy", rows, allow_pickle=False)
     told += conduct(method, job, features, representations)
@@ -89,7 +89,7 @@ def work(job: Job, folder: Path) -> dict[str, Any]:
     durations = {
         "fit": fitted - start,
         "transform": transformed - fitted,
-        "processor": processor_seconds(),
+        "processor": processor,
     }
     return {
         "durations": durations,

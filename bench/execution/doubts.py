@@ -21,6 +21,7 @@ FEWEST_POINTS = 5
 """Of a curve that is judged."""
 _TIED = 1e-9
 _VALIDATION = "curve_validation_"
+_FALLING = ("loss", "error")  # of curves that are better the lower they are
 _BIMODAL = {"image_to_text": "image→text", "text_to_image": "text→image"}
 
 
@@ -59,12 +60,14 @@ def _of_training(curves: Curves, kept: float) -> Iterator[str]:
         if steps is None or not name.startswith(_VALIDATION) or known.sum() < FEWEST_POINTS:
             continue
         measure = name.removeprefix(_VALIDATION).replace("_", " ")
+        falls = any(word in measure for word in _FALLING)
         if np.ptp(values[known]) < _TIED:
             yield f"validation {measure} was the same throughout the training, and chose nothing"
-        elif kept >= steps[known][-1] and (rise := _last_rise(values[known])):
+        elif kept >= steps[known][-1] and (rise := _last_rise(-values[known] if falls else values[known])):
+            went = f"{'fell' if falls else 'rose'} (by {rise:.3f} in its last fifth"
             yield (
-                f"training was cut short while validation {measure} still rose (by {rise:.3f} in its last "
-                f"fifth, which ended at iteration {steps[known][-1]:.0f}); give it more iterations"
+                f"training was cut short while validation {measure} still {went}, which ended at iteration "
+                f"{steps[known][-1]:.0f}); give it more iterations"
             )
 
 

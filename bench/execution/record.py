@@ -326,9 +326,13 @@ def _source(cell: Cell) -> dict[str, str]:
 
 
 def _preset(cell: Cell) -> str | None:
-    """Return the preset that would change no parameter, if there is one."""
-    parameters = dict(cell.parameters)
-    held = (name for name, preset in cell.method.presets.items() if {**parameters, **preset} == parameters)
+    """Return the preset by which all parameters that count are as they are, if there is one."""
+    parameters, given = dict(cell.parameters), {*_defaults(cell)} - {*cell.method.practical}
+    held = (
+        name
+        for name, preset in cell.method.presets.items()
+        if {**parameters, **preset} == parameters and given <= {*preset}
+    )
     return next(held, None)
 
 

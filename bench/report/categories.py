@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from cmbench.errors import ReportError
 from cmbench.report.category_dots import Bars, fitting
-from cmbench.report.facts import fewer_trials_note
 from cmbench.report.figure import FONT_POINTS, STYLE, title_of
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import MOST_BARS, looks
 from cmbench.report.records import Group, Record, only_group, select
+from cmbench.report.searches import fewer_trials_note
 from cmbench.report.settings import Setting, failures_text, settings
 from cmbench.report.significance import Arrays, Standing, best_groups, marked_labels, marked_note
 

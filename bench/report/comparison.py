@@ -184,8 +184,13 @@ def _common(before: Group, after: Group) -> Iterable[tuple[Setting, Setting]]:
     others = settings(after.finished)
     for setting in settings(before.finished):
         for other in others:
-            if (setting.method["name"], setting.traits) == (other.method["name"], other.traits):
+            if _identity(setting) == _identity(other):
                 yield setting, other
+
+
+def _identity(setting: Setting) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+    """Return what settings of two stores share: method, version, parameters, and who chose them on splits."""
+    return setting.method["name"], setting.traits, setting.parameters
 
 
 def _section(title: str, first: Side, second: Side) -> str:

@@ -14,13 +14,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from cmbench.errors import ReportError
-from cmbench.report.facts import fewer_trials_note
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.layout import BIMODAL, Column
 from cmbench.report.lettering import inches
 from cmbench.report.looks import RING, Look, looks
 from cmbench.report.panels import POINTS, add_legend, panelled
 from cmbench.report.records import Record
+from cmbench.report.searches import fewer_trials_note
 from cmbench.report.settings import Setting
 from cmbench.report.significance import Arrays, best_groups, marked_labels, marked_note
 

@@ -8,20 +8,11 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
-from cmbench.report.facts import (
-    added_measures,
-    budget_text,
-    changed,
-    columns_of,
-    duration,
-    in_order,
-    largest,
-    trials_of,
-    tuning_of,
-)
+from cmbench.report.facts import added_measures, columns_of, duration, in_order, largest
 from cmbench.report.layout import BIMODAL, COLUMNS, DEFAULT_VIEW, Column, Mark, View, column_groups
 from cmbench.report.published import Published, published_maps
 from cmbench.report.records import Group
+from cmbench.report.searches import budget_text, changed, trials_of, tuning_of
 from cmbench.report.settings import Setting, failures_text, settings
 from cmbench.report.significance import Arrays, best_groups, marks_of
 from cmbench.report.warned import said_once

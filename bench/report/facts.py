@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from cmbench.current import code_of
 from cmbench.errors import EvaluationError, ReportError
 from cmbench.evaluation.measures import get_measure
-from cmbench.limits import duration_text
 from cmbench.report.layout import Column, View
-from cmbench.report.records import split_of
-from cmbench.report.settings import Setting, knows_test_labels
+from cmbench.report.searches import changed, trials_of, tuning_of
+from cmbench.report.settings import Setting
 
 MISSING = "\u2013"  # an en dash
 
@@ -52,95 +50,6 @@ def largest(setting: Setting, field: str) -> int | None:
     """Return the largest value of a field of the finished records; None where one lacks it."""
     values = [record.get(field) for record in setting.finished]
     return None if not values or None in values else max(values)  # type: ignore[type-var]
-
-
-def trials_of(setting: Setting) -> int:
-    """Return from how many trials the parameters were chosen; 0 where no profile was used."""
-    return int(tuning_of(setting).get("trials", 0))
-
-
-def tuning_of(setting: Setting) -> Mapping[str, Any]:
-    """Return how a profile chose the parameters; empty where no profile was used.
-
-    Of searches on several splits it is what each of them has had: the fewest trials, the failed ones of all,
-    and the budget where it is the same.
-    """
-    if not setting.is_chosen_on_each_split:
-        return setting.method.get("tuning") or {}
-    by_split = {split_of(record): record["method"]["tuning"] for record in setting.records}
-    return _united(list(by_split.values()), code_of(setting.records[0]))
-
-
-def _united(searches: Sequence[Mapping[str, Any]], code: str) -> dict[str, Any]:
-    """Return several searches with a method as one, with a version other than ``code`` if one has such."""
-    named = next((each for each in searches if each.get("version", code) != code), searches[0])
-    budgets = [each.get("budget") for each in searches]
-    united = {
-        **named,
-        "trials": min(int(each["trials"]) for each in searches),
-        "exhausted": all(each.get("exhausted") for each in searches),
-        "failed": sum(each.get("failed", 0) for each in searches),
-        "budget": budgets[0] if all(each == budgets[0] for each in budgets) else None,
-    }
-    return {name: value for name, value in united.items() if value or name == "trials"}
-
-
-def is_short(setting: Setting, settings: Iterable[Setting]) -> bool:
-    """Return whether a larger budget than that of this setting was spent on one of the others.
-
-    A method whose every setting was tried could not have spent more, and what knows the test labels is no
-    method. Of the same budget, which may be a time, one method may have more trials than another.
-    """
-    tuning = tuning_of(setting)
-    if tuning.get("exhausted") or knows_test_labels(setting):
-        return False
-    return any(_is_larger(tuning_of(each), tuning) for each in settings)
-
-
-def _is_larger(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    """Return whether more was spent on one choice: by budgets of one kind, else by trials."""
-    larger, budget = theirs.get("budget") or {}, ours.get("budget") or {}
-    if budget and larger.keys() == budget.keys():
-        return all(larger[kind] > budget[kind] for kind in budget)
-    return int(theirs.get("trials", 0)) > int(ours.get("trials", 0))
-
-
-def fewer_trials_note(settings: Sequence[Setting]) -> str:
-    """Return the sentence that names the settings on which less was spent than on others; empty for none."""
-    short = [each for each in settings if is_short(each, settings)]
-    if not short:
-        return ""
-    most = max(map(trials_of, settings))
-    if all(trials_of(each) < most for each in short):
-        fewer = ", ".join(f"{each.label} {trials_of(each) or 'none'}" for each in short)
-        return f"Parameters chosen from fewer trials than the {most} of others: {fewer}."
-    spent = (f"{each.label} {_spent(tuning_of(each))}" for each in settings if trials_of(each))
-    return f"Parameters chosen with unequal budgets: {', '.join(spent)}."
-
-
-def _spent(tuning: Mapping[str, Any]) -> str:
-    """Return a budget, and how many trials were made within it."""
-    budget, trials = budget_text(tuning.get("budget") or {}), f"{tuning['trials']} trials"
-    return trials if budget in ("", trials) else f"{budget} ({trials})"
-
-
-def budget_text(budget: Mapping[str, float]) -> str:
-    """Return a budget in words.
-
-    >>> budget_text({"trials": 40}), budget_text({"seconds": 600.0})
-    ('40 trials', '10 min of processor time')
-    """
-    trials = f"{budget['trials']} trials" if "trials" in budget else ""
-    seconds = f"{duration_text(budget['seconds'])} of processor time" if "seconds" in budget else ""
-    return " or ".join(part for part in (trials, seconds) if part)
-
-
-def changed(setting: Setting) -> dict[str, Any] | None:
-    """Return the parameters that are not at their defaults, by name; None where the record does not say."""
-    if setting.defaults is None:
-        return None
-    practical, parameters = set(setting.method.get("practical", ())), setting.parameters
-    return {name: parameters[name] for name in setting.defaults if name not in practical}
 
 
 def _profile(setting: Setting) -> str | None:

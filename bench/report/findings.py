@@ -16,11 +16,11 @@ from cmbench.evaluation.measures import MAP
 from cmbench.evaluation.nesting import nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, difference, holm
 from cmbench.report.ablation import FULL, VARIANTS, parts_of
-from cmbench.report.facts import is_short
 from cmbench.report.footer import chance_of
 from cmbench.report.layout import BIMODAL, printed
 from cmbench.report.published import collection_of
 from cmbench.report.records import Group, Record, groups
+from cmbench.report.searches import is_short
 from cmbench.report.settings import Setting, competes, knows_test_labels, settings
 from cmbench.report.shape import shapes
 from cmbench.report.significance import Arrays, Reading, best_groups, reading, runs_of
@@ -259,7 +259,7 @@ def _reservations(group: Group, measured: Sequence[Setting]) -> list[str]:
     failed = _failed(group)
     reasons = {
         "Tuned with a smaller budget than others": short,
-        "Run with one seed, of whose chance nothing is known": once,
+        "With one finished seed, of whose chance nothing is known": once,
         "With cells that gave no result": failed,
     }
     return [f"{reason}: {', '.join(labels)}." for reason, labels in reasons.items() if labels]

@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from cmbench.current import code_of
 from cmbench.errors import ReportError, listed
 from cmbench.evaluation.measures import MAP, Measure, chance
 from cmbench.evaluation.protocol import AVERAGES, TASKS, Protocol
-from cmbench.report.facts import budget_text, changed, is_short, trials_of, tuning_of
 from cmbench.report.layout import COLUMNS
 from cmbench.report.published import PublishedMap
 from cmbench.report.records import Group, split_of
-from cmbench.report.settings import Setting, knows_test_labels
+from cmbench.report.searches import tuning_note
+from cmbench.report.settings import Setting
 
 MOST_NAMED = 5  # categories in a line
 
@@ -40,7 +39,7 @@ def footer(
         _splits(settings),
         _transductive(settings),
         _presets(settings),
-        _tuning(settings),
+        tuning_note(settings),
         *_questionable(group),
         *notes,
         *_sources(published),
@@ -57,106 +56,10 @@ def brief(group: Group, settings: Sequence[Setting], *, measures: Iterable[Measu
         _seeds(settings),
         _splits(settings),
         _transductive(settings),
-        _tuning(settings),
+        tuning_note(settings),
         *_questionable(group, ("warnings",)),
     )
     return [line for line in lines if line]
-
-
-def _tuning(settings: Sequence[Setting]) -> str:
-    """Return how many trials the parameters were chosen from, or that no search has chosen any."""
-    shown = [each for each in settings if each.finished and not knows_test_labels(each)]
-    profiles = sorted({tuning_of(each)["profile"] for each in shown if tuning_of(each)})
-    if not profiles:
-        return _untuned(shown)
-    profile = f"profile{'s' if len(profiles) > 1 else ''} {', '.join(profiles)}"
-    if any(is_short(each, shown) for each in shown):
-        text = f"Unequal budgets: parameters chosen on validation pairs, {profile}; trials: {_trials(shown)}."
-    else:
-        text = f"Parameters chosen on validation pairs, {profile}, {_equal_budget(shown)}."
-    more = [_failed_trials(shown), *_of_splits(shown), *_lent(shown), _tuned_before(shown)]
-    return " ".join(filter(None, [text, *more]))
-
-
-def _failed_trials(settings: Sequence[Setting]) -> str:
-    """Return whose trials did not all end with a number, where records say so."""
-    told = [f"{each.label} {tuning_of(each)['failed']}" for each in settings if tuning_of(each).get("failed")]
-    return f"Trials among these that failed: {', '.join(told)}." if told else ""
-
-
-def _of_splits(settings: Sequence[Setting]) -> Iterator[str]:
-    """Yield on which splits parameters were chosen, where there are several, and whether others test that."""
-    several = [each for each in settings if tuning_of(each).get("trials") and {*each.splits} - {0}]
-    of_each = ", ".join(each.label for each in several if each.is_chosen_on_each_split)
-    of_own = ", ".join(each.label for each in several if not each.is_chosen_on_each_split)
-    mixed = bool(of_each and of_own)
-    if of_each:
-        whose = f" ({of_each})" if mixed else ""
-        yield f"They were chosen on each split for itself{whose}; values stand in the order of splits."
-    if of_own:
-        whose = f" ({of_own})" if mixed else ""
-        yield f"They were chosen on the dataset's own split{whose}, whose validation pairs other splits test."
-
-
-def _untuned(settings: Sequence[Setting]) -> str:
-    """Return where parameters come from that no search has chosen; empty where a record does not say."""
-    changes = [changed(each) for each in settings]
-    if not settings or None in changes:
-        return ""
-    rows = list(zip(settings, changes, strict=True))
-    given = [each.label for each, change in rows if change and not each.method.get("preset")]
-    preset = [each.label for each, _ in rows if each.method.get("preset")]
-    told = [f"given for {', '.join(given)}"] * bool(given)
-    told += [f"of a preset for {', '.join(preset)}"] * bool(preset)
-    if len(rows) > len(given) + len(preset):
-        told += [f"the defaults of {'the others' if told else 'each method'}"]
-    return f"Parameters: {', '.join(told)}; none was chosen by a search (no trials)."
-
-
-def _lent(settings: Sequence[Setting]) -> list[str]:
-    """Return which rows have what was chosen for another method."""
-    labels: dict[str, list[str]] = {}
-    for setting in settings:
-        if "like" in tuning_of(setting):
-            labels.setdefault(tuning_of(setting)["like"], []).append(setting.label)
-    return [f"Chosen for {name}, and not for itself: {', '.join(of)}." for name, of in labels.items()]
-
-
-def _equal_budget(settings: Sequence[Setting]) -> str:
-    """Return what was spent on each setting, and which of them had no more to try."""
-    ended = [each for each in settings if tuning_of(each).get("exhausted")]
-    others = [each for each in settings if each not in ended]
-    counts = {trials_of(each) for each in others}
-    if not others:
-        return f"from all settings that each method has (trials: {_trials(settings)})"
-    if len(counts) > 1:
-        return f"within {budget_text(tuning_of(others[0])['budget'])} each (trials: {_trials(settings)})"
-    most = counts.pop()
-    fewer = [f"{each.label} {trials_of(each) or 'none'}" for each in ended if trials_of(each) < most]
-    rest = f"; where a method has fewer settings, from all of them ({', '.join(fewer)})" if fewer else ""
-    return f"from {most} trials each{rest}"
-
-
-def _trials(settings: Sequence[Setting]) -> str:
-    """Return the number of trials of each setting."""
-    return ", ".join(f"{each.label} {_count_of_trials(each)}" for each in settings)
-
-
-def _count_of_trials(setting: Setting) -> str:
-    count, ended = trials_of(setting), tuning_of(setting).get("exhausted")
-    if not count:
-        return "none to choose" if ended else "none (defaults or given)"
-    return f"{count} (all there are)" if ended else str(count)
-
-
-def _tuned_before(settings: Sequence[Setting]) -> str:
-    """Return whose parameters were chosen with another version of the method than that of the row."""
-    told = [
-        f"{each.label} (with {tuning_of(each)['version']}, the row is of {code_of(each.records[0])})"
-        for each in settings
-        if tuning_of(each).get("version", code_of(each.records[0])) != code_of(each.records[0])
-    ]
-    return f"Chosen with another version of the method: {', '.join(told)}." if told else ""
 
 
 def chance_map(counts: Sequence[int], protocol: Mapping[str, Any]) -> tuple[float, float]:
@@ -232,7 +135,7 @@ def _relevance(group: Group) -> str:
 def _gallery(group: Group) -> str:
     if _is_by_pair(group.protocol):
         return ""
-    if "retrieval" in group.dataset["sizes"]:
+    if _has_retrieval_set(group):
         return "the gallery is a retrieval set, in which no query stands"
     return _QUERIES[group.protocol["keep_query"]]
 
@@ -276,8 +179,12 @@ def _counts(group: Group) -> str:
             )
     if not group.finished:
         return ""
-    queries, gallery = group.finished[0]["queries"], group.finished[0]["gallery"]
-    return f"Queries: {_per_task(queries)}. Gallery items: {_per_task(gallery)}."
+    by_split = [first[split] for split in sorted(first)]
+    queries, gallery = (
+        " or ".join(dict.fromkeys(_per_task(record[field]) for record in by_split))
+        for field in ("queries", "gallery")
+    )
+    return f"Queries: {queries}. Gallery items: {gallery}."
 
 
 def _per_task(numbers: Mapping[str, int]) -> str:
@@ -293,12 +200,16 @@ def _per_task(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{numbers[task]} {headings[task]}" for task in TASKS)
 
 
+def _has_retrieval_set(group: Group) -> bool:
+    return "retrieval" in group.dataset["sizes"]
+
+
 def _chance(group: Group, measures: Sequence[Measure]) -> str:
     """Return what a random ranking is expected to have; earlier records hold the sizes of categories only."""
     known, by_pair = chance_of(group), _is_by_pair(group.protocol)
     if not known:
         return ""
-    kept = bool(group.protocol["keep_query"])
+    kept = bool(group.protocol["keep_query"]) and not _has_retrieval_set(group)
     parts = [
         _chance_of(measure, _by_task_of(measure, group, known), by_pair=by_pair, kept=kept)
         for measure in measures
@@ -315,7 +226,8 @@ def chance_of(group: Group) -> Mapping[str, Mapping[str, float]]:
     if known is not None:
         return dict(known)
     counts = group.dataset.get("test_counts")
-    if not counts or _is_by_pair(group.protocol) or group.dataset.get("multi_label"):
+    is_other = _is_by_pair(group.protocol) or _has_retrieval_set(group)
+    if not counts or is_other or group.dataset.get("multi_label"):
         return {}
     bimodal, allmodal = chance_map(counts, group.protocol)
     return {MAP.name: {"bimodal_average": bimodal, "allmodal_average": allmodal}}
@@ -351,11 +263,16 @@ def _seeds(settings: Sequence[Setting]) -> str:
         return _queries_spread(labels)
     if not labels:
         return ""
-    spread = "mean ± sample standard deviation" if max(labels) > 1 else "no spread"
+    has_spread = any(len(setting.finished) > 1 for setting in settings)
+    spread = "mean ± sample standard deviation" if has_spread else "no spread"
+    once = "once on each split" if any(len(setting.splits) > 1 for setting in settings) else "once"
     if len(labels) == 1:
-        return f"Seeds: {max(labels)} ({spread}); methods without randomness run once."
-    parts = "; ".join(f"{count} for {', '.join(names)}" for count, names in sorted(labels.items()))
-    return f"Seeds ({spread}): {parts}; methods without randomness run once."
+        return f"Seeds: {max(labels)} ({spread}); methods without randomness run {once}."
+    return f"Seeds ({spread}): {_counts_of_seeds(labels)}; methods without randomness run {once}."
+
+
+def _counts_of_seeds(labels: Mapping[int, Sequence[str]]) -> str:
+    return "; ".join(f"{count} for {', '.join(names)}" for count, names in sorted(labels.items()))
 
 
 def _splits(settings: Sequence[Setting]) -> str:
@@ -384,6 +301,8 @@ def _named_splits(splits: Sequence[int]) -> str:
 
 def _queries_spread(labels: Mapping[int, Sequence[str]]) -> str:
     seeds = f"; mean over {max(labels)} seed(s) of methods with randomness" if labels else ""
+    if len(labels) > 1:
+        seeds = f"; mean over seeds: {_counts_of_seeds(labels)}"
     return f"± standard error over the queries of the test set{seeds}."
 
 

@@ -65,7 +65,7 @@ class Overview:
     def unranked(self) -> list[str]:
         """The labels of methods that some dataset lacks."""
         found = {label: setting for held in self.by_label for label, setting in held.items()}
-        return [label for label in self.labels if label not in self.average and competes(found[label])]
+        return [label for label in self.labels if label not in self.shared and competes(found[label])]
 
     @cached_property
     def ranks(self) -> Ranks | None:

@@ -11,12 +11,12 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError
-from cmbench.report.facts import fewer_trials_note
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.kept import Kept
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import looks
 from cmbench.report.panels import POINTS, add_legend, panelled
+from cmbench.report.searches import fewer_trials_note
 from cmbench.report.significance import Arrays, best_groups, marked_labels, marked_note
 
 _TASKS = BIMODAL.columns[:2]

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from cmbench.report.records import Group
+from cmbench.report.records import Group, split_of
 
 TABLES = ("I", "II", "III")
 """The tables of the CM-GANs paper, whose values may stand in a leaderboard."""
@@ -83,12 +83,12 @@ def published_dataset(group: Group) -> str | None:
     They do when all of this holds: the dataset is Wikipedia, Pascal Sentence or XMediaNet; the
     image feature is VGG19 fc7 with 4096 dimensions, of weights that have learnt; the text feature is
     WordCNN with 300; the splits have the published sizes and, where the features have a recipe that
-    names their split, it is one of those in ``SPLITS``; and the protocol looks at the full ranking with
-    the query kept, as the authors' evaluation does.
+    names their split, it is one of those in ``SPLITS``; no pairs were divided anew; and the protocol looks
+    at the full ranking with the query kept, as the authors' evaluation does.
     """
     dataset, protocol = group.dataset, group.protocol
     name = _NAMES.get(_letters(dataset["name"]))
-    if not _is_of_paper(dataset, protocol):
+    if not _is_of_paper(dataset, protocol) or any(map(split_of, group.records)):
         return None
     if name is None or _sizes(dataset) != _SIZES[name] or not _is_shipped(dataset.get("split")):
         return None

@@ -64,8 +64,8 @@ COLLECTIONS = {"wikipedia": "Wikipedia", "pascal": "Pascal Sentence", "xmedianet
 class Shape:
     """How far the order of methods in a published table is ours.
 
-    ``interval`` are the bounds of tau over new test pairs and seeds, None where values per query are not
-    stored of the methods ``lacking``.
+    ``interval`` are the bounds of tau over new test pairs and seeds, None where there are none for a
+    ``reason``.
     """
 
     heading: str
@@ -73,7 +73,7 @@ class Shape:
     tau: float
     methods: tuple[str, ...]
     interval: tuple[float, float] | None
-    lacking: tuple[str, ...] = ()
+    reason: str = ""
 
     @property
     def text(self) -> str:
@@ -82,8 +82,7 @@ class Shape:
         if self.interval is not None:
             low, high = self.interval
             return f"{tau} (95 % interval {low:.2f} to {high:.2f})"
-        of = "any" if len(self.lacking) == len(self.methods) else ", ".join(self.lacking)
-        return f"{tau} (no interval: no values per query are stored of {of})"
+        return f"{tau} (no interval: {self.reason})"
 
 
 def render(
@@ -193,14 +192,15 @@ def _shape(table: str, collection: str, ours: Mapping[str, Setting], arrays: Rea
     if math.isnan(tau):
         return None
     made = partial(Shape, published_table(table, collection).heading, collection, tau, names)
-    lacking = tuple(each.label for each in chosen if not _is_stored(each, arrays))
+    lacking = [each.label for each in chosen if not _is_stored(each, arrays)]
     if lacking:
-        return made(None, lacking)
+        of = "any" if len(lacking) == len(chosen) else ", ".join(lacking)
+        return made(None, f"no values per query are stored of {of}")
     try:
         nested = nested_in_pairs([runs_of(each, AVERAGE, arrays) for each in chosen])
         return made(tau_interval(nested, theirs))
-    except EvaluationError:  # of other test pairs
-        return made(None, tuple(each.label for each in chosen))
+    except EvaluationError as error:
+        return made(None, str(error))
 
 
 def _mean(setting: Setting) -> float:

@@ -246,7 +246,7 @@ def _single_runs(settings: Sequence[Setting]) -> str:
     """Return which methods depend on a seed and were run with one, of whose chance the test knows nothing."""
     once = (each.label for each in settings if each.is_random and each.seeds == 1)
     names = list(dict.fromkeys(once))
-    return f"Of {', '.join(names)} one seed was run, so that other seeds may differ more." if names else ""
+    return f"Of {', '.join(names)} one seed finished, so that other seeds may differ more." if names else ""
 
 
 def _partly(reasons: Sequence[str]) -> str:

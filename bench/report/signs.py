@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from cmbench.errors import listed
-from cmbench.report.facts import changed, fewer_trials_note, is_short
 from cmbench.report.records import Record, split_of
+from cmbench.report.searches import changed, fewer_trials_note, is_short
 from cmbench.report.settings import Setting, knows_test_labels
 from cmbench.report.warned import said_once
 

@@ -104,10 +104,10 @@ def rows_with_facts(
     measured: Sequence[Setting], by_setting: Iterable[Sequence[Row]], facts: Sequence[Fact]
 ) -> list[list[Row]]:
     """Return the rows of each setting with what stands beside the scores and behind the label."""
-    found = []
+    found, finished = [], [each for each in measured if each.finished]
     for setting, rows in zip(measured, by_setting, strict=True):
         told = {fact.heading: fact.printed(setting) for fact in facts}
-        signs = signs_of(setting, measured)
+        signs = signs_of(setting, finished)
         found.append([row if row.failure else replace(row, facts=told, signs=signs) for row in rows])
     return found
 

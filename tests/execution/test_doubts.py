@@ -36,6 +36,9 @@ def test_a_constant_output_is_told_from_one_at_chance():
 
 
 def test_a_training_that_ends_at_its_best_was_cut_short():
+    assert of_training(validation_loss=np.linspace(0.1, 0.3, 10)) == []
+    (said,) = of_training(validation_loss=np.linspace(0.3, 0.1, 10))
+    assert said.startswith("training was cut short while validation loss still fell (by 0.044 in")
     (said,) = of_training(validation_map=np.linspace(0.1, 0.3, 10))
     assert said == (
         "training was cut short while validation map still rose (by 0.044 in its last fifth, which ended at "

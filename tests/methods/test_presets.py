@@ -3,10 +3,13 @@
 import pytest
 from click.testing import CliRunner
 
+from cmbench.agenda import planned
 from cmbench.cli.main import cli
 from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.errors import MethodError
 from cmbench.evaluation.protocol import PAPER
+from cmbench.execution.record import left_out_record
+from cmbench.limits import AskedLimits
 from cmbench.methods.ccl.common_space import DECAYS, RATES
 from cmbench.methods.corr_ae.correspondence import RELEASED_RATES
 from cmbench.methods.parameters import check_parameters
@@ -134,6 +137,15 @@ def test_a_run_takes_the_preset_and_what_is_set_goes_before_it(toy, tmp_path):
     parameters = record["method"]["parameters"]
     assert {**parameters, **METHODS[method].presets["paper"], **QUICK} == parameters
     assert record["method"]["preset"] is None  # some of its values were set otherwise
+
+
+def test_a_record_has_the_name_of_a_preset_only_where_nothing_else_was_set(toy):
+    names = []
+    for given in ({}, {"dropout": 0.5}, {"checkpoint": "kept"}):
+        agenda = planned(toy, "cmdn", presets={"cmdn": "paper"}, parameters={"cmdn": given})
+        record = left_out_record(agenda.cells[0], limits=AskedLimits(None, None, 1).here(1))
+        names.append(record["method"]["preset"])
+    assert names == ["paper", None, "paper"]
 
 
 def test_a_table_names_the_rows_that_have_the_parameters_of_a_preset(toy, tmp_path, monkeypatch):

@@ -7,8 +7,8 @@ import pytest
 from made_records import made_dataset, made_record
 
 from cmbench.profiles import says_more, united_choices
-from cmbench.report.facts import tuning_of
 from cmbench.report.records import split_of
+from cmbench.report.searches import tuning_of
 from cmbench.report.settings import settings
 from cmbench.report.table import render
 
@@ -93,14 +93,21 @@ def test_a_row_of_several_searches_says_what_each_of_them_has_had():
     few = {"trials": 1, "failed": 2, "budget": {"trials": 1}, "version": "2"}
     records = [chosen(record(0, 1), {**FIRST, **many}), chosen(record(1, 2), {**FIRST, **few})]
     text = render(records)
-    assert "profile mine, from 1 trials each." in text
-    assert "Trials among these that failed: CCA 3." in text
+    assert "profile mine, with budgets that differ by split (trials: CCA 1 to 4)." in text
+    assert "Trials that failed: CCA 3 of 5." in text
     assert "another version of the method: CCA (with 2, the row is of 1)" in text
     (row,) = csv.DictReader(StringIO(render(records, format="csv")))
     assert (row["trials"], row["exhausted"], row["budget"]) == ("1", "False", "")
     alike = [chosen(record(split, 1), {**FIRST, **many}) for split in (0, 1)]
     (setting,) = settings(alike)
     assert tuning_of(setting) == {"profile": "mine", **FIRST, **many, "failed": 2}
+
+
+def test_searches_on_splits_within_one_time_say_how_many_trials_each_had():
+    within = {"budget": {"seconds": 600.0}}
+    tries = zip((0, 1), (FIRST, FIRST), (5, 9), strict=True)
+    records = [chosen(record(split, 1), {**each, **within, "trials": count}) for split, each, count in tries]
+    assert "within 10 min of processor time each (trials: CCA 5 to 9)." in render(records)
 
 
 PLAIN, LENT = {"profile": "mine", "trials": 2}, {"profile": "mine", "trials": 2, "like": "kcca"}

@@ -185,6 +185,20 @@ def test_means_are_those_of_the_pairs_and_splits_that_are_compared(tmp_path):
     assert "Rows are tested against one another on the splits that all have." in marked
 
 
+def test_two_choices_on_splits_by_profiles_of_one_name_are_two_settings(tmp_path):
+    stores = [Store(tmp_path / name) for name in ("first", "second", "alike")]
+    held = {f"ap_{task}": np.full(10, 0.5) for task in TASKS} | {
+        "ids": np.array([f"{at}" for at in range(10)])
+    }
+    for store, ridge in zip(stores, (1.0, 9.0, 1.0), strict=True):
+        made = made_record("cca", parameters={"ridge": ridge})
+        made["method"]["tuning"] = {"profile": "tuned", "trials": 5, "each_split": f"{ridge}"}
+        store.put(made, held)
+    assert row(compare_stores(stores[0], stores[2]), "CCA")[3] == "+0.0000"
+    with pytest.raises(ReportError, match="have no finished cell in common"):
+        compare_stores(*stores[:2])
+
+
 def test_the_command_compares_methods_and_stores(store):
     absent = CliRunner().invoke(cli, ["compare", str(store.folder), str(store.folder / "absent")])
     assert isinstance(absent.exception, ReportError)

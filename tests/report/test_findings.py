@@ -97,7 +97,7 @@ def test_unequal_budgets_single_seeds_and_failures_are_told():
     (found,) = runs.found()
     assert found.sentences[-3:] == (
         "Tuned with a smaller budget than others: CCA.",
-        "Run with one seed, of whose chance nothing is known: CM-GANs.",
+        "With one finished seed, of whose chance nothing is known: CM-GANs.",
         "With cells that gave no result: KCCA (1).",
     )
 

@@ -94,6 +94,8 @@ def test_two_methods_are_too_few_for_the_test_and_one_for_ranks():
     assert "2 methods on 3 datasets are too few for Friedman's test" in render(records(two))
     one = {name: {"a": values["a"]} for name, values in SCORES.items()}
     assert "nothing is ranked" in render(records(one))
+    one["first"] |= {"b": 0.4}
+    assert "Not ranked, since not on all datasets: B." in render(records(one))
 
 
 def test_marks_are_those_of_each_dataset_by_the_paired_test():

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from made_records import PROTOCOL, made_dataset, made_record
+from made_records import PROTOCOL, made_dataset, made_record, on_split
 
 from cmbench.datasets.raw.splits import read_splits, shipped_splits
 from cmbench.report.published import published_dataset, published_maps
@@ -92,6 +92,12 @@ def test_anything_else_does_not_correspond(changes):
 )
 def test_another_split_of_the_same_sizes_does_not_correspond(split, is_published):
     assert (corresponds(dataset("wikipedia", split=split)) == "Wikipedia") is is_published
+
+
+def test_pairs_that_were_divided_anew_do_not_correspond():
+    whole = record("CCA", dataset("wikipedia"))
+    assert published_dataset(Group((on_split(whole, 1),))) is None
+    assert published_dataset(Group((whole, on_split(whole, 1)))) is None
 
 
 def test_origins_of_shipped_splits_end_as_is_expected():

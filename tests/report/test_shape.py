@@ -7,14 +7,14 @@ from importlib.resources import files
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from made_records import PROTOCOL, TASKS, made_dataset, made_record
+from made_records import PROTOCOL, TASKS, made_dataset, made_record, on_split
 from scipy import stats
 
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError
 from cmbench.report.layout import DEFAULT_VIEW
 from cmbench.report.overview import render as over_datasets
-from cmbench.report.records import groups
+from cmbench.report.records import groups, split_of
 from cmbench.report.settings import PAPER_ORDER
 from cmbench.report.shape import render, shapes, tables
 from cmbench.store import Store
@@ -104,7 +104,17 @@ def test_with_values_per_query_there_is_an_interval_around_the_order():
     del held[made[0]["key"]]["ap_image_to_text"]
     (shape,) = shapes(groups(made)[0], "Wikipedia", lambda record: held[record["key"]])
     assert shape.interval is None
-    assert shape.lacking == ("CM-GANs",)
+    assert shape.reason == "no values per query are stored of CM-GANs"
+
+
+def test_without_an_interval_it_says_whether_values_or_common_pairs_are_missing():
+    made = records(methods=PAPER_ORDER)
+    ap = {f"ap_{task}": np.full(462, 0.5) for task in TASKS}
+    names = {0: [f"own {at}" for at in range(462)], 1: [f"drawn {at}" for at in range(462)]}
+    made[-1] = on_split(made[-1], 1)
+    text = render(made, arrays=lambda record: ap | {"ids": np.array(names[split_of(record)])})
+    assert "(no interval: no split was run with every method; compare runs of the same splits)" in text
+    assert "no values per query" not in text
 
 
 def test_a_method_in_several_settings_has_no_place_in_the_order():

@@ -97,7 +97,7 @@ def test_the_chance_of_seeds_counts_and_one_seed_is_named():
     assert cells_of(text, "C")[0].startswith("**")
     assert "test pairs, several seeds nested in them;" in text
     records, arrays = stored(apart, steady[0])
-    assert "Of A one seed was run, so that other seeds may differ more." in render(records, arrays=arrays)
+    assert "Of A one seed finished, so that other seeds may differ more." in render(records, arrays=arrays)
 
 
 def test_every_record_is_read_once_and_none_where_there_is_nothing_to_compare():

@@ -10,11 +10,12 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from made_records import NUMBERS, PROTOCOL, TASKS, made_dataset, made_error, made_record
+from made_records import NUMBERS, PROTOCOL, TASKS, made_dataset, made_error, made_record, on_split
 
 import cmbench
 from cmbench.errors import ReportError
 from cmbench.report.cells import records_frame
+from cmbench.report.layout import View
 from cmbench.report.records import select
 from cmbench.report.settings import PAPER_ORDER, failure_text
 from cmbench.report.table import render, table
@@ -108,6 +109,30 @@ def test_seeds_are_averaged_with_their_sample_deviation_and_counted_in_the_foote
     assert rows_of(text)[1][1] == "**0.300** ± 0.100"
     assert rows_of(text)[2][1] == "0.100"
     assert "- Seeds: 3 (mean ± sample standard deviation); methods without randomness run once." in text
+
+
+def test_one_seed_on_several_splits_has_a_deviation_and_the_footer_says_so():
+    cells = [record("DCCA", 0.2, seed=0), record("CCA", 0.1)]
+    text = render([*cells, *(on_split(each, 1) for each in cells)])
+    assert (
+        "- Seeds: 1 (mean ± sample standard deviation); methods without randomness run once on each" in text
+    )
+    assert "Seeds: 1 (no spread); methods without randomness run once." in render(cells)
+
+
+def test_the_spread_over_queries_is_of_as_many_seeds_as_each_row_has():
+    cells = [record("CCL", 0.2, seed=seed) for seed in (0, 1)] + [record("DCCA", 0.2, seed=0)]
+    text = render(cells, view=View(spread="queries"))
+    assert (
+        "± standard error over the queries of the test set; mean over seeds: 1 for DCCA; 2 for CCL." in text
+    )
+
+
+def test_the_sign_of_a_smaller_budget_stands_only_where_the_larger_one_has_a_number():
+    small, large = record("CCA", 0.5), failed("timeout")
+    for each, trials in ((small, 10), (large, 40)):
+        each["method"]["tuning"] = {"profile": "mine", "trials": trials}
+    assert "‡" not in render([small, large])
 
 
 def test_the_footer_says_which_rows_average_over_how_many_seeds():

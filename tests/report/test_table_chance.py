@@ -4,8 +4,10 @@ from itertools import permutations, product
 from math import isclose
 
 import pytest
+from made_records import made_dataset, made_record
 
 from cmbench.report.footer import chance_map
+from cmbench.report.table import render
 
 
 def ap(hits, *, cutoff, denominator):
@@ -46,3 +48,11 @@ def test_chance_is_the_mean_over_all_orders_of_the_gallery(counts, cutoff, denom
 def test_chance_on_the_papers_test_sets_is_what_the_closed_form_gives_by_hand(counts, expected):
     protocol = {"cutoff": None, "denominator": "relevant", "keep_query": True}
     assert chance_map(counts, protocol)[0] == pytest.approx(expected, abs=0.0005)
+
+
+def test_no_query_stands_first_where_the_gallery_is_a_retrieval_set():
+    averages = {"bimodal_average": 0.25, "allmodal_average": 0.5}
+    data = made_dataset(sizes={"train": 80, "validation": 8, "test": 10, "retrieval": 50})
+    text = render([made_record(dataset=data, chance={"map": averages})])
+    assert "Chance (expected MAP of a random ranking): 0.250 bi-modal, 0.500 all-modal." in text
+    assert "Chance" not in render([made_record(dataset=data)])  # of which earlier records do not say enough

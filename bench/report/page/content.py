@@ -14,12 +14,12 @@ from cmbench.limits import duration_text
 from cmbench.output import plural
 from cmbench.report.command import command
 from cmbench.report.delimited import csv_text
-from cmbench.report.facts import changed, tuning_of
 from cmbench.report.formats import latex, markdown
 from cmbench.report.layout import Column, Mark, Row, Section, Table
 from cmbench.report.overview import render as csv_over_datasets
 from cmbench.report.overview import tables as tables_over_datasets
 from cmbench.report.records import Group, Record, groups, measured, split_of
+from cmbench.report.searches import changed, tuning_of
 from cmbench.report.settings import Setting, knows_test_labels, settings
 from cmbench.report.significance import Arrays
 from cmbench.report.table import table
