@@ -39,18 +39,27 @@ def on_one_split(kept: Sequence[Kept]) -> list[Kept]:
     What is shown of single pairs is comparable on the same test pairs alone. Raises ``ReportError`` where
     there is no such split.
     """
-    if not kept:
+    shown = settings_on_one_split([each.setting for each in kept])
+    return [replace(each, setting=setting) for each, setting in zip(kept, shown, strict=True)]
+
+
+def settings_on_one_split(settings: Sequence[Setting]) -> list[Setting]:
+    """Return settings with their runs on the first split that all of them have finished.
+
+    Raises ``ReportError`` where there is no such split.
+    """
+    if not settings:
         return []
-    common = set(kept[0].setting.splits).intersection(*(each.setting.splits for each in kept[1:]))
+    common = set(settings[0].splits).intersection(*(each.splits for each in settings[1:]))
     if not common:
-        has = "; ".join(f"{each.setting.label}: {', '.join(map(str, each.setting.splits))}" for each in kept)
+        has = "; ".join(f"{each.label}: {', '.join(map(str, each.splits))}" for each in settings)
         raise ReportError(
             f"no split is finished for all methods, and test pairs of several do not compare ({has}); run "
             "what is missing, or choose others with --methods"
         )
-    return [_on_split(each, min(common)) for each in kept]
+    return [_on_split(each, min(common)) for each in settings]
 
 
-def _on_split(kept: Kept, split: int) -> Kept:
-    records = tuple(record for record in kept.setting.finished if split_of(record) == split)
-    return replace(kept, setting=replace(kept.setting, records=records))
+def _on_split(setting: Setting, split: int) -> Setting:
+    records = tuple(record for record in setting.finished if split_of(record) == split)
+    return replace(setting, records=records)

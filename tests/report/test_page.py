@@ -9,15 +9,14 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
+from made_page import arrays_of, html, no_arrays, page
 from made_records import TASKS, failed_record, made_dataset, made_error, made_record
 from matplotlib.colors import to_rgb
 from parsed_html import parsed_html
 from PIL import Image
 
-from cmbench.errors import StoreError
 from cmbench.evaluation.statistics import compare_all
 from cmbench.report.looks import MOST_BARS, looks
-from cmbench.report.page.document import document
 from cmbench.report.page.sources import Study
 from cmbench.report.records import to_draw
 from cmbench.report.settings import settings
@@ -30,18 +29,6 @@ HOSTILE = (
     "<!-- ]]> &lt;b&gt; --!>",
     "\u732b\u3068 \u03b3\u03ac\u03c4\u03b1 \u0642\u0637\u0629",
 )
-
-
-def no_arrays(record):
-    raise StoreError("no arrays here")
-
-
-def page(records, arrays=no_arrays, *, figures=False, **options):
-    return document(Study(tuple(records), arrays, ("runs",)), figures=figures, **options)
-
-
-def html(*arguments, **options):
-    return parsed_html(page(*arguments, **options))
 
 
 def some_records(**changes):
@@ -265,14 +252,6 @@ def test_the_licence_of_the_library_goes_with_it():
     assert "The above copyright notice and this permission notice shall be included" in page(some_records())
 
 
-def arrays_of(record, ids=None):
-    """APs of ten pairs that differ by method and seed, as a store has them."""
-    name = sha256(f"{record['method']['name']} {record['seed']}".encode()).digest()
-    drawn = np.random.default_rng(list(name))
-    arrays = {f"ap_{task}": drawn.uniform(size=10) for task in TASKS}
-    return {**arrays, "ids": np.array(ids or [f"pair {at}" for at in range(10)]), "labels": np.arange(10) % 2}
-
-
 def test_without_arrays_the_page_says_which_command_makes_them():
     parsed = html(some_records())
     told = [each.text for each in parsed.find("p", class_="absent")]
@@ -316,40 +295,6 @@ def test_the_queries_that_decide_stand_on_the_page_without_scripts():
     most = int(np.argmax(first - second))
     assert table.find("th", scope="row")[0].text == f"pair {most}"
     assert table.find("td")[3].text == f"{(first - second)[most]:+.3f}"
-
-
-def with_rankings(record):
-    """Arrays with rankings: those of CFA are right, those of others wrong."""
-    arrays, shift = arrays_of(record), 0 if record["method"]["name"] == "cfa" else 1
-    right = np.array([[(query + 2 * at + shift) % 10 for at in range(5)] for query in range(10)])
-    for task in TASKS:
-        arrays |= {f"first_{task}": right, f"query_rows_{task}": np.arange(10)}
-        arrays[f"ap_{task}"] = np.full(10, 1.0 - shift)
-    return arrays
-
-
-def test_retrieval_examples_say_of_every_item_whether_it_is_relevant():
-    parsed = html([made_record("cca", 0.25), made_record("cfa", 0.5)], with_rankings)
-    examples = parsed.find("article", class_="example")
-    assert examples[0].find("h4")[0].text == "image\u2192text: pair 0 cat"
-    assert len(examples) == 4
-    for example in examples:
-        methods = [each.text.split()[0] for each in example.find("p", class_="answer")]
-        right, wrong = example.find("ol")
-        assert methods == ["CFA", "CCA"]
-        assert [item["class"] for item in right.find("li")] == ["right"] * 5
-        assert [item["class"] for item in wrong.find("li")] == ["wrong"] * 5
-        assert all("not relevant" in item.text for item in wrong.find("li"))
-
-
-def test_examples_without_pictures_say_how_to_get_them():
-    parsed = html([made_record("cca", 0.25), made_record("cfa", 0.5)], with_rankings, figures=True)
-    assert any("cmbench report --pairs toy=FOLDER" in each.text for each in parsed.find("p", class_="absent"))
-
-
-def test_without_rankings_the_page_says_which_command_stores_them():
-    told = [each.text for each in html(some_records()).find("p", class_="absent")]
-    assert any("cmbench run --dataset toy --methods ccl,cca --force" in text for text in told)
 
 
 def test_what_changed_between_two_stores_is_told_row_by_row():

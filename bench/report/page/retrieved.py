@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from cmbench.errors import ReportError, StoreError
 from cmbench.report.examples import Example, Ranked, examples
+from cmbench.report.kept import settings_on_one_split
 from cmbench.report.layout import BIMODAL
 from cmbench.report.page.content import Board, Entry
 from cmbench.report.page.illustrations import Illustration, Plan
+from cmbench.report.settings import Setting
 from cmbench.report.significance import Arrays
 
 if TYPE_CHECKING:
@@ -33,15 +35,16 @@ class Retrieved:
 def retrieved(board: Board, arrays: Arrays, *, folders: Mapping[str, Path], figures: bool) -> Retrieved:
     """Return the queries at which the best method is most ahead of the worst that keeps rankings.
 
-    Shown are the first seeds of the two best methods and the worst. ``folders`` are those of raw pairs, by
-    the names of datasets; what comes with cmbench needs none.
+    Shown are the first runs of the two best methods and the worst on a split that all three have finished.
+    ``folders`` are those of raw pairs, by the names of datasets; what comes with cmbench needs none.
     """
-    runs = [run for entry in _ranked(board) if (run := _run(entry, arrays)) is not None]
-    if not runs:
-        return Retrieved(absent=_reason(board))
-    shown = runs if len(runs) <= METHODS else [*runs[: METHODS - 1], runs[-1]]
+    keeping = [entry.setting for entry in _ranked(board) if _run(entry.setting, arrays) is not None]
+    shown = keeping if len(keeping) <= METHODS else [*keeping[: METHODS - 1], keeping[-1]]
     try:
-        found = examples(shown, TASKS, number=QUERIES, top=ITEMS)
+        runs = [_run(setting, arrays) for setting in settings_on_one_split(shown)]
+        if not runs or None in runs:
+            return Retrieved(absent=_reason(board))
+        found = examples([run for run in runs if run], TASKS, number=QUERIES, top=ITEMS)
     except ReportError as error:
         return Retrieved(absent=str(error))
     plan = _plan(board, found, folders.get(board.group.dataset["name"]))
@@ -58,15 +61,15 @@ def _ranked(board: Board) -> list[Entry]:
     return sorted(whole, key=lambda entry: -sum(means[entry]))
 
 
-def _run(entry: Entry, arrays: Arrays) -> Ranked | None:
-    """Return the first run of an entry, or None where its rankings are not stored."""
-    record = entry.setting.finished[0]
+def _run(setting: Setting, arrays: Arrays) -> Ranked | None:
+    """Return the first run of a setting, or None where its rankings are not stored."""
+    record = setting.finished[0]
     try:
         held = arrays(record)
     except StoreError:
         return None
     needed = (f"{kind}_{task}" for kind in ("ap", "first", "query_rows") for task in TASKS)
-    return Ranked(entry.label, record, held) if all(name in held for name in needed) else None
+    return Ranked(setting.label, record, held) if all(name in held for name in needed) else None
 
 
 def _reason(board: Board) -> str:
