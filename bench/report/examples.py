@@ -181,7 +181,7 @@ def _contrasted(runs: Sequence[Ranked], task: str, contrast: tuple[str, str] | N
 
 
 def _run_named(runs: Sequence[Ranked], name: str) -> Ranked:
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.label != name):  # a label may be the name of another method
         method = run.record["method"]
         if name.casefold() in (
             run.label.casefold(),

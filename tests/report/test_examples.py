@@ -112,6 +112,14 @@ def test_queries_are_found_at_which_one_method_fails_most_against_another_each_o
         examples(runs, ["image_to_text"], contrast=("kcca", "jrl"))
 
 
+def test_a_label_stands_for_its_own_run_even_where_it_is_the_name_of_another_method():
+    namesake = ranked("cca", [0.1, 0.2, 0.3, 0.4, 0.5, 0.5])
+    namesake = Ranked("OTHER", namesake.record, namesake.arrays)
+    own = Ranked("CCA", ranked("jrl", [0.5] * 6).record, kept_rankings([0.4, 0.4, 0.4, 0.4, 0.4, 0.9]))
+    asked = examples([namesake, own], ["image_to_text"], contrast=("CCA", "OTHER"), number=1)
+    assert asked[0].query.id == "pair-5"
+
+
 def test_unknown_queries_and_missing_cells_are_refused_with_what_there_is():
     with pytest.raises(ReportError, match=r"no query 'pair-7' in image_to_text.*pair-0, pair-1, pair-2"):
         examples([ranked("cca", [0.5] * 6)], ["image_to_text"], queries=["pair-7"])

@@ -63,3 +63,46 @@ def test_methods_without_a_split_in_common_are_not_shown_together():
     assert not parsed.find("article", class_="example")
     told = [each.text for each in parsed.find("p", class_="absent")]
     assert any("no split is finished for all methods" in text and "JRL: 1; CFA: 0" in text for text in told)
+
+
+def with_aps(image_to_text, text_to_image):
+    """Arrays that hold these APs by the name of a method, in each direction those of ten pairs."""
+
+    def arrays(record):
+        directions = zip(TASKS, (image_to_text, text_to_image), strict=False)
+        aps = {f"ap_{task}": np.asarray(by_name[record["method"]["name"]]) for task, by_name in directions}
+        return with_rankings(record) | aps
+
+    return arrays
+
+
+def test_queries_are_chosen_in_both_directions_by_the_two_methods_that_the_page_names():
+    records = [made_record("cca", (0.9, 0.4, 0.5, 0.5)), made_record("jrl", (0.3, 0.6, 0.5, 0.5))]
+    ahead = np.repeat(0.9, 10), np.repeat(0.3, 10)
+    behind = [0.1] * 7 + [0.7, 0.7, 0.6], [0.9] * 7 + [0.3] * 3
+    by_direction = [dict(zip(("cca", "jrl"), each, strict=True)) for each in (ahead, behind)]
+    parsed = html(records, with_aps(*by_direction))
+    examples = parsed.find("article", class_="example")
+    assert [each.find("h4")[0].text.split(": ")[1] for each in examples[2:]] == ["pair 7 dog", "pair 8 cat"]
+    (said,) = [each.text for each in parsed.find("p", class_="about") if "most ahead" in each.text]
+    assert "at which CCA is most ahead of JRL, each of another category as long as there are any," in said
+    by_direction[1]["cca"] = np.repeat(0.1, 10)
+    told = [each.text for each in html(records, with_aps(*by_direction)).find("p", class_="about")]
+    assert any("CCA is most ahead of JRL, or least behind it," in text for text in told)
+
+
+def test_of_a_single_method_the_queries_are_those_of_its_lowest_ap():
+    parsed = html(
+        [made_record("cca")], with_aps({"cca": np.arange(10) / 10}, {"cca": np.arange(10, 0, -1) / 10})
+    )
+    asked = [each.find("h4")[0].text.split(": ")[1] for each in parsed.find("article", class_="example")]
+    assert asked == ["pair 0 cat", "pair 1 dog", "pair 9 dog", "pair 8 cat"]
+    (said,) = [each.text for each in parsed.find("p", class_="about") if "lowest AP" in each.text]
+    assert "at which CCA has its lowest AP, each of another category" in said
+    assert "ahead" not in said
+
+
+def test_a_split_that_was_drawn_anew_is_named():
+    records = [on_split(made_record(name), 2) for name in ("cca", "jrl")]
+    told = [each.text for each in html(records, with_rankings).find("p", class_="about")]
+    assert any("in its first finished run on split 2." in text for text in told)

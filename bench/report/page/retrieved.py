@@ -13,6 +13,7 @@ from cmbench.report.kept import settings_on_one_split
 from cmbench.report.layout import BIMODAL
 from cmbench.report.page.content import Board, Entry
 from cmbench.report.page.illustrations import Illustration, Plan
+from cmbench.report.records import split_of
 from cmbench.report.settings import Setting
 from cmbench.report.significance import Arrays
 
@@ -25,11 +26,15 @@ METHODS, QUERIES, ITEMS = 3, 2, 5
 
 @dataclass(frozen=True, eq=False)
 class Retrieved:
-    """Examples of a board, or why there are none; ``picture`` has them with their pictures and texts."""
+    """Examples of a board, or why there are none; ``picture`` has them with their pictures and texts.
+
+    ``sentence`` says which queries they are of.
+    """
 
     examples: tuple[Example, ...] = ()
     absent: str = ""
     picture: Illustration | None = None
+    sentence: str = ""
 
 
 def retrieved(board: Board, arrays: Arrays, *, folders: Mapping[str, Path], figures: bool) -> Retrieved:
@@ -41,14 +46,32 @@ def retrieved(board: Board, arrays: Arrays, *, folders: Mapping[str, Path], figu
     keeping = [entry.setting for entry in _ranked(board) if _run(entry.setting, arrays) is not None]
     shown = keeping if len(keeping) <= METHODS else [*keeping[: METHODS - 1], keeping[-1]]
     try:
-        runs = [_run(setting, arrays) for setting in settings_on_one_split(shown)]
-        if not runs or None in runs:
+        runs = [run for each in settings_on_one_split(shown) if (run := _run(each, arrays)) is not None]
+        if not runs or len(runs) < len(shown):
             return Retrieved(absent=_reason(board))
-        found = examples([run for run in runs if run], TASKS, number=QUERIES, top=ITEMS)
+        contrast = runs[0].label, runs[-1].label
+        found = examples(runs, TASKS, contrast=contrast, number=QUERIES, top=ITEMS)
     except ReportError as error:
         return Retrieved(absent=str(error))
     plan = _plan(board, found, folders.get(board.group.dataset["name"]))
-    return Retrieved(tuple(found), "", plan.illustration(figures=figures))
+    sentence = _sentence(found, split_of(runs[0].record))
+    return Retrieved(tuple(found), "", plan.illustration(figures=figures), sentence)
+
+
+def _sentence(found: Sequence[Example], split: int) -> str:
+    """Return by what the queries were chosen, the best method against the worst, and what is shown."""
+    best, worst = found[0].answers[0], found[0].answers[-1]
+    which, whose = f"{best.label} has its lowest AP", "it finds"
+    if best is not worst:
+        behind = any(example.answers[0].ap <= example.answers[-1].ap for example in found)
+        which = f"{best.label} is most ahead of {worst.label}{', or least behind it' if behind else ''}"
+        whose = "each method finds"
+    categories = ", each of another category as long as there are any" if found[0].query.category else ""
+    where = f" on split {split}" if split else ""
+    return (
+        f"The queries of each direction at which {which}{categories}, and the {len(best.items)} items that "
+        f"{whose} most similar, in its first finished run{where}."
+    )
 
 
 def _ranked(board: Board) -> list[Entry]:
