@@ -15,6 +15,7 @@ from matplotlib.colors import to_rgb
 from parsed_html import parsed_html
 from PIL import Image
 
+from cmbench.evaluation.protocol import PAIRS
 from cmbench.evaluation.statistics import compare_all
 from cmbench.report.looks import MOST_BARS, looks
 from cmbench.report.page.sources import Study
@@ -322,6 +323,33 @@ def test_changed_parameters_and_seeds_are_named():
     )
     assert "n_components from 5 to 9" in section.text
     assert "finished seeds from 0 to 0, 1" in section.text
+
+
+def ranked_by_pair(recall, rank):
+    """A record under the protocol of pairs, with these measures in both directions."""
+    values = {"r@1": recall, "r@5": recall, "r@10": recall, "medr": rank}
+    measures = {name: dict.fromkeys(TASKS[:2], value) for name, value in values.items()}
+    maps = dict.fromkeys((*TASKS[:2], "bimodal_average"), 0.5)
+    record = made_record(protocol=PAIRS.as_dict(), measures=measures, measure_errors={}, map=maps)
+    sizes = dict.fromkeys(TASKS[:2], 40)
+    return {**record, "queries": sizes, "gallery": sizes, "category_map": None}
+
+
+def values_by_pair(record):
+    """The values of 40 pairs of which a record of ``ranked_by_pair`` holds mean and median."""
+    arrays = {"ids": np.array([f"pair {at}" for at in range(40)]), "labels": np.zeros(40, int)}
+    for name, by_task in record["measures"].items():
+        arrays |= {f"{name}_{task}": np.full(40, value) for task, value in by_task.items()}
+    return arrays
+
+
+def test_a_median_rank_that_became_larger_is_no_gain_and_was_not_tested_as_a_mean():
+    before = Study((ranked_by_pair(0.25, 5.0),), values_by_pair, ("earlier",))
+    (section,) = html([ranked_by_pair(0.5, 9.0)], values_by_pair, before=before).find("section", id="changes")
+    assert "Numbers are R@1, R@5, R@10, MedR after" in section.text
+    assert "Of MedR, a median of which less is better, no difference is tested." in section.text
+    changes = [(small["class"], small.text, len(small.find("strong"))) for small in section.find("small")]
+    assert changes == [*[("gained", "+0.2500", 1)] * 3, ("lost", "+4.0000", 0)] * 2
 
 
 def test_stores_that_hold_the_same_say_so():

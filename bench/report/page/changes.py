@@ -8,6 +8,7 @@ from typing import Any
 
 from cmbench.current import code_of
 from cmbench.errors import EvaluationError, StoreError
+from cmbench.evaluation.measures import Measure
 from cmbench.evaluation.nesting import nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, difference
 from cmbench.report.layout import Column
@@ -19,7 +20,7 @@ from cmbench.report.significance import Arrays, runs_of
 class Step:
     """A number before and after: None where there is none.
 
-    ``p`` is that of the paired test over the same test pairs, None where it was not made.
+    ``p`` is that of the paired test over the same test pairs, None where it was not made, as of a median.
     """
 
     column: Column
@@ -31,6 +32,11 @@ class Step:
     def by(self) -> float:
         """How much the number grew; 0 where one of the two is missing."""
         return 0.0 if self.before is None or self.after is None else self.after - self.before
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether the number became better."""
+        return self.by < 0 if self.column.measure.lower_is_better else self.by > 0
 
     @property
     def is_beyond_chance(self) -> bool:
@@ -57,6 +63,11 @@ class Changes:
     after: tuple[str, ...]
     rows: tuple[Change, ...]
     alike: int
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What the numbers are, each measure once."""
+        return tuple(dict.fromkeys(step.column.measure for row in self.rows for step in row.steps))
 
 
 def changes(
@@ -164,7 +175,7 @@ def _mean(entry: Entry | None, column: Column) -> float | None:
 
 def _step(column: Column, before: Entry, after: Entry, arrays: tuple[Arrays, Arrays]) -> Step:
     values = _mean(before, column), _mean(after, column)
-    if None in values or values[0] == values[1]:
+    if None in values or values[0] == values[1] or not column.measure.is_mean:
         return Step(column, *values, None)
     sides = zip((before, after), arrays, strict=True)
     try:
