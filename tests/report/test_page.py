@@ -253,10 +253,10 @@ def test_the_licence_of_the_library_goes_with_it():
     assert "The above copyright notice and this permission notice shall be included" in page(some_records())
 
 
-def test_without_arrays_the_page_says_which_command_makes_them():
+def test_without_arrays_the_page_says_so():
     parsed = html(some_records())
     told = [each.text for each in parsed.find("p", class_="absent")]
-    assert any("cmbench run --dataset toy --force" in text for text in told)
+    assert any("results of single queries are not stored beside these records" in text for text in told)
     assert json.loads(parsed.find("script", id="data")[0].text) == {}
 
 
@@ -266,7 +266,9 @@ def test_a_method_without_arrays_is_named():
 
     parsed = html([made_record("cca"), made_record("cfa"), made_record("kcca")], arrays)
     (told,) = [each.text for each in parsed.find("p", class_="absent") if "CFA" in each.text]
-    assert "--methods cfa --force" in told
+    assert told == "No results of single queries are stored of CFA."
+    stored = [each.text for each in parsed.find("pre") if each.text.endswith(" --force")]
+    assert stored[0] == "cmbench run --dataset toy --methods cfa --threads 1 --force"
 
 
 def test_two_methods_are_compared_by_the_test_of_the_statistics():

@@ -36,7 +36,7 @@ from cmbench.report.page.pairwise import Pairwise, as_data, deciding, pairwise
 from cmbench.report.page.plans import plans, rank_plan
 from cmbench.report.page.retrieved import retrieved
 from cmbench.report.page.sources import Study
-from cmbench.report.page.troubles import dataset_warnings, doubts, failures, recipe
+from cmbench.report.page.troubles import dataset_warnings, doubts, failures, recipe, storing_commands
 from cmbench.report.significance import Reading
 
 DEFAULT_TITLE = "Cross-modal retrieval results"
@@ -68,10 +68,14 @@ def document(
         board.anchor: [each.illustration(figures=figures) for each in plans(board, study, arrays)]
         for board in made
     }
-    found = {board.anchor: retrieved(board, study.arrays, folders=pairs, figures=figures) for board in made}
+    found = {board.anchor: retrieved(board, study, folders=pairs, figures=figures) for board in made}
     over = overalls(made, arrays)
-    drawn |= {each.anchor: [rank_plan(each).illustration(figures=figures)] for each in over}
-    return _written(title, study, made, compared, changed, overalls=over, illustrations=drawn, examples=found)
+    drawn |= {each.anchor: [rank_plan(each, study).illustration(figures=figures)] for each in over}
+    command = _command(before, study, title, figures=figures, pairs=pairs)
+    store = study.store_of(study.records)
+    place = "" if store is None else f" {shlex.join(['--store', store])}"
+    parts = {"overalls": over, "illustrations": drawn, "examples": found, "command": command, "place": place}
+    return _written(title, study, made, compared, changed, **parts)
 
 
 def _changed(before: Study, after: Study, made: Sequence[Board]) -> Changes:
@@ -111,7 +115,6 @@ def _written(
             doubts=doubts(made),
             headings={column.key: column.heading for column in COLUMNS},
             **others,
-            command=_command(study, changed),
             pairwise=dict(zip((board.anchor for board in made), compared, strict=True)),
             data={each.board.anchor: as_data(each) for each in compared if each.columns},
             newest=_newest(study),
@@ -123,9 +126,15 @@ def _written(
     )
 
 
-def _command(study: Study, changed: Changes | None) -> str:
-    earlier = changed.before if changed else ()
-    return shlex.join(["cmbench", "report", *earlier, *study.names, "-o", "DIR"])
+def _command(
+    before: Study | None, study: Study, title: str, *, figures: bool, pairs: Mapping[str, Path]
+) -> str:
+    """Return the command that makes the page."""
+    words = [*(before.names if before else ()), *study.names, *study.choice.options]
+    words += [word for name, folder in pairs.items() for word in ("--pairs", f"{name}={folder}")]
+    words += [] if figures else ["--no-figures"]
+    words += [] if title == DEFAULT_TITLE else ["--title", title]
+    return shlex.join(["cmbench", "report", *words, "-o", "DIR"])
 
 
 def _counted(count: int, word: str) -> str:
@@ -174,6 +183,7 @@ def _environment() -> Environment:
     environment.globals.update(
         deciding=deciding,
         recipe=recipe,
+        storing_commands=storing_commands,
         dataset_warnings=dataset_warnings,
         category_tables=category_tables,
         number_of=number_of,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from math import ceil
 from statistics import fmean
@@ -32,8 +32,9 @@ class Illustration:
     """A figure under its heading: the picture, or why there is none.
 
     ``source`` is the picture as an address that holds it, ``width`` in pixels of CSS; ``words`` say what it
-    shows to those who do not see it; ``command`` draws it for print. ``keys`` are those of its legend, for
-    screens that do not show the picture in its whole width.
+    shows to those who do not see it; ``command`` draws it for print, or the ``part`` of it that is named, and
+    is empty where none does. ``keys`` are those of its legend, for screens that do not show the picture in
+    its whole width.
     """
 
     heading: str
@@ -43,6 +44,7 @@ class Illustration:
     width: int = 0
     absent: str = ""
     keys: tuple[Key, ...] = ()
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,21 @@ class Plan:
     words: str
     command: str
     draw: Callable[[], Figure]
+    part: str = ""
 
     def illustration(self, *, figures: bool) -> Illustration:
         """Return the figure, or why there is none; without ``figures`` it is not drawn."""
+        described = Illustration(self.heading, self.words, self.command, part=self.part)
         if not figures:
-            absent = f"Figures were left out of this page; '{self.command}' draws this one."
-            return Illustration(self.heading, self.words, self.command, absent=absent)
+            instead = f"; '{self.command}' draws {self.part or 'this one'}" if self.command else ""
+            return replace(described, absent=f"Figures were left out of this page{instead}.")
         try:
             drawn = self.draw()
         except (ReportError, StoreError) as error:
-            return Illustration(self.heading, self.words, self.command, absent=str(error))
+            return replace(described, absent=str(error))
         width = round(drawn.get_size_inches()[0] * _SCREEN)
         picture = raster(drawn)
-        keys = legend_keys(drawn, picture)
-        return Illustration(self.heading, self.words, self.command, png_uri(picture), width, keys=keys)
+        return replace(described, source=png_uri(picture), width=width, keys=legend_keys(drawn, picture))
 
 
 def raster(figure: Figure) -> Image:

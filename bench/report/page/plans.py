@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from cmbench.report.page.content import Board, Entry, Overall
 from cmbench.report.page.illustrations import Plan
 from cmbench.report.page.sources import Study
 from cmbench.report.records import Record
+from cmbench.report.settings import Setting
 from cmbench.report.significance import Arrays
 from cmbench.store import Store
 
@@ -31,14 +33,36 @@ WIDTH = 6.5  # inches
 def plans(board: Board, study: Study, arrays: Arrays) -> list[Plan]:
     """Return the figures of a board, none of them drawn; ``arrays`` are those of the study, read once."""
     return [
-        _categories(board, arrays),
+        _categories(board, study, arrays),
         _precision_recall(board, study, arrays),
-        _validation(board, arrays),
-        _costs(board, arrays),
+        _validation(board, study, arrays),
+        _costs(board, study, arrays),
     ]
 
 
-def rank_plan(overall: Overall) -> Plan:
+def plot_command(
+    figure: str, board: Board, study: Study, shown: Sequence[Setting], *, options: Sequence[str] = ()
+) -> str:
+    """Return the ``cmbench plot`` that draws these settings of a board, with more options of that figure."""
+    group = board.group
+    is_divided = any(
+        record["dataset"].get("split_of") for record in group.records
+    )  # a split has a fingerprint
+    dataset = group.dataset["name"] if is_divided else group.dataset["fingerprint"][:8]
+    words = ["--dataset", dataset, "--protocol", group.protocol["name"]]
+    if study.choice.methods or len(shown) < len(board.contenders):
+        words += ["--methods", ",".join(dict.fromkeys(each.method["name"] for each in shown))]
+    return shlex.join(["cmbench", "plot", figure, *words, *options, *_place(study, group.records)])
+
+
+def _place(study: Study, records: Sequence[Record]) -> list[str]:
+    """Return the options by which a figure finds all records of a study."""
+    store = study.store_of(records)
+    versions = ["--all-versions"] if study.choice.all_versions else []
+    return versions if store is None else [*versions, "--store", store]
+
+
+def rank_plan(overall: Overall, study: Study) -> Plan:
     """Return the diagram of average ranks over datasets."""
 
     def draw() -> Figure:
@@ -46,24 +70,21 @@ def rank_plan(overall: Overall) -> Plan:
 
         return figure(ranked([board.group for board in overall.boards]), width=WIDTH)
 
-    protocol = overall.boards[0].group.protocol["name"]
+    group = overall.boards[0].group
+    choice = replace(study.choice, protocol=group.protocol["name"], all_versions=False)
+    command = ["cmbench", "plot", "ranks", *choice.options, *_place(study, group.records)]
     words = "Methods along their average ranks, with bars over those that cannot be told apart."
-    return Plan(
-        "Average ranks", words, shlex.join(["cmbench", "plot", "ranks", "--protocol", protocol]), draw
-    )
+    return Plan("Average ranks", words, shlex.join(command), draw)
 
 
-def _categories(board: Board, arrays: Arrays) -> Plan:
+def _categories(board: Board, study: Study, arrays: Arrays) -> Plan:
     """Return MAP per category as bars: Figure 6 of the paper, if there are at most ``MOST_IN_ALL`` of them.
 
     Of more methods than can be told apart by their bars the best are drawn, by the bi-modal average.
     """
     shown = sorted(board.contenders, key=_lowest_first)[-MOST_BARS:]
     shown = [entry for entry in board.contenders if entry in shown]
-    command = f"cmbench plot categories {_choosing(board)}"
-    if len(shown) < len(board.contenders):
-        names = dict.fromkeys(entry.setting.method["name"] for entry in shown)
-        command += f" --methods {','.join(names)}"
+    command = plot_command("categories", board, study, [entry.setting for entry in shown])
 
     def draw() -> Figure:
         from cmbench.report.categories import figure
@@ -98,10 +119,11 @@ def _precision_recall(board: Board, study: Study, arrays: Arrays) -> Plan:
         return figure(kept, width=WIDTH, arrays=arrays)
 
     words = f"Curves of precision by recall in both directions for {_labels(board.contenders)}."
-    return Plan("Precision by recall", words, f"cmbench plot precision-recall {_choosing(board)}", draw)
+    command = plot_command("precision-recall", board, study, _settings(board))
+    return Plan("Precision by recall", words, command, draw)
 
 
-def _validation(board: Board, arrays: Arrays) -> Plan:
+def _validation(board: Board, study: Study, arrays: Arrays) -> Plan:
     def draw() -> Figure:
         from cmbench.report.page.validation import figure
 
@@ -109,11 +131,13 @@ def _validation(board: Board, arrays: Arrays) -> Plan:
         return figure([each for each in curves if each[1]], width=WIDTH)
 
     words = "MAP on validation pairs over the course of training, a line for each run of a deep method."
-    method = next(
-        (entry.setting.method["name"] for entry in board.contenders if entry.family == "deep"), "METHOD"
-    )
-    command = shlex.join(["cmbench", "plot", "training", f"{board.group.dataset['name']}/{method}"])
-    return Plan("Training", words, command, draw)
+    deep = next((entry.setting for entry in board.contenders if entry.family == "deep"), None)
+    if deep is None:
+        return Plan("Training", words, "", draw)
+    store = study.store_of(deep.records)
+    keys = [*(record["key"] for record in deep.finished), *([] if store is None else ["--store", store])]
+    command = shlex.join(["cmbench", "plot", "training", *keys])
+    return Plan("Training", words, command, draw, part=f"all curves of {deep.label} alone")
 
 
 def _curves(records: Sequence[Record], arrays: Arrays) -> list[NDArray[np.float64]]:
@@ -132,14 +156,14 @@ def _curves(records: Sequence[Record], arrays: Arrays) -> list[NDArray[np.float6
     return found
 
 
-def _costs(board: Board, arrays: Arrays) -> Plan:
+def _costs(board: Board, study: Study, arrays: Arrays) -> Plan:
     def draw() -> Figure:
         from cmbench.report.costs import cost_figure
 
-        return cost_figure([entry.setting for entry in board.contenders], width=WIDTH, arrays=arrays)
+        return cost_figure(_settings(board), width=WIDTH, arrays=arrays)
 
     words = f"MAP against time of training and against memory for {_labels(board.contenders)}; see the table."
-    return Plan("MAP against costs", words, f"cmbench plot costs {_choosing(board)}", draw)
+    return Plan("MAP against costs", words, plot_command("costs", board, study, _settings(board)), draw)
 
 
 class _ReadStore(Store):
@@ -158,6 +182,5 @@ def _labels(entries: Sequence[Entry]) -> str:
     return ", ".join(entry.label for entry in entries)
 
 
-def _choosing(board: Board) -> str:
-    fingerprint, protocol = board.group.dataset["fingerprint"], board.group.protocol["name"]
-    return shlex.join(["--dataset", fingerprint[:8], "--protocol", protocol])
+def _settings(board: Board) -> list[Setting]:
+    return [entry.setting for entry in board.contenders]

@@ -13,6 +13,9 @@ from cmbench.report.kept import settings_on_one_split
 from cmbench.report.layout import BIMODAL
 from cmbench.report.page.content import Board, Entry
 from cmbench.report.page.illustrations import Illustration, Plan
+from cmbench.report.page.plans import plot_command
+from cmbench.report.page.sources import Study
+from cmbench.report.page.troubles import storing_commands
 from cmbench.report.records import split_of
 from cmbench.report.settings import Setting
 from cmbench.report.significance import Arrays
@@ -28,32 +31,35 @@ METHODS, QUERIES, ITEMS = 3, 2, 5
 class Retrieved:
     """Examples of a board, or why there are none; ``picture`` has them with their pictures and texts.
 
-    ``sentence`` says which queries they are of.
+    ``sentence`` says which queries they are of; ``commands`` store what is missing for examples.
     """
 
     examples: tuple[Example, ...] = ()
     absent: str = ""
     picture: Illustration | None = None
     sentence: str = ""
+    commands: tuple[str, ...] = ()
 
 
-def retrieved(board: Board, arrays: Arrays, *, folders: Mapping[str, Path], figures: bool) -> Retrieved:
+def retrieved(board: Board, study: Study, *, folders: Mapping[str, Path], figures: bool) -> Retrieved:
     """Return the queries at which the best method is most ahead of the worst that keeps rankings.
 
     Shown are the first runs of the two best methods and the worst on a split that all three have finished.
     ``folders`` are those of raw pairs, by the names of datasets; what comes with cmbench needs none.
     """
-    keeping = [entry.setting for entry in _ranked(board) if _run(entry.setting, arrays) is not None]
+    keeping = [entry.setting for entry in _ranked(board) if _run(entry.setting, study.arrays)]
     shown = keeping if len(keeping) <= METHODS else [*keeping[: METHODS - 1], keeping[-1]]
     try:
-        runs = [run for each in settings_on_one_split(shown) if (run := _run(each, arrays)) is not None]
+        runs = [run for each in settings_on_one_split(shown) if (run := _run(each, study.arrays))]
         if not runs or len(runs) < len(shown):
-            return Retrieved(absent=_reason(board))
+            absent = "No rankings are stored beside these records."
+            return Retrieved(absent=absent, commands=storing_commands(board.contenders, study))
         contrast = runs[0].label, runs[-1].label
         found = examples(runs, TASKS, contrast=contrast, number=QUERIES, top=ITEMS)
     except ReportError as error:
         return Retrieved(absent=str(error))
-    plan = _plan(board, found, folders.get(board.group.dataset["name"]))
+    folder = folders.get(board.group.dataset["name"])
+    plan = _plan(board, found, folder, _command(board, study, shown, folder))
     sentence = _sentence(found, split_of(runs[0].record))
     return Retrieved(tuple(found), "", plan.illustration(figures=figures), sentence)
 
@@ -95,15 +101,17 @@ def _run(setting: Setting, arrays: Arrays) -> Ranked | None:
     return Ranked(setting.label, record, held) if all(name in held for name in needed) else None
 
 
-def _reason(board: Board) -> str:
-    names = dict.fromkeys(entry.setting.method["name"] for entry in board.contenders)
-    command = (
-        f"cmbench run --dataset {board.group.dataset['name']} --methods {','.join(names) or 'A,B'} --force"
-    )
-    return f"No rankings are stored beside these records; '{command}' stores their beginnings."
+def _command(board: Board, study: Study, shown: Sequence[Setting], folder: Path | None) -> str:
+    """Return the command that draws these settings, the first against the last."""
+    names = [each.method["name"] for each in shown]
+    ends = [name if names.count(name) == 1 else each.label for name, each in zip(names, shown, strict=True)]
+    contrast = f"{ends[0]},{ends[-1]}"
+    options = ["--contrast", contrast] if len(shown) > 1 and contrast.count(",") == 1 else []
+    options += [] if folder is None else ["--pairs", str(folder)]
+    return plot_command("examples", board, study, shown, options=options)
 
 
-def _plan(board: Board, found: Sequence[Example], folder: Path | None) -> Plan:
+def _plan(board: Board, found: Sequence[Example], folder: Path | None, command: str) -> Plan:
     name = board.group.dataset["name"]
 
     def draw() -> Figure:
@@ -117,10 +125,9 @@ def _plan(board: Board, found: Sequence[Example], folder: Path | None) -> Plan:
                 raise
             raise ReportError(
                 f"Not all the pictures and texts of {name} are built in; "
-                f"'cmbench report --pairs {name}=FOLDER' draws the examples with them."
+                f"the option --pairs {name}=FOLDER of 'cmbench report' draws the examples with them."
             ) from None
         return figure(found, pairs)
 
     words = "The queries listed below with their pictures and texts, and what each method retrieved."
-    command = f"cmbench plot examples --dataset {board.group.dataset['fingerprint'][:8]}"
     return Plan("With pictures and texts", words, command, draw)

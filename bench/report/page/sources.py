@@ -21,23 +21,48 @@ from cmbench.store import DEFAULT_STORE, Problem, Store
 
 
 @dataclass(frozen=True)
+class Choice:
+    """Which records of all are shown, in the words of the command line; empty ones choose all."""
+
+    datasets: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    protocol: str | None = None
+    all_versions: bool = False
+
+    @property
+    def options(self) -> list[str]:
+        """The options of ``cmbench report`` that say so."""
+        words = [word for name in self.datasets for word in ("--dataset", name)]
+        words += ["--methods", ",".join(self.methods)] if self.methods else []
+        words += ["--protocol", self.protocol] if self.protocol else []
+        return [*words, "--all-versions"] if self.all_versions else words
+
+
+@dataclass(frozen=True)
 class Study:
     """Records, and what gives their arrays; ``names`` are the folder or the files they were read from.
 
-    ``folder_of`` gives the store that a record is of.
+    ``folder_of`` gives the store that a record is of, ``choice`` says which records of all these are.
     """
 
     records: tuple[Record, ...]
     arrays: Arrays
     names: tuple[str, ...]
     folder_of: Callable[[Record], Path] = lambda record: Path(DEFAULT_STORE)
+    choice: Choice = Choice()
+
+    def store_of(self, records: Sequence[Record]) -> str | None:
+        """Return what ``--store`` has to name for these records, None where it may be left out."""
+        folder = self.folder_of(records[0])
+        return None if folder == Path(DEFAULT_STORE) else str(folder)
 
     def chosen(
         self, *, datasets: Sequence[str] = (), methods: Sequence[str] = (), protocol: str | None = None
     ) -> Study:
         """Return the study with the records that ``cmbench.report.records.select`` keeps."""
         kept = select(self.records, datasets=datasets, methods=methods, protocol=protocol)
-        return replace(self, records=tuple(kept))
+        choice = replace(self.choice, datasets=tuple(datasets), methods=tuple(methods), protocol=protocol)
+        return replace(self, records=tuple(kept), choice=choice)
 
     def chosen_like(self, whole: Study, chosen: Study) -> Study:
         """Return the study without what was not chosen from another; what only this one has stays."""
@@ -75,7 +100,8 @@ def studies_of(sources: Sequence[Path], *, all_versions: bool = False) -> tuple[
 def study_of_store(folder: Path, *, all_versions: bool = False) -> Study:
     """Return the records of a store; an empty one raises ``ReportError``."""
     records = stored_records(folder, all_versions=all_versions)
-    return Study(tuple(records), Store(folder).arrays, (str(folder),), lambda record: folder)
+    choice = Choice(all_versions=all_versions)
+    return Study(tuple(records), Store(folder).arrays, (str(folder),), lambda record: folder, choice)
 
 
 def study_of_files(files: Sequence[Path], *, all_versions: bool = False) -> Study:
@@ -99,7 +125,8 @@ def study_of_files(files: Sequence[Path], *, all_versions: bool = False) -> Stud
         return Store(folders[record["key"]]).arrays(record)
 
     records = tuple(record for _, record, _ in newest.values())
-    return Study(records, arrays, tuple(map(str, files)), lambda record: folders[record["key"]])
+    choice = Choice(all_versions=all_versions)
+    return Study(records, arrays, tuple(map(str, files)), lambda record: folders[record["key"]], choice)
 
 
 def _records_of(file: Path) -> list[Record]:

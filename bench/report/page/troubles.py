@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cmbench.report.command import command
 from cmbench.report.page.content import Board, Entry
+from cmbench.report.page.sources import Study
 from cmbench.report.records import LEFT_OUT, Record
 from cmbench.report.settings import failure_text
 from cmbench.report.warned import said_once
@@ -81,6 +82,13 @@ def recipe(board: Board) -> Recipe:
     told = tuple((name, "; ".join(values)) for name, values in facts.items() if values)
     again = tuple(command(entry.setting.records) for entry in board.entries)
     return Recipe(again, tuple(_distinct(map(_command, records))), told)
+
+
+def storing_commands(entries: Sequence[Entry], study: Study) -> tuple[str, ...]:
+    """Return the commands that run these rows again, and store beside their records what these lack."""
+    records = [entry.setting.records for entry in entries]
+    commands = [command(each, store=study.store_of(each)) for each in records]
+    return tuple(_distinct(f"{each} --force" for each in commands if each))
 
 
 def _message(record: Record) -> str:
