@@ -11,6 +11,7 @@ from typing import Any
 
 from cmbench.current import code_of
 from cmbench.limits import duration_text
+from cmbench.output import plural
 from cmbench.report.cells import error_of, measures_of
 from cmbench.report.command import RANDOM_STATE, changed_parameters, command, is_trial, moved_defaults
 from cmbench.report.records import LEFT_OUT, Record, groups, split_of
@@ -145,7 +146,7 @@ def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
         *((name, f"{value:.4f}") for name, value in measures_of(record).items()),
         ("code", _code(record["method"])),
         ("preset", record["method"].get("preset")),
-        ("chosen", _tuning(record["method"].get("tuning"))),
+        ("chosen", tuning_text(record["method"].get("tuning"))),
         ("parameters", _plain(_parameters(record))),
         ("fitted", _plain(record["fitted"])),
         ("seed", record["seed"]),
@@ -186,19 +187,24 @@ def _code(method: Mapping[str, Any]) -> str:
     return f"version {code_of({'method': method})}{f', kept in {source}' if source else ''}"
 
 
-def _tuning(tuning: Mapping[str, Any] | None) -> str | None:
-    """Return by which search the parameters were chosen; None where they were not.
+def tuning_text(tuning: Mapping[str, Any] | None) -> str:
+    """Return by which search the parameters were chosen; empty where they were not.
 
-    >>> _tuning({"profile": "mine", "trials": 5, "exhausted": True, "like": "cmgans"})
+    >>> tuning_text({"profile": "mine", "trials": 5, "exhausted": True, "like": "cmgans"})
     'on validation pairs, profile mine, for cmgans, from 5 trials, all that there are'
+    >>> tuning_text({"profile": "mine", "trials": 0, "exhausted": True})
+    'nothing to choose, profile mine'
     """
     if not tuning:
-        return None
+        return ""
     like = f", for {tuning['like']}" if "like" in tuning else ""
+    profile = f"profile {tuning['profile']}{like}"
+    if tuning.get("exhausted") and not tuning["trials"]:
+        return f"nothing to choose, {profile}"
     ended = ", all that there are" if tuning.get("exhausted") else ""
     failed = f", of which {tuning['failed']} failed" if tuning.get("failed") else ""
-    trials = f"from {tuning['trials']} trials{ended}{failed}"
-    return f"on validation pairs, profile {tuning['profile']}{like}, {trials}"
+    trials = f"{tuning['trials']} {plural('trial', tuning['trials'])}"
+    return f"on validation pairs, {profile}, from {trials}{ended}{failed}"
 
 
 def _fence(fence: Mapping[str, str | None] | None) -> str | None:

@@ -10,13 +10,14 @@ from hashlib import sha256
 import numpy as np
 import pytest
 from made_page import arrays_of, html, no_arrays, page
-from made_records import TASKS, failed_record, made_dataset, made_error, made_record
+from made_records import TASKS, failed_record, made_dataset, made_error, made_record, on_split
 from matplotlib.colors import to_rgb
 from parsed_html import parsed_html
 from PIL import Image
 
 from cmbench.evaluation.protocol import PAIRS
 from cmbench.evaluation.statistics import compare_all
+from cmbench.report.description import describe
 from cmbench.report.looks import MOST_BARS, looks
 from cmbench.report.page.sources import Study
 from cmbench.report.records import to_draw
@@ -127,6 +128,25 @@ def test_parameters_that_are_not_at_defaults_are_told_with_these():
     record["method"]["defaults"] = {"ridge": 0.25}
     (fact,) = html([record]).find("div", data_fact="not at defaults")
     assert fact.text.strip().endswith("ridge=0.5 (default 0.25)")
+
+
+def test_parameters_that_were_chosen_for_another_method_are_not_said_to_be_chosen_for_this_one():
+    record = made_record("ablation")
+    record["method"]["tuning"] = {"profile": "tuned", "trials": 1, "like": "cmgans"}
+    (fact,) = html([record]).find("div", data_fact="tuned")
+    said = "on validation pairs, profile tuned, for cmgans, from 1 trial"
+    assert fact.find("dd")[0].text == said
+    assert said in describe(record)
+
+
+def test_searches_on_several_splits_are_told_each():
+    records = [on_split(made_record(parameters={"a": split}), split) for split in (1, 2, 3)]
+    for record, trials in zip(records, (5, 9, 9), strict=True):
+        record["method"]["tuning"] = {"profile": "tuned", "trials": trials, "failed": 4, "each_split": "of a"}
+    (fact,) = html(records).find("div", data_fact="tuned")
+    assert fact.find("dd")[0].text == "; ".join(
+        f"on validation pairs, profile tuned, from {trials} trials, of which 4 failed" for trials in (5, 9)
+    )
 
 
 def shown(parsed):

@@ -11,15 +11,15 @@ from typing import Any
 
 from cmbench.current import code_of
 from cmbench.limits import duration_text
-from cmbench.output import plural
 from cmbench.report.command import command
 from cmbench.report.delimited import csv_text
+from cmbench.report.description import tuning_text
 from cmbench.report.formats import latex, markdown
 from cmbench.report.layout import Column, Mark, Row, Section, Table
 from cmbench.report.overview import render as csv_over_datasets
 from cmbench.report.overview import tables as tables_over_datasets
 from cmbench.report.records import Group, Record, groups, measured, split_of
-from cmbench.report.searches import changed, tuning_of
+from cmbench.report.searches import changed, searches_of
 from cmbench.report.settings import Setting, knows_test_labels, settings
 from cmbench.report.significance import Arrays
 from cmbench.report.table import table
@@ -230,15 +230,8 @@ def _facts(setting: Setting) -> Facts:
 
 
 def _tuned(setting: Setting) -> str:
-    """Return how many trials the parameters were chosen from, and by which profile."""
-    tuning = tuning_of(setting)
-    if not tuning:
-        return ""
-    if not tuning["trials"]:
-        return f"nothing to choose, profile {tuning['profile']}"
-    trials = f"{tuning['trials']} {plural('trial', tuning['trials'])}"
-    ended = " (all settings that it has)" if tuning.get("exhausted") else ""
-    return f"chosen from {trials}{ended} on validation pairs, profile {tuning['profile']}"
+    """Return by which search the parameters were chosen, or by which where each split had its own."""
+    return "; ".join(dict.fromkeys(tuning_text(search) for search in searches_of(setting)))
 
 
 def _changed(setting: Setting) -> str:
