@@ -14,7 +14,7 @@ from cmbench.limits import duration_text
 from cmbench.output import plural
 from cmbench.report.cells import error_of, measures_of
 from cmbench.report.command import RANDOM_STATE, changed_parameters, command, is_trial, moved_defaults
-from cmbench.report.records import LEFT_OUT, Record, groups, split_of
+from cmbench.report.records import LEFT_OUT, Record, groups, run_name, split_of
 from cmbench.report.settings import settings, vary_by_split
 from cmbench.store import DEFAULT_STORE
 
@@ -65,7 +65,7 @@ def describe(
     lines += [f"  {name:<{width}} {value}" for name, value in told]
     for record in records:
         if record["error"] and record["error"]["traceback"]:
-            whose = [f"  {_place(record)}"] if len(records) > 1 else []
+            whose = [f"  {run_name(record)}"] if len(records) > 1 else []
             lines += ["", *whose]
             lines += ["  " + line for line in record["error"]["traceback"].rstrip().splitlines()]
     return "\n".join(lines)
@@ -86,7 +86,7 @@ def _heading(
     if finished and not is_trial(first):
         place = [] if store is None else ["--store", store]
         exactly = shlex.join(["cmbench", "reproduce", finished["key"], *place])
-        which = f"{_place(finished)} alone, " if len(records) > 1 else ""
+        which = f"{run_name(finished)} alone, " if len(records) > 1 else ""
         yield "or", f"{exactly}, {which}with its parameters whatever the defaults are by then"
     differing = {split_of(record): record for record in reversed(records)} if vary_by_split(records) else {}
     for split, record in sorted(differing.items()):
@@ -121,18 +121,11 @@ def _together(records: Sequence[Record], store: str | None) -> Iterator[tuple[st
             yield from ((name, value) for value in by_record[0])
         else:
             yield from (
-                (name, f"{_place(record)}: {value}")
+                (name, f"{run_name(record)}: {value}")
                 for record, values in zip(records, by_record, strict=True)
                 for value in values
                 if value not in (None, "")
             )
-
-
-def _place(record: Record) -> str:
-    """Return by what a record differs from others of its setting."""
-    seed = "" if record["seed"] is None else f"seed {record['seed']}"
-    split = f"split {split_of(record)}" if split_of(record) else ""
-    return " ".join(filter(None, [seed, split])) or "own split"
 
 
 def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:

@@ -137,6 +137,27 @@ def split_of(record: Record) -> int:
     return int(drawn["seed"]) if drawn else 0
 
 
+def run_name(record: Record) -> str:
+    """Return by what a run differs from others of its setting: ``seed 0``, ``seed 0 of split 1``.
+
+    Where the method has no seeds that is ``split 1``, or ``own split`` for that of the dataset.
+    """
+    seed = "" if record["seed"] is None else f"seed {record['seed']}"
+    split = f"split {split_of(record)}" if split_of(record) else ""
+    return " of ".join(filter(None, [seed, split])) or "own split"
+
+
+def run_names(names: Sequence[str]) -> str:
+    """Return the names of several runs together.
+
+    >>> run_names(["seed 0", "seed 1 of split 2"]), run_names(["own split", "split 2"])
+    ('seeds 0, 1 of split 2', 'own split, split 2')
+    """
+    if len(names) > 1 and all(name.startswith("seed ") for name in names):
+        return f"seeds {', '.join(name.removeprefix('seed ') for name in names)}"
+    return ", ".join(names)
+
+
 def _of_own_split(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the dataset under the name and fingerprint that it has before its pairs are divided anew."""
     drawn = dataset.get("split_of")

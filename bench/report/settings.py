@@ -15,6 +15,8 @@ from cmbench.report.records import (
     Record,
     chosen_on_each_split,
     measured,
+    run_name,
+    run_names,
     split_of,
 )
 from cmbench.report.rows import parameters_of, rows_of, run_of, traits_of
@@ -223,18 +225,16 @@ def failure_text(record: Record) -> str:
 
 
 def failures_text(setting: Setting) -> str:
-    """Return how the cells of a setting failed, seeds that failed in the same way together.
+    """Return how the cells of a setting failed, runs that failed in the same way together.
 
-    The seeds are named where the setting has several: ``seeds 0, 2: out of memory; seed 1: timeout``.
+    The runs are named where the setting has several: ``seeds 0, 2: out of memory; seed 1: timeout``.
     """
     fates: dict[str, list[str]] = {}
     for record in setting.failed:
-        split = split_of(record)
-        drawn = f" of split {split}" if split else ""
-        fates.setdefault(failure_text(record), []).append(f"{record['seed']}{drawn}")
+        fates.setdefault(failure_text(record), []).append(run_name(record))
     if len(setting.records) == 1:
         return next(iter(fates))
-    return "; ".join(f"{_seeds(seeds)}: {fate}" for fate, seeds in fates.items())
+    return "; ".join(f"{run_names(runs)}: {fate}" for fate, runs in fates.items())
 
 
 def _settings_of(cells: Sequence[Sequence[Record]], shared: set[str]) -> list[Setting]:
@@ -325,10 +325,6 @@ def rank_in_paper(setting: Setting) -> tuple[int, str, str]:
     in_paper = name.partition(" (")[0]
     rank = PAPER_ORDER.index(in_paper) if in_paper in PAPER_ORDER else len(PAPER_ORDER)
     return rank, name.casefold(), setting.method["name"]
-
-
-def _seeds(seeds: Sequence[str]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
 
 
 def _timeout(record: Record) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from cmbench.errors import listed
-from cmbench.report.records import Record, split_of
+from cmbench.report.records import run_name, run_names
 from cmbench.report.searches import changed, fewer_trials_note, is_short
 from cmbench.report.settings import Setting, knows_test_labels
 from cmbench.report.warned import said_once
@@ -67,16 +67,7 @@ def _text(value: object) -> str:
 
 
 def _warnings(setting: Setting) -> list[str]:
-    """Return the warnings of a setting, with the seeds that have them where not all have."""
+    """Return the warnings of a setting, with the runs that have them where not all have."""
     every = len(setting.finished)
-    told = said_once((_run(record), record.get("warnings") or ()) for record in setting.finished)
-    return [text if len(runs) == every else f"{text} ({_named(runs)} of {every})" for text, runs in told]
-
-
-def _run(record: Record) -> str:
-    split = split_of(record)
-    return f"{record['seed']}{f' of split {split}' if split else ''}"
-
-
-def _named(runs: Sequence[str]) -> str:
-    return f"{'seeds' if len(runs) > 1 else 'seed'} {', '.join(runs)}"
+    told = said_once((run_name(record), record.get("warnings") or ()) for record in setting.finished)
+    return [text if len(runs) == every else f"{text} ({run_names(runs)} of {every})" for text, runs in told]

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import random
+import re
 from hashlib import sha256
 
 import numpy as np
@@ -118,9 +119,26 @@ def test_warnings_of_methods_stand_at_their_row_and_in_a_list_once_for_all_seeds
     parsed = html([*records, made_record("cca", repeats=True)])
     (table,) = parsed.find("table", class_="doubts")
     (row,) = [each for each in table.find("tr") if each.find("td")]
-    assert [cell.text for cell in row.find("td")][1:] == ["0, 1", "it collapsed (MAP 0.01 to 0.11)"]
+    assert [cell.text for cell in row.find("td")][1:] == ["seeds 0, 1", "it collapsed (MAP 0.01 to 0.11)"]
     marks = parsed.find("a", class_="doubted")
     assert len(marks) == 1
+
+
+def test_runs_of_a_method_without_seeds_are_called_by_their_splits():
+    lost = failed_record("cca", "timeout", error=made_error("Timeout"))
+    warned = [{**made_record("cfa"), "warnings": ["it is odd"]}, made_record("cfa")]
+    records = [lost, *(on_split(lost, 1), on_split(made_record("cca"), 2)), warned[0], on_split(warned[1], 1)]
+    text = page([*records, made_record("jrl")])
+    parsed = parsed_html(text)
+    names = [
+        [each.text for each in table.find("th", scope="row")] for table in parsed.find("table", class_="runs")
+    ]
+    assert names == [["one run"], ["own split", "split 1"], ["own split", "split 1", "split 2"]]
+    headings = [each.text for each in parsed.find("h4") if "plit" in each.text or "run" in each.text]
+    assert headings == ["One run", *["Own split", "Split 1"] * 2, "Split 2"]
+    assert "own split, split 1: timeout" in parsed.find("table", class_="sortable board")[0].text
+    assert "CFA: it is odd (own split of 2)" in text
+    assert not re.search(r"[Ss]eeds? [Nn]one", text)
 
 
 def test_parameters_that_are_not_at_defaults_are_told_with_these():
@@ -344,7 +362,7 @@ def test_changed_parameters_and_seeds_are_named():
         "section", id="changes"
     )
     assert "n_components from 5 to 9" in section.text
-    assert "finished seeds from 0 to 0, 1" in section.text
+    assert "finished runs from seed 0 to seeds 0, 1" in section.text
 
 
 def ranked_by_pair(recall, rank):

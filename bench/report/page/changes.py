@@ -13,6 +13,7 @@ from cmbench.evaluation.nesting import nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, difference
 from cmbench.report.layout import Column
 from cmbench.report.page.content import Board, Entry
+from cmbench.report.records import run_name, run_names
 from cmbench.report.significance import Arrays, runs_of
 
 
@@ -161,9 +162,9 @@ def _differences(before: Entry, after: Entry) -> Iterator[str]:
     codes = code_of(first.records[0]), code_of(second.records[0])
     if codes[0] != codes[1]:
         yield f"code from {codes[0]} to {codes[1]}"
-    seeds = [", ".join(str(each["seed"]) for each in setting.finished) for setting in (first, second)]
-    if seeds[0] != seeds[1]:
-        yield f"finished seeds from {seeds[0] or 'none'} to {seeds[1] or 'none'}"
+    runs = [run_names([run_name(each) for each in setting.finished]) for setting in (first, second)]
+    if runs[0] != runs[1]:
+        yield f"finished runs from {runs[0] or 'none'} to {runs[1] or 'none'}"
     if before.failure != after.failure:
         yield f"failures from {before.failure or 'none'} to {after.failure or 'none'}"
 

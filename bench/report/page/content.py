@@ -18,7 +18,7 @@ from cmbench.report.formats import latex, markdown
 from cmbench.report.layout import Column, Mark, Row, Section, Table
 from cmbench.report.overview import render as csv_over_datasets
 from cmbench.report.overview import tables as tables_over_datasets
-from cmbench.report.records import Group, Record, groups, measured, split_of
+from cmbench.report.records import Group, Record, groups, measured, run_name, split_of
 from cmbench.report.searches import changed, searches_of
 from cmbench.report.settings import Setting, knows_test_labels, settings
 from cmbench.report.significance import Arrays
@@ -42,18 +42,15 @@ class Number:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One record of a setting: its values by column, none where it failed, and how it went."""
+    """One record of a setting, what it is called beside the others, its values by column, and how it went.
+
+    Values are None where it failed.
+    """
 
     record: Record
+    name: str
     values: tuple[float | None, ...]
     facts: Facts
-
-    @property
-    def seed(self) -> str:
-        """The seed, or what stands for none, and the split if it is not the dataset's own."""
-        seed = "none" if self.record["seed"] is None else str(self.record["seed"])
-        split = split_of(self.record)
-        return f"{seed}, split {split}" if split else seed
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -191,7 +188,7 @@ def _overall(anchor: str, chosen: tuple[Board, ...], arrays: Arrays) -> Overall:
 
 def _entry(anchor: str, setting: Setting, row: Row | None, failure: str, columns: Sequence[Column]) -> Entry:
     numbers = tuple(None if row is None else number_of(row, column) for column in columns)
-    runs = tuple(_run(record, columns) for record in setting.records)
+    runs = tuple(_run(record, setting, columns) for record in setting.records)
     signs = "" if row is None else row.signs
     return Entry(anchor, setting, numbers, failure, signs, _facts(setting), runs)
 
@@ -205,10 +202,11 @@ def number_of(row: Row, column: Column) -> Number | None:
     return Number(column, score.mean, column.printed(score.mean), spread, row.marks[column.key])
 
 
-def _run(record: Record, columns: Sequence[Column]) -> Run:
+def _run(record: Record, setting: Setting, columns: Sequence[Column]) -> Run:
+    is_alone = not setting.is_random and len(setting.records) == 1 and not split_of(record)
     finished = record["status"] == "ok"
     values = tuple(measured(record, column.key) if finished else None for column in columns)
-    return Run(record, values, _facts_of_run(record))
+    return Run(record, "one run" if is_alone else run_name(record), values, _facts_of_run(record))
 
 
 def _facts(setting: Setting) -> Facts:

@@ -111,9 +111,8 @@
     const rows = all(".runs tbody tr", record).map((row) => {
       const cell = all("td", row).find((each) => each.dataset.column === column);
       const value = cell && cell.dataset.value ? Number(cell.dataset.value).toFixed(5) : "–";
-      const seed = one("th", row).textContent;
       return made("tr", {},
-        made("th", { scope: "row", textContent: seed === "none" ? "one run" : `seed ${seed}` }),
+        made("th", { scope: "row", textContent: one("th", row).textContent }),
         made("td", { className: "num", textContent: value }),
         made("td", {}, one("code", row).cloneNode(true)));
     });

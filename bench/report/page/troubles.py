@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from cmbench.report.command import command
 from cmbench.report.page.content import Board, Entry
 from cmbench.report.page.sources import Study
-from cmbench.report.records import LEFT_OUT, Record
+from cmbench.report.records import LEFT_OUT, Record, run_names
 from cmbench.report.settings import failure_text
 from cmbench.report.warned import said_once
 
 
 @dataclass(frozen=True, eq=False)
 class Trouble:
-    """A cell that has no numbers, or a warning: of which row, which seed, what, and what was said."""
+    """A cell that has no numbers, or a warning: of which row, which runs, what, and what was said."""
 
     board: Board
     entry: Entry
-    seed: str
+    runs: str
     what: str
     message: str
 
@@ -28,7 +28,7 @@ class Trouble:
 def failures(boards: Sequence[Board]) -> list[Trouble]:
     """Return the cells that failed and those that were left out."""
     return [
-        Trouble(board, entry, run.seed, failure_text(run.record), _message(run.record))
+        Trouble(board, entry, run.name, failure_text(run.record), _message(run.record))
         for board in boards
         for entry in board.entries
         for run in entry.runs
@@ -37,12 +37,12 @@ def failures(boards: Sequence[Board]) -> list[Trouble]:
 
 
 def doubts(boards: Sequence[Board]) -> list[Trouble]:
-    """Return the warnings of methods and of their results, those that several seeds share once."""
+    """Return the warnings of methods and of their results, those that several runs share once."""
     return [
-        Trouble(board, entry, ", ".join(seeds), "warning", text)
+        Trouble(board, entry, run_names(runs), "warning", text)
         for board in boards
         for entry in board.entries
-        for text, seeds in said_once((run.seed, run.warnings) for run in entry.runs)
+        for text, runs in said_once((run.name, run.warnings) for run in entry.runs)
     ]
 
 
