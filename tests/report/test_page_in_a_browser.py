@@ -73,14 +73,14 @@ def opened(browser, address):
     """A function that opens the page, and at the end says what the browser complained of and asked for."""
     contexts, troubles = [], []
 
-    def opening(viewport=WIDE, **options):
+    def opening(viewport=WIDE, at=address, **options):
         context = browser.new_context(viewport=viewport, **options)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("request", lambda request: local(request.url) or troubles.append(request.url))
-        page.goto(address)
+        page.goto(at)
         return page
 
     yield opening
@@ -138,6 +138,30 @@ def test_a_number_shows_its_record_on_hover_and_escape_hides_it(opened):
         assert f"{float(value.get_attribute('data-value')):.5f}" in popover.inner_text()
     page.keyboard.press("Escape")
     assert popover.is_hidden()
+
+
+def written(folder, records, arrays=arrays_of):
+    """The address of a page of other records."""
+    return write(document(Study(tuple(records), arrays, ("runs",)), figures=False), folder).as_uri()
+
+
+def test_how_a_run_went_is_told_of_the_first_that_finished_which_is_named(opened, tmp_path):
+    lost = failed_record("ccl", "timeout", seed=0, error=made_error(), durations={"total": 3600.0})
+    kept = made_record("ccl", seed=1, warnings=["it collapsed"], durations={"fit": 7.0, "total": 9.0})
+    page = opened(at=written(tmp_path, [lost, kept, made_record("cca")]))
+    told = []
+    for number in (
+        board(page).locator("a.number[href='#dataset-1-record-1']"),
+        board(page).locator("tr:last-child a"),
+    ):
+        number.first.hover()
+        told.append(page.get_by_role("tooltip").inner_text())
+    assert "Seed 1" in told[0]
+    assert "fit 7.0 s" in told[0]
+    assert "it collapsed" in told[0]
+    assert "1 h" not in told[0]
+    assert "CCA" in told[1]
+    assert "One run" not in told[1]
 
 
 def test_a_link_to_a_record_opens_it(opened):

@@ -120,15 +120,13 @@
   }
 
   function shortFacts(record) {
-    const list = made("dl", { className: "facts" });
-    const lists = all(".facts", record);
-    const wanted = [[lists[0], SHORT], [lists[1], SHORT_OF_RUN]];
-    for (const [facts, names] of wanted) {
-      for (const fact of facts ? all("div", facts) : []) {
-        if (names.includes(fact.dataset.fact)) list.append(fact.cloneNode(true));
-      }
-    }
-    return list;
+    /* What all runs have in common, and how the first of those that finished went. */
+    const finished = all(".runs tbody tr", record).findIndex((row) => one("td[data-value]", row));
+    const [common, ...ofRuns] = all(".facts", record);
+    const chosen = (facts, names) => made("dl", { className: "facts" },
+      ...all("div", facts).filter((fact) => names.includes(fact.dataset.fact)).map((fact) => fact.cloneNode(true)));
+    const heading = made("div", { className: "where", textContent: all("h4", record)[finished].textContent });
+    return [chosen(common, SHORT), ...(ofRuns.length > 1 ? [heading] : []), chosen(ofRuns[finished], SHORT_OF_RUN)];
   }
 
   function show(link) {
@@ -141,7 +139,7 @@
       made("div", { className: "name", textContent: record.dataset.label }),
       made("div", { className: "where", textContent: `${record.dataset.dataset}, ${heading.textContent}` }),
       runsTable(record, link.dataset.column),
-      shortFacts(record));
+      ...shortFacts(record));
     popover.hidden = false;
     link.setAttribute("aria-describedby", "popover");
     shownFor = link;
