@@ -199,6 +199,20 @@ def test_two_methods_are_compared_with_the_queries_that_decide(opened):
     assert f"{ahead} test pairs are ranked better by CCA" in duel.inner_text()
 
 
+def test_a_method_that_is_ahead_nowhere_is_not_said_to_be_ahead(opened, tmp_path):
+    def arrays(record):
+        values = np.full(PAIRS, 0.1 if record["method"]["name"] == "majority" else 0.4)
+        return arrays_of(record) | {f"ap_{task}": values for task in TASKS}
+
+    page = opened(at=written(tmp_path, [made_record("majority", 0.1), made_record("cca", 0.4)], arrays))
+    told = page.locator("#dataset-1 .duel").inner_text()
+    assert "above the line CCA is ahead, by 0.300 at most; MAJORITY is ahead nowhere." in told
+    page.locator("#dataset-1 .duel").get_by_label("First method").select_option(label="MAJORITY")
+    page.locator("#dataset-1 .duel").get_by_label("Second method").select_option(label="CCA")
+    told = page.locator("#dataset-1 .duel").inner_text()
+    assert "MAJORITY is ahead nowhere; below the line CCA is ahead, by 0.300 at most." in told
+
+
 def test_downloads_are_files_with_the_table(opened):
     page = opened()
     links = page.locator("#dataset-1 .downloads a")

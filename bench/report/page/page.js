@@ -329,12 +329,14 @@
       queriesTable(`Where ${names[0]} is ahead most`, won.slice(0, 8), names),
       queriesTable(`Where ${names[1]} is ahead most`, lost.slice(-8).reverse(), names));
     return [verdict(board, column, i, j), made("p", { className: "about", textContent: counts }),
-      chart(rows.map((row) => row.difference), names), made("p", { className: "about", textContent: legend(rows, names) }), sides];
+      chart(rows.map((row) => row.difference), names), made("p", { className: "about", textContent: legend(won, lost, names) }), sides];
   }
 
-  function legend(rows, names) {
-    const [most, least] = [rows[0], rows[rows.length - 1]].map((row) => Math.abs(row ? row.difference : 0).toFixed(3));
-    return `A bar for each test pair, in order: above the line ${names[0]} is ahead, by ${most} at most, below it ${names[1]}, by ${least} at most.`;
+  function legend(won, lost, names) {
+    const side = (place, name, row) => row
+      ? `${place} the line ${name} is ahead, by ${Math.abs(row.difference).toFixed(3)} at most`
+      : `${name} is ahead nowhere`;
+    return `A bar for each test pair, in order: ${side("above", names[0], won[0])}; ${side("below", names[1], lost[lost.length - 1])}.`;
   }
 
   function duel(place) {
