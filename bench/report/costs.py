@@ -254,7 +254,8 @@ def _looks_of_methods(settings: Sequence[Setting]) -> dict[str, Look]:
 
 def _differing_machines(settings: Sequence[Setting]) -> str:
     records = [record for setting in settings for record in setting.finished]
-    machines = {record["provenance"].get("processor") for record in records}
+    known = (record["provenance"].get("processor") for record in records)
+    machines = {processor for processor in known if processor}  # one that is not known may be any of these
     threads = sorted({record["threads"] for record in records})
     preloaded = {str(record["provenance"].get("preloaded")) for record in records}
     told = [f"on {len(machines)} kinds of processors"] if len(machines) > 1 else []

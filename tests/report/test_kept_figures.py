@@ -135,13 +135,21 @@ def test_axes_have_numbers_where_all_points_are_close_to_each_other(fits, memori
 
 
 def test_times_of_several_machines_are_told():
+    one = {"provenance": {"processor": "one"}}
     other = {"provenance": {"processor": "another", "preloaded": "fast.so"}, "threads": 4}
-    drawn = costs.cost_figure(settings([cost("cca", 1, 1e8, 8), cost("cfa", 1, 1e8, 8, **other)]))
+    records = [cost("cca", 1, 1e8, 8, **one), cost("cfa", 1, 1e8, 8, **other), cost("jrl", 1, 1e8, 8)]
+    drawn = costs.cost_figure(settings(records))
     assert (
         " ".join(drawn.get_supxlabel().split())
         == "Times are of runs on 2 kinds of processors and with 1 or 4 threads and with different libraries "
         "loaded first (LD_PRELOAD)."
     )
+
+
+def test_a_processor_that_is_not_known_is_not_counted_as_one_of_another_kind():
+    known = {"provenance": {"processor": "one"}}
+    drawn = costs.cost_figure(settings([cost("cca", 1, 1e8, 8), cost("cfa", 1, 1e8, 8, **known)]))
+    assert "processors" not in drawn.get_supxlabel()
 
 
 def test_settings_of_one_method_are_joined_in_the_order_of_their_size():
