@@ -130,8 +130,8 @@ def _together(records: Sequence[Record], store: str | None) -> Iterator[tuple[st
 
 def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
     dataset, provenance = record["dataset"], record["provenance"]
-    sizes, packages = dataset["sizes"], provenance.get("packages", {})
-    git, accelerator = provenance.get("git"), provenance.get("accelerator")
+    sizes, packages, commit = dataset["sizes"], provenance.get("packages", {}), commit_text(provenance)
+    accelerator = provenance.get("accelerator")
     return [
         ("key", record["key"]),
         ("error", error_of(record)),
@@ -164,7 +164,7 @@ def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
         ("machine", _machine(provenance)),
         ("LD_PRELOAD", provenance.get("preloaded")),
         ("accelerator", accelerator and accelerator["name"]),
-        ("source", git and f"commit {git['commit'][:12]}{' with local changes' if git['dirty'] else ''}"),
+        ("source", commit and f"commit {commit}"),
         ("finished", provenance.get("finished")),
     ]
 
@@ -220,6 +220,26 @@ def _machine(provenance: Mapping[str, Any]) -> str:
     python = f"Python {provenance['python']}" if "python" in provenance else None
     known = (provenance.get("processor"), python, provenance.get("platform"))
     return ", ".join(str(each) for each in known if each)
+
+
+def commit_text(provenance: Mapping[str, Any]) -> str:
+    """Return the commit of the source that a cell ran with; empty where a record does not say.
+
+    >>> commit_text({"git": {"commit": "0123456789abcdef", "dirty": True}})
+    '0123456789ab with local changes'
+    """
+    git = provenance.get("git")
+    return f"{git['commit'][:12]}{' with local changes' if git['dirty'] else ''}" if git else ""
+
+
+def packages_text(provenance: Mapping[str, Any]) -> str:
+    """Return the packages that a cell ran with; empty where a record does not say.
+
+    >>> packages_text({"packages": {"torch": None, "scipy": "1.15", "numpy": "2.2"}})
+    'numpy 2.2, scipy 1.15'
+    """
+    versions = provenance.get("packages") or {}
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if version)
 
 
 def _plain(values: Mapping[str, Any]) -> str:

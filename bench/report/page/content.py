@@ -13,7 +13,7 @@ from cmbench.current import code_of
 from cmbench.limits import duration_text
 from cmbench.report.command import command
 from cmbench.report.delimited import csv_text
-from cmbench.report.description import tuning_text
+from cmbench.report.description import commit_text, packages_text, tuning_text
 from cmbench.report.formats import latex, markdown
 from cmbench.report.layout import Column, Mark, Row, Section, Table
 from cmbench.report.overview import render as csv_over_datasets
@@ -243,7 +243,7 @@ def _changed(setting: Setting) -> str:
 def _facts_of_run(record: Record) -> Facts:
     """Return how one run went, a name and a text each, without what is not known."""
     provenance, durations = record.get("provenance") or {}, record.get("durations") or {}
-    git, accelerator = provenance.get("git"), provenance.get("accelerator")
+    accelerator = provenance.get("accelerator")
     times = (f"{name} {duration_text(value)}" for name, value in durations.items() if value is not None)
     known = [
         ("key", record["key"]),
@@ -254,16 +254,12 @@ def _facts_of_run(record: Record) -> Facts:
         ("processor", provenance.get("processor")),
         ("LD_PRELOAD", provenance.get("preloaded")),
         ("accelerator", accelerator and accelerator.get("name")),
-        ("commit", git and f"{git['commit'][:12]}{' with local changes' if git['dirty'] else ''}"),
-        ("packages", _packages(provenance.get("packages") or {})),
+        ("commit", commit_text(provenance)),
+        ("packages", packages_text(provenance)),
         ("warnings", "; ".join(record.get("warnings") or ())),
         ("error", _error(record)),
     ]
     return [(name, str(value)) for name, value in known if value]
-
-
-def _packages(versions: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if version)
 
 
 def _error(record: Record) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cmbench.report.command import command
+from cmbench.report.description import commit_text, packages_text
 from cmbench.report.page.content import Board, Entry
 from cmbench.report.page.sources import Study
 from cmbench.report.records import LEFT_OUT, Record, run_names
@@ -71,8 +72,8 @@ def recipe(board: Board) -> Recipe:
     """Return how to get the numbers of a board again."""
     records = board.group.records
     facts = {
-        "commits": _distinct(_commit(record) for record in records),
-        "packages": _distinct(_packages(record) for record in records),
+        "commits": _distinct(commit_text(_origin(record)) for record in records),
+        "packages": _distinct(packages_text(_origin(record)) for record in records),
         "Python": _distinct(str(_origin(record).get("python") or "") for record in records),
         "processors": _distinct(str(_origin(record).get("processor") or "") for record in records),
         "LD_PRELOAD": _distinct(str(_origin(record).get("preloaded") or "") for record in records),
@@ -105,16 +106,6 @@ def _command(record: Record) -> str:
     first, *others = map(str, _origin(record).get("command") or [""])
     words = ["cmbench"] if first == "__main__.py" else ["python", first] if first.endswith(".py") else [first]
     return shlex.join([*words, *others]) if first else ""
-
-
-def _commit(record: Record) -> str:
-    git = _origin(record).get("git")
-    return f"{git['commit'][:12]}{' with local changes' if git['dirty'] else ''}" if git else ""
-
-
-def _packages(record: Record) -> str:
-    versions = _origin(record).get("packages") or {}
-    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if version)
 
 
 def _accelerator(record: Record) -> str:
