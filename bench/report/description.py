@@ -18,7 +18,7 @@ from cmbench.report.records import LEFT_OUT, Record, groups, run_name, split_of
 from cmbench.report.settings import settings, vary_by_split
 from cmbench.store import DEFAULT_STORE
 
-_REPETITION = {
+_REPETITION: Mapping[bool | None, str] = {
     True: "two fits gave the same representations",
     False: "two fits gave other representations, which the method says it cannot help",
 }
