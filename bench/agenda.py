@@ -19,7 +19,7 @@ from cmbench.errors import CmbenchError, DatasetWarning
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.fence import built_in_files
 from cmbench.methods.registry import Registry, registry
-from cmbench.plan import LEFT_OUT, Cell, plan
+from cmbench.plan import Cell, plan
 from cmbench.profile_files import Profile
 from cmbench.profiles import (
     PAPER,
@@ -30,6 +30,7 @@ from cmbench.profiles import (
     warn_of_other_versions,
 )
 from cmbench.pruning import PruningRule
+from cmbench.schema import LEFT_OUT
 from cmbench.store import DEFAULT_STORE, Contents, Problem, Store
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmbench.errors import MethodError
 from cmbench.methods.registry import DEFAULT_METHODS, MethodEntry, Registry, expanded, preset_of
-from cmbench.plan import RANDOM_STATE
+from cmbench.schema import RANDOM_STATE
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method

@@ -11,7 +11,7 @@ from typing import Any
 
 from cmbench.current import code_of, newest_version
 from cmbench.ownership import sweep
-from cmbench.plan import RANDOM_STATE
+from cmbench.schema import RANDOM_STATE
 from cmbench.store import Store
 
 FAILURES = ("crashed", "failed", "out-of-memory", "timeout")

@@ -19,6 +19,7 @@ from typing import Any
 
 from cmbench.disk import locked, replacing, replacing_folder, writing_to
 from cmbench.errors import CmbenchWarning, StoreError
+from cmbench.schema import finished_at
 
 Record = Mapping[str, Any]
 
@@ -68,7 +69,7 @@ def bring_notes(source: Path, into: Path, records: Iterable[Record]) -> None:
         for method, version in theirs.get("code", {}).items():
             rivals = by_dataset.get(path.stem, {}).get(method)
             if code[method] != version and rivals:
-                code[method] = code_of(max(rivals, key=_finished))
+                code[method] = code_of(max(rivals, key=finished_at))
         note(into, path.stem, {**theirs.get("dataset", {}), **ours.get("dataset", {})}, code)
 
 
@@ -132,17 +133,13 @@ def newest_version(folder: Path, rivals: Sequence[Record]) -> str:
     versions = {code_of(record) for record in rivals}
     noted = _read(_path(folder, rivals[0]["dataset"]["fingerprint"])).get("code", {})
     last = noted.get(rivals[0]["method"]["name"])
-    return str(last) if last in versions else code_of(max(rivals, key=_finished))
+    return str(last) if last in versions else code_of(max(rivals, key=finished_at))
 
 
 def code_of(record: Record) -> str:
     """Return the version of the method's code that a record is of."""
     method = record["method"]
     return str(method.get("code_version", method["version"]))
-
-
-def _finished(record: Record) -> str:
-    return str(record.get("provenance", {}).get("finished", ""))
 
 
 def _rivalry(record: Record) -> str:

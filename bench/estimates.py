@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cmbench.plan import RANDOM_STATE, Cell, effective_parameters
+from cmbench.plan import Cell, effective_parameters
+from cmbench.schema import RANDOM_STATE
 
 Record = Mapping[str, Any]
 

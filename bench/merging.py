@@ -17,7 +17,8 @@ from cmbench.disk import DAMAGE, writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
 from cmbench.profiles import says_more, with_choice
-from cmbench.store import Arrays, Problem, Store, finished_at
+from cmbench.schema import finished_at
+from cmbench.store import Arrays, Problem, Store
 
 Record = Mapping[str, Any]
 Fate = Literal["new", "equal", "extended", "replaced", "kept", "running", "unreadable"]

@@ -17,6 +17,7 @@ from cmbench.evaluation.measures import Measure, get_measures
 from cmbench.evaluation.protocol import Protocol
 from cmbench.methods.parameters import added_later, arguments_of, check_parameters, defaults_of
 from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
+from cmbench.schema import RANDOM_STATE
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
 
 Tuning: TypeAlias = Mapping[str, Any]
 """How a profile chose the parameters, as ``cmbench.profile_files.Profile.tuning`` says it."""
-RANDOM_STATE = "random_state"
 LARGEST_SEED = 2**32 - 1
-LEFT_OUT = "left-out"
-"""The status of a cell whose method cannot run on its dataset."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,8 +29,9 @@ from cmbench.report.command import (
     is_trial,
     whole_dataset,
 )
-from cmbench.report.records import LEFT_OUT, Record, split_of
+from cmbench.report.records import Record, split_of
 from cmbench.runner import finished
+from cmbench.schema import LEFT_OUT
 from cmbench.store import DEFAULT_STORE, Store
 from cmbench.tuning import validation_only
 

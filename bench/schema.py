@@ -9,6 +9,10 @@ from typing import Any, NoReturn, TypeAlias
 
 SCHEMA = 1
 STATUSES = ("ok", "failed", "crashed", "timeout", "out-of-memory", "left-out", "pruned")
+LEFT_OUT = "left-out"
+"""The status of a cell whose method cannot run on the dataset."""
+RANDOM_STATE = "random_state"
+"""The parameter that takes the seed."""
 VALIDATION = " (validation)"
 """The end of the name of a dataset in which validation pairs stand in the place of test pairs."""
 REMEDY = "'cmbench clean' moves it aside, and the next run after that fits the cell again"
@@ -185,6 +189,12 @@ OPTIONAL: Mapping[tuple[str, ...], Rule] = {
 NUMBERS_OF_A_RESULT = ("map", "queries", "gallery")
 _RULES = (*RULES.items(), *OPTIONAL.items())
 _ABSENT = object()
+
+
+def finished_at(record: Mapping[str, Any]) -> str:
+    """Return when a record was made, as text that sorts by time; empty where it does not say."""
+    finished = (record.get("provenance") or {}).get("finished")
+    return finished if isinstance(finished, str) else ""
 
 
 def parsed(text: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from cmbench.current import with_card, with_cards
 from cmbench.disk import DAMAGE, replacing, writing_to
 from cmbench.errors import DamagedRecordWarning, StoreError
 from cmbench.index import Index, Reading, read_index, write_index
-from cmbench.schema import REMEDY, SCHEMA, parsed
+from cmbench.schema import REMEDY, SCHEMA, finished_at, parsed
 
 __all__ = ["DEFAULT_STORE", "SCHEMA", "Contents", "Problem", "Store", "matching", "read_record"]
 
@@ -445,12 +445,6 @@ def _latest(read: list[dict[str, Any] | Problem]) -> dict[str, Any] | None:
 
 def _may_be(each: dict[str, Any] | Problem, key: str) -> bool:
     return isinstance(each, Problem) or each["key"] == key
-
-
-def finished_at(record: Record) -> str:
-    """Return when a record was made, as text that sorts by time; empty where it does not say."""
-    finished = (record.get("provenance") or {}).get("finished")
-    return finished if isinstance(finished, str) else ""
 
 
 def _order(record: Record) -> tuple[str, str]:

@@ -570,9 +570,9 @@ looked up and run again:
     cmbench show scenes/cca --store results/tuned
     cmbench reproduce scenes/cca --store results/tuned
 
-Pictures and captions of `scenes` are drawn by a program; the other datasets are real. Their features do not
-come with cmbench, since nobody has licensed them: whoever has a file of them adds `--dataset FILE` to
-`reproduce`.
+`emoji` and `scenes` come with cmbench. Pictures and captions of `scenes` are drawn by a program; the other
+datasets are real. The features of the others do not come along, since nobody has licensed them: whoever has
+a file of them adds `--dataset FILE` to `reproduce`.
 """
 EARLIER = """\
 ## Earlier studies, with searches of unequal length

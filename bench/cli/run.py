@@ -44,8 +44,8 @@ def run(
     from cmbench.execution.progress import progress_for
     from cmbench.output import printable
     from cmbench.report.layout import View
-    from cmbench.report.records import LEFT_OUT
     from cmbench.runner import finished
+    from cmbench.schema import LEFT_OUT
 
     available = available_methods(plugins)
     progress = progress_for(Console(stderr=True), verbose=verbose)

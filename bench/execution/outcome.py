@@ -38,7 +38,7 @@ MOST_COLUMNS = 65_536
 """Of representations: far more than any space that items are compared in."""
 
 MOST_WARNINGS = 20
-"""Warnings of a method that a record keeps."""
+"""Warnings that a child leaves of its method, the first; a record keeps fewer."""
 
 MOST_LOOKS = 10_000
 """Looks at validation that are read of a training, the first."""

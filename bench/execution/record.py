@@ -23,7 +23,8 @@ from cmbench.execution.outcome import LONGEST_TEXT, shortened
 from cmbench.execution.provenance import provenance
 from cmbench.limits import Limits, duration_text, size_text
 from cmbench.methods.parameters import defaults_of
-from cmbench.plan import LEFT_OUT, RANDOM_STATE, Cell
+from cmbench.plan import Cell
+from cmbench.schema import LEFT_OUT, RANDOM_STATE
 from cmbench.store import SCHEMA
 
 if TYPE_CHECKING:

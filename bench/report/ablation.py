@@ -6,7 +6,6 @@ from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 from cmbench.errors import ReportError
-from cmbench.report.command import RANDOM_STATE
 from cmbench.report.delimited import csv_of, csv_row, empty_row
 from cmbench.report.facts import Fact, columns_of, fact_notes
 from cmbench.report.footer import brief, footer
@@ -34,6 +33,7 @@ from cmbench.report.settings import Setting, settings
 from cmbench.report.significance import Arrays, Standing, best_groups, marks_of, significance_note
 from cmbench.report.signs import sign_notes
 from cmbench.report.table import rows_with_facts, written
+from cmbench.schema import RANDOM_STATE
 
 
 @dataclass(frozen=True)

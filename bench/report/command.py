@@ -14,9 +14,7 @@ from typing import Any
 
 from cmbench.evaluation.protocol import PAPER
 from cmbench.report.records import Record, chosen_on_each_split, split_of
-from cmbench.schema import VALIDATION
-
-RANDOM_STATE = "random_state"
+from cmbench.schema import RANDOM_STATE, VALIDATION
 
 
 def command(

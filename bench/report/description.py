@@ -13,9 +13,10 @@ from cmbench.current import code_of
 from cmbench.limits import duration_text
 from cmbench.output import plural
 from cmbench.report.cells import error_of, measures_of
-from cmbench.report.command import RANDOM_STATE, changed_parameters, command, is_trial, moved_defaults
-from cmbench.report.records import LEFT_OUT, Record, groups, run_name, split_of
+from cmbench.report.command import changed_parameters, command, is_trial, moved_defaults
+from cmbench.report.records import Record, groups, run_name, split_of
 from cmbench.report.settings import settings, vary_by_split
+from cmbench.schema import LEFT_OUT, RANDOM_STATE
 from cmbench.store import DEFAULT_STORE
 
 _REPETITION: Mapping[bool | None, str] = {

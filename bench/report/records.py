@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 from cmbench.errors import ReportError
 
 Record: TypeAlias = Mapping[str, Any]
-LEFT_OUT = "left-out"
-"""The status of a cell whose method cannot run on the dataset."""
 
 
 @dataclass(frozen=True)

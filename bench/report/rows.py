@@ -7,7 +7,7 @@ from typing import Any
 
 from cmbench.current import code_of
 from cmbench.report.records import Record, choices_of, chosen_on_each_split, joint_choice, split_of
-from cmbench.store import finished_at
+from cmbench.schema import finished_at
 
 
 def rows_of(records: Sequence[Record]) -> list[list[Record]]:

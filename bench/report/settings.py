@@ -11,7 +11,6 @@ from typing import Any, Literal, TypeAlias
 from cmbench.errors import ReportError
 from cmbench.limits import duration_text
 from cmbench.report.records import (
-    LEFT_OUT,
     Record,
     chosen_on_each_split,
     measured,
@@ -20,6 +19,7 @@ from cmbench.report.records import (
     split_of,
 )
 from cmbench.report.rows import parameters_of, rows_of, run_of, traits_of
+from cmbench.schema import LEFT_OUT
 
 Spread: TypeAlias = Literal["seeds", "queries"]
 PAPER_ORDER = (

@@ -16,7 +16,7 @@ from cmbench.errors import DamagedRecordWarning, ReportError
 from cmbench.report.cells import stored_records
 from cmbench.report.records import Record, select
 from cmbench.report.significance import Arrays
-from cmbench.schema import parsed
+from cmbench.schema import finished_at, parsed
 from cmbench.store import DEFAULT_STORE, Problem, Store
 
 
@@ -114,7 +114,7 @@ def study_of_files(files: Sequence[Path], *, all_versions: bool = False) -> Stud
     for file in files:
         read = _records_of(file)
         for record in read if all_versions else newest_code(file.parent, read):
-            finished = str((record.get("provenance") or {}).get("finished") or "")
+            finished = finished_at(record)
             if record["key"] not in newest or finished >= newest[record["key"]][0]:
                 newest[record["key"]] = finished, record, file.parent
     if not newest:
