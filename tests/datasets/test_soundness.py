@@ -111,6 +111,22 @@ def test_few_validation_pairs_are_warned_of():
     assert "there are 8 validation pairs, too few" in finding.sentence
 
 
+@pytest.mark.parametrize(
+    ("pairs", "name", "remedy"),
+    [
+        (240, "toy", "--validation 0.1' draws"),
+        (60, "toy", "--validation 0.4' draws"),
+        (24, "toy", "--validation 0.5' draws"),
+        (240, "toy-limit-8", "a larger --limit leaves more of them"),
+    ],
+)
+def test_what_is_advised_against_few_validation_pairs_makes_them_more(pairs, name, remedy):
+    whole = a_dataset(np.arange(8) % 4)
+    train = a_split("train", np.arange(pairs) % 4, 9)
+    (finding,) = findings(Draft(name, train, whole.validation, whole.test, whole.class_names))
+    assert remedy in finding.sentence
+
+
 def test_a_file_sorted_by_category_that_was_cut_is_recognised_and_named():
     labels = np.sort(np.arange(100) % 4)
     splits = (a_split("a", labels[:60], 1), a_split("b", labels[60:80], 2), a_split("c", labels[80:], 3))
