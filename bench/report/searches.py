@@ -1,5 +1,6 @@
 """How the parameters of settings were chosen: what was spent on each search, and what a footer says of it."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ from cmbench.report.settings import Setting, knows_test_labels
 def tuning_note(settings: Sequence[Setting]) -> str:
     """Return how many trials the parameters were chosen from, or that no search has chosen any."""
     shown = [each for each in settings if each.finished and not knows_test_labels(each)]
-    profiles = sorted({tuning_of(each)["profile"] for each in shown if tuning_of(each)})
+    searches = (search for each in shown for search in searches_of(each) if search)
+    profiles = sorted({search["profile"] for search in searches})
     if not profiles:
         return _untuned(shown)
     profile = f"profile{'s' if len(profiles) > 1 else ''} {', '.join(profiles)}"
@@ -40,10 +42,14 @@ def tuning_of(setting: Setting) -> Mapping[str, Any]:
 
 
 def searches_of(setting: Setting) -> list[Mapping[str, Any]]:
-    """Return how parameters were chosen on each split, or once for all; empty where no profile was used."""
-    if not setting.is_chosen_on_each_split:
-        return [setting.method.get("tuning") or {}]
-    return list({split_of(record): record["method"]["tuning"] for record in setting.records}.values())
+    """Return the searches by which parameters were chosen, an empty one where no profile was used.
+
+    It is one for each split where they were chosen on each by itself, else as many as came to them.
+    """
+    if setting.is_chosen_on_each_split:
+        return list({split_of(record): record["method"]["tuning"] for record in setting.records}.values())
+    searches = filter(None, (record["method"].get("tuning") for record in setting.records))
+    return list({json.dumps(search, sort_keys=True): search for search in searches}.values()) or [{}]
 
 
 def _united(searches: Sequence[Mapping[str, Any]], code: str) -> dict[str, Any]:
@@ -175,7 +181,7 @@ def _equal_budget(settings: Sequence[Setting]) -> str:
         return f"from all settings that each method has (trials: {_trials(settings)})"
     if len(counts) > 1:
         budget = tuning_of(others[0]).get("budget")
-        spent = f"within {budget_text(budget)} each" if budget else "with budgets that differ by split"
+        spent = f"within {budget_text(budget)} each" if budget else "with budgets that differ"
         return f"{spent} (trials: {_trials(settings)})"
     most = counts.pop()
     fewer = [f"{each.label} {trials_of(each) or 'none'}" for each in ended if trials_of(each) < most]

@@ -93,7 +93,7 @@ def test_a_row_of_several_searches_says_what_each_of_them_has_had():
     few = {"trials": 1, "failed": 2, "budget": {"trials": 1}, "version": "2"}
     records = [chosen(record(0, 1), {**FIRST, **many}), chosen(record(1, 2), {**FIRST, **few})]
     text = render(records)
-    assert "profile mine, with budgets that differ by split (trials: CCA 1 to 4)." in text
+    assert "profile mine, with budgets that differ (trials: CCA 1 to 4)." in text
     assert "Trials that failed: CCA 3 of 5." in text
     assert "another version of the method: CCA (with 2, the row is of 1)" in text
     (row,) = csv.DictReader(StringIO(render(records, format="csv")))
@@ -101,6 +101,17 @@ def test_a_row_of_several_searches_says_what_each_of_them_has_had():
     alike = [chosen(record(split, 1), {**FIRST, **many}) for split in (0, 1)]
     (setting,) = settings(alike)
     assert tuning_of(setting) == {"profile": "mine", **FIRST, **many, "failed": 2}
+
+
+def test_a_row_to_whose_parameters_two_searches_came_names_both():
+    plain = {"trials": 2, "budget": {"trials": 2}}
+    records = [
+        chosen(record(0, 1), {**FIRST, **plain}, {"profile": "other", "trials": 3}),
+        chosen(record(1, 1), {**FIRST, **plain}),
+        chosen(record(2, 1), plain),
+    ]
+    text = render(records)
+    assert "validation pairs, profiles mine, other, with budgets that differ (trials: CCA 2 to 3)" in text
 
 
 def test_searches_on_splits_within_one_time_say_how_many_trials_each_had():
