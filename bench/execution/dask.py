@@ -14,6 +14,7 @@ record of a crash. When the run ends, in whatever way, the scheduler drops its c
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -300,7 +301,9 @@ def connected(scheduler: str) -> Iterator[Any]:
         from distributed import Client
     except ImportError as error:
         raise ExecutionError(_NOT_INSTALLED) from error
-    place = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    is_file = Path(scheduler).is_file()
+    _check_address(scheduler, _address_in(scheduler) if is_file else scheduler)
+    place = {"scheduler_file": scheduler} if is_file else {"address": scheduler}
     try:
         client = Client(**place, timeout=_PATIENCE, set_as_default=False, name="cmbench")
     except (OSError, ValueError) as error:
@@ -312,6 +315,35 @@ def connected(scheduler: str) -> Iterator[Any]:
         yield client
     finally:
         client.close()
+
+
+def _address_in(file: str) -> str:
+    """Return the address that a scheduler wrote to its file; ``ExecutionError`` for any other file."""
+    try:
+        return str(json.loads(Path(file).read_bytes())["address"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ExecutionError(
+            f"{file!r} is not the file of a Dask scheduler ({type(error).__name__}: {error}); "
+            "name what 'dask scheduler --scheduler-file FILE' wrote"
+        ) from error
+
+
+def _check_address(scheduler: str, address: str) -> None:
+    """Raise ``ExecutionError`` for what is no address: a client of it would wait a minute for its own end."""
+    from distributed.comm import parse_address, parse_host_port
+    from distributed.comm.registry import get_backend
+
+    scheme, place = parse_address(address)
+    try:
+        get_backend(scheme)
+        if scheme != "inproc":  # of one process, without a port
+            parse_host_port(place)
+    except ValueError as error:
+        missing = "no such file, and " if scheduler == address and "://" not in address else ""
+        raise ExecutionError(
+            f"{scheduler!r}: {missing}no address of a Dask scheduler ({error}); give the address that "
+            "'dask scheduler' prints, such as tcp://host:8786, or the path of its --scheduler-file"
+        ) from error
 
 
 def _error_of(future: Any) -> BaseException | None:
