@@ -288,10 +288,15 @@ def parameters_of(method: type[Method]) -> tuple[Parameter, ...]:
 
 def check_parameters(method: Method) -> None:
     """Raise ``MethodError`` for the first parameter of ``method`` outside its constraint."""
-    for name, constraint in constraints_of(type(method)).items():
-        value = getattr(method, name)
-        if not constraint.accepts(value):
-            raise MethodError(f"{method.name}: {name} is {value!r}; use {constraint}")
+    kind = type(method)
+    check_values(kind, {name: getattr(method, name) for name in constraints_of(kind)})
+
+
+def check_values(method: type[Method], values: Mapping[str, Any]) -> None:
+    """Raise ``MethodError`` for the first of the values, by parameter, that is outside its constraint."""
+    for name, constraint in constraints_of(method).items():
+        if name in values and not constraint.accepts(values[name]):
+            raise MethodError(f"{method.name}: {name} is {values[name]!r}; use {constraint}")
 
 
 def constraints_of(method: type[Method]) -> dict[str, Constraint]:

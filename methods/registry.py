@@ -266,14 +266,8 @@ def preset_of(method: type[Method], name: str | None) -> Mapping[str, Any]:
 def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
     """Return an instance, or raise ``MethodError`` naming the parameters there are, or what is missing."""
     _refuse_open_ended(method)
+    check_names(method, parameters)
     described = parameters_of(method)
-    names = [parameter.name for parameter in described]
-    unknown = [name for name in parameters if name not in names]
-    if unknown:
-        raise MethodError(
-            f"method {method.name!r} has no parameter {unknown[0]!r}{did_you_mean(unknown[0], names)}; "
-            f"it has {', '.join(names) or 'none'}"
-        )
     required = [parameter.name for parameter in described if parameter.default is REQUIRED]
     missing = [name for name in required if name not in parameters]
     if missing:
@@ -282,6 +276,17 @@ def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
             f"--set {method.name}.{missing[0]}=VALUE, or a default in its constructor"
         )
     return method(**parameters)
+
+
+def check_names(method: type[Method], parameters: Iterable[str]) -> None:
+    """Raise ``MethodError`` for the first parameter that a method does not have, naming those it has."""
+    names = [parameter.name for parameter in parameters_of(method)]
+    unknown = [name for name in parameters if name not in names]
+    if unknown:
+        raise MethodError(
+            f"method {method.name!r} has no parameter {unknown[0]!r}{did_you_mean(unknown[0], names)}; "
+            f"it has {', '.join(names) or 'none'}"
+        )
 
 
 def _refuse_open_ended(method: type[Method]) -> None:

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 MARKS = {"passed": "ok", "failed": "FAILED", "expected": "expected", "skipped": "-"}
 
 
+_FORM = "PARAMETER=VALUE, such as epochs=3"
+
+
 def _parameters(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
-    settings = settings_of([f"method.{text}" for text in texts], "PARAMETER=VALUE, such as epochs=3")
-    return settings.get("method", {})
+    for text in texts:
+        if "=" not in text:
+            raise click.BadParameter(f"{text!r} is not {_FORM}")
+    return settings_of([f"method.{text}" for text in texts], _FORM).get("method", {})
 
 
 @click.command()
@@ -41,9 +46,15 @@ def check(method: str, parameters: dict[str, Any]) -> None:
     status is 1 if a check failed.
     """
     from cmbench.methods.conformance import check as results_of
+    from cmbench.methods.parameters import check_values
+    from cmbench.methods.registry import check_names
 
     failed = 0
-    for kind in _methods(method):
+    kinds = _methods(method)
+    for kind in kinds:
+        check_names(kind, parameters)
+        check_values(kind, parameters)
+    for kind in kinds:
         click.echo(f"{kind.name}:")
         statuses: list[str] = []
         earlier: dict[str, str] = {}

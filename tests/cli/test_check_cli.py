@@ -1,8 +1,10 @@
 """``cmbench check`` on a sound plugin with a helper of its own, and on a broken one."""
 
+import pytest
 from click.testing import CliRunner
 
 from cmbench.cli.main import cli
+from cmbench.errors import MethodError
 
 SOUND = """
 import numpy as np
@@ -73,3 +75,22 @@ def test_what_fails_in_many_checks_is_told_once(tmp_path):
 def test_a_built_in_method_is_checked_by_name():
     result = CliRunner().invoke(cli, ["check", "rcca"])
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("n_component=3", r"method 'cca' has no parameter 'n_component' \(did you mean 'n_components'\?\)"),
+        ("cca.n_components=3", r"no parameter 'cca\.n_components' \(did you mean 'n_components'\?\)"),
+        ("n_components=abc", "cca: n_components is 'abc'; use a whole number"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_any_check(setting, message):
+    with pytest.raises(MethodError, match=message):
+        CliRunner().invoke(cli, ["check", "cca", "--set", setting], catch_exceptions=False)
+
+
+def test_a_parameter_without_a_value_is_named_as_it_was_typed():
+    result = CliRunner().invoke(cli, ["check", "cca", "--set", "n_components"])
+    assert result.exit_code == 2
+    assert "'n_components' is not PARAMETER=VALUE" in result.output
