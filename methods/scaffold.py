@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from cmbench.disk import writing_to
 from cmbench.errors import MethodError
 from cmbench.methods.registry import BUILT_IN
 
@@ -121,5 +122,6 @@ def write_new(name: str, folder: Path, *, deep: bool) -> list[Path]:
         if path.exists():
             raise MethodError(f"{path} is there already; choose another name, or move it away")
     for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
+        with writing_to(path, raising=MethodError):
+            path.write_text(text, encoding="utf-8")
     return list(texts)

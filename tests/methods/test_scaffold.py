@@ -10,7 +10,7 @@ from cmbench.cli.main import cli
 from cmbench.errors import MethodError
 from cmbench.methods.conformance import check
 from cmbench.methods.registry import file_entries
-from cmbench.methods.scaffold import new_files
+from cmbench.methods.scaffold import new_files, write_new
 
 
 def written(tmp_path, monkeypatch, *options):
@@ -58,6 +58,11 @@ def test_nothing_is_written_over(tmp_path, monkeypatch):
     result = CliRunner().invoke(cli, ["methods", "new", "my-method"])
     assert "is there already" in str(result.exception)
     assert (tmp_path / "my_method.py").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    with pytest.raises(MethodError, match=r"absent/my_method\.py: cannot be written"):
+        write_new("my-method", tmp_path / "absent", deep=False)
 
 
 @pytest.mark.parametrize(
