@@ -66,6 +66,19 @@ def test_other_sources_together_are_refused(tmp_path, records_file):
         report(tmp_path, file, file.parent)
 
 
+def test_a_store_that_is_not_there_is_told_as_everywhere(tmp_path):
+    with pytest.raises(ReportError, match=r"no records in .*absent; run 'cmbench run' first"):
+        report(tmp_path, "--store", tmp_path / "absent")
+
+
+def test_a_file_without_any_record_is_named_once(tmp_path, recwarn):
+    file = tmp_path / "features.npz"
+    file.write_bytes(b"PK\x03\n\x00\n\xff")
+    with pytest.raises(ReportError, match=r"features\.npz is no records file \(\.jsonl\)"):
+        report(tmp_path, file)
+    assert not recwarn
+
+
 def test_folders_of_pairs_name_their_datasets(tmp_path, records_file):
     store = records_file("a", made_record("cca")).parent
     words = ["report", str(store), "-o", str(tmp_path / "page"), "--pairs", str(tmp_path)]

@@ -85,7 +85,7 @@ def studies_of(sources: Sequence[Path], *, all_versions: bool = False) -> tuple[
     They are one store, two stores, of which the second is reported, or any number of records files, which
     count as one study. ``ReportError`` for anything else.
     """
-    stores = [source for source in sources if source.is_dir()]
+    stores = [source for source in sources if source.is_dir() or not source.exists()]
     if not stores:
         return study_of_files(sources, all_versions=all_versions), None
     if len(stores) < len(sources) or len(stores) > 2:
@@ -108,7 +108,8 @@ def study_of_files(files: Sequence[Path], *, all_versions: bool = False) -> Stud
     """Return the records of these records files; of a cell in several, the one finished last.
 
     The arrays are looked for where a store has them: in ``cells`` beside the file. A line that is no record
-    is left out with a ``DamagedRecordWarning``; a file that cannot be read raises ``ReportError``.
+    is left out with a ``DamagedRecordWarning``; a file that cannot be read, or in which no line is a record,
+    raises ``ReportError``.
     """
     newest: dict[str, tuple[str, Record, Path]] = {}
     for file in files:
@@ -135,10 +136,15 @@ def _records_of(file: Path) -> list[Record]:
     except OSError as error:
         raise ReportError(f"{file}: cannot be read ({error.strerror}); name a records file") from error
     records: list[Record] = []
+    problems: list[Problem] = []
     for number, line in enumerate(lines, 1):
         try:
             if line:
                 records.append(parsed(line))
         except ValueError as error:
-            warnings.warn(str(Problem(file, str(error), number)), DamagedRecordWarning, stacklevel=4)
+            problems.append(Problem(file, str(error), number))
+    if problems and not records:
+        raise ReportError(f"{file} is no records file (.jsonl): none of its lines is a record")
+    for problem in problems:
+        warnings.warn(str(problem), DamagedRecordWarning, stacklevel=4)
     return records
