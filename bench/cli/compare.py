@@ -27,10 +27,10 @@ def compare(first: str, second: str, store: str, datasets: tuple[str, ...], prot
     from cmbench.report.cells import stored_records
     from cmbench.report.comparison import compare_methods, compare_stores
     from cmbench.report.records import select
-    from cmbench.store import Store
+    from cmbench.store import Store, matching
 
     folders = [name for name in (first, second) if Path(name).is_dir()]
-    if len(folders) == 1 and Path(folders[0]).parts[1:]:  # methods have no such names
+    if len(folders) == 1 and not [*matching(Store(store).summaries(), folders[0])]:
         (missing,) = {first, second} - {*folders}
         raise ReportError(f"there is no folder {missing!r}; give those of two stores, or two methods of one")
     if len(folders) == 2:

@@ -123,7 +123,10 @@ def _why_not(store: Store, records: Sequence[Record], first: str, second: str) -
         if not any(_is_called(each.method, name) or _has_key(each, name) for each in finished):
             dataset, slash, method = name.rpartition("/")
             meant = (
-                f"; for {method} on {dataset} alone give {method} and --dataset {dataset}" if slash else ""
+                f", and there is no folder of that name; for {method} on {dataset} alone give {method} and "
+                f"--dataset {dataset}"
+                if slash
+                else ""
             )
             return (
                 f"{store.folder} has no finished cell of {name!r}{did_you_mean(name, names)}{meant}; "

@@ -212,6 +212,20 @@ def test_the_command_compares_methods_and_stores(store):
     assert isinstance(CliRunner().invoke(cli, [*command, "release"]).exception, ReportError)
 
 
+def test_a_store_that_is_not_there_is_named_whatever_the_other_is_called(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("before", "cca"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ReportError, match="there is no folder 'aftr'"):
+        CliRunner().invoke(cli, ["compare", "before", "aftr"], catch_exceptions=False)
+    words = ["compare", "cca", "cfb", "--store", str(store.folder)]
+    with pytest.raises(ReportError, match=r"no finished cell of 'cfb' \(did you mean 'cfa'\?\)"):
+        CliRunner().invoke(cli, words, catch_exceptions=False)
+    words = ["compare", "results/befor", "results/aftr", "--store", str(store.folder)]
+    with pytest.raises(ReportError, match="no finished cell of 'results/befor', and there is no folder"):
+        CliRunner().invoke(cli, words, catch_exceptions=False)
+
+
 def test_a_pair_in_the_test_parts_of_several_splits_counts_once(toy, tmp_path):
     frame = cmbench.run(toy, ["cca", "cfa"], splits=3, store=tmp_path / "s", **QUICK)
     assert frame["split"].tolist() == [0, 0, 1, 1, 2, 2]
