@@ -160,7 +160,7 @@ def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
         ),
         ("memory", f"{record['peak_memory_bytes'] / 1e6:.0f} MB at most, {record['threads']} thread(s)"),
         ("fence", _fence(record.get("fence"))),
-        ("log", record["log"] and str(Path(store, record["log"]))),
+        ("log", _log(record, store)),
         ("packages", ", ".join(f"{name} {packages.get(name)}" for name in _PACKAGES if packages)),
         ("machine", _machine(provenance)),
         ("LD_PRELOAD", provenance.get("preloaded")),
@@ -168,6 +168,12 @@ def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
         ("source", commit and f"commit {commit}"),
         ("finished", provenance.get("finished")),
     ]
+
+
+def _log(record: Record, store: str) -> str:
+    """Return where the output of a cell is kept; empty where it is not, as in a store that was given away."""
+    log = Path(store, record["log"] or ".")
+    return str(log) if log.is_file() else ""
 
 
 def _parameters(record: Record) -> dict[str, Any]:

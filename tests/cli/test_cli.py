@@ -301,6 +301,12 @@ def test_show_tells_everything_of_a_cell(place, command):
         assert text in out
 
 
+def test_show_names_no_log_where_the_store_has_none(place, command, tmp_path):
+    shutil.copytree(place.stored, tmp_path / "given")
+    shutil.rmtree(tmp_path / "given" / "logs")
+    assert "\n  log " not in command("show", "cca", "--store", tmp_path / "given").out
+
+
 def test_methods_lists_those_built_in_and_of_plugins(command):
     lines = command("methods", "--plugin", "first.py").out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == [*BUILT_IN, "first"]
