@@ -17,7 +17,7 @@ from cmbench.estimates import estimates, longest_first
 from cmbench.evaluation.protocol import Protocol
 from cmbench.execution.checkpoints import sweep_checkpoints
 from cmbench.execution.local import LocalExecutor
-from cmbench.execution.progress import Foreseeing, Progress, Silent
+from cmbench.execution.progress import Foreseeing, Omitting, Progress, Silent
 from cmbench.execution.record import card_fields, left_out_record
 from cmbench.limits import (
     DEFAULT_DEADLINE,
@@ -286,7 +286,9 @@ def _execute(
     pending = longest_first(agenda.pending, expected)
     if isinstance(progress, Foreseeing):
         progress.expects({key: estimate.seconds for key, estimate in expected.items()}, jobs or 1)
-    stored = len(agenda.cells) - len(pending) - len(lost_cells(agenda))
+    if isinstance(progress, Omitting):
+        progress.omits(len(agenda.left_out))
+    stored = len(agenda.cells) - len(pending) - len(agenda.left_out) - len(lost_cells(agenda))
     progress.planned(pending, stored, limits)
     remove_abandoned(agenda.store.folders())
     sweep_checkpoints(folder / "checkpoints", agenda.earlier, pending)

@@ -39,6 +39,14 @@ class Foreseeing(Protocol):
         """Be told, before ``planned``, the seconds of cells by key, and how many run at the same time."""
 
 
+@runtime_checkable
+class Omitting(Protocol):
+    """A progress that says how many cells are left out."""
+
+    def omits(self, cells: int) -> None:
+        """Be told, before ``planned``, how many cells are left out, since their methods cannot run there."""
+
+
 class Silent:
     """Says nothing."""
 
@@ -59,13 +67,17 @@ class PlainLines:
         self._console = console
         self._verbose = verbose
         self._clock = Clock()
+        self._left_out = 0
 
     def expects(self, seconds: Mapping[str, float], jobs: int) -> None:
         self._clock.expect(seconds, jobs)
 
+    def omits(self, cells: int) -> None:
+        self._left_out = cells
+
     def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None:
         self._clock.start(pending)
-        self._line(planned_text(len(pending), stored, limits))
+        self._line(planned_text(len(pending), stored, limits, self._left_out))
 
     def started(self, cell: Cell) -> None:
         self._clock.begin(cell)
@@ -95,6 +107,7 @@ class LiveDisplay:
     def __init__(self, console: Console, *, verbose: bool = False) -> None:
         self._verbose = verbose
         self._clock = Clock()
+        self._left_out = 0
         self._display = RichProgress(
             SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
             TextColumn("{task.description}", markup=False),
@@ -111,9 +124,12 @@ class LiveDisplay:
     def expects(self, seconds: Mapping[str, float], jobs: int) -> None:
         self._clock.expect(seconds, jobs)
 
+    def omits(self, cells: int) -> None:
+        self._left_out = cells
+
     def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None:
         self._clock.start(pending)
-        self._print(planned_text(len(pending), stored, limits))
+        self._print(planned_text(len(pending), stored, limits, self._left_out))
         if pending:
             self._display.start()
             self._all = self._display.add_task("all cells", total=len(pending), note="")
@@ -213,12 +229,15 @@ def progress_for(console: Console, *, verbose: bool = False) -> Progress:
     return PlainLines(console, verbose=verbose)
 
 
-def planned_text(pending: int, stored: int, limits: Limits | AskedLimits) -> str:
+def planned_text(pending: int, stored: int, limits: Limits | AskedLimits, left_out: int = 0) -> str:
     """Return what is about to happen, and under which limits."""
-    cells = f"{stored + pending} {plural('cell', stored + pending)}"
-    if not pending:
-        return f"{cells}: all are in the store, 0 to run" if stored else "0 cells to run"
-    return f"{cells}: {stored} in the store, {pending} to run; each with {limits}"
+    count = stored + pending + left_out
+    if not count:
+        return "0 cells to run"
+    there = "all are" if stored == count else str(stored)
+    told = f"{count} {plural('cell', count)}: {there} in the store, {pending} to run"
+    omitted = f", {left_out} left out" if left_out else ""
+    return f"{told}{omitted}{f'; each with {limits}' if pending else ''}"
 
 
 def result_text(record: Mapping[str, Any], log: Path) -> str:

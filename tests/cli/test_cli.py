@@ -307,6 +307,11 @@ def test_show_names_no_log_where_the_store_has_none(place, command, tmp_path):
     assert "\n  log " not in command("show", "cca", "--store", tmp_path / "given").out
 
 
+def test_a_cell_that_is_left_out_is_not_told_as_stored(command, tmp_path):
+    words = ("run", "--dataset", "toy.npz", "--methods", "identity", "--store", tmp_path, *QUICK)
+    assert "1 cell: 0 in the store, 0 to run, 1 left out\n" in command(*words).err
+
+
 def test_methods_lists_those_built_in_and_of_plugins(command):
     lines = command("methods", "--plugin", "first.py").out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == [*BUILT_IN, "first"]

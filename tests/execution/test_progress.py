@@ -273,3 +273,9 @@ def test_what_is_planned_is_counted():
     assert planned_text(2, 3, LIMITS).startswith("5 cells: 3 in the store, 2 to run")
     assert planned_text(1, 0, LIMITS).startswith("1 cell: 0 in the store")
     assert planned_text(0, 3, LIMITS) == "3 cells: all are in the store, 0 to run"
+    assert planned_text(0, 0, LIMITS) == "0 cells to run"
+
+
+def test_cells_that_are_left_out_are_not_told_as_stored():
+    assert planned_text(3, 0, LIMITS, 1).startswith("4 cells: 0 in the store, 3 to run, 1 left out; each")
+    assert planned_text(0, 3, LIMITS, 1) == "4 cells: 3 in the store, 0 to run, 1 left out"
