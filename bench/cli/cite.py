@@ -21,15 +21,16 @@ def cite(methods: tuple[str, ...], plugins: tuple[str, ...]) -> None:
     """Print BibTeX entries of the papers of methods, and of cmbench.
 
     Without METHOD, those of the eleven methods of the paper's tables. A paper of several methods comes once.
-    Methods without a paper are named; the exit status is 1 if none has one.
+    METHOD may be a group: paper, beyond or controls. Methods without a paper are named; the exit status is 1
+    if none has one.
     """
     from cmbench.methods.bibliography import bibtex_of_cmbench
-    from cmbench.methods.registry import DEFAULT_METHODS, registry
+    from cmbench.methods.registry import DEFAULT_METHODS, expanded, registry
 
     available = registry(plugins)
     for problem in available.problems:
         click.echo(f"cmbench: {problem}", err=True)
-    entries = list(_entries([available[name].load() for name in methods or DEFAULT_METHODS]))
+    entries = list(_entries([available[name].load() for name in expanded(methods or DEFAULT_METHODS)]))
     if entries:
         click.echo("\n\n".join(dict.fromkeys([bibtex_of_cmbench(), *entries])))
     if available.problems or not entries:

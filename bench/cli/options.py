@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from sys import float_info
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -148,8 +148,27 @@ stored_datasets_option = click.option(
     help="Name, or start of a fingerprint; repeat for several. Default: all.",
 )
 stored_methods_option = click.option(
-    "--methods", callback=names_of, metavar="A,B,C", help="Names separated by commas. Default: all."
+    "--methods",
+    callback=names_of,
+    metavar="A,B,C",
+    help="Names separated by commas, or the groups paper, beyond, controls. Default: all.",
 )
+
+
+def with_records(methods: Sequence[str] | None, records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the methods that are named, with those of a group that have records in the place of its name.
+
+    A group without any stays as it is; where nothing is named, the list is empty.
+    """
+    if not methods:
+        return []
+    from cmbench.methods.registry import GROUPS
+
+    there = {record["method"]["name"] for record in records}
+    named = ([name for name in GROUPS.get(method, ()) if name in there] or [method] for method in methods)
+    return [name for members in named for name in members]
+
+
 stored_protocols_option = click.option(
     "--protocol", help="NAME or NAME:VERSION. Default: all, each in tables of its own."
 )

@@ -14,6 +14,7 @@ from cmbench.cli.options import (
     store_option,
     stored_datasets_option,
     stored_methods_option,
+    with_records,
 )
 
 if TYPE_CHECKING:
@@ -185,7 +186,8 @@ def ranks(
     from cmbench.report.records import groups, select
 
     records = stored_records(store, all_versions=all_versions)
-    chosen = select(records, datasets=datasets, methods=methods or (), protocol=protocol)
+    shown = with_records(methods, records)
+    chosen = select(records, datasets=datasets, methods=shown, protocol=protocol)
     _save(figure(ranked(groups(chosen)), width=_width(width or "column")), output, "ranks")
 
 
@@ -308,7 +310,7 @@ def _group(records: list[Record], methods: list[str] | None = None) -> Group:
     """Return the records that a figure shows, as the one group they are."""
     from cmbench.report.records import only_group, to_draw
 
-    return only_group(to_draw(records, methods or ()))
+    return only_group(to_draw(records, with_records(methods, records)))
 
 
 def _kept(store: str, group: Group) -> list[Any]:

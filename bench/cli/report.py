@@ -12,6 +12,7 @@ from cmbench.cli.options import (
     stored_datasets_option,
     stored_methods_option,
     stored_protocols_option,
+    with_records,
 )
 
 
@@ -72,7 +73,8 @@ def report(
 
     folders = sources or (Path(store),)
     study, before = studies_of(folders, all_versions=all_versions)
-    chosen = study.chosen(datasets=datasets, methods=methods or (), protocol=protocol)
+    shown = with_records(methods, study.records)
+    chosen = study.chosen(datasets=datasets, methods=shown, protocol=protocol)
     earlier = before and before.chosen_like(study, chosen)
     path = write(document(chosen, before=earlier, title=title, figures=figures, pairs=pairs), output)
     click.echo(f"wrote {path}", err=True)

@@ -18,6 +18,7 @@ from cmbench.cli.options import (
     stored_datasets_option,
     stored_methods_option,
     stored_protocols_option,
+    with_records,
 )
 from cmbench.cli.terminal import print_tables
 
@@ -156,7 +157,8 @@ def table(
     _refuse_contradictions(ablation=ablation, overview=overview, published=published, named=named)
     format = format or _format_of(output)
     records = stored_summaries(store, all_versions=all_versions)
-    chosen = select(records, datasets=datasets, methods=methods or (), protocol=protocol)
+    shown = with_records(methods, records)
+    chosen = select(records, datasets=datasets, methods=shown, protocol=protocol)
     made: ModuleType = (
         ablations if ablation else overviews if overview else shape if published else leaderboards
     )

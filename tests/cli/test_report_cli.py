@@ -91,6 +91,7 @@ def test_filters_choose_what_is_on_the_page(tmp_path, records_file):
     store = records_file("a", made_record("cca"), made_record("cfa"), made_record("cca", dataset="b")).parent
     parsed = report(tmp_path, store, "--methods", "cca", "--dataset", "toy")
     assert rows(parsed) == ["CCA"]
+    assert rows(report(tmp_path, store, "--methods", "paper", "--dataset", "toy")) == ["CFA", "CCA"]
     assert len(parsed.find("section", class_="dataset")) == 1
 
 

@@ -54,6 +54,15 @@ def titles(text):
     return [line for line in text.splitlines() if line.startswith("### ")]
 
 
+def test_a_group_stands_for_its_members_that_have_records(store, tmp_path):
+    words = ("--store", store, "--dataset", "toy", "--protocol", "paper", "--methods")
+    assert call(table, *words, "paper") == call(table, *words, "cca,cfa") == call(table, *words, "cfa,paper")
+    with pytest.raises(ReportError, match="no record of method 'controls'"):
+        call(table, *words, "controls")
+    call(plot, "categories", *words, "paper", "-o", tmp_path / "bars.svg")
+    assert "CFA" in (tmp_path / "bars.svg").read_text()
+
+
 def test_table_prints_every_dataset_and_protocol_in_a_table_of_its_own(store):
     assert titles(call(table, "--store", store)) == [
         "### other (6f746865), protocol paper 1",

@@ -62,6 +62,11 @@ def test_cite_names_all_methods_of_the_paper_when_none_is_named():
     assert CliRunner().invoke(cli, ["cite"]).output.count("@") == 1 + len(DEFAULT_METHODS)
 
 
+def test_cite_takes_a_group_for_its_members():
+    (whole,) = {CliRunner().invoke(cli, ["cite", *names]).output for names in ([], ["paper", "cca"])}
+    assert whole.count("@") == 1 + len(DEFAULT_METHODS)
+
+
 def test_cite_names_a_method_without_a_paper_and_goes_on_with_the_others():
     result = CliRunner().invoke(cli, ["cite", "random", "cca", "identity"])
     assert result.exit_code == 0
