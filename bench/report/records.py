@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from cmbench.errors import ReportError
+from cmbench.errors import ReportError, listed
 
 Record: TypeAlias = Mapping[str, Any]
 
@@ -86,11 +86,11 @@ def select(
 ) -> list[Record]:
     """Return the records of these datasets, methods and protocol; an empty filter keeps all.
 
-    A dataset is chosen by its name or by the first 8 or more characters of its fingerprint, a
-    method by its name or its paper name in either case, a protocol by its name or ``name:version``.
-    A value that no record has raises ``ReportError``.
+    A dataset is chosen by its name or by the first characters of its fingerprint, as many as no other
+    dataset of the records begins with, a method by its name or its paper name in either case, a protocol by
+    its name or ``name:version``. A value that no record has raises ``ReportError``.
     """
-    chosen = _kept(records, "dataset", datasets, _dataset_names)
+    chosen = _kept(records, "dataset", _in_full(records, datasets), _dataset_names)
     chosen = _kept(chosen, "method", methods, _method_names)
     return _kept(chosen, "protocol", () if protocol is None else (protocol,), _protocol_names)
 
@@ -186,18 +186,33 @@ def _kept(records: Sequence[Record], kind: str, wanted: Sequence[str], names: An
     return [record for record in records if any(_matches(value, names(record)) for value in wanted)]
 
 
+def _in_full(records: Sequence[Record], wanted: Sequence[str]) -> list[str]:
+    """Return names of datasets as they are, and in the place of a start of a fingerprint the whole of it."""
+    names = {name.casefold() for record in records for name in _dataset_names(record)}
+    fingerprints = sorted({record["dataset"]["fingerprint"] for record in records})
+    in_full = []
+    for value in wanted:
+        fitting = [whole for whole in fingerprints if value and whole.startswith(value.casefold())]
+        if value.casefold() in names or not fitting:
+            in_full.append(value)
+        elif len(fitting) == 1:
+            in_full += fitting
+        else:
+            raise ReportError(
+                f"{value!r} is no name of a dataset in these records, and the fingerprints of {len(fitting)} "
+                f"begin with it: {listed([whole[:12] for whole in fitting])}; give more of one"
+            )
+    return in_full
+
+
 def _matches(value: str, names: Sequence[str]) -> bool:
     return value.casefold() in (name.casefold() for name in names)
 
 
 def _dataset_names(record: Record) -> Sequence[str]:
     """Return what the dataset may be called; all splits of it by its name, each by its fingerprint."""
-    name, fingerprint = _of_own_split(record["dataset"])["name"], record["dataset"]["fingerprint"]
-    return [
-        name,
-        record["dataset"]["name"],
-        *(fingerprint[:length] for length in range(8, len(fingerprint) + 1)),
-    ]
+    dataset = record["dataset"]
+    return _of_own_split(dataset)["name"], dataset["name"], dataset["fingerprint"]
 
 
 def _method_names(record: Record) -> Sequence[str]:

@@ -16,7 +16,6 @@ import cmbench
 from cmbench.errors import ReportError
 from cmbench.report.cells import records_frame
 from cmbench.report.layout import View
-from cmbench.report.records import select
 from cmbench.report.settings import PAPER_ORDER, failure_text
 from cmbench.report.table import render, table
 
@@ -372,26 +371,3 @@ def test_a_frame_of_no_records_has_the_same_columns_and_types():
     assert len(empty) == 0
     assert empty.columns.tolist() == full.columns.tolist()
     assert empty["image_to_text"].dtype == full["image_to_text"].dtype
-
-
-def test_records_are_selected_by_name_fingerprint_paper_name_and_protocol():
-    other = {**DATASET, "name": "other", "fingerprint": "e" * 64}
-    second = {**PROTOCOL, "version": 2}
-    cells = [record("CCA"), record("CFA", protocol=second), record("CCA", dataset=other)]
-    assert select(cells) == cells
-    assert select(cells, datasets=["toy"]) == cells[:2]
-    assert select(cells, datasets=["eeeeeeee"]) == cells[2:]
-    assert select(cells, methods=["cFa"]) == cells[1:2]
-    assert select(cells, protocol="paper") == cells
-    assert select(cells, protocol="paper:2") == cells[1:2]
-    assert select(cells, datasets=["toy", "other"], methods=["CCA"]) == [cells[0], cells[2]]
-
-
-@pytest.mark.parametrize(
-    "wanted", [{"datasets": ["toi"]}, {"methods": ["CCA", "cc"]}, {"protocol": "paper:3"}]
-)
-def test_a_selection_that_no_record_fits_names_what_there_is(wanted):
-    with pytest.raises(
-        ReportError, match=r"no record of \w+ '(toi|cc|paper:3)'; \w+ in these records: (toy|cca|paper)$"
-    ):
-        select([record()], **wanted)

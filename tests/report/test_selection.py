@@ -1,0 +1,48 @@
+"""Records are chosen by dataset, method and protocol, in the words of the command line."""
+
+import pytest
+from made_records import PROTOCOL, made_dataset, made_record
+
+from cmbench.errors import ReportError
+from cmbench.report.records import select
+
+DATASET = made_dataset()
+
+
+def record(paper_name="CCA", **changes):
+    return made_record(paper_name.lower(), paper_name=paper_name, **changes)
+
+
+def test_any_start_of_a_fingerprint_will_do_that_one_dataset_has():
+    fingerprints = {"toy": "ab01" * 16, "near": "ab02" * 16, "a": "cd" * 32}
+    cells = [
+        record("CCA", dataset={**DATASET, "name": name, "fingerprint": fingerprint})
+        for name, fingerprint in fingerprints.items()
+    ]
+    assert select(cells, datasets=["AB02"]) == [cells[1]]
+    assert select(cells, datasets=["a"]) == select(cells, datasets=["c"]) == [cells[2]]
+    with pytest.raises(ReportError, match=r"fingerprints of 2 begin with it: ab01ab01ab01, ab02.*give more"):
+        select(cells, datasets=["ab0"])
+
+
+def test_records_are_selected_by_name_fingerprint_paper_name_and_protocol():
+    other = {**DATASET, "name": "other", "fingerprint": "e" * 64}
+    second = {**PROTOCOL, "version": 2}
+    cells = [record("CCA"), record("CFA", protocol=second), record("CCA", dataset=other)]
+    assert select(cells) == cells
+    assert select(cells, datasets=["toy"]) == cells[:2]
+    assert select(cells, datasets=["eeeeeeee"]) == cells[2:]
+    assert select(cells, methods=["cFa"]) == cells[1:2]
+    assert select(cells, protocol="paper") == cells
+    assert select(cells, protocol="paper:2") == cells[1:2]
+    assert select(cells, datasets=["toy", "other"], methods=["CCA"]) == [cells[0], cells[2]]
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"datasets": ["toi"]}, {"methods": ["CCA", "cc"]}, {"protocol": "paper:3"}]
+)
+def test_a_selection_that_no_record_fits_names_what_there_is(wanted):
+    with pytest.raises(
+        ReportError, match=r"no record of \w+ '(toi|cc|paper:3)'; \w+ in these records: (toy|cca|paper)$"
+    ):
+        select([record()], **wanted)
