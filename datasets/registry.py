@@ -76,16 +76,19 @@ def _loader(name: str) -> Callable[[], Dataset]:
 
 
 def _unknown(name: str) -> str:
-    if name.lower() in set(raw_dataset_names()) - set(BUILT_IN):
+    beside = [path.name for path in _siblings(Path(name))]
+    files = [file for file in (f"{name}.npz", f"{name}.mat") if file in beside]
+    if name.lower() in set(raw_dataset_names()) - set(BUILT_IN) and not files:
         return _without_features(name.lower())
     is_path = bool(Path(name).suffix) or "/" in name
     if is_path:
-        guess = did_you_mean(Path(name).name, [path.name for path in _siblings(Path(name))])
+        guess = did_you_mean(Path(name).name, beside)
         return (
             f"unknown dataset {name!r}: no such file or folder{guess}; give the path of a .npz file, a .mat "
             f"file or a folder of .npy files, or the name of a dataset, such as {', '.join(dataset_names())}"
         )
-    guess = did_you_mean(name, [*dataset_names(), *raw_dataset_names()])
+    known = did_you_mean(name, [*dataset_names(), *raw_dataset_names()])
+    guess = f" (did you mean {files[0]!r}?)" if files else known
     return (
         f"unknown dataset {name!r}{guess}: no such file or folder, and the datasets by name are "
         f"{', '.join(dataset_names())}; give a name, or the path of a .npz file, a .mat file or a folder of "

@@ -93,6 +93,14 @@ def test_a_path_that_is_not_there_is_answered_with_what_lies_beside_it(tmp_path)
         load_dataset(str(tmp_path / "none" / "features.npz"))
 
 
+@pytest.mark.parametrize("name", ["my_features", "wikipedia", "a"])
+def test_a_file_that_was_named_without_its_ending_is_suggested(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"{name}.npz").touch()
+    with pytest.raises(DatasetError, match=rf"unknown dataset '{name}' \(did you mean '{name}\.npz'\?\)"):
+        load_dataset(name)
+
+
 @pytest.mark.parametrize("name", ["Scenes", "EMOJI"])
 def test_a_built_in_dataset_in_capital_letters_is_not_said_to_have_no_features(name):
     with pytest.raises(DatasetError, match=f"unknown dataset .*did you mean '{name.lower()}'"):
