@@ -63,6 +63,8 @@ def load_dataset(name_or_path: str | Path, *, unseen_categories: bool = False) -
     """
     if isinstance(name_or_path, str) and name_or_path in BUILT_IN:
         return _loader(name_or_path)()
+    if not str(name_or_path).strip():
+        raise DatasetError(f"{name_or_path!r} names no dataset; give a name, or the path of features")
     path = Path(name_or_path).expanduser()
     if not path.exists():
         raise DatasetError(_unknown(str(name_or_path)))

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from cmbench.cli.options import FOLDER
 from cmbench.store import DEFAULT_STORE
 
 
@@ -14,7 +15,12 @@ from cmbench.store import DEFAULT_STORE
     "sources", nargs=-1, required=True, metavar="FROM...", type=click.Path(exists=True, file_okay=False)
 )
 @click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where they are brought to."
+    "--store",
+    type=FOLDER,
+    default=DEFAULT_STORE,
+    show_default=True,
+    metavar="FOLDER",
+    help="Where they are brought to.",
 )
 @click.option("--dry-run", is_flag=True, help="Compare only, and change nothing.")
 def merge(sources: tuple[str, ...], store: str, dry_run: bool) -> None:

@@ -74,13 +74,29 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def names_of(_: click.Context, __: click.Parameter, text: str | None) -> list[str] | None:
+class Naming(click.types.StringParamType):
+    """A text that is not empty; ``noun`` says in the error what it has to name."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = str(super().convert(value, param, ctx))
+        if not name.strip():
+            self.fail(f"{name!r} names no {self.noun}", param, ctx)
+        return name
+
+
+DATASET, FOLDER, PLUGIN = Naming("dataset"), Naming("folder"), Naming("file")
+
+
+def names_of(_: click.Context, parameter: click.Parameter, text: str | None) -> list[str] | None:
     """Return the names in a list with commas, None where there is none."""
     if text is None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise click.BadParameter(f"{text!r} names no method")
+        raise click.BadParameter(f"{text!r} names no {(parameter.name or '').removesuffix('s')}")
     return names
 
 
@@ -112,6 +128,7 @@ def seeds_of(context: click.Context, parameter: click.Parameter, text: str) -> l
 dataset_option = click.option(
     "--dataset",
     "datasets",
+    type=DATASET,
     multiple=True,
     metavar="NAME_OR_PATH",
     help="A dataset by name, or a feature file or folder. Repeatable. [default: scenes]",
@@ -123,7 +140,12 @@ methods_option = click.option(
     help="Methods to run, or the groups paper, beyond, controls. [default: paper, and those of plugins]",
 )
 plugin_option = click.option(
-    "--plugin", "plugins", multiple=True, metavar="FILE.py", help="A file that defines methods. Repeatable."
+    "--plugin",
+    "plugins",
+    type=PLUGIN,
+    multiple=True,
+    metavar="FILE.py",
+    help="A file that defines methods. Repeatable.",
 )
 
 
@@ -139,11 +161,17 @@ def available_methods(plugins: Sequence[str]) -> Registry:
 
 
 store_option = click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where results are kept."
+    "--store",
+    type=FOLDER,
+    default=DEFAULT_STORE,
+    show_default=True,
+    metavar="FOLDER",
+    help="Where results are kept.",
 )
 stored_datasets_option = click.option(
     "--dataset",
     "datasets",
+    type=DATASET,
     multiple=True,
     help="Name, or start of a fingerprint; repeat for several. Default: all.",
 )

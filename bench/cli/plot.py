@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cmbench.cli.options import (
+    DATASET,
     all_versions_option,
     store_option,
     stored_datasets_option,
@@ -32,7 +33,11 @@ one_protocol_option = click.option(
 )
 _CHOICE = (
     store_option,
-    click.option("--dataset", help="Name, or start of a fingerprint. Needed where the store holds several."),
+    click.option(
+        "--dataset",
+        type=DATASET,
+        help="Name, or start of a fingerprint. Needed where the store holds several.",
+    ),
     stored_methods_option,
     one_protocol_option,
     all_versions_option,

@@ -6,21 +6,29 @@ import sys
 
 import click
 
+from cmbench.cli.options import DATASET, FOLDER, PLUGIN
 from cmbench.store import DEFAULT_STORE
 
 
 @click.command()
 @click.argument("cell")
 @click.option(
-    "--store", default=DEFAULT_STORE, show_default=True, metavar="FOLDER", help="Where the record is."
+    "--store",
+    type=FOLDER,
+    default=DEFAULT_STORE,
+    show_default=True,
+    metavar="FOLDER",
+    help="Where the record is.",
 )
 @click.option(
     "--dataset",
+    type=DATASET,
     metavar="NAME_OR_PATH",
     help="Where its dataset is now. [default: where the record says it was]",
 )
 @click.option(
     "--plugin",
+    type=PLUGIN,
     metavar="FILE.py",
     help="The file that defines its method. [default: the code that the store keeps]",
 )

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cmbench.cli.options import (
+    FOLDER,
     available_methods,
     dataset_option,
     limit_options,
@@ -79,6 +80,7 @@ def _time(_: click.Context, __: click.Parameter, text: str | None) -> float | No
 @pairs_option
 @click.option(
     "--store",
+    type=FOLDER,
     default="results/tuning",
     show_default=True,
     metavar="FOLDER",

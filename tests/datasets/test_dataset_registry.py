@@ -93,6 +93,11 @@ def test_a_path_that_is_not_there_is_answered_with_what_lies_beside_it(tmp_path)
         load_dataset(str(tmp_path / "none" / "features.npz"))
 
 
+def test_an_empty_name_does_not_stand_for_the_current_folder():
+    with pytest.raises(DatasetError, match="'' names no dataset"):
+        load_dataset("")
+
+
 @pytest.mark.parametrize("name", ["my_features", "wikipedia", "a"])
 def test_a_file_that_was_named_without_its_ending_is_suggested(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
