@@ -37,8 +37,8 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
     The content reaches the disk before the name does, so that not even a power cut leaves a
     truncated file; with ``durable=False``, for files that are worthless after one, this wait is left
-    out. After an error nothing is left behind and an older ``path`` is unchanged. Missing folders
-    are made.
+    out. After an error nothing is left behind and an older ``path`` is unchanged; an ``OSError`` names
+    ``path``. Missing folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not the process id: cells have namespaces of their own, in which all have the same few numbers.
@@ -49,6 +49,10 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             with beside.open("r+b") as file:  # Windows syncs what may be written only
                 os.fsync(file.fileno())
         beside.replace(path)
+    except OSError as error:
+        if error.filename == os.fspath(beside):
+            error.filename = os.fspath(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
@@ -138,8 +142,11 @@ def check_writable(folder: Path) -> None:
     """Make a folder that is missing, and raise ``DatasetError`` unless files can be written to it."""
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
+        try:
+            TemporaryFile(dir=folder).close()
+        except OSError as error:
+            error.filename = os.fspath(folder.absolute())
+            raise
 
 
 def lock(path: Path) -> AbstractContextManager[object] | None:

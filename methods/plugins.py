@@ -45,7 +45,8 @@ def import_plugin(path: Path) -> ModuleType:
     package. Raises ``MethodError`` when it cannot be imported.
     """
     if not path.is_file():
-        raise MethodError(f"plugin {path}: no such file; give the path of a Python file")
+        reason = "is a folder" if path.is_dir() else "no such file"
+        raise MethodError(f"plugin {path}: {reason}; give the path of a Python file")
     home = home_of_file(path)
     files = sources([path], home)
     package = f"{PREFIX}{_digest(path, files)}"

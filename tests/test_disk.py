@@ -1,17 +1,20 @@
 """Files and folders that are replaced as a whole: none is ever half written; and their locks."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from cmbench import disk
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Split
 from cmbench.datasets.features.image_features import STATE, FeatureRows
 from cmbench.datasets.features.weights import write_weights
 from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.disk import lock, remove_unfinished, replacing, replacing_folder
+from cmbench.errors import DatasetError
 
 
 def test_what_a_killed_process_had_begun_to_write_is_removed_and_nothing_else(tmp_path):
@@ -41,6 +44,27 @@ def test_replacing_keeps_the_old_file_when_the_block_fails_and_leaves_nothing(tm
         failing()
     assert path.read_text() == "old"
     assert [found.name for found in path.parent.iterdir()] == ["result.txt"]
+
+
+def test_an_error_of_the_system_names_the_file_that_is_to_be_and_not_the_one_beside_it(tmp_path):
+    for name in ("result.txt", "other.txt"):
+        with pytest.raises(FileNotFoundError, match=rf"/{name}'$"):
+            read_while_replacing(tmp_path / "result.txt", name)
+
+
+def read_while_replacing(path, name):
+    with replacing(path) as beside:
+        (beside if name == path.name else path.with_name(name)).read_bytes()
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_and_no_file_in_it(tmp_path, monkeypatch):
+    def refused(dir):
+        raise PermissionError(errno.EACCES, "Permission denied", f"{dir}/tmp9scygi6x")
+
+    monkeypatch.setattr(disk, "TemporaryFile", refused)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match=f"^{tmp_path}: cannot be written or read .Permission denied"):
+        disk.check_writable(Path())
 
 
 def test_replacing_a_folder_leaves_the_whole_of_it_or_nothing(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from sys import float_info
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -87,7 +88,17 @@ class Naming(click.types.StringParamType):
         return name
 
 
-DATASET, FOLDER, PLUGIN = Naming("dataset"), Naming("folder"), Naming("file")
+class NamingFolder(Naming):
+    """The name of a folder, which need not be there."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = super().convert(value, param, ctx)
+        if Path(name).is_file():
+            self.fail(f"{name} is a file; name a folder", param, ctx)
+        return name
+
+
+DATASET, FOLDER, PLUGIN = Naming("dataset"), NamingFolder("folder"), Naming("file")
 
 
 def names_of(_: click.Context, parameter: click.Parameter, text: str | None) -> list[str] | None:

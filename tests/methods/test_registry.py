@@ -202,7 +202,7 @@ def test_a_constructor_whose_parameters_nobody_could_list_is_refused(plugin, arg
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("absent.py", "no such file"), (".", "no such file"), ("plugin.txt", "must end in .py")],
+    [("absent.py", "no such file"), (".", "is a folder"), ("plugin.txt", "must end in .py")],
 )
 def test_what_is_no_python_file_is_a_problem(plugin, tmp_path, name, message):
     plugin(HEAD + method_class("Mine"), "plugin.txt")
