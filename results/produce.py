@@ -465,15 +465,17 @@ def setting_of(record: Mapping[str, Any]) -> Setting:
     return {name: value for name, value in record["method"]["parameters"].items() if name != "random_state"}
 
 
+PLACE = re.compile(r"""(?<![\w.:/])/(?:[^/\s'"]+/)+([^/\s'"]*)""")
+"""An absolute path in a text, and its last part."""
+
+
 def without_places(value: Any) -> Any:
     """Return a record that has names in place of the paths of the machine that ran it."""
     if isinstance(value, dict):
         return {name: without_places(held) for name, held in value.items()}
     if isinstance(value, list):
         return [without_places(held) for held in value]
-    if not isinstance(value, str):
-        return value
-    return Path(value).name if value.startswith("/") else re.sub('File "/[^"]*/', 'File "', value)
+    return PLACE.sub(r"\1", value) if isinstance(value, str) else value
 
 
 def per_query(arrays: Mapping[str, Any], *, named: bool) -> dict[str, Any]:

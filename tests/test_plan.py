@@ -213,6 +213,9 @@ def test_a_key_changes_with_the_data(toy, other):
         replace(PAPER, denominator="min"),
         replace(PAPER, keep_query=False),
         replace(PAPER, normalisation="test-zscore"),
+        replace(PAPER, ties="other"),
+        replace(PAPER, similarity="hamming"),
+        replace(PAPER, relevance="pair"),
     ],
 )
 def test_a_key_changes_with_each_field_of_the_protocol(toy, protocol):

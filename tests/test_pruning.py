@@ -150,7 +150,7 @@ def test_a_training_is_given_up_at_the_same_look_wherever_its_process_has_come_t
     assert record["looks"] == [["pairs", float(epoch), epoch / 40] for epoch in range(1, 6)]
     assert record["error"]["message"].startswith("by epoch 5 of stage pairs the best score was 0.1250")
     assert record["durations"]["total"] < 60
-    assert record["durations"].get("processor", 0.1) > 0
+    assert record["durations"]["processor"] > 0
 
 
 def test_a_run_without_the_rule_trains_to_the_end_what_was_given_up(toy, tmp_path, reporting):
@@ -159,7 +159,7 @@ def test_a_run_without_the_rule_trains_to_the_end_what_was_given_up(toy, tmp_pat
         options = {"plugins": reporting, "store": tmp_path / "s", "retry_failed": retried}
         looked_at(toy, tmp_path / "s", reporting, rule)
         assert not planned(toy, ["reporting"], pruning={"reporting": rule}, **options).pending
-    assert len(planned(toy, ["reporting"], **options).pending) == 1
+        assert len(planned(toy, ["reporting"], **options).pending) == 1
 
 
 def test_a_training_that_keeps_up_has_its_looks_in_its_record(toy, tmp_path, reporting):

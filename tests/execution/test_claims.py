@@ -147,20 +147,15 @@ def test_a_run_takes_over_what_a_killed_one_had_claimed(place):
     assert "Seeds: 4 (mean" in table
 
 
-def test_a_forced_run_takes_what_another_forced_run_has_just_finished(toy, place):
-    cmbench.run(toy, ["cfa"], store=place / "store", threads=1, memory="none")
-    (path,) = Store(place / "store").paths()
-    before = path.read_text()
-    runs = [started(place, "store", seeds="0,", methods="cfa", options=["--force"]) for _ in range(2)]
-    for run in runs:
-        run.communicate(timeout=300)
-    assert [run.returncode for run in runs] == [0, 0]
-    assert path.read_text() != before
-
-
-def test_a_record_that_another_run_finished_meanwhile_is_not_computed_again(toy, place, monkeypatch):
+@pytest.mark.parametrize("force", [False, True])
+def test_a_record_that_another_run_finished_meanwhile_is_not_computed_again(toy, place, monkeypatch, force):
     """The other run finishes all cells after this one has planned them."""
     from cmbench.execution import local, workplace
+
+    options = {"store": place / "store", "threads": 1, "memory": "none"}
+    if force:
+        cmbench.run(toy, ["cfa"], **options)
+    before = [path.read_text() for path in Store(place / "store").paths()]
 
     def run_after_another(executor, cells):
         other = threading.Thread(target=original, args=(executor, cells))
@@ -171,8 +166,9 @@ def test_a_record_that_another_run_finished_meanwhile_is_not_computed_again(toy,
 
     original = local.LocalExecutor.run
     monkeypatch.setattr(local.LocalExecutor, "run", run_after_another)
-    frame = cmbench.run(toy, ["cfa"], store=place / "store", threads=1, memory="none")
+    frame = cmbench.run(toy, ["cfa"], force=force, **options)
     assert list(frame["status"]) == ["ok"]
+    assert [path.read_text() for path in Store(place / "store").paths()] != before
 
 
 @pytest.mark.slow

@@ -236,7 +236,14 @@ def test_another_cmbench_on_a_worker_is_refused(toy, tmp_path, plugin, threads_c
     monkeypatch.setattr("cmbench.execution.dask.code_of_cmbench", lambda: "another")
     with pytest.raises(ExecutionError, match="another cmbench than this run"):
         run_does(toy, plugin, tmp_path / "store", scheduler=threads_cluster)
-    assert code_of_cmbench() == code_of_cmbench()
+
+
+def test_what_stands_for_the_code_of_a_cmbench_is_another_where_a_file_is(tmp_path, monkeypatch):
+    before = code_of_cmbench.__wrapped__()
+    assert before == code_of_cmbench.__wrapped__()
+    (tmp_path / "another.py").touch()
+    monkeypatch.setattr("cmbench.methods.__path__", [*cmbench.methods.__path__, str(tmp_path)])
+    assert code_of_cmbench.__wrapped__() != before
 
 
 @pytest.mark.parametrize(

@@ -327,11 +327,8 @@ def test_seeds_make_cells_only_where_the_method_uses_chance(toy, store):
     frame = run(toy, ["cfa", "kcca"], store, seeds=(0, 1, 2))
     assert list(frame["method"]) == ["cfa", "kcca", "kcca", "kcca"]
     assert frame["seed"].isna().tolist() == [True, False, False, False]
-    assert [
-        record["method"]["parameters"]["random_state"]
-        for record in store.records()
-        if record["seed"] is not None
-    ]
+    seeded = (record["method"]["parameters"] for record in store.records() if record["seed"] is not None)
+    assert sorted(parameters["random_state"] for parameters in seeded) == [0, 1, 2]
 
 
 def test_configured_methods_and_datasets_are_taken_as_objects(toy, store):
@@ -393,7 +390,9 @@ def test_a_broken_plugin_is_reported_and_the_others_run(toy, store, tmp_path):
     assert frame["status"].tolist() == ["ok"]
 
 
-def test_evaluation_limits_blas_only_while_it_runs(toy):
-    before = arrays._blas_threads()
-    cmbench.evaluate(toy.test.images[:, :8], toy.test.texts, toy.test.labels)
-    assert arrays._blas_threads() == before
+def test_evaluation_limits_blas_only_while_it_runs(monkeypatch):
+    threads = arrays._blas_threads
+    monkeypatch.setattr(arrays, "_blas_threads", lambda: 3)  # or it would do all by itself where there is one
+    with arrays.blas().limit(limits=3):
+        assert set(arrays.CpuArrays().map(lambda _: threads(), range(6))) == {1}
+        assert threads() == 3

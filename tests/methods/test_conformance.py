@@ -209,6 +209,49 @@ class LearnsFromNaN(Sound):
         return super().fit(replace(train, images=np.nan_to_num(train.images)), validation)
 
 
+class LearnsFromInfinity(Sound):
+    def fit(self, train, validation):
+        return super().fit(replace(train, texts=np.where(np.isinf(train.texts), 0, train.texts)), validation)
+
+
+class LearnsFromMismatchedRows(Sound):
+    def fit(self, train, validation):
+        images = train.images[: len(train.texts)]
+        return super().fit(replace(train, images=images, labels=train.labels[: len(images)]), validation)
+
+
+class LearnsFromOneCategory(Sound):
+    def fit(self, train, validation):
+        if len(np.unique(train.labels)) < 2:
+            train = replace(train, labels=np.arange(len(train.labels)) % 2)
+        return super().fit(train, validation)
+
+
+class ChangesAParameterInFit(Sound):
+    def fit(self, train, validation):
+        super().fit(train, validation)
+        self.ridge *= 2
+        return self
+
+
+class TakesAnyWidth(Sound):
+    def transform_images(self, images):
+        return images @ self.image_[: images.shape[1]]
+
+    def transform_texts(self, texts):
+        return texts @ self.text_[: texts.shape[1]]
+
+
+class NeverLooksAtParts(Sound):
+    uses_parts = True
+
+    def transform_images(self, images, parts=None):
+        return super().transform_images(images)
+
+    def transform_texts(self, texts, parts=None):
+        return super().transform_texts(texts)
+
+
 class CannotBePickled(Sound):
     def fit(self, train, validation):
         super().fit(train, validation)
@@ -282,6 +325,12 @@ BROKEN = {
     UsesLabelsInSecret: ("says_whether_it_uses_labels", "uses_labels = True"),
     SaysItUsesLabels: ("says_whether_it_uses_labels", "uses_labels = False"),
     LearnsFromNaN: ("refuses_what_it_cannot_learn_from", "NaN in the images are accepted"),
+    LearnsFromInfinity: ("refuses_what_it_cannot_learn_from", "infinity in the texts are accepted"),
+    LearnsFromMismatchedRows: ("refuses_what_it_cannot_learn_from", "a text missing are accepted"),
+    LearnsFromOneCategory: ("refuses_what_it_cannot_learn_from", "one category alone are accepted"),
+    ChangesAParameterInFit: ("can_be_cloned", "fit changes parameters"),
+    TakesAnyWidth: ("refuses_features_of_another_width", "another width are accepted"),
+    NeverLooksAtParts: ("looks_at_parts", "set uses_parts = False"),
     CannotBePickled: ("survives_pickling", "lambda"),
     FailsWithFewRows: ("learns_from_few_rows", "LinAlgError"),
     FailsAtAnUnseenCategory: ("copes_with_an_unseen_category", "np.unique(train.labels)"),
@@ -304,6 +353,13 @@ def test_a_broken_method_is_found_out_for_the_right_reason(method):
     result = result_of(failing, Subject(method))
     assert result.status == "failed"
     assert message in result.message
+
+
+def test_every_check_has_a_method_that_breaks_it():
+    found_below = {"takes_time_as_pairs_do"}
+    of_a_gpu = {"gives_the_same_on_a_gpu"}
+    without = {each.__name__ for each in CHECKS} - {name for name, _ in BROKEN.values()}
+    assert without == found_below | of_a_gpu
 
 
 class ComparesAllTriples(Sound):

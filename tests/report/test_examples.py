@@ -188,8 +188,12 @@ LONG = "A black and white cow stands in a field of high grass beside a fence; " 
 def shown(width, tasks=("image_to_text", "text_to_image", "text_to_all"), top=3, text=LONG):
     runs = [ranked(name, [0.5] * 6) for name in ("a method with a long name", "jrl")]
     found = examples(runs, tasks, queries=["pair-5"], top=top)
+    return found, drawn_with(text, found, width)
+
+
+def drawn_with(text, found, width):
     pairs = {id_: Pair(lambda: np.full((60, 90, 3), 128, np.uint8), f"{id_}: {text}") for id_ in IDS.tolist()}
-    return found, example_figure.figure(found, pairs, width=width, note="toy")
+    return example_figure.figure(found, pairs, width=width, note="toy")
 
 
 def frames(drawing):
@@ -212,7 +216,13 @@ def test_frames_and_marks_say_which_items_are_right():
         assert len(marked) == sum(item.is_right == is_right for item in expected) + 1  # and the legend
     pictures = sum(item.modality == "image" for item in expected)
     assert len(drawing.axes) == pictures + sum(example.query.modality == "image" for example in found)
-    assert texts.count("the query") == sum(item.is_query for item in expected) == 0
+    assert "the query" not in texts
+
+
+def test_the_query_among_its_answers_is_marked_as_what_it_is():
+    run = ranked("cca", [0.5] * 6, first_text_to_all=np.array([[3, 9, 8]] * 6))
+    drawing = drawn_with(LONG, examples([run], ["text_to_all"], queries=["pair-3"]), 7.0)
+    assert [text.get_text() for text in drawing.texts].count("the query") == 1
 
 
 @pytest.mark.parametrize("width", [3.33, 7.0])

@@ -3,10 +3,11 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from cmbench.datasets.draft import Split
-from cmbench.methods.beyond.contrastive import InfoNCE, Triplet, info_nce, triplet_loss
+from cmbench.methods.beyond.contrastive import InfoNCE, Scale, Triplet, info_nce, triplet_loss
 
 
 def outputs_of(n=7, k=5, seed=0):
@@ -102,3 +103,4 @@ def test_the_learned_scale_moves_and_stays_below_its_bound():
     method.fit(pairs, pairs)
     assert float(method.scale_.logarithm.detach()) != -math.log(0.0101)
     assert float(method.scale_().detach()) <= 100.0
+    assert float(Scale(math.log(200.0))().detach()) == pytest.approx(100.0)
