@@ -150,7 +150,7 @@ def test_a_training_is_given_up_at_the_same_look_wherever_its_process_has_come_t
     assert record["looks"] == [["pairs", float(epoch), epoch / 40] for epoch in range(1, 6)]
     assert record["error"]["message"].startswith("by epoch 5 of stage pairs the best score was 0.1250")
     assert record["durations"]["total"] < 60
-    assert record["durations"]["processor"] > 0
+    assert not hangs or record["durations"]["processor"] > 0  # one that has ended cannot be asked any more
 
 
 def test_a_run_without_the_rule_trains_to_the_end_what_was_given_up(toy, tmp_path, reporting):

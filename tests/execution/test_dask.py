@@ -11,13 +11,12 @@ import numpy as np
 import psutil
 import pytest
 
-import cmbench
 from cmbench.datasets.formats.numpy_files import save_npz
-from cmbench.errors import CmbenchError, ExecutionError
+from cmbench.errors import ExecutionError
 from cmbench.execution import worker
 from cmbench.execution.dask import DaskExecutor, travelling
 from cmbench.execution.progress import Silent
-from cmbench.execution.worker import code_of_cmbench, digest_of, kept_features
+from cmbench.execution.worker import digest_of, kept_features
 from cmbench.runner import finished
 from cmbench.store import Store
 from cmbench.tuning import Budget, tune
@@ -236,33 +235,6 @@ def test_another_cmbench_on_a_worker_is_refused(toy, tmp_path, plugin, threads_c
     monkeypatch.setattr("cmbench.execution.dask.code_of_cmbench", lambda: "another")
     with pytest.raises(ExecutionError, match="another cmbench than this run"):
         run_does(toy, plugin, tmp_path / "store", scheduler=threads_cluster)
-
-
-def test_what_stands_for_the_code_of_a_cmbench_is_another_where_a_file_is(tmp_path, monkeypatch):
-    before = code_of_cmbench.__wrapped__()
-    assert before == code_of_cmbench.__wrapped__()
-    (tmp_path / "another.py").touch()
-    monkeypatch.setattr("cmbench.methods.__path__", [*cmbench.methods.__path__, str(tmp_path)])
-    assert code_of_cmbench.__wrapped__() != before
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"executor": "dask"}, "needs the scheduler"),
-        ({"scheduler": "tcp://127.0.0.1:1"}, "only executor 'dask'"),
-        ({"executor": "slurm"}, "use one of local, dask"),
-    ],
-)
-def test_an_executor_without_what_it_needs_is_refused(toy, tmp_path, options, message):
-    with pytest.raises(CmbenchError, match=message):
-        cmbench.run(toy, ["cca"], store=tmp_path, **options)
-
-
-def test_a_scheduler_that_is_not_there_is_named(toy, tmp_path, monkeypatch):
-    monkeypatch.setattr("cmbench.execution.dask._PATIENCE", "1s")
-    with pytest.raises(ExecutionError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
-        cmbench.run(toy, ["cca"], store=tmp_path, executor="dask", scheduler="tcp://127.0.0.1:9")
 
 
 def command(place, *arguments, seeds="1,", store="store", **does):

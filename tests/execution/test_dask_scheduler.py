@@ -2,8 +2,10 @@
 
 import pytest
 
-from cmbench.errors import ExecutionError
+import cmbench
+from cmbench.errors import CmbenchError, ExecutionError
 from cmbench.execution.dask import connected
+from cmbench.execution.worker import code_of_cmbench
 
 pytest.importorskip("distributed")
 
@@ -40,3 +42,30 @@ def test_no_client_is_begun_for_a_file_that_no_scheduler_wrote(tmp_path, monkeyp
     file.write_bytes(content)
     with pytest.raises(ExecutionError, match=message), connected(str(file)):
         pass
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"executor": "dask"}, "needs the scheduler"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, "only executor 'dask'"),
+        ({"executor": "slurm"}, "use one of local, dask"),
+    ],
+)
+def test_an_executor_without_what_it_needs_is_refused(toy, tmp_path, options, message):
+    with pytest.raises(CmbenchError, match=message):
+        cmbench.run(toy, ["cca"], store=tmp_path, **options)
+
+
+def test_a_scheduler_that_is_not_there_is_named(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("cmbench.execution.dask._PATIENCE", "1s")
+    with pytest.raises(ExecutionError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
+        cmbench.run(toy, ["cca"], store=tmp_path, executor="dask", scheduler="tcp://127.0.0.1:9")
+
+
+def test_what_stands_for_the_code_of_a_cmbench_is_another_where_a_file_is(tmp_path, monkeypatch):
+    before = code_of_cmbench.__wrapped__()
+    assert before == code_of_cmbench.__wrapped__()
+    (tmp_path / "another.py").touch()
+    monkeypatch.setattr("cmbench.methods.__path__", [*cmbench.methods.__path__, str(tmp_path)])
+    assert code_of_cmbench.__wrapped__() != before

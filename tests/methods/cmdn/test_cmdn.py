@@ -108,7 +108,6 @@ def test_features_may_have_any_units_and_columns_that_say_nothing(toy, default):
     )
     made = represented(CMDN(**BRIEF).fit(train, validation), test)
     assert np.isfinite(made).all()
-    assert bimodal_map(*made, test.labels) > 0.5
     assert made.shape == default.shape
 
 
