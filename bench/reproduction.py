@@ -24,12 +24,12 @@ from cmbench.methods.parameters import added_later
 from cmbench.methods.registry import Registry, registry
 from cmbench.report.command import (
     base_dataset,
-    chosen_parameters,
     command,
     is_trial,
     whole_dataset,
 )
 from cmbench.report.records import Record, split_of
+from cmbench.report.rows import parameters_of
 from cmbench.runner import finished
 from cmbench.schema import LEFT_OUT
 from cmbench.store import DEFAULT_STORE, Store
@@ -142,7 +142,7 @@ def _again(
 ) -> dict[str, Any]:
     """Run the cell and return its record."""
     name = record["method"]["name"]
-    parameters = chosen_parameters(record)
+    parameters = parameters_of(record)
     if record["method"].get("origin") == "built-in":
         parameters = then_and_since(name, parameters)
     try:

@@ -47,7 +47,7 @@ from cmbench.report import ablation, findings, overview, shape
 from cmbench.report.layout import View
 from cmbench.report.significance import reading
 from cmbench.report.table import render
-from cmbench.schema import VALIDATION
+from cmbench.schema import VALIDATION, finished_at
 from cmbench.store import Store
 
 HERE = Path(__file__).parent
@@ -589,7 +589,7 @@ FACTS_SHOWN = View(columns=("trials", "seeds", "seconds", "memory"))
 
 def make_leaderboard() -> None:
     """Write the page over all datasets: equal searches first, and below them those of earlier studies."""
-    ends = [record["provenance"].get("finished", "") for record in Store(HERE / "tuned").records()]
+    ends = [finished_at(record) for record in Store(HERE / "tuned").records()]
     dated = [f"The newest record of its first part is of {max(ends)[:10]}.\n"] if any(ends) else []
     page = [LEADERBOARD, *dated, *(tuned_sections() or [NOT_YET]), EARLIER, *earlier_tables()]
     (HERE / "leaderboard.md").write_text("\n".join(page), encoding="utf-8")

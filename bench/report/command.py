@@ -14,7 +14,8 @@ from typing import Any
 
 from cmbench.evaluation.protocol import PAPER
 from cmbench.report.records import Record, chosen_on_each_split, split_of
-from cmbench.schema import RANDOM_STATE, VALIDATION
+from cmbench.report.rows import parameters_of
+from cmbench.schema import VALIDATION
 
 
 def command(
@@ -97,20 +98,13 @@ def changed_parameters(record: Record) -> dict[str, Any]:
 
     Earlier records do not say which these are; then all are returned.
     """
-    chosen = chosen_parameters(record)
+    chosen = parameters_of(record)
     defaults = record["method"].get("defaults", chosen)
     return {name: value for name, value in chosen.items() if name in defaults}
 
 
 def moved_defaults(record: Record, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that were at the default of their time, which is another today."""
-    then = {name: value for name, value in chosen_parameters(record).items() if name in defaults}
+    then = {name: value for name, value in parameters_of(record).items() if name in defaults}
     others = changed_parameters(record)
     return {name: value for name, value in then.items() if name not in others and value != defaults[name]}
-
-
-def chosen_parameters(record: Record) -> dict[str, Any]:
-    """Return all parameters that a result depends on, without the seed."""
-    method = record["method"]
-    left_out = {*method.get("practical", ()), *([RANDOM_STATE] if record["seed"] is not None else [])}
-    return {name: value for name, value in method["parameters"].items() if name not in left_out}

@@ -7,7 +7,7 @@ from typing import Any
 
 from cmbench.current import code_of
 from cmbench.report.records import Record, choices_of, chosen_on_each_split, joint_choice, split_of
-from cmbench.schema import finished_at
+from cmbench.schema import RANDOM_STATE, finished_at
 
 
 def rows_of(records: Sequence[Record]) -> list[list[Record]]:
@@ -50,7 +50,7 @@ def traits_of(record: Record, choice: str = "") -> dict[str, Any]:
 def parameters_of(record: Record) -> dict[str, Any]:
     """Return the parameters that seeds share: without the seed and those that do not change a result."""
     method = record["method"]
-    left_out = {"random_state"} if record["seed"] is not None else set()
+    left_out = {RANDOM_STATE} if record["seed"] is not None else set()
     left_out |= set(method.get("practical", ()))
     return {name: value for name, value in method["parameters"].items() if name not in left_out}
 

@@ -38,6 +38,7 @@ from cmbench.report.page.retrieved import retrieved
 from cmbench.report.page.sources import Study
 from cmbench.report.page.troubles import dataset_warnings, doubts, failures, recipe, storing_commands
 from cmbench.report.significance import Reading
+from cmbench.schema import finished_at
 
 DEFAULT_TITLE = "Cross-modal retrieval results"
 _LIBRARY, _LICENCE = "vendor/datatables-3.1.5.min.js", "vendor/datatables-licence.txt"
@@ -143,8 +144,7 @@ def _counted(count: int, word: str) -> str:
 
 def _newest(study: Study) -> str:
     """Return the day on which the last record was finished, or nothing if no record says so."""
-    times = [str((record.get("provenance") or {}).get("finished") or "") for record in study.records]
-    return max(times, default="")[:10]
+    return max(map(finished_at, study.records), default="")[:10]
 
 
 def _policy(scripts: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from cmbench.report.looks import MOST_BARS
 from cmbench.report.page.content import Board, Entry, Overall
 from cmbench.report.page.illustrations import Plan
 from cmbench.report.page.sources import Study
-from cmbench.report.records import Record
+from cmbench.report.records import Record, split_of
 from cmbench.report.settings import Setting
 from cmbench.report.significance import Arrays
 from cmbench.store import Store
@@ -45,9 +45,7 @@ def plot_command(
 ) -> str:
     """Return the ``cmbench plot`` that draws these settings of a board, with more options of that figure."""
     group = board.group
-    is_divided = any(
-        record["dataset"].get("split_of") for record in group.records
-    )  # a split has a fingerprint
+    is_divided = any(map(split_of, group.records))  # each split has a fingerprint of its own
     dataset = group.dataset["name"] if is_divided else group.dataset["fingerprint"][:8]
     words = ["--dataset", dataset, "--protocol", group.protocol["name"]]
     if study.choice.methods or len(shown) < len(board.contenders):
