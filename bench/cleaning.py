@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cmbench.current import code_of, newest_version
+from cmbench.estimates import settings_of
 from cmbench.ownership import sweep
-from cmbench.schema import RANDOM_STATE
 from cmbench.store import Store
 
 FAILURES = ("crashed", "failed", "out-of-memory", "timeout")
@@ -106,7 +106,6 @@ def _newest_by_cell(store: Store) -> dict[str, str]:
 def _identity(record: Record) -> str:
     """Return what the records of a cell share under all versions of its method's code."""
     method = record["method"]
-    left_out = {RANDOM_STATE, *method.get("practical", ())}
-    parameters = {name: value for name, value in method["parameters"].items() if name not in left_out}
-    content = [record["dataset"]["fingerprint"], method["name"], parameters, record["seed"]]
+    settings = settings_of(method["parameters"], method.get("practical", ()))
+    content = [record["dataset"]["fingerprint"], method["name"], settings, record["seed"]]
     return json.dumps([*content, dict(record["protocol"])], sort_keys=True)

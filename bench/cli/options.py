@@ -323,12 +323,14 @@ RUN_OPTIONS = (
     ),
     click.option(
         "--profile",
+        type=Naming("profile"),
         metavar="tuned|paper|FILE.toml",
         help="Parameters in place of the defaults: what 'cmbench tune' chose before, or wrote to a file, or "
         "the published ones where a method has them. --preset and --set count more.",
     ),
     click.option(
         "--like",
+        type=Naming("method"),
         metavar="METHOD",
         help="Give variants of a method, such as the ablations of cmgans, what the profile has for it.",
     ),

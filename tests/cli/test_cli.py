@@ -231,6 +231,8 @@ def test_a_broken_plugin_gives_status_1_and_the_others_run(command, tmp_path):
         (("run", "--store", "toy.npz"), "toy.npz is a file; name a folder"),
         (("tune", "--store", "toy.npz"), "toy.npz is a file; name a folder"),
         (("run", "--plugin", ""), "'' names no file"),
+        (("run", "--profile", ""), "'' names no profile"),
+        (("run", "--like", ""), "'' names no method"),
         (("reproduce", "cca", "--dataset", ""), "'' names no dataset"),
         (("table", "--dataset", ""), "'' names no dataset"),
         (("table", "--columns", ""), "'' names no column"),
