@@ -4,6 +4,7 @@ from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
+from counted_ranks import ranks_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,14 +15,6 @@ from cmbench.evaluation.average_precision import (
     expected_average_precision,
     hits_per_rank,
 )
-
-
-def ranks_of(scores: np.ndarray, relevant: np.ndarray) -> Ranks:
-    """Count, item by item, what stands above and level with each relevant item."""
-    own = np.sort(scores[relevant])
-    above = np.array([(scores > score).sum() for score in own], dtype=np.int64)
-    tied = np.array([(scores == score).sum() for score in own], dtype=np.int64)
-    return Ranks(above, tied, np.array([relevant.sum()]), len(scores))
 
 
 def plain_average_precision(

@@ -6,6 +6,7 @@ import pytrec_eval
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_records import PROTOCOL
 from scipy.stats import sem
 from sklearn.metrics import average_precision_score
 
@@ -309,16 +310,7 @@ def test_packed_keys_order_as_the_similarities_do(values):
 
 
 def test_the_paper_protocol_is_the_full_ranking_with_the_query_kept():
-    assert PAPER.as_dict() == {
-        "name": "paper",
-        "version": 1,
-        "similarity": "cosine",
-        "cutoff": None,
-        "denominator": "relevant",
-        "keep_query": True,
-        "normalisation": "none",
-        "ties": "expectation",
-    }
+    assert PAPER.as_dict() == PROTOCOL
 
 
 def test_own_rows_must_be_of_the_same_label():

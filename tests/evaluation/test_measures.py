@@ -6,8 +6,10 @@ from math import log2
 import numpy as np
 import pytest
 import pytrec_eval
+from counted_ranks import ranks_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_records import PROTOCOL
 
 from cmbench.errors import EvaluationError
 from cmbench.evaluation.average_precision import Ranks
@@ -15,13 +17,6 @@ from cmbench.evaluation.evaluator import average_precision, evaluate
 from cmbench.evaluation.measures import chance, expected, get_measure, get_measures
 from cmbench.evaluation.protocol import HAMMING, PAIRS, PAPER, PROTOCOLS, Protocol
 from cmbench.evaluation.tasks import Retrieval
-
-
-def ranks_of(scores, relevant):
-    own = np.sort(scores[relevant])
-    above = np.array([(scores > score).sum() for score in own], dtype=np.int64)
-    tied = np.array([(scores == score).sum() for score in own], dtype=np.int64)
-    return Ranks(above, tied, np.array([relevant.sum()]), len(scores))
 
 
 def literal(measure, relevant, *, by_pair=False):
@@ -219,16 +214,7 @@ def test_a_measure_that_there_is_not_raises(name):
 
 
 def test_records_of_earlier_protocols_keep_their_fields():
-    assert PROTOCOLS["paper"].as_dict() == {
-        "name": "paper",
-        "version": 1,
-        "similarity": "cosine",
-        "cutoff": None,
-        "denominator": "relevant",
-        "keep_query": True,
-        "normalisation": "none",
-        "ties": "expectation",
-    }
+    assert PROTOCOLS["paper"].as_dict() == PROTOCOL
     assert PROTOCOLS["pairs"].as_dict()["relevance"] == "pair"
     for protocol in PROTOCOLS.values():
         assert Protocol(**protocol.as_dict()) == protocol
