@@ -75,6 +75,7 @@ def planned(
     allow_repeated: bool = False,
     check_determinism: bool = False,
     pruning: Mapping[str, PruningRule] | None = None,
+    shared: Mapping[str, Path] | None = None,
     limit: int | None = None,
 ) -> Agenda:
     """Return the cells of a run with these arguments of ``run``, and which of them it would run.
@@ -105,9 +106,14 @@ def planned(
     )
     warn_of_other_versions(cells)
     check_reach(tuned, cells, own)
-    rule_of = dict(pruning or {}).get
+    rule_of, shared_by = dict(pruning or {}).get, dict(shared or {}).get
     cells = [
-        replace(cell, given=places.get(own_fingerprint(cell.dataset)), rule=rule_of(cell.method.name))
+        replace(
+            cell,
+            given=places.get(own_fingerprint(cell.dataset)),
+            rule=rule_of(cell.method.name),
+            shared=shared_by(cell.method.name),
+        )
         for cell in cells
     ]
     results = Store(Path(store).absolute())  # a method may change the current folder

@@ -20,6 +20,8 @@ from cmbench.methods.registry import MethodEntry, Registry, new_method, registry
 from cmbench.schema import RANDOM_STATE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cmbench.methods.contract import Method
     from cmbench.profile_files import Profile
     from cmbench.pruning import PruningRule
@@ -35,8 +37,9 @@ class Cell:
 
     ``parameters`` are all of the method's, defaults included; ``seed`` is None for a method
     without ``random_state``; ``measures`` are what is measured beside MAP, ``tuning`` says which profile
-    the parameters come from, ``rule`` when to give a training up, and ``given`` how the dataset was named,
-    if it was: a name, or the place of its files. The key depends on none of them.
+    the parameters come from, ``rule`` when to give a training up, ``given`` how the dataset was named,
+    if it was: a name, or the place of its files, and ``shared`` is a folder in which fits of the method leave
+    the ends of stages for each other. The key depends on none of them.
     """
 
     dataset: Dataset
@@ -50,6 +53,7 @@ class Cell:
     tuning: Tuning | None = None
     rule: PruningRule | None = None
     given: str | None = None
+    shared: Path | None = None
 
     @property
     def left_out(self) -> str:

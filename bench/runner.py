@@ -73,6 +73,7 @@ def finished(
     allow_repeated: bool = False,
     check_determinism: bool = False,
     pruning: Mapping[str, PruningRule] | None = None,
+    shared: Mapping[str, Path] | None = None,
     limit: int | None = None,
     debug: bool = False,
 ) -> list[dict[str, Any]]:
@@ -128,6 +129,8 @@ def finished(
         Cells that were not checked yet run again
     pruning : by method name, the rule that gives a training up which falls behind earlier ones; its record
         has the status ``pruned``. ``cmbench tune`` uses it
+    shared : by method name, a folder in which fits leave what others may take over, for methods with the
+        practical parameter ``pretrained``. ``cmbench tune`` uses it
     limit : take that many pairs of each split, by category, for a first try: a dataset of its own
     debug : run one cell in this process, with ``breakpoint()``, and pdb at an error. There is no fence and
         no limit then, and nothing is stored
@@ -166,6 +169,7 @@ def finished(
         allow_repeated=allow_repeated,
         check_determinism=check_determinism,
         pruning=pruning,
+        shared=shared,
         limit=limit,
     )
     if debug:

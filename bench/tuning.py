@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -27,6 +28,7 @@ from cmbench.datasets.draft import base_name
 from cmbench.disk import remove_folder
 from cmbench.errors import CmbenchError, DatasetWarning
 from cmbench.evaluation.protocol import Protocol, get_protocol
+from cmbench.execution.checkpoints import own_checkpoints
 from cmbench.execution.job import PRETRAINED
 from cmbench.execution.progress import Silent, result_text
 from cmbench.limits import duration_text
@@ -171,16 +173,18 @@ def tune(
     rules = get_protocol(protocol)
     rules = get_protocol("paper") if rules.unseen_categories else rules
     options = {"progress": _Told(told), **limits, "protocol": rules}
-    shared = Path(store, ".work", "pretrained", dataset.fingerprint[:16])
-    trials = _Trials(validation_only(dataset), store, available, options, shared)
-    while asked := _asked(searches, budget):
-        pruned_by = {name: searches[name].rule for name in asked if pruning}
-        for name, trial in trials.run(asked, budget.seeds[:1], pruned_by).items():
-            searches[name].add(trial)
-        told(_line(dataset, searches, asked))
-    failures = {name: Failure(tuple(each.trials)) for name, each in searches.items() if not each.best(1)}
-    found = {name: search for name, search in searches.items() if name not in failures}
-    repeated = _repeated({name: search.best(REPEATED) for name, search in found.items()}, trials, budget)
+    # Workers of a scheduler need not have a drive in common.
+    sharing = () if limits.get("scheduler") else _sharing(searches, available)
+    with _shared_folders(Path(store, ".work", "pretrained", dataset.fingerprint[:16]), sharing) as shared:
+        trials = _Trials(validation_only(dataset), store, available, options, shared)
+        while asked := _asked(searches, budget):
+            pruned_by = {name: searches[name].rule for name in asked if pruning}
+            for name, trial in trials.run(asked, budget.seeds[:1], pruned_by).items():
+                searches[name].add(trial)
+            told(_line(dataset, searches, asked))
+        failures = {name: Failure(tuple(each.trials)) for name, each in searches.items() if not each.best(1)}
+        found = {name: search for name, search in searches.items() if name not in failures}
+        repeated = _repeated({name: search.best(REPEATED) for name, search in found.items()}, trials, budget)
     choices = {
         name: _choice(search, repeated[name], version=available[name].code_version())
         for name, search in found.items()
@@ -192,9 +196,29 @@ def tune(
     tuned = Tuned(dataset.name, dataset.fingerprint, choices, failures, dataset.card.split_of or "")
     if choices:
         add_to_profile(store, tuned, budget, protocol=get_protocol(protocol).name)
-    for name in searches:  # and no more: another search may be at other methods
-        remove_folder(shared / name)
     return tuned
+
+
+def _sharing(names: Iterable[str], available: Registry) -> list[str]:
+    """Return the methods whose trials can share stages."""
+    return [name for name in names if PRETRAINED in available[name].load().practical]
+
+
+@contextmanager
+def _shared_folders(place: Path, methods: Iterable[str]) -> Iterator[dict[str, Path]]:
+    """Yield a folder for each method in which its trials share the ends of stages, until the search ends.
+
+    Each search has its own, since another may be at the same methods; what a killed one has left is in it.
+    Where none can be made, nothing is shared.
+    """
+    with ExitStack() as stack:
+        folders = {}
+        for name in methods:
+            with suppress(OSError):
+                folders[name] = stack.enter_context(own_checkpoints(place.absolute() / name, "search"))
+        yield folders
+        for folder in folders.values():
+            remove_folder(folder)
 
 
 def _searches(
@@ -278,15 +302,15 @@ class _Told(Silent):
 class _Trials:
     """Runs settings on one dataset, or finds them in the store.
 
-    Trials of a method share the ends of stages that their settings have in common, in a folder of its own in
-    ``shared``: a method of another name cannot reach it.
+    Trials of a method share the ends of stages that their settings have in common, in the folder that
+    ``shared`` has for it: a method of another name cannot reach it.
     """
 
     dataset: Dataset
     store: str | Path
     available: Registry
     limits: Mapping[str, Any]
-    shared: Path
+    shared: Mapping[str, Path]
 
     def run(
         self,
@@ -303,12 +327,13 @@ class _Trials:
             frame = run(
                 self.dataset,
                 list(settings),
-                parameters={name: {**given, **self._place(name)} for name, given in settings.items()},
+                parameters=settings,
                 seeds=seeds,
                 store=self.store,
                 plugins=self.available,
                 allow_repeated=True,
                 pruning=rules,
+                shared=self.shared,
                 **self.limits,
             )
         results = Store(self.store)
@@ -317,14 +342,6 @@ class _Trials:
             if record is not None:
                 records[record["method"]["name"]].append(record)
         return {name: _trial(settings[name], of_method) for name, of_method in records.items()}
-
-    def _place(self, name: str) -> dict[str, str]:
-        """Return the parameter that tells a method where its trials share stages, if it has one.
-
-        Workers of a scheduler need not have a drive in common.
-        """
-        shares = PRETRAINED in self.available[name].load().practical and not self.limits.get("scheduler")
-        return {PRETRAINED: str(self.shared.absolute() / name)} if shares else {}
 
 
 def _trial(parameters: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Trial:

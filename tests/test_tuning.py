@@ -212,19 +212,50 @@ def test_trials_share_what_they_train_alike_until_the_search_ends(toy, tmp_path)
     assert spared[0] == 0
 
 
+def test_a_search_that_ends_leaves_what_trials_of_another_one_share(toy, tmp_path):
+    path, store, found = tmp_path / "small.py", tmp_path / "s", []
+    path.write_text(SMALL)
+    options = {"store": store, "plugins": registry([path]), **QUICK}
+
+    def told(line):
+        if line.startswith("toy, trial 1"):
+            tune(toy, ["small"], budget=Budget(1, seeds=(0,)), **options)
+            found.append(len([*store.rglob("rbm*.pt")]))
+
+    tune(toy, ["small"], budget=Budget(2, seeds=(0,)), told=told, **options)
+    assert found == [4]
+    assert not [*store.rglob("*.pt")]
+
+
+def test_a_search_goes_on_from_what_trials_of_a_killed_one_shared(toy, tmp_path):
+    path, store, found = tmp_path / "small.py", tmp_path / "s", []
+    path.write_text(SMALL)
+    options = {"budget": Budget(2, seeds=(0,)), "store": store, "plugins": registry([path]), **QUICK}
+
+    def stopped(line):
+        if line.startswith("toy, trial 1"):
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        tune(toy, ["small"], told=stopped, **options)
+    assert [*store.rglob("rbm*.pt")]
+    tune(toy, ["small"], told=lambda line: found.append(len([*store.rglob("rbm*.pt")])), **options)
+    assert min(found[:2]) == 4
+    assert not [*store.rglob("*.pt")]
+
+
 @pytest.mark.parametrize("scheduler", [None, "tcp://host:8786"])
 def test_trials_on_workers_which_need_no_common_drive_share_nothing(toy, tmp_path, monkeypatch, scheduler):
-    asked = {}
+    asked = []
 
-    def seen(*_, parameters, **__):
-        asked.update(parameters)
+    def seen(*_, shared, **__):
+        asked.extend(shared)
         raise InterruptedError
 
     monkeypatch.setattr("cmbench.tuning.run", seen)
     with pytest.raises(InterruptedError):
         tune(toy, ["cmdn", "cca"], budget=Budget(1), store=tmp_path / "s", scheduler=scheduler)
-    assert asked["cca"] == {}
-    assert ("pretrained" in asked["cmdn"]) == (scheduler is None)
+    assert asked == (["cmdn"] if scheduler is None else [])
 
 
 def test_a_budget_of_processor_time_ends_the_search(toy, planted, tmp_path):

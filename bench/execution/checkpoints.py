@@ -54,8 +54,11 @@ def sweep_checkpoints(place: Path, records: Mapping[str, Mapping[str, Any]], wan
 
 
 def _folders_of(place: Path, key: str = "") -> list[Path]:
-    """Return the folders of checkpoints; in earlier versions they were named after the cell alone."""
-    return [folder for folder in place.glob(f"{key}*") if folder.is_dir()]
+    """Return the folders of checkpoints; in earlier versions they were named after the cell alone.
+
+    Links are none: a method may have left one to what it may not read, in a place of its own.
+    """
+    return [folder for folder in place.glob(f"{key}*") if folder.is_dir() and not folder.is_symlink()]
 
 
 def _latest_change(folder: Path) -> float:

@@ -38,10 +38,14 @@ Rule = tuple[str, int]
 
 @dataclass(frozen=True)
 class Fence:
-    """What all methods of a run may read and change: rules for Landlock, of the version the kernel has."""
+    """What all methods of a run may read and change: rules for Landlock, of the version the kernel has.
+
+    ``marks`` are the files and folders with fewer rights, which the rules follow from.
+    """
 
     version: int
     rules: tuple[Rule, ...]
+    marks: Mapping[str, int]
 
     @classmethod
     def around(cls, store: Path, hidden: Iterable[Path], code: Iterable[Path]) -> Fence | None:
@@ -63,7 +67,18 @@ class Fence:
             **_marked([store], CLOSED),
             **_marked(code, linux.READ),
         }
-        return cls(version, (("/", linux.READ_DIR), *rules_of(marks)))
+        return cls(version, (("/", linux.READ_DIR), *rules_of(marks)), marks)
+
+    def closes(self, path: Path) -> bool:
+        """Return whether a path is, or lies in, what methods may not read."""
+        place = os.path.realpath(path)
+        above = [mark for mark in self.marks if _is_within(place, mark)]
+        return bool(above) and self.marks[max(above, key=len)] == CLOSED
+
+    def protects(self, folder: Path) -> bool:
+        """Return whether a folder is, holds or lies in anything that methods may not read or change."""
+        place = os.path.realpath(folder)
+        return any(_is_within(place, mark) or _is_within(mark, place) for mark in self.marks)
 
     @contextmanager
     def ruleset(self, readable: Collection[Path], writable: Collection[Path]) -> Iterator[int]:
@@ -114,6 +129,10 @@ def _entries(folder: str) -> list[str]:
     except OSError:  # nobody reads there anyway
         return []
     return paths if len(paths) <= _MOST_ENTRIES else []
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def _marked(paths: Iterable[Path], rights: int) -> dict[str, int]:

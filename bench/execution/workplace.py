@@ -43,7 +43,8 @@ class Assignment:
     """What is to be known of a cell where it runs: nothing of test labels, nor of its dataset's name.
 
     ``twice`` asks for a second fit, to be compared; ``rule`` says when to give a training up.
-    ``pretrained`` is a folder that the method may share with other fits.
+    ``shared`` is a folder of the run's own that the method may share with other fits, and ``pretrained`` one
+    for the same that its parameter names.
     """
 
     key: str
@@ -54,17 +55,36 @@ class Assignment:
     twice: bool = False
     rule: PruningRule | None = None
     pretrained: Path | None = None
+    shared: Path | None = None
 
     @classmethod
     def of(cls, cell: Cell, *, twice: bool = False) -> Assignment:
         """Return what the cell's process has to do."""
         keeps = CHECKPOINT in cell.method.practical
-        parameters = dict(cell.parameters)
-        pretrained = parameters[PRETRAINED] if PRETRAINED in cell.method.practical else None
-        if pretrained is not None:  # the process has another working folder
-            pretrained = Path(pretrained).expanduser().absolute()
-            parameters[PRETRAINED] = str(pretrained)
-        return cls(cell.key, cell.entry, cell.code_version, parameters, keeps, twice, cell.rule, pretrained)
+        parameters, pretrained = dict(cell.parameters), None
+        if cell.shared is None and PRETRAINED in cell.method.practical:
+            pretrained = _place_in(parameters[PRETRAINED])
+        if cell.shared or pretrained:
+            parameters[PRETRAINED] = str(cell.shared or pretrained)
+        return cls(
+            cell.key,
+            cell.entry,
+            cell.code_version,
+            parameters,
+            keeps,
+            twice,
+            cell.rule,
+            pretrained,
+            cell.shared,
+        )
+
+
+def _place_in(value: object) -> Path | None:
+    """Return the whole path of a folder that a parameter names: a method's process has another current one.
+
+    None where it names none; what a plugin means by another value is its own affair.
+    """
+    return Path(os.path.expanduser(value)).absolute() if isinstance(value, str) else None
 
 
 NOTHING_MORE: Mapping[str, str] = {}
@@ -134,7 +154,7 @@ class Workplace:
             with self._checkpoints_of(assignment) as checkpoints:
                 job = _job(assignment, features, import_path, checkpoints)
                 job.write(folder)
-                kept = [path for path in (checkpoints, assignment.pretrained) if path is not None]
+                kept = [path for path in (checkpoints, self._shared_by(assignment)) if path is not None]
                 with self._fenced(job, folder, temporary, log, kept) as surroundings:
                     surroundings = replace(surroundings, environment=environment)
                     ended = _followed(surroundings, limits, stop, rule=assignment.rule, tell=tell)
@@ -156,8 +176,21 @@ class Workplace:
         if not assignment.keeps_checkpoint:
             return nullcontext()
         given = assignment.parameters[CHECKPOINT]
-        place = self._checkpoints if given is None else Path(given).expanduser().absolute()
+        place = self._checkpoints if given is None else _place_in(given)
+        if place is None or (given is not None and self._fence is not None and self._fence.closes(place)):
+            return nullcontext()
         return own_checkpoints(place, assignment.key)
+
+    def _shared_by(self, assignment: Assignment) -> Path | None:
+        """Return the folder for what fits share, if there is one.
+
+        One that a parameter names, maybe by a plugin's default, is opened only where nothing lies that the
+        fence keeps from methods.
+        """
+        given = assignment.pretrained
+        if given is None or (self._fence is not None and self._fence.protects(given)):
+            return assignment.shared
+        return given
 
     @contextmanager
     def _fenced(
@@ -246,7 +279,8 @@ def judged_by(rule: PruningRule, outcome: Outcome, folder: Path) -> Outcome:
 
 _FENCED = (
     "; a run closes the files of its datasets and its store to methods, which choose by the validation pairs "
-    "that fit is given. What a method needs to read or write must lie elsewhere"
+    "that fit is given, and lets them change nothing where modules are imported from. What a method needs to "
+    "read or write must lie elsewhere"
 )
 
 

@@ -159,7 +159,7 @@ def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
             ", ".join(f"{k} {duration_text(v)}" for k, v in record["durations"].items() if v is not None),
         ),
         ("memory", f"{record['peak_memory_bytes'] / 1e6:.0f} MB at most, {record['threads']} thread(s)"),
-        ("fence", _fence(record.get("fence"))),
+        ("fence", _fence(record.get("fence"), record["method"].get("source"))),
         ("log", _log(record, store)),
         ("packages", ", ".join(f"{name} {packages.get(name)}" for name in _PACKAGES if packages)),
         ("machine", _machine(provenance)),
@@ -207,15 +207,18 @@ def tuning_text(tuning: Mapping[str, Any] | None) -> str:
     return f"on validation pairs, {profile}, from {trials}{ended}{failed}"
 
 
-def _fence(fence: Mapping[str, str | None] | None) -> str | None:
+def _fence(fence: Mapping[str, str | None] | None, source: str | None = None) -> str | None:
     """Return by which means files and processes were closed to the method; None where a record does not say.
+
+    ``source`` is where the code of a plugin is kept: what runs as it is imported runs in the run itself.
 
     >>> _fence({"files": "Landlock 7", "processes": None})
     'files: Landlock 7, processes: open to the method'
     """
     if fence is None:
         return None
-    return ", ".join(f"{what}: {means or 'open to the method'}" for what, means in fence.items())
+    means = ", ".join(f"{what}: {means or 'open to the method'}" for what, means in fence.items())
+    return f"{means}; a plugin's module is imported outside it, read {source}" if source else means
 
 
 def _machine(provenance: Mapping[str, Any]) -> str:

@@ -123,6 +123,17 @@ def test_checkpoints_of_another_machine_are_copied_until_they_have_been_quiet_fo
         assert folder.exists()
 
 
+def test_a_link_in_the_place_of_checkpoints_is_not_taken_for_them(tmp_path):
+    """A method may have left it in a place of its own, to have the run move what it may not read."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "labels.npy").touch()
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / KEY).symlink_to(tmp_path / "data")
+    with own_checkpoints(tmp_path / "place", KEY) as folder:
+        assert list(folder.iterdir()) == []
+    assert (tmp_path / "data" / "labels.npy").exists()
+
+
 def test_a_folder_that_holds_nothing_in_the_end_is_removed(tmp_path):
     with own_checkpoints(tmp_path, KEY):
         pass

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import cmbench
+import cmbench.datasets
 from cmbench.datasets.formats.numpy_files import save_folder, save_npz
 from cmbench.datasets.splits import redrawn
 from cmbench.execution import linux
@@ -34,9 +35,9 @@ def found(toy, tmp_path_factory):
     store = Store(place / "store")
     cmbench.run(str(place / "data"), ["cca"], store=store.folder, threads=1)
 
-    def tried(way, target="", *, name="burglar", status="ok", **options):
+    def tried(way, target="", *, name="burglar", status="ok", given=None, **options):
         target = str(place / target)
-        told = {name: {"way": way, "target": target, "process": os.getpid()}}
+        told = {name: {"way": way, "target": target, "process": os.getpid(), **(given or {})}}
         frame = cmbench.run(
             str(place / "data"),
             [name],
@@ -117,6 +118,36 @@ def test_a_cell_cannot_reach_the_checkpoints_of_another(found):
     assert other.read_text() == "state"
     other.unlink()
     other.parent.rmdir()
+
+
+@fenced
+def test_a_folder_that_a_parameter_names_opens_nothing_that_is_closed(found):
+    place = found.store.folder.parent
+    record = found.store.paths()[0].relative_to(place)
+    before = sorted(path.name for path in (place / "data").iterdir())
+    ways = [
+        ("read_file", "data/labels_test.npy", {"pretrained": place / "data"}),
+        ("read_file", "data/labels_test.npy", {"pretrained": place}),
+        ("read_file", "data/labels_test.npy", {"checkpoint": place / "data"}),
+        ("load_built_in", "", {"pretrained": Path(cmbench.datasets.__path__[0], "scenes")}),
+        ("forge_a_record", record, {"pretrained": (place / record).parent}),
+        ("forge_a_record", record, {"checkpoint": found.store.folder}),
+        ("change_the_code", "", {"pretrained": Path(cmbench.__path__[0])}),
+    ]
+    got = []
+    for way, target, folders in ways:
+        given = {name: str(folder) for name, folder in folders.items()}
+        text, _ = found(way, target, name="naming-burglar", given=given, force=True)
+        got.append((way, folders, text))
+    assert [one for one in got if not one[2].startswith("closed: ")] == []
+    assert sorted(path.name for path in (place / "data").iterdir()) == before
+
+
+def test_a_folder_of_its_own_that_a_parameter_names_is_open(found):
+    place = found.store.folder.parent
+    given = {"pretrained": str(place / "own" / "shared"), "checkpoint": str(place / "own" / "unfinished")}
+    assert found("write_to_its_folders", name="naming-burglar", given=given)[0] == "written"
+    assert (place / "own" / "shared" / "own.txt").read_text() == "mine"
 
 
 def test_a_cell_finds_its_own_checkpoints_until_it_is_done(found):

@@ -145,3 +145,27 @@ class CheckpointBurglar(Burglar):
         before = sorted(os.listdir(self.checkpoint))
         self.keep_a_checkpoint()
         raise RuntimeError(f"found {before}")
+
+
+class NamingBurglar(Burglar):
+    """One whose parameters name folders that it wants opened, as the default of a plugin's may."""
+
+    name = "naming-burglar"
+    practical = ("pretrained", "checkpoint")
+
+    def __init__(
+        self,
+        way: str = "",
+        target: str = "",
+        process: int = 0,
+        pretrained: str | None = None,
+        checkpoint: str | None = None,
+    ):
+        super().__init__(way, target, process)
+        self.pretrained = pretrained
+        self.checkpoint = checkpoint
+
+    def write_to_its_folders(self):
+        for folder in (self.pretrained, self.checkpoint):
+            Path(folder, "own.txt").write_text("mine")
+        return "written"
