@@ -123,13 +123,13 @@ def planned(
 
 
 def _compared(cells: list[Cell], store: Store, hidden: list[Path], *, force: bool, **again: bool) -> Agenda:
-    """Return the agenda of cells after a look at what the store has; ``again`` is for ``_is_wanted``."""
+    """Return the agenda of cells after a look at what the store has; ``again`` is for ``is_wanted``."""
     before = store.read_summaries()
     broken, earlier = unreadable(cells, before.problems), before.by_key
     wanted = [
         with_tuning_of(with_measures_of(cell, earlier.get(cell.key)), earlier.get(cell.key))
         for cell in cells
-        if (force or cell.key not in broken) and _is_wanted(cell, earlier.get(cell.key), force=force, **again)
+        if (force or cell.key not in broken) and is_wanted(cell, earlier.get(cell.key), force=force, **again)
     ]
     pending = [cell for cell in wanted if not cell.left_out]
     left_out = [cell for cell in wanted if cell.left_out]
@@ -204,9 +204,18 @@ def sound_dataset(
     return dataset
 
 
-def _is_wanted(
-    cell: Cell, record: Mapping[str, Any] | None, *, force: bool, retry_failed: bool, twice: bool
+def is_wanted(
+    cell: Cell,
+    record: Mapping[str, Any] | None,
+    *,
+    force: bool = False,
+    retry_failed: bool = False,
+    twice: bool = False,
 ) -> bool:
+    """Return whether a cell is to be run although it has that record, which is None where it has none.
+
+    ``twice`` asks for one that tells of two fits.
+    """
     if force or record is None:
         return True
     if cell.left_out:  # by an earlier version it failed

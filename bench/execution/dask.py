@@ -109,7 +109,7 @@ class DaskExecutor:
         self._limits = limits
         self._jobs = jobs
         self._work = work
-        self._ledger = Ledger(store, progress, earlier)
+        self._ledger = Ledger(store, progress, earlier, twice=twice)
         self._hidden = {store.folder, *hidden}
         self._twice = twice
         self._features: dict[str, Sendable] = {}

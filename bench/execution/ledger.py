@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cmbench.agenda import is_wanted
 from cmbench.disk import MAKE_ROOM, writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
@@ -27,12 +28,20 @@ class Ledger:
     """The store as a run writes to it, with the claims that share its cells among several runs.
 
     ``earlier`` holds, by key, the records that cells had when the run was planned: a cell that has another
-    one by its turn was finished by another run. Whoever calls ``started`` and ``keep`` from several threads
-    holds ``turn`` meanwhile.
+    one by its turn was finished by another run, if it is what is wanted: ``twice`` asks for one that tells of
+    two fits. Whoever calls ``started`` and ``keep`` from several threads holds ``turn`` meanwhile.
     """
 
-    def __init__(self, store: Store, progress: Progress, earlier: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        progress: Progress,
+        earlier: Mapping[str, Mapping[str, Any]],
+        *,
+        twice: bool = False,
+    ) -> None:
         self._store = store
+        self._twice = twice
         self._progress = progress
         self._earlier = earlier
         self._work = store.folder.resolve() / ".work"
@@ -110,7 +119,7 @@ class Ledger:
         earlier = self._earlier.get(cell.key)
         if record is None or (earlier is not None and result_digest(record) == result_digest(earlier)):
             return False
-        if record["status"] == "ok" and not set(cell.measures) <= set(record.get("measures", ())):
+        if is_wanted(cell, record, twice=self._twice):
             return False
         with self.turn:
             self._progress.started(cell)

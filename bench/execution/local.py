@@ -50,7 +50,7 @@ class LocalExecutor:
         self._limits = limits
         self._jobs = jobs
         self._work = work
-        self._ledger = Ledger(store, progress, earlier)
+        self._ledger = Ledger(store, progress, earlier, twice=twice)
         self._stop = threading.Event()
         self._turn = self._ledger.turn  # one thread at a time evaluates, tells, or hands out features
         self._handed_out: dict[str, HandedOut] = {}

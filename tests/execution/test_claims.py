@@ -8,13 +8,18 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 import cmbench
+from cmbench.agenda import planned
 from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.execution import claims as claims_module
 from cmbench.execution.claims import claims_in
+from cmbench.execution.ledger import Ledger
+from cmbench.execution.progress import Silent
+from cmbench.pruning import PruningRule
 from cmbench.store import Store
 
 PLUGIN = """
@@ -97,6 +102,23 @@ def test_a_drive_without_locks_grants_every_claim_and_warns_once(tmp_path, monke
         assert ours
     with claims.on("00ab") as ours:
         assert ours
+
+
+def test_what_another_run_has_finished_is_run_again_where_it_is_not_what_was_asked_for(toy, tmp_path):
+    def is_run(cell, **options):
+        ledger = Ledger(Store(tmp_path), Silent(), {}, **options)
+        with ledger.turn_of(cell) as is_wanted:
+            return is_wanted
+
+    (cell,) = planned(toy, ["cfa"], store=tmp_path).cells
+    cmbench.run(toy, ["cfa"], store=tmp_path, threads=1)
+    assert not is_run(cell)
+    assert is_run(cell, twice=True)
+    assert is_run(replace(cell, measures=("p@1",)))
+    (record,) = Store(tmp_path).records()
+    Store(tmp_path).put({**record, "status": "pruned"})
+    assert is_run(cell)
+    assert not is_run(replace(cell, rule=PruningRule()))
 
 
 @pytest.fixture
