@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import psutil
 
@@ -190,9 +190,10 @@ def _reported(report: int) -> dict[str, Any]:
 def cap_log(log: Path) -> None:
     """Cut the middle out of a log that is too long, also while somebody appends to it.
 
-    The log says how much is left out. A log that has been deleted stays so.
+    The log says how much is left out. A log that has been deleted stays so, and one that its method has
+    closed to the run is opened again.
     """
-    with suppress(FileNotFoundError), log.open("r+b") as file:
+    with suppress(FileNotFoundError, PermissionError), _opened(log) as file:
         size = os.fstat(file.fileno()).st_size
         if size <= LONGEST_LOG:
             return
@@ -204,6 +205,14 @@ def cap_log(log: Path) -> None:
         file.write(
             b"\n[cmbench: %d bytes left out; a log keeps its beginning and its end]\n" % left_out + end
         )
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        return log.open("r+b")
+    except PermissionError:
+        log.chmod(log.stat().st_mode | 0o600)
+        return log.open("r+b")
 
 
 def child_environment(threads: int, temporary: Path) -> dict[str, str]:

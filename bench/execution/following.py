@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class Follower:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - _LONGEST_LINE))
                 complete = file.read(_LONGEST_LINE).rpartition(b"\n")[0]
             look = json.loads(complete.rpartition(b"\n")[2])
-            return str(look["stage"]), float(look["epoch"]), int(look["epochs"]), float(look["score"])
-        except (LeftBehindError, ValueError, TypeError, KeyError):  # none yet, or a file of the method's own
-            return None
+            found = str(look["stage"]), float(look["epoch"]), int(look["epochs"]), float(look["score"])
+        except (LeftBehindError, ValueError, TypeError, KeyError, OverflowError):
+            return None  # none yet, or a file of the method's own
+        return found if math.isfinite(found[1]) and math.isfinite(found[3]) else None

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ordinary_user import as_ordinary_user
 
 import cmbench
 from cmbench.datasets.contract import Dataset
@@ -52,6 +53,15 @@ def test_a_log_that_is_cut_while_it_grows_gets_what_is_appended_afterwards(tmp_p
     content = log.read_bytes()
     assert content.startswith(b"a" * KEPT_OF_LOG + b"\n[cmbench: %d bytes" % (LONGEST_LOG - KEPT_OF_LOG))
     assert content.endswith(b"]\n" + b"b" * KEPT_OF_LOG + b"afterwards")
+
+
+def test_a_log_that_its_method_has_closed_is_cut_all_the_same(tmp_path):
+    log = tmp_path / "log"
+    log.write_bytes(b"a" * (LONGEST_LOG + 1))
+    log.chmod(0)
+    as_ordinary_user("from cmbench.execution.child_process import cap_log; cap_log(Path(argument))", log)
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert log.stat().st_size < LONGEST_LOG
 
 
 def test_a_short_log_and_one_that_is_gone_stay_so(tmp_path):

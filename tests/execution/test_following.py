@@ -41,7 +41,9 @@ def test_the_latest_look_at_validation_is_told(cell):
     looks.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"sta')
     step = follower.step()
     assert (step.stage, step.epoch, step.epochs, step.score) == ("pairs", 2.0, 60, 0.2)
-    for text in ("nonsense\n", "[1]\n", '{"stage": "pairs"}\n'):
+    look = '{"stage": "pairs", "epoch": %s, "score": %s, "epochs": %s}\n'
+    endless = [look % numbers for numbers in (("1e999", 1, 1), (1, "1e999", 1), (1, 1, "1e999"))]
+    for text in ("nonsense\n", "[1]\n", '{"stage": "pairs"}\n', *endless):
         looks.write_text(text)
         assert follower.step() is None
 
