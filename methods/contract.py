@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, TypeAlias, cast, dataclass_transform
 
@@ -203,3 +203,48 @@ def _arguments(method: type) -> dict[str, Any]:
     """Return the arguments of a constructor with their defaults; ``**keywords`` are none that has a name."""
     arguments = arguments_of(method).values()
     return {one.name: one.default for one in arguments if one.kind is not one.VAR_KEYWORD}
+
+
+_TEXTS = ("paper_name", "citation", "bibtex", "without_parts")
+_SWITCHES = ("uses_labels", "multi_label", "equal_widths", "uses_parts", "reads_test_labels")
+
+
+def check_class(method: type[Method]) -> None:
+    """Raise ``MethodError`` for the first class variable of a method that is not of the kind it must be."""
+    for name, right, kind in _rules(method):
+        value = getattr(method, name)
+        if not right(value):
+            raise MethodError(f"method {method.name!r}: its class variable {name} is {value!r}; use {kind}")
+
+
+def _rules(method: type[Method]) -> Iterator[tuple[str, Callable[[Any], bool], str]]:
+    """Yield class variables, what says whether their value is right, and what it should be, in words."""
+    parameters = sorted(_arguments(method))
+    for name in _TEXTS:
+        yield name, lambda value: isinstance(value, str), "a text"
+    for name in _SWITCHES:
+        yield name, lambda value: isinstance(value, bool), "True or False"
+    yield "family", lambda value: value in ("traditional", "deep"), "'traditional' or 'deep'"
+    yield "version", lambda value: type(value) is int, "a whole number"
+    yield (
+        "practical",
+        lambda value: isinstance(value, tuple | list) and all(name in parameters for name in value),
+        f"a tuple of names of its parameters, which are {', '.join(parameters) or 'none'}",
+    )
+    yield "presets", _all_of(Mapping), "a dictionary of dictionaries, parameters by the name of the preset"
+    yield "nonconforming", _all_of(str), "a dictionary of reasons by the name of the check"
+    yield (
+        "tuning_space",
+        lambda value: isinstance(value, Mapping) and all(map(_can_be_searched, value.values())),
+        "a dictionary of lists of values, or of SearchRange, by the name of the parameter",
+    )
+
+
+def _all_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Mapping) and all(isinstance(one, kind) for one in value.values())
+
+
+def _can_be_searched(values: Any) -> bool:
+    if isinstance(values, SearchRange):
+        return True
+    return isinstance(values, Sequence) and not isinstance(values, str) and len(values) > 0

@@ -74,8 +74,13 @@ def same_folder() -> Iterator[None]:
 
 def broken(what: str, error: BaseException) -> str:
     """Return a sentence on something that cannot be imported, and the line of it on which that failed."""
+    return failed(f"{what} cannot be imported", error)
+
+
+def failed(what: str, error: BaseException) -> str:
+    """Return what failed, why, and on which line of a plugin's code."""
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{what} cannot be imported: {type(error).__name__}: {text}{_line_of(error)}"
+    return f"{what}: {type(error).__name__}: {text}{_line_of(error)}"
 
 
 def _line_of(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cmbench.errors import MethodError, did_you_mean
 from cmbench.methods.parameters import REQUIRED, arguments_of, parameters_of
-from cmbench.methods.plugins import broken, import_plugin, same_folder
+from cmbench.methods.plugins import broken, failed, import_plugin, same_folder
 from cmbench.methods.sources import Home, digest, files_loaded, home_of_file, home_of_module, sources
 
 if TYPE_CHECKING:
@@ -129,6 +129,10 @@ class MethodEntry:
                 "its attribute 'name' must agree"
             )
         loaded: type[Method] = method
+        if self.origin != "built-in":
+            from cmbench.methods.contract import check_class  # late, as in _is_method
+
+            check_class(loaded)
         return loaded
 
     def code_version(self) -> str:
@@ -264,7 +268,10 @@ def preset_of(method: type[Method], name: str | None) -> Mapping[str, Any]:
 
 
 def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
-    """Return an instance, or raise ``MethodError`` naming the parameters there are, or what is missing."""
+    """Return an instance, or raise ``MethodError`` naming the parameters there are, or what is missing.
+
+    What a constructor raises becomes a ``MethodError`` too.
+    """
     _refuse_open_ended(method)
     check_names(method, parameters)
     described = parameters_of(method)
@@ -275,7 +282,15 @@ def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
             f"method {method.name!r} needs a value for its parameter {missing[0]!r}: give one with "
             f"--set {method.name}.{missing[0]}=VALUE, or a default in its constructor"
         )
-    return method(**parameters)
+    try:
+        return method(**parameters)
+    except MethodError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise MethodError(
+            f"method {method.name!r}: {failed('its constructor failed', error)}; it should store its "
+            "arguments and do no more, and leave the rest to fit"
+        ) from error
 
 
 def check_names(method: type[Method], parameters: Iterable[str]) -> None:

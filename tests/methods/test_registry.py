@@ -201,6 +201,38 @@ def test_a_constructor_whose_parameters_nobody_could_list_is_refused(plugin, arg
 
 
 @pytest.mark.parametrize(
+    ("wrong", "remedy"),
+    [
+        ("practical = ('checkpoint',)", "a tuple of names of its parameters, which are size"),
+        ("practical = 'size'", "a tuple of names of its parameters"),
+        ("presets = 5", "a dictionary of dictionaries"),
+        ("presets = {'paper': 5}", "a dictionary of dictionaries"),
+        ("tuning_space = 5", "a dictionary of lists of values"),
+        ("tuning_space = {'size': []}", "a dictionary of lists of values"),
+        ("tuning_space = {'size': 5}", "a dictionary of lists of values"),
+        ("version = 'x'", "a whole number"),
+        ("family = 5", "'traditional' or 'deep'"),
+        ("paper_name = 5", "a text"),
+        ("uses_labels = 'no'", "True or False"),
+    ],
+)
+def test_a_class_variable_of_the_wrong_kind_is_refused_with_the_remedy(plugin, wrong, remedy):
+    body = f"\n    {wrong}\n    def __init__(self, size=2):\n        self.size = size" + BODY
+    entry = registry([plugin(HEAD + method_class("Mine", body=body))])["mine"]
+    told = f"method 'mine': its class variable {wrong.replace(' = ', ' is ')}; use {remedy}"
+    with pytest.raises(MethodError, match=re.escape(told)):
+        entry.load()
+
+
+@pytest.mark.parametrize("raising", ["raise ValueError('no')", "raise SystemExit('no')"])
+def test_what_a_constructor_raises_is_told_with_its_line(plugin, raising):
+    body = f"\n    def __init__(self, size=2):\n        {raising}" + BODY
+    entry = registry([plugin(HEAD + method_class("Mine", body=body))])["mine"]
+    with pytest.raises(MethodError, match=r"method 'mine': its constructor failed: .*no \(plugin.py, line 5"):
+        new_method(entry.load(), {})
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [("absent.py", "no such file"), (".", "is a folder"), ("plugin.txt", "must end in .py")],
 )
