@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Parts, file_key, fingerprint, split_arrays
-from cmbench.datasets.formats.numpy_files import load_array, save_blocks, save_split
+from cmbench.datasets.formats.numpy_files import load_array, save_array, save_blocks, save_split
 from cmbench.errors import DatasetError
 from cmbench.methods.registry import MethodEntry
 
@@ -175,7 +175,7 @@ def _joined(parts: Sequence[Parts]) -> Parts:
 
 def _save_shuffled(parts: Parts, order: NDArray[np.intp], folder: Path, key: str) -> None:
     offsets = np.concatenate([[0], np.diff(parts.offsets)[order].cumsum()]).astype(np.int64)
-    np.save(folder / f"{file_key(f'{key}_offsets', 'test')}.npy", offsets, allow_pickle=False)
+    save_array(folder / f"{file_key(f'{key}_offsets', 'test')}.npy", offsets)
     blocks = (parts[int(item)] for item in order)
     values = parts.values
     save_blocks(folder / f"{file_key(key, 'test')}.npy", blocks, dtype=values.dtype, shape=values.shape)

@@ -69,8 +69,9 @@ class LocalExecutor:
         checkpoints = self._folder.resolve() / ".work" / "checkpoints"
         workplace = Workplace(self._work, self._fence, checkpoints=checkpoints)
         queue = Queue(visible_gpus(cells))
-        for cell in cells:  # all at once, so that files which change later change nothing
-            self._features_for(cell.dataset)
+        with writing_to(self._work, raising=StoreError):
+            for cell in cells:  # all at once, so that files which change later change nothing
+                self._features_for(cell.dataset)
         with ThreadPoolExecutor(self._jobs) as pool:
             try:
                 while cells:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -157,7 +158,7 @@ def save_split(folder: Path | str, name: str, split: Split, *, keys: Collection[
         raise DatasetError(f"the split has no {', '.join(unknown)}; it has {', '.join(held)}")
     for key, array in arrays.items():
         if keys is None or key.removesuffix("_offsets") in keys:
-            _save_array(Path(folder) / f"{key if key in GROUPS else file_key(key, name)}.npy", array)
+            save_array(Path(folder) / f"{key if key in GROUPS else file_key(key, name)}.npy", array)
 
 
 def save_folder(folder: Path | str, dataset: Draft) -> None:
@@ -181,7 +182,7 @@ def _fill(folder: Path, dataset: Draft) -> None:
         if key in CARD_KEYS:
             card[key] = array.tolist()
         else:
-            _save_array(folder / f"{key}.npy", array)
+            save_array(folder / f"{key}.npy", array)
     (folder / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -199,10 +200,11 @@ def _lines(path: Path) -> NDArray[Any]:
     return np.array([int(line) for line in lines]) if numbers else np.array(lines, dtype=np.str_)
 
 
-def _save_array(path: Path, array: NDArray[Any]) -> None:
+def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array, which may be mapped from the very file that it replaces."""
-    with replacing(path, durable=False) as beside:
-        np.save(beside, array, allow_pickle=False)
+    with replacing(path, durable=False) as beside, beside.open("wb") as file:
+        # Not to the file itself, for which NumPy has a way of its own: a full disk has no number there.
+        np.lib.format.write_array(SimpleNamespace(write=file.write), array, allow_pickle=False)
 
 
 def save_blocks(

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import cmbench
-from cmbench.datasets.formats.numpy_files import save_blocks, save_npz
+from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Split
+from cmbench.datasets.formats.numpy_files import save_array, save_blocks, save_npz
 from cmbench.disk import is_full, tells_of_full_disk
 from cmbench.errors import StoreError
 from cmbench.store import Store
@@ -74,6 +76,38 @@ def test_blocks_on_a_full_disk_are_an_error_and_no_signal(disk):
     blocks = (np.ones((4096, 100), np.float32) for _ in range(10))
     with pytest.raises(OSError, match="No space"):
         save_blocks(disk("4m") / "rows.npy", blocks, dtype=np.dtype(np.float32), shape=(40960, 100))
+
+
+@mounting
+def test_an_array_on_a_full_disk_is_an_error_with_a_number(disk):
+    with pytest.raises(OSError, match="No space"):
+        save_array(disk("1m") / "rows.npy", np.ones((4096, 100), np.float32))
+
+
+@mounting
+@pytest.mark.parametrize("large", ["train", "test"])
+def test_a_disk_too_small_for_the_features_is_named_with_the_remedy(toy, disk, large):
+    """Those of one split are."""
+    random = np.random.default_rng(0)
+
+    def split(name, pairs):
+        images, texts = (random.random((pairs, width), dtype=np.float32) for width in (100, 8))
+        ids = np.array([f"{name}-{number}" for number in range(pairs)])
+        return Split(images, texts, np.arange(pairs) % 4, ids)
+
+    splits = [split(name, 2000 if name == large else 40) for name in ("train", "val", "test")]
+    dataset = Dataset("toy", *splits, toy.class_names)
+    with pytest.raises(StoreError, match=r"cannot be written or read \(No space left on device\); see that"):
+        cmbench.run(dataset, ["cfa"], store=disk("300k") / "store", threads=1, memory="none")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("values", [np.arange(60, dtype=np.float32), np.array(["ant", "bee"] * 30)])
+def test_an_array_is_saved_as_numpy_saves_it(tmp_path, values, order):
+    rows = np.asarray(values.reshape(20, 3), order=order)
+    save_array(tmp_path / "rows.npy", rows)
+    np.save(tmp_path / "same.npy", rows)
+    assert (tmp_path / "rows.npy").read_bytes() == (tmp_path / "same.npy").read_bytes()
 
 
 def test_blocks_are_the_array_that_numpy_reads(tmp_path):
