@@ -129,7 +129,11 @@ class DaskExecutor:
         store cannot be written to.
         """
         self._hidden |= {file for cell in cells for file in files_of(cell.dataset)}
-        with connected(self._scheduler) as client, writing_to(self._work, raising=StoreError):
+        with (
+            connected(self._scheduler) as client,
+            writing_to(self._work, raising=StoreError),
+            answering(self._scheduler),
+        ):
             for cell in cells:  # all at once, so that files which change later change nothing
                 self._features_for(cell)
             client.subscribe_topic(PROGRESS, lambda event: self._told.put(event[1]))
@@ -315,6 +319,20 @@ def connected(scheduler: str) -> Iterator[Any]:
         yield client
     finally:
         client.close()
+
+
+@contextmanager
+def answering(scheduler: str) -> Iterator[None]:
+    """Turn what Dask raises where the scheduler is gone, an ``OSError`` too, into ``ExecutionError``."""
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except (CommClosedError, ConnectionError, TimeoutError) as error:
+        raise ExecutionError(
+            f"the Dask scheduler at {scheduler!r} does not answer any more ({error}); start it again if it "
+            "is gone, and run the same command again: what is finished is kept"
+        ) from error
 
 
 def _address_in(file: str) -> str:

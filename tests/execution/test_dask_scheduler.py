@@ -1,5 +1,8 @@
 """What ``--scheduler`` may be: the address of a Dask scheduler, or the file that one wrote."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 
 import cmbench
@@ -8,6 +11,7 @@ from cmbench.execution.dask import connected
 from cmbench.execution.worker import code_of_cmbench
 
 pytest.importorskip("distributed")
+from distributed.comm import CommClosedError
 
 
 @pytest.mark.parametrize(
@@ -60,6 +64,16 @@ def test_an_executor_without_what_it_needs_is_refused(toy, tmp_path, options, me
 def test_a_scheduler_that_is_not_there_is_named(toy, tmp_path, monkeypatch):
     monkeypatch.setattr("cmbench.execution.dask._PATIENCE", "1s")
     with pytest.raises(ExecutionError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
+        cmbench.run(toy, ["cca"], store=tmp_path, executor="dask", scheduler="tcp://127.0.0.1:9")
+
+
+def test_a_scheduler_that_ends_during_a_run_is_named_and_not_the_store(toy, tmp_path, monkeypatch):
+    def lost(*_, **__):
+        raise CommClosedError("in <TCP (closed)>: Stream is closed")
+
+    client = SimpleNamespace(subscribe_topic=lambda *_: None, nthreads=lost, cancel=lost)
+    monkeypatch.setattr("cmbench.execution.dask.connected", lambda _: nullcontext(client))
+    with pytest.raises(ExecutionError, match=r"scheduler at 'tcp://127\.0\.0\.1:9' does not answer any more"):
         cmbench.run(toy, ["cca"], store=tmp_path, executor="dask", scheduler="tcp://127.0.0.1:9")
 
 
