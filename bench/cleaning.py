@@ -11,7 +11,7 @@ from typing import Any
 
 from cmbench.current import code_of, newest_version
 from cmbench.estimates import settings_of
-from cmbench.ownership import sweep
+from cmbench.ownership import has_ended, sweep
 from cmbench.store import Store
 
 FAILURES = ("crashed", "failed", "out-of-memory", "timeout")
@@ -58,8 +58,17 @@ def running(folder: Path) -> set[str]:
     work = folder / ".work"
     if not work.is_dir():
         return set()
-    sweep(work)  # what a killed run left is not running
-    return {place.name for place in work.glob("run-*/*") if place.is_dir()}
+    sweep(work)
+    runs = [run for run in work.glob("run-*") if not _is_over(run)]
+    return {place.name for run in runs for place in run.glob("*") if place.is_dir()}
+
+
+def _is_over(run: Path) -> bool:
+    """Return whether a run has ended, as far as can be seen; what it left may be there for ever."""
+    try:
+        return has_ended(run)
+    except OSError:
+        return False
 
 
 def remove(store: Store, removal: Removal) -> bool:

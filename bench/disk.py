@@ -196,13 +196,30 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder and what is in it, as far as the system allows, however deeply it is nested."""
+    """Remove a folder and what is in it, as far as the system allows, however deeply it is nested.
+
+    Folders in it whose mode keeps their user out go too.
+    """
     try:
         shutil.rmtree(folder, ignore_errors=True)
+        if os.path.isdir(folder) and not os.path.islink(folder):
+            _let_in(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     except RecursionError:
         with suppress(OSError):
             _flatten(folder)
             folder.rmdir()
+
+
+def _let_in(folder: Path) -> None:
+    """Give the user all rights to a folder and those in it; links lead to what is not in it."""
+    with suppress(OSError):
+        os.chmod(folder, 0o700)
+    for place, folders, _ in os.walk(folder):
+        for path in (os.path.join(place, name) for name in folders):  # before the walk looks into them
+            with suppress(OSError):
+                if not os.path.islink(path):
+                    os.chmod(path, 0o700)
 
 
 def _flatten(folder: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from made_records import failed_record, made_record
 
-from cmbench.cleaning import removals, remove, unused_sources
+from cmbench.cleaning import removals, remove, running, unused_sources
 from cmbench.cli.main import cli
 from cmbench.current import keep_source
 from cmbench.ownership import workspace
@@ -100,6 +100,12 @@ def test_cells_that_are_running_are_left_alone(store):
         clean(store)
         assert [record["key"] for record in store.records()] == ["00a1"]
     assert keys(store) == ["00a1"]  # the run is over
+
+
+def test_what_an_ended_run_left_and_nobody_can_remove_is_not_running(tmp_path, monkeypatch):
+    (tmp_path / ".work" / "run-left" / "0123456789abcdef").mkdir(parents=True)
+    monkeypatch.setattr("cmbench.ownership.remove_folder", lambda folder: None)
+    assert running(tmp_path) == set()
 
 
 def test_a_cell_that_has_been_run_again_meanwhile_stays(store):

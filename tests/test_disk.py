@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ordinary_user import as_ordinary_user
 
 from cmbench import disk
 from cmbench.datasets.contract import Dataset
@@ -132,6 +133,22 @@ def test_a_full_disk_leaves_the_older_file_and_nothing_else(tmp_path, monkeypatc
     after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert after.keys() == before.keys()
     assert after[name] == before[name]
+
+
+def test_folders_that_their_maker_has_closed_are_removed_and_what_links_lead_to_stays(tmp_path):
+    (tmp_path / "left" / "closed" / "inner").mkdir(parents=True)
+    (tmp_path / "left" / "closed" / "inner" / "file").touch()
+    (tmp_path / "left" / "read-only").mkdir()
+    (tmp_path / "left" / "read-only" / "file").touch()
+    (tmp_path / "other").mkdir(mode=0o500)
+    (tmp_path / "left" / "link").symlink_to(tmp_path / "other")
+    for folder, mode in (("closed/inner", 0), ("closed", 0), ("read-only", 0o500), ("", 0o500)):
+        (tmp_path / "left" / folder).chmod(mode)
+    as_ordinary_user(
+        "from cmbench.disk import remove_folder; remove_folder(Path(argument))", tmp_path / "left"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+    assert (tmp_path / "other").stat().st_mode & 0o777 == 0o500
 
 
 def test_weights_written_twice_are_the_same_bytes(tmp_path):
