@@ -2,14 +2,17 @@
 
 What counts is what cannot simply be dropped: anonymous pages, private or shared, and those swapped out. Pages
 of mapped files do not count, for the system takes them back when it needs room: a memory-mapped dataset
-may be larger than the limit. A page that several processes of a cell share counts once.
+may be larger than the limit. A page that several processes of a cell share counts once. What lies in a
+``/dev/shm`` of the cell's own counts whether it is mapped or not, an anonymous file (``memfd_create``) as far
+as it is mapped.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +23,8 @@ try:
 except ModuleNotFoundError:  # Windows
     resource = None  # type: ignore[assignment]
 
+SHARED_MEMORY = "/dev/shm"
+
 # Forked processes are counted page by page, which takes longer, from here on.
 _SHARED_AT_LEAST = 32 * 2**20
 
@@ -28,14 +33,14 @@ def charged_bytes(processes: Collection[int]) -> int:
     """Return what the processes use together; those that have ended use nothing."""
     if sys.platform != "linux":
         return sum(_unique_bytes(process) for process in processes)
-    used = {
-        process: _bytes_in(_fields(process, "status"), "RssAnon", "RssShmem", "VmSwap")
-        for process in processes
-    }
+    status = {process: _fields(process, "status") for process in processes}
+    used = {process: _bytes_in(fields, "RssAnon", "RssShmem", "VmSwap") for process, fields in status.items()}
+    mapped = sum(_bytes_in(fields, "RssShmem") for fields in status.values())
+    unmapped = max(0, _own_shared_bytes(processes) - mapped)
     total = sum(used.values())
     if total - max(used.values(), default=0) < _SHARED_AT_LEAST:
-        return total
-    return sum(min(_proportional_bytes(process), most) for process, most in used.items())
+        return total + unmapped
+    return sum(min(_proportional_bytes(process), most) for process, most in used.items()) + unmapped
 
 
 def peak_bytes_of_this_process() -> int:
@@ -61,6 +66,17 @@ def _proportional_bytes(process: int) -> int:
     if "Pss_Anon" in fields:
         return _bytes_in(fields, "Pss_Anon", "Pss_Shmem", "SwapPss")
     return _bytes_in(fields, "Private_Dirty", "SwapPss")  # before Linux 5.4: what is shared counts nowhere
+
+
+def _own_shared_bytes(processes: Iterable[int]) -> int:
+    """Return what the files in the processes' own ``/dev/shm`` take; nothing where it is the machine's."""
+    for process in processes:
+        place = f"/proc/{process}/root{SHARED_MEMORY}"
+        with suppress(OSError):
+            if os.stat(place).st_dev != os.stat(SHARED_MEMORY).st_dev:
+                state = os.statvfs(place)
+                return (state.f_blocks - state.f_bfree) * state.f_frsize
+    return 0
 
 
 def _fields(process: int | str, name: str) -> Mapping[str, int]:

@@ -21,6 +21,7 @@ from cmbench.execution.evaluating import status_of
 from cmbench.execution.fence import Fence
 from cmbench.execution.following import Follower
 from cmbench.execution.job import CHECKPOINT, LOOKS, MODALITIES, PRETRAINED, Job
+from cmbench.execution.memory import SHARED_MEMORY
 from cmbench.execution.outcome import (
     LeftBehindError,
     log_tail,
@@ -34,8 +35,6 @@ from cmbench.limits import Limits
 from cmbench.methods.registry import MethodEntry
 from cmbench.plan import Cell
 from cmbench.pruning import PruningRule
-
-SHARED_MEMORY = "/dev/shm"
 
 
 @dataclass(frozen=True)

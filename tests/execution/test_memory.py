@@ -47,6 +47,22 @@ class Sharing(Method):
 """
 
 
+KEEPING = """
+import time
+from cmbench.methods.contract import Method
+
+class Keeping(Method):
+    name = "keeping"
+    def fit(self, train, validation):
+        with open("/dev/shm/kept", "wb") as file:
+            for _ in range(400):
+                file.write(bytes(1_000_000))
+        time.sleep(3)
+    def transform_images(self, images): return images[:, :2]
+    def transform_texts(self, texts): return texts[:, :2]
+"""
+
+
 def only_record(folder):
     (record,) = Store(folder).records()
     return record
@@ -81,6 +97,17 @@ def test_an_array_that_five_forks_read_counts_once(toy, tmp_path):
     record = only_record(tmp_path / "store")
     assert frame["status"][0] == "ok", record["error"]
     assert 320e6 < record["peak_memory_bytes"] < 700e6
+
+
+def test_what_lies_unmapped_in_a_shared_memory_of_its_own_counts(toy, tmp_path):
+    (tmp_path / "keeping.py").write_text(KEEPING)
+    options = {"plugins": [tmp_path / "keeping.py"], "store": tmp_path / "store", "threads": 1}
+    cmbench.run(toy, ["keeping"], memory="300MB", **options)
+    record = only_record(tmp_path / "store")
+    if record["fence"]["processes"] != "namespaces":
+        pytest.skip("a cell has no shared memory of its own here")
+    assert record["status"] == "out-of-memory", record["error"]
+    assert 300e6 < record["peak_memory_bytes"] < 700e6
 
 
 def test_a_process_that_has_ended_uses_nothing():
