@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 from cmbench.disk import DAMAGE, replacing
 
 T = TypeVar("T")
-VERSION = 4
+VERSION = 5
 BULKY = ("category_map", "fitted", "looks", "provenance")
 """Fields of a record that only a figure or ``cmbench show`` needs.
 

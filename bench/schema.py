@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
+
+from cmbench.evaluation.protocol import AVERAGES, BIMODAL_TASKS, TASKS
 
 SCHEMA = 1
 STATUSES = ("ok", "failed", "crashed", "timeout", "out-of-memory", "left-out", "pruned")
@@ -15,7 +18,11 @@ RANDOM_STATE = "random_state"
 """The parameter that takes the seed."""
 VALIDATION = " (validation)"
 """The end of the name of a dataset in which validation pairs stand in the place of test pairs."""
+_KEY = re.compile("[0-9a-f]+")
 REMEDY = "'cmbench clean' moves it aside, and the next run after that fits the cell again"
+
+MOST_DIGITS = 308
+"""Digits of a whole number that a float can stand for, as reports need."""
 
 Rule: TypeAlias = tuple[Callable[[Any], bool], str]
 """Whether a value is right, and what it should be, in words."""
@@ -26,7 +33,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool)  # finite, as ``parsed`` sees to
 
 
 def _is_whole(value: object) -> bool:
@@ -60,11 +67,42 @@ def _or_none(right: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _is_tuning(value: Any) -> bool:
-    """Return whether a value tells of a choice; an empty object tells of none."""
+    """Return whether a value tells of a choice, and of earlier ones; an empty object tells of none."""
+    return _is_choice(value) and _list_of(_is_choice)(value.get("earlier", []))
+
+
+def _is_choice(value: Any) -> bool:
     if value == {}:
         return True
-    is_choice = _with(profile=_is_text, trials=_is_whole)(value)
-    return is_choice and _all_of(_is_number)(value.get("budget", {}))
+    told = {"budget": {}, "failed": 0, "version": "", "like": "", "each_split": ""}
+    is_right = {
+        "profile": _is_text,
+        "trials": _is_whole,
+        "budget": _all_of(_is_number),
+        "failed": _is_whole,
+        "version": _is_text,
+        "like": _is_text,
+        "each_split": lambda digest: isinstance(digest, str | bool),
+    }
+    return _with(**is_right)({**told, **value}) if isinstance(value, dict) else False
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, str) and bool(_KEY.fullmatch(value))
+
+
+def _within(folder: str) -> Callable[[Any], bool]:
+    """Return what says whether a value is a path below a folder of the store; empty it is no path at all."""
+
+    def is_within(value: Any) -> bool:
+        if value == "":
+            return True
+        if not isinstance(value, str) or not value.isprintable() or "\\" in value:
+            return False
+        first, *others = value.split("/")
+        return first == folder and bool(others) and not {"", ".", ".."}.intersection(others)
+
+    return is_within
 
 
 TEXT: Rule = _is_text, "a text"
@@ -101,8 +139,11 @@ SPLIT: Rule = (
 )
 TUNING: Rule = (
     _or_none(_is_tuning),
-    "an object with profile, trials and, if it is there, a budget of numbers, or null",
+    "an object with profile, trials and, if they are there, a budget of numbers and earlier ones, or null",
 )
+KEY: Rule = _is_key, "a text of hexadecimal digits"
+LOG: Rule = _within("logs"), "a path below the folder logs of the store, or an empty text"
+SOURCE: Rule = _or_none(_within("sources")), "a path below the folder sources of the store, or null"
 GIT: Rule = (
     _or_none(_with(commit=_is_text, dirty=lambda value: isinstance(value, bool))),
     "an object with commit and dirty, or null",
@@ -115,11 +156,11 @@ ERROR: Rule = (
 STATUS: Rule = lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"
 
 RULES: Mapping[tuple[str, ...], Rule] = {
-    ("key",): TEXT,
+    ("key",): KEY,
     ("status",): STATUS,
     ("dataset",): OBJECT,
     ("dataset", "name"): TEXT,
-    ("dataset", "fingerprint"): TEXT,
+    ("dataset", "fingerprint"): KEY,
     ("dataset", "sizes"): OBJECT,
     ("dataset", "sizes", "train"): WHOLE,
     ("dataset", "sizes", "validation"): WHOLE,
@@ -153,7 +194,7 @@ RULES: Mapping[tuple[str, ...], Rule] = {
     ("fitted",): OBJECT,
     ("peak_memory_bytes",): WHOLE,
     ("threads",): WHOLE,
-    ("log",): TEXT,
+    ("log",): LOG,
     ("provenance",): OBJECT,
 }
 """The fields that reports and runs rely on, in the order in which they are checked."""
@@ -166,6 +207,7 @@ OPTIONAL: Mapping[tuple[str, ...], Rule] = {
     ("dataset", "unseen_categories"): TEXTS,
     ("method", "defaults"): OBJECT,
     ("method", "practical"): TEXTS,
+    ("method", "source"): SOURCE,
     ("method", "tuning"): TUNING,
     ("configuration",): OBJECT,
     ("configuration", "dataset"): TEXT_OR_NULL,
@@ -188,6 +230,7 @@ OPTIONAL: Mapping[tuple[str, ...], Rule] = {
 """Fields that not every record has, because earlier versions lack them or there is nothing to say."""
 NUMBERS_OF_A_RESULT = ("map", "queries", "gallery")
 _RULES = (*RULES.items(), *OPTIONAL.items())
+_TASKS_OF_RESULTS = (set(TASKS), set(BIMODAL_TASKS))
 _ABSENT = object()
 
 
@@ -200,7 +243,7 @@ def finished_at(record: Mapping[str, Any]) -> str:
 def parsed(text: str) -> dict[str, Any]:
     """Return the record in a text of JSON; raises ``ValueError`` with what is wrong with it."""
     try:
-        record = json.loads(text, parse_constant=_refused)
+        record = json.loads(text, parse_constant=_refused, parse_int=_whole, parse_float=_finite)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(record, dict):
@@ -231,9 +274,30 @@ def problems(record: Mapping[str, Any]) -> Iterator[str]:
     unknown = [name for name in method.get("defaults", ()) if name not in method["parameters"]]
     yield from (f"method.parameters has no {name!r}, of which method.defaults has one" for name in unknown)
     if record["status"] == "ok":
-        yield from (
-            f"{name} is null though the cell is ok" for name in NUMBERS_OF_A_RESULT if not record[name]
-        )
+        yield from _problems_of_result(record)
+
+
+def _problems_of_result(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the numbers of a cell that is ok lack: each task, and the averages of all."""
+    for name in NUMBERS_OF_A_RESULT:
+        if not record[name]:
+            yield f"{name} is null though the cell is ok"
+            return
+    tasks = record["queries"].keys()
+    if tasks not in _TASKS_OF_RESULTS:
+        yield f"queries is {_short(record['queries'])}; it must have the tasks {', '.join(TASKS)}"
+        return
+    averages = [average for average, members in AVERAGES.items() if tasks >= {*members}]
+    by_category = record.get("category_map")
+    lacking = [
+        *(f"map has no {name}" for name in (*tasks, *averages) if name not in record["map"]),
+        *(f"gallery has no {name}" for name in tasks if name not in record["gallery"]),
+        *(f"category_map has no {name}" for name in tasks if by_category and name not in by_category),
+    ]
+    yield from lacking
+    categories = len(record["dataset"]["class_names"])
+    if any(len(values) != categories for values in (by_category or {}).values()):
+        yield f"category_map has not one number for each of the {categories} categories"
 
 
 def _held(record: Mapping[str, Any], names: Sequence[str]) -> Any:
@@ -244,6 +308,19 @@ def _held(record: Mapping[str, Any], names: Sequence[str]) -> Any:
             return _ABSENT
         held = held[name]
     return held
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"it holds a number of {len(digits)} digits; {MOST_DIGITS} are the most")
+    return int(digits)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"it holds {_short(text)}, which is larger than any number here")
+    return number
 
 
 def _refused(constant: str) -> NoReturn:

@@ -7,10 +7,12 @@ import warnings
 
 import pytest
 from click.testing import CliRunner
-from made_records import made_record
+from made_records import failed_record, made_record
 
 from cmbench.cli.main import cli
 from cmbench.errors import DamagedRecordWarning, StoreError
+from cmbench.evaluation.protocol import BIMODAL_TASKS
+from cmbench.merging import merge_into
 from cmbench.report.description import described
 from cmbench.report.table import render
 from cmbench.store import Store
@@ -61,6 +63,27 @@ WRONG = [
     (("provenance", "git"), {"commit": "abc"}, "provenance.git is .* an object with commit and dirty"),
     (("error",), {"type": "Error"}, "error is .* an object with type, message and traceback"),
     (("key",), "00ac", "its name does not end in its key 00ac"),
+    (("key",), "../00aa", "key is '../00aa'; it must be a text of hexadecimal digits"),
+    (("dataset", "fingerprint"), "../x", "dataset.fingerprint is '../x'; it must be a text of hexadecimal"),
+    (("log",), "../precious.txt", "log is .* it must be a path below the folder logs of the store"),
+    (("log",), "logs/../../precious.txt", "log is"),
+    (("log",), "/etc/passwd", "log is"),
+    (("log",), "cells/toy/cfa-00ab.json", "log is"),
+    (("log",), "logs", "log is"),
+    (("method", "source"), "../zz", "method.source is .* below the folder sources of the store, or null"),
+    (("method", "source"), "sources\\..\\..\\zz", "method.source is"),
+    (("durations", "total"), 10**309, "it holds a number of 310 digits; 308 are the most"),
+    (("method", "parameters"), {"size": 10**400}, "it holds a number of 401 digits"),
+    (("peak_memory_bytes",), 10**400, "it holds a number of 401 digits"),
+    (("method", "tuning"), {"profile": "p", "trials": 3, "earlier": 5}, "method.tuning is .* earlier ones"),
+    (("method", "tuning"), {"profile": "p", "trials": 3, "earlier": [5]}, "method.tuning is"),
+    (("method", "tuning"), {"profile": "p", "trials": 3, "failed": "q"}, "method.tuning is"),
+    (("method", "tuning"), {"profile": "p", "trials": 3, "like": 5}, "method.tuning is"),
+    (("map",), dict.fromkeys([*BIMODAL_TASKS, "bimodal_average"], 0.5), "map has no image_to_all"),
+    (("category_map",), {"image_to_text": [0.5, None]}, "category_map has no text_to_image"),
+    (("category_map", "image_to_text"), [0.5], "category_map has not one number for each of the 2"),
+    (("gallery",), {"image_to_text": 10}, "gallery has no text_to_image"),
+    (("queries",), {"a": 1}, "queries is {'a': 1}; it must have the tasks image_to_text, text_to_image"),
 ]
 
 
@@ -72,6 +95,29 @@ def test_a_record_of_wrong_content_is_named_with_what_is_wrong(store, names, to,
         assert store.records() == []
     with pytest.raises(StoreError, match=reason):
         store.find("00aa")
+
+
+def test_a_number_that_no_float_holds_is_named(store):
+    path = store.put(a_record())
+    path.write_text(path.read_text().replace('"fitted": {}', '"fitted": {"loss_": 1e999}'))
+    with pytest.warns(DamagedRecordWarning, match=r"it holds '1e999', which is larger than any number here"):
+        assert store.records() == []
+
+
+@pytest.mark.parametrize("where", ["../precious.txt", "{outside}/precious.txt"])
+def test_neither_cleaning_nor_merging_touches_files_outside_a_store(store, tmp_path, where):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    path = store.put(failed_record("cca", key="00aa"))
+    path.write_text(json.dumps(failed_record("cca", key="00aa", log=where.format(outside=tmp_path))))
+    (tmp_path / "other" / "store").mkdir(parents=True)
+    (tmp_path / "other" / "precious.txt").write_text("theirs")
+    shutil.copytree(store.folder, tmp_path / "other" / "store", dirs_exist_ok=True)
+    merge_into(Store(tmp_path / "other" / "store"), Store(tmp_path / "new"))
+    assert precious.read_text() == "mine"
+    done = CliRunner().invoke(cli, ["clean", "--yes", "--store", str(store.folder)])
+    assert done.exit_code == 0
+    assert precious.read_text() == "mine"
 
 
 REQUIRED = ["status", "map", "method", "protocol", "error", "threads"]

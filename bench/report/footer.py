@@ -172,11 +172,14 @@ def _counts(group: Group) -> str:
     """Return the number of queries and gallery items; all records of a split must agree on them."""
     first = {split_of(record): record for record in reversed(group.finished)}
     for field in ("queries", "gallery"):
-        if any(record[field] != first[split_of(record)][field] for record in group.finished):
-            raise ReportError(
-                f"records of {group.title} disagree on the {field} per task, although dataset and protocol "
-                "are the same; one of them is damaged"
-            )
+        for record in group.finished:
+            if record[field] != (other := first[split_of(record)])[field]:
+                raise ReportError(
+                    f"records {other['key']} ({other['method']['name']}) and {record['key']} "
+                    f"({record['method']['name']}) of {group.title} disagree on the {field} per task, "
+                    "although dataset and protocol are the same; one of them is damaged: delete its "
+                    "file, or run its cell again with --force"
+                )
     if not group.finished:
         return ""
     by_split = [first[split] for split in sorted(first)]
