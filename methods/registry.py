@@ -216,7 +216,9 @@ def registry(plugins: Iterable[Path | str] = ()) -> Registry:
             unread.append(str(error))
     problems = list(unread)
     for entry in dict.fromkeys(added):  # a file may be given twice
-        if entry.name in entries:
+        if fault := _fault_of_name(entry.name):
+            problems.append(f"{entry.location}: {fault}")
+        elif entry.name in entries:
             taken = entries[entry.name]
             problems.append(
                 f"{entry.location}: the name {entry.name!r} is taken by {taken.location}; rename it"
@@ -238,8 +240,9 @@ def file_entries(path: Path) -> list[MethodEntry]:
         if _is_method(value) and value.__module__ == module.__name__  # not one that it imports
     }
     unfinished = _unfinished(module, classes)
-    if unfinished or not classes:
-        raise MethodError(f"plugin {path}: {unfinished or _NO_METHOD}")
+    misnamed = next(filter(None, (_fault_of_name(method.name) for method in classes)), "")
+    if unfinished or misnamed or not classes:
+        raise MethodError(f"plugin {path}: {unfinished or misnamed or _NO_METHOD}")
     return [MethodEntry(method.name, "file", f"{path}:{variable}") for method, variable in classes.items()]
 
 
@@ -313,6 +316,16 @@ def _refuse_open_ended(method: type[Method]) -> None:
                 f"method {method.name!r}: its constructor takes {parameter}, so that nothing tells which "
                 "parameters there are; give each of them a name and a default"
             )
+
+
+def _fault_of_name(name: object) -> str:
+    """Return why no method can be called so; empty where one can."""
+    if isinstance(name, str) and name and name.isprintable() and name[0] != "." and not {*name} & {"/", "\\"}:
+        return ""
+    return (
+        f"the name {name!r} cannot be that of a method, because files and folders are called so; give it one "
+        "without / and \\ that does not begin with a dot"
+    )
 
 
 _NO_METHOD = (

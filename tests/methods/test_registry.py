@@ -260,6 +260,24 @@ def test_a_name_that_is_taken_is_a_problem_and_the_first_keeps_it(plugin):
     assert "three.py:Mine: the name 'mine' is taken by" in problems[1]
 
 
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../../victim", "/victim", "a/b", "a\\b", ".hidden", "a\0", 5]
+)
+def test_a_name_that_would_lead_out_of_a_folder_is_refused(plugin, name):
+    path = plugin(HEAD + method_class("Mine", body=f"\n    name = {name!r}" + BODY))
+    names, (problem,) = names_and_problems(path)
+    assert names == []
+    assert f"{path}: the name {name!r} cannot be that of a method" in problem
+    with pytest.raises(MethodError, match="without / and"):
+        file_entries(path)
+
+
+@pytest.mark.parametrize("name", ["corr-ae-2", "my_method", "größe", "図", "a.b", "a..b", "my method"])
+def test_any_other_name_is_one(plugin, name):
+    path = plugin(HEAD + method_class("Mine", body=f"\n    name = {name!r}" + BODY))
+    assert names_and_problems(path) == ([name], [])
+
+
 def test_a_file_given_twice_is_one_plugin(plugin, tmp_path, monkeypatch):
     path = plugin(HEAD + method_class("Mine"))
     monkeypatch.chdir(tmp_path)
@@ -357,6 +375,7 @@ def test_a_broken_package_is_told_of_and_the_others_work(installed):
         "misnamed = fine:Other",
         "extra = fine:Extra [fast]",
         "cca = fine:CCA",
+        "../victim = fine:Good",
     ]
     fine = HEAD + "".join(map(method_class, ("Good", "Other", "CCA", "Extra"))) + "\nclass Plain: ...\n"
     modules = {"fine": fine, "ruined": "1 / 0\n", "leaving": "raise SystemExit(0)\n"}
@@ -372,6 +391,7 @@ def test_a_broken_package_is_told_of_and_the_others_work(installed):
         "method 'plain': fine:Plain is not a class derived from",
         "method 'misnamed': fine:Other calls itself 'other'",
         "fine:CCA: the name 'cca' is taken by",
+        "fine:Good: the name '../victim' cannot be that of a method",
     ):
         assert part in done.stderr
     assert "Traceback" not in done.stderr
