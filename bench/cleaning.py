@@ -1,4 +1,4 @@
-"""What may go from a store: cells that failed, cells of replaced code, and code that no cell is left of."""
+"""What may go from a store: what cannot be read, failed cells, those of replaced code, and unused code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cmbench.current import code_of, newest_version
+from cmbench.disk import replacing, writing_to
+from cmbench.errors import StoreError
 from cmbench.estimates import settings_of
 from cmbench.ownership import has_ended, sweep
 from cmbench.store import Store
@@ -30,6 +32,44 @@ class Removal:
         record, seed = self.record, self.record["seed"]
         name = f"{record['dataset']['name']}/{record['method']['name']}"
         return f"{name}{'' if seed is None else f' seed {seed}'} ({record['key']}): {self.reason}"
+
+
+def set_aside(store: Store) -> list[tuple[Path, Path]]:
+    """Move what cannot be read to the folder ``damaged`` of the store, and return from where to where.
+
+    Of a records file the lines that can be read stay where they are. Raises ``StoreError`` where the store
+    cannot be written to.
+    """
+    moved = []
+    lines: dict[Path, set[int]] = {}
+    for problem in store.read().problems:
+        if problem.line is None:
+            with writing_to(problem.path, raising=StoreError):
+                aside = _aside(store, problem.path)
+                problem.path.rename(aside)
+            moved.append((problem.path, aside))
+        else:
+            lines.setdefault(problem.path, set()).add(problem.line)
+    return [*moved, *((path, _set_lines_aside(store, path, numbers)) for path, numbers in lines.items())]
+
+
+def _set_lines_aside(store: Store, path: Path, numbers: set[int]) -> Path:
+    with writing_to(path, raising=StoreError):
+        content = path.read_bytes().split(b"\n")
+        aside = _aside(store, path)
+        aside.write_bytes(b"\n".join(content[number - 1] for number in sorted(numbers)) + b"\n")
+        with replacing(path) as beside:
+            kept = (line for at, line in enumerate(content, 1) if at not in numbers)
+            beside.write_bytes(b"\n".join(kept))
+    return aside
+
+
+def _aside(store: Store, path: Path) -> Path:
+    """Return a new place for a damaged file, in a folder that exists."""
+    place = store.folder / "damaged" / path.relative_to(store.folder)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    taken = len(list(place.parent.glob(f"{place.name}*")))
+    return place.with_name(f"{place.name}.{taken + 1}") if taken else place
 
 
 def removals(store: Store) -> list[Removal]:

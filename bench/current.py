@@ -17,9 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cmbench.disk import locked, replacing, replacing_folder, writing_to
+from cmbench.disk import check_plain, locked, replacing, replacing_folder, writing_to
 from cmbench.errors import CmbenchWarning, StoreError
-from cmbench.schema import finished_at
+from cmbench.schema import REMEDY_FOR_NOTES, Problem, finished_at, problems_of_note
 
 Record = Mapping[str, Any]
 
@@ -63,8 +63,10 @@ def bring_notes(source: Path, into: Path, records: Iterable[Record]) -> None:
     for record in records:
         stem = _path(into, record["dataset"]["fingerprint"]).stem
         by_dataset.setdefault(stem, {}).setdefault(record["method"]["name"], []).append(record)
-    for path in sorted((source / "current").glob("*.json")):
+    for path in _notes(source):
         theirs, ours = _read(path), _read(_path(into, path.stem))
+        if not theirs:
+            continue
         code = {**theirs.get("code", {}), **ours.get("code", {})}
         for method, version in theirs.get("code", {}).items():
             rivals = by_dataset.get(path.stem, {}).get(method)
@@ -203,13 +205,30 @@ def _path(folder: Path, fingerprint: str) -> Path:
     return folder / "current" / f"{fingerprint[:32]}.json"
 
 
+def damaged_notes(folder: Path) -> list[Problem]:
+    """Return which notes of a store cannot be read; all else counts them as none."""
+    return [read for read in map(_content, _notes(folder)) if isinstance(read, Problem)]
+
+
+def _notes(folder: Path) -> list[Path]:
+    return sorted(path for path in (folder / "current").glob("*.json") if not path.name.startswith("."))
+
+
 def _read(path: Path) -> dict[str, Any]:
+    content = _content(path)
+    return {} if isinstance(content, Problem) else content
+
+
+def _content(path: Path) -> dict[str, Any] | Problem:
+    """Return what is noted in a file, nothing where there is none, or what is wrong with it."""
     try:
+        check_plain(path)
         content = json.loads(path.read_text(encoding="utf-8"))
+        reason = next(problems_of_note(content), "")
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    except RecursionError:
+        reason = "it is nested too deeply"
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}); delete it, a run writes it again") from error
-    if not isinstance(content, dict):
-        raise StoreError(f"{path}: is not what a run writes; delete it, a run writes it again")
-    return content
+        reason = str(error)
+    return Problem(path, reason, kind="note of a dataset", remedy=REMEDY_FOR_NOTES) if reason else content

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -271,6 +272,12 @@ KINDS = {
     b"\x80": "a Python pickle, which is not read because it could run code; save its arrays as .npz",
 }
 """What files turn out to be that are called data, by their first bytes."""
+
+
+def check_plain(path: Path) -> None:
+    """Raise ``ValueError`` for what is no plain file: whoever opens a FIFO may wait for ever."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no plain file")
 
 
 def kind_of(path: Path) -> str:

@@ -6,6 +6,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from cmbench.evaluation.protocol import AVERAGES, BIMODAL_TASKS, TASKS
@@ -23,6 +25,8 @@ REMEDY = "'cmbench clean' moves it aside, and the next run after that fits the c
 
 MOST_DIGITS = 308
 """Digits of a whole number that a float can stand for, as reports need."""
+
+REMEDY_FOR_NOTES = "'cmbench clean' moves it aside, and the next run on the dataset writes it again"
 
 Rule: TypeAlias = tuple[Callable[[Any], bool], str]
 """Whether a value is right, and what it should be, in words."""
@@ -234,6 +238,29 @@ _TASKS_OF_RESULTS = (set(TASKS), set(BIMODAL_TASKS))
 _ABSENT = object()
 
 
+_OF_ARRAYS = ("fingerprint", "sizes", "image_dimension", "text_dimension", "class_names", "test_counts")
+_RULES_OF_CARDS = [
+    (names[1], rule)
+    for names, rule in _RULES
+    if names[0] == "dataset" and len(names) == 2 and names[1] not in _OF_ARRAYS
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file of a store, or a line of it from 1, that cannot be read, and what is wrong with it."""
+
+    path: Path
+    reason: str
+    line: int | None = None
+    kind: str = "record"
+    remedy: str = REMEDY
+
+    def __str__(self) -> str:
+        where = f"{self.path}" if self.line is None else f"{self.path}, line {self.line}"
+        return f"{where}: not a readable {self.kind} ({self.reason}); {self.remedy}"
+
+
 def finished_at(record: Mapping[str, Any]) -> str:
     """Return when a record was made, as text that sorts by time; empty where it does not say."""
     finished = (record.get("provenance") or {}).get("finished")
@@ -298,6 +325,25 @@ def _problems_of_result(record: Mapping[str, Any]) -> Iterator[str]:
     categories = len(record["dataset"]["class_names"])
     if any(len(values) != categories for values in (by_category or {}).values()):
         yield f"category_map has not one number for each of the {categories} categories"
+
+
+def problems_of_note(note: object) -> Iterator[str]:
+    """Yield what is wrong with what a store notes of a dataset: its card, and the code of each method."""
+    if not isinstance(note, dict):
+        yield f"it is {type(note).__name__}, not an object"
+        return
+    card, code = note.get("dataset", {}), note.get("code", {})
+    if not isinstance(card, dict):
+        yield f"dataset is {_short(card)}; it must be an object"
+        return
+    if not _all_of(_is_text)(code):
+        yield f"code is {_short(code)}; it must be an object of texts"
+    yield from (
+        f"dataset.{name} stands in it, which records alone say" for name in _OF_ARRAYS if name in card
+    )
+    for name, (is_right, words) in _RULES_OF_CARDS:
+        if name in card and not is_right(card[name]):
+            yield f"dataset.{name} is {_short(card[name])}; it must be {words}"
 
 
 def _held(record: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.current import with_card, with_cards
-from cmbench.disk import DAMAGE, replacing, writing_to
+from cmbench.current import damaged_notes, with_card, with_cards
+from cmbench.disk import DAMAGE, check_plain, replacing, writing_to
 from cmbench.errors import DamagedRecordWarning, StoreError
 from cmbench.index import Index, Reading, read_index, write_index
-from cmbench.schema import REMEDY, SCHEMA, finished_at, parsed
+from cmbench.schema import SCHEMA, Problem, finished_at, parsed
 
 __all__ = ["DEFAULT_STORE", "SCHEMA", "Contents", "Problem", "Store", "matching", "read_record"]
 
@@ -36,21 +35,11 @@ Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A file, or a line of it from 1, that is no record, and what is wrong with it."""
-
-    path: Path
-    reason: str
-    line: int | None = None
-
-    def __str__(self) -> str:
-        where = f"{self.path}" if self.line is None else f"{self.path}, line {self.line}"
-        return f"{where}: not a readable record ({self.reason}); {REMEDY}"
-
-
-@dataclass(frozen=True)
 class Contents:
-    """The records that can be read, by the names of dataset and method and then by key, and the others."""
+    """The records that can be read, by the names of dataset and method and then by key, and the problems.
+
+    Those are of records, and of what the store notes of datasets.
+    """
 
     records: list[dict[str, Any]]
     problems: list[Problem]
@@ -183,7 +172,7 @@ class Store:
         def packed() -> Iterator[dict[str, Any] | Problem]:
             for path in self._records_files():
                 try:
-                    yield from reading.several(path.name, os.fspath(path), partial(_lines_of, path))
+                    yield from reading.several(path.name, os.fspath(path), partial(lines_of, path))
                 except OSError as error:
                     yield Problem(path, error.strerror or str(error))
 
@@ -213,8 +202,11 @@ class Store:
         try:
             if record["status"] != "ok":
                 raise FileNotFoundError("the cell failed, so it has none")
+            check_plain(path)
             with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files if not name.startswith(beginnings)}
+                held = {name: file[name] for name in file.files if not name.startswith(beginnings)}
+            _check_values(held, record)
+            return held
         except DAMAGE as error:
             raise StoreError(
                 f"{own}: cannot be read ({error}); copy it from where the record came from, or run the cell "
@@ -255,37 +247,6 @@ class Store:
         """Return a path within the store as records keep it, so that stores can be moved and merged."""
         return path.relative_to(self.folder).as_posix()
 
-    def set_aside(self) -> list[tuple[Path, Path]]:
-        """Move what cannot be read to ``damaged/``, and return from where to where.
-
-        Of a records file the lines that can be read stay where they are.
-        """
-        moved = []
-        lines: dict[Path, set[int]] = {}
-        for problem in self.read().problems:
-            if problem.line is None:
-                aside = self._aside(problem.path)
-                problem.path.rename(aside)
-                moved.append((problem.path, aside))
-            else:
-                lines.setdefault(problem.path, set()).add(problem.line)
-        return [*moved, *((path, self._set_lines_aside(path, numbers)) for path, numbers in lines.items())]
-
-    def _set_lines_aside(self, path: Path, numbers: set[int]) -> Path:
-        content = path.read_bytes().split(b"\n")
-        aside = self._aside(path)
-        aside.write_bytes(b"\n".join(content[number - 1] for number in sorted(numbers)) + b"\n")
-        with writing_to(path, raising=StoreError), replacing(path) as beside:
-            beside.write_bytes(b"\n".join(line for at, line in enumerate(content, 1) if at not in numbers))
-        return aside
-
-    def _aside(self, path: Path) -> Path:
-        """Return a new place for a damaged file, in a folder that exists."""
-        place = self.folder / "damaged" / path.relative_to(self.folder)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        taken = len(list(place.parent.glob(f"{place.name}*")))
-        return place.with_name(f"{place.name}.{taken + 1}") if taken else place
-
     def _put_arrays(self, record: Record, arrays: Arrays) -> Path:
         path = self.arrays_path(record)
         with replacing(path) as beside, beside.open("wb") as file:
@@ -307,9 +268,8 @@ class Store:
                 if counted is None or (rank, finished_at(each)) >= counted[0]:
                     placed[each["key"]] = (rank, finished_at(each)), each
         records = with_cards(self.folder, [record for _, record in placed.values()])
-        return Contents(
-            sorted(records, key=_order), [each for each in (*read, *packed) if isinstance(each, Problem)]
-        )
+        problems = [each for each in (*read, *packed) if isinstance(each, Problem)]
+        return Contents(sorted(records, key=_order), [*problems, *damaged_notes(self.folder)])
 
     def _own(self, name: str) -> dict[str, Any] | Problem | None:
         """Return what ``own`` does of the file of that name, ``DATASET/FILE.json``."""
@@ -330,7 +290,7 @@ class Store:
     def _packed(self, containing: str = "") -> Iterator[dict[str, Any] | Problem]:
         """Yield the records in records files whose lines have this text, in the order of files and lines."""
         for path in self._records_files():
-            yield from _lines_of(path, containing)
+            yield from lines_of(path, containing)
 
     def _records_files(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*.jsonl") if not path.name.startswith("."))
@@ -383,6 +343,18 @@ def result_digest(record: Record) -> str:
     return sha256(json.dumps([*said, finished_at(record)], sort_keys=True).encode()).hexdigest()[:8]
 
 
+def _check_values(held: Arrays, record: Record) -> None:
+    """Raise ``ValueError`` for a measure that has not one number for each query of its task."""
+    for task, queries in record["queries"].items():
+        for measure in ("ap", *(record.get("measures") or ())):
+            values = held.get(f"{measure}_{task}")
+            if values is not None and (values.shape != (queries,) or values.dtype.kind not in "fiu"):
+                raise ValueError(
+                    f"{measure}_{task} is {values.dtype} {values.shape}, not a number for each of the "
+                    f"{queries} queries"
+                )
+
+
 def warned(contents: Contents) -> list[dict[str, Any]]:
     """Return the records, after a warning for each thing that cannot be read."""
     for problem in contents.problems:
@@ -400,20 +372,21 @@ def matching(records: list[dict[str, Any]], text: str) -> Iterator[dict[str, Any
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("it is no plain file")
+    check_plain(path)
     return parsed(path.read_text(encoding="utf-8"))
 
 
-def _lines_of(path: Path, containing: str = "") -> Iterator[dict[str, Any] | Problem]:
-    """Yield what the lines of a records file hold that have this text."""
+def lines_of(path: Path, containing: str = "") -> Iterator[dict[str, Any] | Problem]:
+    """Yield what the lines of a records file hold that have this text, or what is wrong with the file."""
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        yield Problem(path, error.strerror or str(error))
+        check_plain(path)
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            text = file.read()
+    except (OSError, ValueError) as error:
+        yield Problem(path, getattr(error, "strerror", None) or str(error))
         return
     for number, line in enumerate(text.split("\n"), 1):  # other ends of lines may be in texts
-        if line and containing in line:
+        if line.strip() and containing in line:
             yield _of_line(line, path, number)
 
 

@@ -1,5 +1,6 @@
 """What a store notes beside its records: the newest cards, the newest code, and the code of plugins."""
 
+import os
 import shutil
 import warnings
 
@@ -8,8 +9,9 @@ import pytest
 from made_records import made_dataset, made_record
 
 from cmbench import current
+from cmbench.cleaning import set_aside
 from cmbench.current import keep_source, newest_code, note
-from cmbench.errors import CmbenchWarning, StoreError
+from cmbench.errors import CmbenchWarning, DamagedRecordWarning
 from cmbench.report.cells import stored_records
 from cmbench.report.table import render
 from cmbench.store import Store
@@ -67,14 +69,48 @@ def test_what_is_known_already_is_not_written_again(store):
     assert path.stat().st_mtime_ns == before
 
 
-def test_a_damaged_note_is_named_with_the_remedy(store):
-    put(store)
+DAMAGED = {
+    "": "Expecting value",
+    "{": "Expecting property name",
+    "[]": "it is list, not an object",
+    '{"dataset": 5}': "dataset is 5; it must be an object",
+    '{"dataset": {"name": 5}}': "dataset.name is 5; it must be a text",
+    '{"dataset": {"sizes": null}}': "dataset.sizes stands in it",
+    '{"code": 5}': "code is 5; it must be an object of texts",
+    "[" * 100_000: "it is nested too deeply",
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), DAMAGED.items())
+def test_a_damaged_note_is_named_and_moved_aside_and_hides_no_record(store, content, reason):
+    record = put(store)
     note(store.folder, FINGERPRINT, CARD, {})
     (path,) = (store.folder / "current").glob("*.json")
-    for content in ("{", "[]"):
-        path.write_text(content)
-        with pytest.raises(StoreError, match="delete it, a run writes it again"):
-            store.records()
+    path.write_text(content)
+    with pytest.warns(DamagedRecordWarning, match=rf"{path.name}: .*{reason}.*'cmbench clean'") as told:
+        assert store.records() == [record]
+    assert len(told) == 1
+    assert newest_code(store.folder, [record]) == [record]
+    ((source, _),) = set_aside(store)
+    assert source == path
+    assert not store.read().problems
+
+
+def test_a_run_writes_a_damaged_note_again(store):
+    note(store.folder, FINGERPRINT, CARD, {"mine": "1-aa"})
+    (path,) = (store.folder / "current").glob("*.json")
+    right = path.read_text()
+    path.write_text('{"code": 5}')
+    note(store.folder, FINGERPRINT, CARD, {"mine": "1-aa"})
+    assert path.read_text() == right
+
+
+def test_a_fifo_in_the_place_of_a_note_is_named_and_not_waited_for(store):
+    record = put(store)
+    (store.folder / "current").mkdir()
+    os.mkfifo(store.folder / "current" / "00.json")
+    with pytest.warns(DamagedRecordWarning, match="no plain file"):
+        assert store.records() == [record]
 
 
 def shown(store, **options):

@@ -5,10 +5,12 @@ import os
 import shutil
 import warnings
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from made_records import failed_record, made_record
 
+from cmbench.cleaning import set_aside
 from cmbench.cli.main import cli
 from cmbench.errors import DamagedRecordWarning, StoreError
 from cmbench.evaluation.protocol import BIMODAL_TASKS
@@ -179,11 +181,41 @@ def test_a_fifo_among_the_records_is_named_and_not_waited_for(store):
         assert store.records() == [a_record()]
 
 
+@pytest.mark.parametrize("values", [np.ones(50), np.array(["a"] * 10), np.ones((10, 2))])
+def test_arrays_that_do_not_fit_their_record_are_named_and_leave_a_table_untested(store, values):
+    fitting = {f"ap_{task}": np.linspace(0, 1, 10) for task in BIMODAL_TASKS}
+    for method, changes in (("cca", {"ap_image_to_text": values}), ("cfa", {})):
+        store.put(made_record(method), {**fitting, **changes})
+    with pytest.raises(
+        StoreError, match=r"npz: cannot be read \(ap_image_to_text is .* each of the 10 queries"
+    ):
+        store.arrays(store.records()[0])
+    assert "no values per query are stored of CCA" in render(store.records(), arrays=store.arrays)
+
+
+def test_a_fifo_in_the_place_of_arrays_is_named_and_not_waited_for(store):
+    record = a_record()
+    path = store.put(record).with_suffix(".npz")
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match=r"npz: cannot be read \(it is no plain file\)"):
+        store.arrays(record)
+
+
+def test_a_store_that_cannot_be_cleaned_is_named(store):
+    path = store.put(a_record())
+    path.write_text("{")
+    (store.folder / "damaged").write_text("a file")
+    done = CliRunner().invoke(cli, ["clean", "--yes", "--store", str(store.folder)])
+    assert isinstance(done.exception, StoreError)
+    assert "damaged" in str(done.exception)
+    assert "cannot be written" in str(done.exception)
+
+
 def test_what_cannot_be_read_is_moved_aside_and_nothing_else(store):
     bad, good = store.put(a_record()), store.put(a_record("00ab"))
     for content in ("{", "[]"):
         bad.write_text(content)
-        ((source, aside),) = store.set_aside()
+        ((source, aside),) = set_aside(store)
         assert source == bad
         assert aside.read_text() == content
     assert store.read().problems == []

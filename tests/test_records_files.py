@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from killed_writers import Killed, kill_at
 from made_records import made_error, made_record
 
+from cmbench.cleaning import set_aside
 from cmbench.errors import DamagedRecordWarning, StoreError
 from cmbench.store import Store
 
@@ -127,10 +129,33 @@ def test_a_damaged_line_is_named_with_its_number_and_the_remedy(packed, line):
         assert len(packed.records()) == len(RECORDS)
     with pytest.raises(StoreError, match=r"toy\.jsonl, line 2"):
         packed.pack()
-    packed.set_aside()
+    set_aside(packed)
     assert len(packed.records()) == len(RECORDS)
     assert path.read_bytes() == b"\n".join(lines)
     assert (packed.folder / "damaged" / "toy.jsonl").read_bytes() == line.encode("latin-1") + b"\n"
+
+
+def test_a_line_that_ends_early_leaves_the_others_where_they_are(packed):
+    path = packed.folder / "toy.jsonl"
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([lines[0].replace(b"toy", b"t\ry", 1), *lines[1:]]))
+    assert b"\r" in path.read_bytes()
+    ((_, aside),) = set_aside(packed)
+    assert path.read_bytes() == b"\n".join(lines[1:])
+    assert aside.read_bytes() == lines[0].replace(b"toy", b"t\ry", 1) + b"\n"
+    assert packed.read().problems == []
+
+
+def test_a_records_file_with_the_ends_of_lines_of_windows_is_read(packed):
+    path = packed.folder / "toy.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    assert len(packed.records()) == len(RECORDS)
+
+
+def test_a_fifo_as_a_records_file_is_named_and_not_waited_for(packed):
+    os.mkfifo(packed.folder / "other.jsonl")
+    with pytest.warns(DamagedRecordWarning, match=r"other\.jsonl: .*no plain file"):
+        assert len(packed.records()) == len(RECORDS)
 
 
 def test_a_half_written_records_file_holds_no_records(packed):

@@ -20,12 +20,12 @@ def clean(store: str, dry_run: bool, yes: bool) -> None:
     protocol. Cells that are running are left alone. What is removed is listed. Files that are no readable
     records are moved to the folder 'damaged' of the store.
     """
-    from cmbench.cleaning import removals, remove, remove_source, unused_sources
+    from cmbench.cleaning import removals, remove, remove_source, set_aside, unused_sources
     from cmbench.output import printable
     from cmbench.store import Store
 
     results = Store(store)
-    for source, aside in () if dry_run else results.set_aside():
+    for source, aside in () if dry_run else set_aside(results):
         click.echo(printable(f"{source}: moved to {aside}, because it cannot be read"))
     found = removals(results)
     sources = unused_sources(results, found)

@@ -259,7 +259,8 @@ def test_plot_examples_draws_scenes_at_once_and_by_default_into_a_file_of_its_na
     names = list(collection.generate.__globals__["CATEGORIES"])
     for name, ap in (("cca", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), ("jrl", [0.7] * 6)):
         dataset = made_dataset("scenes", class_names=names)
-        Store(tmp_path / "s").put(made_record(name, dataset=dataset), kept_rankings(ap, ids=ids))
+        record = made_record(name, dataset=dataset, queries=dict.fromkeys(TASKS, len(ap)))
+        Store(tmp_path / "s").put(record, kept_rankings(ap, ids=ids))
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(
         cli, ["plot", "examples", "--store", "s", "--contrast", "jrl,cca", "--number", "1"]

@@ -24,7 +24,7 @@ def store(tmp_path, monkeypatch):
     for number, method in enumerate(("cca", "cfa", "kcca")):
         for seed in range(SEEDS):
             key = f"{number}{seed}".rjust(16, "0")
-            record = made_record(method, 0.5, seed=seed, key=key, parameters={})
+            record = made_record(method, 0.5, seed=seed, key=key, queries=dict.fromkeys(TASKS, PAIRS))
             store.put(record, {**values(random, 0.2 * (number > 1)), "curve_loss": np.zeros(3)})
     return store
 

@@ -16,8 +16,8 @@ from cmbench.errors import DamagedRecordWarning, ReportError
 from cmbench.report.cells import stored_records
 from cmbench.report.records import Record, select
 from cmbench.report.significance import Arrays
-from cmbench.schema import finished_at, parsed
-from cmbench.store import DEFAULT_STORE, Problem, Store
+from cmbench.schema import finished_at
+from cmbench.store import DEFAULT_STORE, Problem, Store, lines_of
 
 
 @dataclass(frozen=True)
@@ -131,18 +131,12 @@ def study_of_files(files: Sequence[Path], *, all_versions: bool = False) -> Stud
 
 
 def _records_of(file: Path) -> list[Record]:
-    try:
-        lines = file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
-    except OSError as error:
-        raise ReportError(f"{file}: cannot be read ({error.strerror}); name a records file") from error
-    records: list[Record] = []
-    problems: list[Problem] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            if line:
-                records.append(parsed(line))
-        except ValueError as error:
-            problems.append(Problem(file, str(error), number))
+    read = list(lines_of(file))
+    records: list[Record] = [each for each in read if isinstance(each, dict)]
+    problems = [each for each in read if isinstance(each, Problem)]
+    for problem in problems:
+        if problem.line is None:
+            raise ReportError(f"{file}: cannot be read ({problem.reason}); name a records file")
     if problems and not records:
         raise ReportError(f"{file} is no records file (.jsonl): none of its lines is a record")
     for problem in problems:
