@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cmbench.current import bring_notes
-from cmbench.disk import DAMAGE, writing_to
+from cmbench.disk import DAMAGE, replacing, replacing_folder, writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
 from cmbench.profiles import says_more, with_choice
@@ -122,7 +122,9 @@ def merge_into(source: Store, into: Store) -> Comparison:
     aside = _next_aside(into)
     done = []
     for meeting in comparison.meetings:
-        if meeting.fate not in ("equal", "unreadable"):
+        if meeting.fate == "equal" and meeting.ours is not None:
+            _bring_files(meeting.ours, source, into)  # a merge that was killed left them behind
+        elif meeting.fate != "unreadable":
             with claims.on(meeting.theirs["key"]) as is_free:
                 meeting = (
                     _merged(meeting, source, into, aside) if is_free else replace(meeting, fate="running")
@@ -230,27 +232,41 @@ def _merged(planned: Meeting, source: Store, into: Store, aside: Store) -> Meeti
         case "extended" if ours is not None:
             if ours["method"].get("tuning") and _tells_more(theirs, ours):
                 _copy(ours, held, into, aside)
+            _bring_files(ours, source, into)
             into.put(_united(ours, theirs), {**brought, **held} or None)
         case "new" | "replaced":
             if ours is not None:
                 _copy(ours, held, into, aside)
             _copy(theirs, brought, source, into)
+        case _ if ours is not None:
+            _bring_files(ours, source, into)
     return meeting
 
 
 def _copy(record: Record, arrays: Arrays, source: Store, into: Store) -> None:
     """Copy a record with its arrays, as far as there are any, its log, and the code of its plugin."""
+    log = record["log"]
+    if log and (source.folder / log).is_file():
+        with writing_to(into.folder / log, raising=StoreError):
+            (into.folder / log).unlink(missing_ok=True)
+    _bring_files(record, source, into)  # before the record, which says that they are there
     into.put(record, arrays or None)
-    for name in (record.get("log"), record["method"].get("source")):
-        if not name:
-            continue
+
+
+def _bring_files(record: Record, source: Store, into: Store) -> None:
+    """Copy the log and the code that a record names where a store has none."""
+    for name in filter(None, (record["log"], record["method"].get("source"))):
         place, target = source.folder / name, into.folder / name
+        if target.exists():
+            continue
         with writing_to(target, raising=StoreError):
+            target.parent.mkdir(parents=True, exist_ok=True)
             if place.is_file():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(place, target)
-            elif place.is_dir() and not target.exists():
-                shutil.copytree(place, target)
+                with replacing(target) as beside:
+                    shutil.copyfile(place, beside)
+            elif place.is_dir():
+                with replacing_folder(target) as beside:
+                    shutil.copytree(place, beside)
 
 
 def _arrays(record: Record, store: Store) -> Arrays:
