@@ -20,14 +20,15 @@ def output_file(path: Path) -> Iterator[Path]:
     Raises ``ReportError`` for what is no plain file (a device, a FIFO, a folder), for a folder that is
     missing, and for every error of the system.
     """
-    target = _plain_file(path)
+    target = check_output(path)
     with writing_to(target, raising=ReportError), replacing(target) as beside:
         yield beside
         if target.exists():
             _keep_mode(target, beside)
 
 
-def _plain_file(path: Path) -> Path:
+def check_output(path: Path) -> Path:
+    """Return the file that ``output_file`` writes for ``path``; raises ``ReportError`` where it would."""
     try:
         target = path.resolve(strict=False)
         mode = target.stat().st_mode if target.exists() else None
@@ -39,6 +40,8 @@ def _plain_file(path: Path) -> Path:
             "file, or leave --output out and redirect what is printed"
         )
     check_parent(path)
+    if not os.access(target.parent, os.W_OK):
+        raise ReportError(f"{path}: nothing may be written to the folder {target.parent}; name another place")
     return target
 
 

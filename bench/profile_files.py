@@ -11,8 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from cmbench.disk import locked, replacing
-from cmbench.errors import CmbenchError, CmbenchWarning
+from cmbench.disk import check_plain, locked, replacing, writing_to
+from cmbench.errors import CmbenchError, CmbenchWarning, StoreError
+from cmbench.output import output_file
 from cmbench.schema import TEXT, Rule
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ def read_profile(path: str | Path) -> Profile:
 def _read(path: str | Path) -> tuple[dict[str, Any], Profile]:
     """Return the content of a file, and the profile in it."""
     try:
+        check_plain(Path(path))
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         return content, _profile(content)
     except FileNotFoundError as error:
@@ -233,10 +235,10 @@ def write_profile(
 ) -> None:
     """Write a profile; what an older one in its place says of other datasets and methods stays.
 
-    Raises ``CmbenchError`` where something else is in its place.
+    Raises ``CmbenchError`` where something else is in its place, or it cannot be written.
     """
     kept, others = _older(Path(path), tuned) if Path(path).exists() else ({}, {})
-    with replacing(Path(path)) as beside:
+    with output_file(Path(path)) as beside:
         text = profile_text(name, tuned, budget, protocol=protocol, kept=kept, others=others)
         beside.write_text(text, encoding="utf-8")
 
@@ -266,19 +268,29 @@ def add_to_profile(store: str | Path, tuned: Tuned, budget: Budget, *, protocol:
     """Write the profile of a dataset that a store of trials has; what it says of other methods stays.
 
     These keep the budget that they had. What was chosen under another protocol goes, and so does a profile
-    that cannot be read, with a ``CmbenchWarning``.
+    that cannot be read, with a ``CmbenchWarning``. Raises ``StoreError`` where it cannot be written,
+    unless it says all of that already.
     """
     path, work = profile_path(store, tuned.fingerprint), Path(store, ".work")
-    for folder in (path.parent, work):
-        folder.mkdir(parents=True, exist_ok=True)
-    with locked(work / "profiles"), replacing(path) as beside:  # another search may be adding to it
-        kept = {
-            name: entry
-            for name, entry in _there(path, tuned.fingerprint).items()
-            if name not in tuned.failures and entry.get("protocol") == protocol
-        }
-        text = profile_text(TUNED, [tuned], budget, protocol=protocol, kept={tuned.fingerprint: kept})
-        beside.write_text(text, encoding="utf-8")
+    try:
+        with writing_to(path, raising=StoreError):
+            for folder in (path.parent, work):
+                folder.mkdir(parents=True, exist_ok=True)
+            with locked(work / "profiles"), replacing(path) as beside:  # another search may be adding to it
+                beside.write_text(_added(path, tuned, budget, protocol), encoding="utf-8")
+    except StoreError:
+        if not path.is_file() or path.read_bytes() != _added(path, tuned, budget, protocol).encode():
+            raise
+
+
+def _added(path: Path, tuned: Tuned, budget: Budget, protocol: str) -> str:
+    """Return the text of the profile of a dataset with what was searched added to what it says."""
+    kept = {
+        name: entry
+        for name, entry in _there(path, tuned.fingerprint).items()
+        if name not in tuned.failures and entry.get("protocol") == protocol
+    }
+    return profile_text(TUNED, [tuned], budget, protocol=protocol, kept={tuned.fingerprint: kept})
 
 
 def _there(path: Path, fingerprint: str) -> Mapping[str, Any]:

@@ -1,12 +1,17 @@
 """The file of a profile: it comes back as it was written, and what is none is refused with its fault."""
 
+import errno
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from cmbench import profile_files
-from cmbench.errors import CmbenchError, CmbenchWarning
+from cmbench.cli.main import cli
+from cmbench.errors import CmbenchError, CmbenchWarning, ReportError, StoreError
 from cmbench.profile_files import add_to_profile, profile_path, read_profile, write_profile
 from cmbench.tuning import Budget, Choice, Failure, Tuned
 
@@ -59,6 +64,51 @@ def test_a_file_that_is_no_profile_is_not_written_over(tmp_path):
     with pytest.raises(CmbenchError, match=r"notes\.toml: no profile"):
         write_profile(path, "p", [searched("toy", "a", cca=0.1)], Budget(3))
     assert path.read_text() == "mine = 1\n"
+
+
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path):
+    link, path = tmp_path / "link.toml", tmp_path / "p.toml"
+    link.symlink_to(path)
+    for scores in ({"cca": 0.1}, {"cfa": 0.2}):  # the first time it leads nowhere
+        write_profile(link, "p", [searched("toy", "a", **scores)], Budget(3))
+    assert link.is_symlink()
+    assert read_profile(path).datasets["a" * 64].keys() == {"cca", "cfa"}
+
+
+def test_a_fifo_is_no_profile_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "p.toml")
+    with pytest.raises(CmbenchError, match=r"p\.toml: no profile .* \(it is no plain file\)"):
+        read_profile(tmp_path / "p.toml")
+
+
+def refusing(*_, **__):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_a_profile_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "replace", refusing)
+    with pytest.raises(ReportError, match=r"p\.toml: cannot be written .*Read-only"):
+        write_profile(tmp_path / "p.toml", "p", [searched("toy", "a", cca=0.1)], Budget(3))
+
+
+def test_a_store_that_is_read_only_is_named_unless_its_profile_says_all_already(tmp_path, monkeypatch):
+    add_to_profile(tmp_path, searched("toy", "a", cca=0.1), Budget(3), protocol="paper")
+    monkeypatch.setattr(profile_files, "locked", refusing)
+    add_to_profile(tmp_path, searched("toy", "a", cca=0.1), Budget(3), protocol="paper")
+    with pytest.raises(StoreError, match=r"a\.toml: cannot be written .*Read-only"):
+        add_to_profile(tmp_path, searched("toy", "a", cca=0.2), Budget(3), protocol="paper")
+
+
+@pytest.mark.parametrize("place", ["fifo", "read-only"])
+def test_a_search_that_could_not_write_its_profile_does_not_begin(tmp_path, monkeypatch, place):
+    path = tmp_path / "p.toml"
+    os.mkfifo(path) if place == "fifo" else monkeypatch.setattr(os, "access", lambda *_: False)
+    done = CliRunner().invoke(
+        cli, ["tune", "-o", str(path), "--methods", "cca", "--store", str(tmp_path / "s")]
+    )
+    assert isinstance(done.exception, ReportError)
+    assert str(path) in str(done.exception)
+    assert not (tmp_path / "s").exists()
 
 
 WHOLE = """

@@ -131,12 +131,12 @@ def tune(
     """
     from cmbench.agenda import DEFAULT_DATASETS, sound_datasets
     from cmbench.choosing import wanted
-    from cmbench.output import check_parent
+    from cmbench.output import check_output
     from cmbench.profile_files import read_profile, write_profile
     from cmbench.tuning import Budget
     from cmbench.tuning import tune as search
 
-    check_parent(output)
+    check_output(output)
     if output.exists():
         read_profile(output)  # which the search adds to
     available = available_methods(plugins)
