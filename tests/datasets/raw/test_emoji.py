@@ -2,6 +2,7 @@
 
 import io
 import json
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -9,11 +10,24 @@ from PIL import Image
 
 from cmbench.datasets.raw import emoji as module
 from cmbench.datasets.raw.registry import load_raw
+from cmbench.datasets.registry import load_dataset
 from cmbench.errors import DatasetError
 
 FIRST = {"animal": 0x1F400, "food": 0x1F344, "rare": 0x1F6A0}
 COUNTS = {"animal": 12, "food": 10, "rare": 3}
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><rect width="4" height="8" fill="{}"/></svg>'
+
+TEXTS = {
+    "noto": "c/NotoColorEmoji.ttf",
+    "groups": "d/emoji/emoji-test.txt",
+    "cldr": "e/common/annotations/en.xml",
+    "emojilib": "f/dist/emoji-en-US.json",
+    "emojibase": "g/en/data.json",
+}
+
+
+def digest(path):
+    return sha256(path.read_bytes()).hexdigest()
 
 
 def png_of(colour):
@@ -62,7 +76,16 @@ def packages(tmp_path, monkeypatch):
     write(tmp_path / "g" / "en" / "data.json", json.dumps(base))
     glyphs = {code_point: png_of("#00ff0080") for code_point, _, _ in emoji_of()}
     monkeypatch.setattr(module.Sources, "_glyphs", glyphs)
-    monkeypatch.setattr(module, "CHECKSUMS", {})
+    monkeypatch.setattr(
+        module, "CHECKSUMS", {source: digest(tmp_path / name) for source, name in TEXTS.items()}
+    )
+    drawings = [
+        f"{digest(path)[:16]} {source} {path.name}"
+        for source, folder in (("twemoji", "a/svg"), ("fluent", "b/icons/flat"))
+        for path in sorted((tmp_path / folder).iterdir())
+    ]
+    write(tmp_path / "drawings.txt", "\n".join(drawings))
+    monkeypatch.setattr(module, "DRAWINGS", tmp_path / "drawings.txt")
     return tmp_path
 
 
@@ -122,14 +145,43 @@ def test_a_package_that_is_missing_is_named_with_its_version(packages):
         load_raw("emoji", packages)
 
 
-def test_files_of_another_version_are_refused(packages, monkeypatch):
-    monkeypatch.setattr(module, "CHECKSUMS", {"twemoji": "0" * 64})
-    with pytest.raises(DatasetError, match=r"1f600\.svg is not that of @twemoji/svg 15\.0\.0"):
+@pytest.mark.parametrize(("source", "name"), TEXTS.items())
+@pytest.mark.parametrize("content", ['{"a": []}', "[1]", '[{"hexcode": "1F400"}]', "<ldml"])
+def test_a_file_of_another_version_or_damaged_is_named_before_it_is_parsed(
+    packages, monkeypatch, source, name, content
+):
+    monkeypatch.delattr(module.Sources, "_glyphs")
+    (packages / name).write_text(content, encoding="utf-8")
+    package, _ = module.PACKAGES[source]
+    with pytest.raises(DatasetError) as raised:
         load_raw("emoji", packages)
+    assert str(raised.value) == (
+        f"raw dataset 'emoji': {packages / name} is not that of {package}; fetch this version"
+    )
 
 
-@pytest.mark.parametrize("name", ["e/common/annotations/en.xml", "f/dist/emoji-en-US.json"])
-def test_damaged_texts_are_named_with_the_package_to_fetch_again(packages, name):
-    (packages / name).write_text("{", encoding="utf-8")
-    with pytest.raises(DatasetError, match=r"cannot be read .*; fetch .* again"):
+def test_every_drawing_that_is_missing_or_damaged_is_named_and_no_other(packages):
+    damaged = packages / "a" / "svg" / "1f401.svg"
+    damaged.write_text("<svg", encoding="utf-8")
+    (packages / "a" / "svg" / "1f402.svg").unlink()
+    (packages / "b" / "icons" / "flat" / "animal-number-1-default.svg").unlink()
+    with pytest.raises(DatasetError) as raised:
         load_raw("emoji", packages)
+    twemoji, fluent = "@twemoji/svg 15.0.0 of npm", "fluentui-emoji 1.3.0 of npm"
+    assert str(raised.value).removeprefix("raw dataset 'emoji': ").split("; ") == [
+        f"{damaged} is not that of {twemoji}",
+        "fetch this version",
+        f"no 1f402.svg in {damaged.parent}",
+        f"fetch {twemoji} and unpack it there",
+        f"no animal-number-1-default.svg in {packages / 'b/icons/flat'}",
+        f"fetch {fluent} and unpack it there",
+    ]
+
+
+def test_the_drawings_that_are_compared_are_those_of_the_built_in_dataset():
+    compared = [line.split()[1:] for line in module.DRAWINGS.read_text("utf-8").splitlines()]
+    dataset = load_dataset("emoji")
+    ids = [id_ for split in (dataset.train, dataset.validation, dataset.test) for id_ in split.ids]
+    used = {f"{id_.partition('/')[2]}.svg" for id_ in ids if id_.startswith("twemoji/")}
+    assert {name for source, name in compared if source == "twemoji"} == used
+    assert len({name for source, name in compared if source == "fluent"}) == len(used)
