@@ -217,7 +217,9 @@ def prepare(name: str, place: str | None, splits: Path | None, to: Path | None, 
     lines = {"name": dataset.name, "place": str(prepared_place or ""), "pairs": sizes}
     if dataset.shares_pictures:
         lines["pictures"] = _pictures_line(dataset)
-    lines["split"] = f"{dataset.split_origin}, SHA-256 {dataset.split_sha256}"
+    lines["split"] = dataset.split_origin
+    lines |= {} if splits else _shipped_split_line(dataset.name)
+    lines["assignment"] = f"SHA-256 {dataset.split_sha256} of the lines 'id,split', sorted"
     _print_pairs(console, {**lines, **_raw_card_lines(dataset.card)})
     console.print()
     _print_classes(console, dataset.class_names, [_counts(dataset, pairs) for _, pairs in dataset.splits])

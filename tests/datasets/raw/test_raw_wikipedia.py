@@ -3,6 +3,7 @@
 import io
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from cmbench.cli.main import cli
 from cmbench.datasets.formats.files import load_file
 from cmbench.datasets.raw import wikipedia
 from cmbench.datasets.raw.preparation import checked_pictures
-from cmbench.datasets.raw.splits import save_splits
+from cmbench.datasets.raw.splits import save_splits, shipped_splits
 from cmbench.datasets.raw.wikipedia import published_features
 from cmbench.errors import DatasetError
 
@@ -344,6 +345,16 @@ def test_features_that_do_not_fit_the_lists_are_refused(copy):
     (copy / "raw_features.mat").write_bytes(b"not MATLAB at all" * 20)
     with pytest.raises(DatasetError, match=r"raw_features\.mat"):
         published_features(copy)
+
+
+def test_the_checksum_beside_the_split_file_is_that_of_the_file(copy):
+    shipped = sha256(shipped_splits("wikipedia").read_bytes()).hexdigest()
+    line = f"wikipedia.csv, shipped with cmbench, SHA-256 {shipped}"
+    assert line in CliRunner().invoke(cli, ["datasets", "info", "wikipedia"]).output
+    printed = CliRunner().invoke(cli, ["datasets", "prepare", "wikipedia", "--from", str(copy)]).output
+    assert line in printed
+    assignment = wikipedia.load(copy).split_sha256
+    assert [row.split()[0] for row in printed.splitlines() if assignment in row] == ["assignment"]
 
 
 def test_the_command_writes_the_features_of_the_distribution(copy, tmp_path):
