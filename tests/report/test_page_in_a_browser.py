@@ -322,3 +322,16 @@ def test_without_scripts_everything_can_be_read(opened):
     assert page.locator("#filters").is_hidden()
     assert page.locator("#dataset-1 .static-queries").is_visible()
     assert page.locator("#warnings table").is_visible()
+
+
+def test_nothing_is_cut_on_paper_and_commands_are_unfolded(opened):
+    page = opened({"width": 718, "height": 1047})  # A4 as Chromium prints it
+    page.emulate_media(media="print")
+    cut = page.locator(".scroll, pre").evaluate_all(
+        "all => all.filter((each) => each.checkVisibility() && (each.scrollWidth > each.clientWidth + 1"
+        " || getComputedStyle(each).overflow !== 'visible')).map((each) => each.outerHTML.slice(0, 90))"
+    )
+    assert cut == []
+    commands = page.locator("details > pre").first
+    playwright.expect(commands).to_be_visible()
+    assert commands.evaluate("pre => pre.checkVisibility({contentVisibilityAuto: true})")
