@@ -14,7 +14,7 @@ from PIL import Image
 from cmbench.report.examples import Answer, Example, Item
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.layout import COLUMNS
-from cmbench.report.lettering import folded, inches, shortened
+from cmbench.report.lettering import clipped, folded, inches, shortened
 from cmbench.report.raw_pairs import Pair
 
 RIGHT, WRONG, QUERY = "#00714F", "#C8371B", "0.35"
@@ -27,7 +27,8 @@ _NARROWEST_LIST = 1.75  # inches of a list of texts; with less there is one besi
 _BOLD = 1.15  # times the width of plain letters
 _TEXT_LINES = 3  # of a text that was retrieved
 _LARGEST_PICTURE = 0.95
-_MARK_SHARE = 0.3  # of the width of a list, for mark and category
+_CATEGORY_SHARE = 0.3  # of the width of a list
+_MARK_WIDTH = 0.1  # inches of a mark and the space after it
 _DOTS = 300  # of pictures, per inch
 _HEADINGS = {column.key: column.heading for column in COLUMNS}
 
@@ -208,19 +209,14 @@ class _Page:
 
     def _text(self, item: Item, left: float, top: float, width: float) -> None:
         """Draw a text in its frame, mark and category on the left."""
-        height, marked = _item_height(), _MARK_SHARE * width
+        height, marked = _item_height(), _MARK_WIDTH + _CATEGORY_SHARE * width
         self._frame(left, top - height, width, height, is_right=item.is_right)
-        words = folded(
-            f"{MARKS[item.is_right]} {item.category}", width=marked, lines=_TEXT_LINES, points=_SMALL
-        )
-        text = self.plan.pairs[item.id].text
+        category = folded(item.category, width=marked - _MARK_WIDTH, lines=_TEXT_LINES, points=_SMALL)
+        self._marked(item, category, left + _PAD, top - _PAD)
         room = width - marked - 3 * _PAD
-        for place, lines, colour in (
-            (left + _PAD, words, _colour(item.is_right)),
-            (left + marked + 2 * _PAD, folded(text, width=room, lines=_TEXT_LINES, points=_SMALL), "black"),
-        ):
-            for at, line in enumerate(lines):
-                self._write(line, place, top - _PAD - at * _SMALL_LINE, colour=colour)
+        text = folded(self.plan.pairs[item.id].text, width=room, lines=_TEXT_LINES, points=_SMALL)
+        for at, line in enumerate(text):
+            self._write(line, left + marked + 2 * _PAD, top - _PAD - at * _SMALL_LINE)
 
     def _tile(self, item: Item, left: float, top: float, side: float) -> None:
         """Draw a picture, or a text of the same size, in its frame, mark and category below."""
@@ -234,10 +230,17 @@ class _Page:
             for at, line in enumerate(text):
                 self._write(line, left + _PAD, top - _PAD - at * _SMALL_LINE)
         self._frame(left, top - side, side, side, is_right=item.is_right)
-        words = shortened(f"{MARKS[item.is_right]} {item.category}", width=side + 0.5 * _GAP, points=_SMALL)
-        self._write(words, left, top - side - 0.02, colour=_colour(item.is_right))
+        category = clipped(item.category, width=side + 0.5 * _GAP - _MARK_WIDTH, points=_SMALL)
+        self._marked(item, [category], left, top - side - 0.02)
         if item.is_query:
             self._write("the query", left, top - side - 0.02 - _SMALL_LINE, colour=QUERY)
+
+    def _marked(self, item: Item, category: Sequence[str], left: float, top: float) -> None:
+        """Write whether an item is right, and beside the mark the lines of its category."""
+        colour = _colour(item.is_right)
+        self._write(MARKS[item.is_right], left, top, colour=colour)
+        for at, line in enumerate(category):
+            self._write(line, left + _MARK_WIDTH, top - at * _SMALL_LINE, colour=colour)
 
     def _picture(self, pair: Pair, left: float, top: float, side: float, *, centred: bool = False) -> float:
         """Draw a picture into a square, as large as its shape allows, and return its height."""

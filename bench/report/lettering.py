@@ -28,8 +28,8 @@ def folded(text: str, *, width: float, lines: int, points: float) -> list[str]:
     """Return a text in at most so many lines of ``width`` inches, cut between words where it is longer.
 
     What is cut ends in an ellipsis, after a whole word, without the comma or the like that stood there. A
-    word that is wider than a line, or a text in a script without spaces, breaks between characters. Spaces
-    and ends of lines of the text do not count.
+    word that is wider than a line, or a text in a script without spaces, breaks after a hyphen, or between
+    characters where there is none. Spaces and ends of lines of the text do not count.
 
     >>> folded("a red bicycle, leaning on a wall", width=0.8, lines=2, points=8)
     ['a red bicycle,', 'leaning on a…']
@@ -50,6 +50,15 @@ def folded(text: str, *, width: float, lines: int, points: float) -> list[str]:
 def shortened(text: str, *, width: float, points: float) -> str:
     """Return a text on one line, cut as ``folded`` cuts it."""
     return "".join(folded(text, width=width, lines=1, points=points))
+
+
+def clipped(text: str, *, width: float, points: float) -> str:
+    """Return a text on one line, cut between characters where it is wider: of a name, as much as fits.
+
+    >>> clipped("lighthouse", width=0.5, points=8)
+    'lighth…'
+    """
+    return text if inches(text, points) <= width else _cut(text, width, points, whole_words=False)
 
 
 @cache
@@ -76,6 +85,7 @@ def _pieces(text: str, width: float, points: float) -> Iterator[tuple[str, str]]
         space = " "
         while inches(word, points) > width and len(word) > 1:
             fits = max(1, next(at for at in range(len(word), 0, -1) if _fits(word[:at], width, points)))
+            fits = word.rfind("-", 0, fits) + 1 or fits
             yield space, word[:fits]
             space, word = "", word[fits:]
         yield space, word

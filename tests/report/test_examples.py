@@ -1,5 +1,7 @@
 """Retrieval examples: which queries and items they show, and the figure they become."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -11,7 +13,7 @@ from cmbench.cli.main import cli
 from cmbench.datasets.scenes import collection
 from cmbench.errors import ReportError
 from cmbench.report import example_figure
-from cmbench.report.examples import Ranked, examples
+from cmbench.report.examples import Answer, Example, Item, Ranked, examples
 from cmbench.report.figure import save
 from cmbench.report.fonts import quiet
 from cmbench.report.kept import Kept
@@ -217,6 +219,29 @@ def test_frames_and_marks_say_which_items_are_right():
     pictures = sum(item.modality == "image" for item in expected)
     assert len(drawing.axes) == pictures + sum(example.query.modality == "image" for example in found)
     assert "the query" not in texts
+
+
+@pytest.mark.parametrize(
+    ("category", "width", "expected"),
+    [("lighthouse", 3.33, ["lighth…"]), ("means of transport", 3.33, ["mean…"]), ("heart", 7.0, ["heart"])],
+)
+def test_of_the_category_of_a_picture_as_much_stands_beside_its_mark_as_fits(category, width, expected):
+    item = Item("pair-3", "image", category, is_right=True)
+    assert written_beside_the_mark(item, width) == expected
+
+
+def test_the_category_of_a_text_breaks_after_a_hyphen():
+    item = Item("pair-3", "text", "transport-ground", is_right=False)
+    assert written_beside_the_mark(item, 3.33)[:2] == ["transport-", "ground"]
+
+
+def written_beside_the_mark(item, width):
+    """Return the lines of the category of an item that is the only answer."""
+    query = replace(item, id="pair-5", modality="text" if item.modality == "image" else "image")
+    example = Example(f"{query.modality}_to_{item.modality}", query, (Answer("cca", 0.5, (item,) * 5),))
+    written = [text for text in drawn_with("", [example], width).texts if text.get_text()]
+    marks = [at for at, text in enumerate(written) if text.get_text() == example_figure.MARKS[item.is_right]]
+    return [text.get_text() for text in written[marks[0] + 1 : marks[1]]]
 
 
 def test_the_query_among_its_answers_is_marked_as_what_it_is():
