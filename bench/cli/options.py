@@ -194,17 +194,24 @@ stored_methods_option = click.option(
 )
 
 
-def with_records(methods: Sequence[str] | None, records: Iterable[Mapping[str, Any]]) -> list[str]:
+def with_records(
+    methods: Sequence[str] | None, records: Sequence[Mapping[str, Any]], datasets: Sequence[str] = ()
+) -> list[str]:
     """Return the methods that are named, with those of a group that have records in the place of its name.
 
-    A group without any stays as it is; where nothing is named, the list is empty.
+    They are records of these datasets, of the method or of what runs in its place. A group without any stays
+    as it is; where nothing is named, the list is empty.
     """
     if not methods:
         return []
     from cmbench.methods.registry import GROUPS
+    from cmbench.report.records import STAND_INS, select
 
-    there = {record["method"]["name"] for record in records}
-    named = ([name for name in GROUPS.get(method, ()) if name in there] or [method] for method in methods)
+    there = {record["method"]["name"] for record in select(records, datasets=datasets)}
+    named = (
+        [name for name in GROUPS.get(method, ()) if there & {name, STAND_INS.get(name)}] or [method]
+        for method in methods
+    )
     return [name for members in named for name in members]
 
 

@@ -191,7 +191,7 @@ def ranks(
     from cmbench.report.records import groups, select
 
     records = stored_records(store, all_versions=all_versions)
-    shown = with_records(methods, records)
+    shown = with_records(methods, records, datasets)
     chosen = select(records, datasets=datasets, methods=shown, protocol=protocol)
     _save(figure(ranked(groups(chosen)), width=_width(width or "column")), output, "ranks")
 

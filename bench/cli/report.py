@@ -73,7 +73,7 @@ def report(
 
     folders = sources or (Path(store),)
     study, before = studies_of(folders, all_versions=all_versions)
-    shown = with_records(methods, study.records)
+    shown = with_records(methods, study.records, datasets)
     chosen = study.chosen(datasets=datasets, methods=shown, protocol=protocol)
     earlier = before and before.chosen_like(study, chosen)
     path = write(document(chosen, before=earlier, title=title, figures=figures, pairs=pairs), output)

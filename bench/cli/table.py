@@ -157,7 +157,7 @@ def table(
     _refuse_contradictions(ablation=ablation, overview=overview, published=published, named=named)
     format = format or _format_of(output)
     records = stored_summaries(store, all_versions=all_versions)
-    shown = with_records(methods, records)
+    shown = with_records(methods, records, datasets)
     chosen = select(records, datasets=datasets, methods=shown, protocol=protocol)
     made: ModuleType = (
         ablations if ablation else overviews if overview else shape if published else leaderboards

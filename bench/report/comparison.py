@@ -16,7 +16,7 @@ from cmbench.errors import EvaluationError, ReportError, StoreError, did_you_mea
 from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, Difference, compared_pairs, difference, holm
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
-from cmbench.report.records import Group, Record, groups, select
+from cmbench.report.records import STAND_INS, Group, Record, groups, select
 from cmbench.report.settings import Setting, settings
 from cmbench.report.significance import runs_of
 from cmbench.store import Store
@@ -120,7 +120,7 @@ def _why_not(store: Store, records: Sequence[Record], first: str, second: str) -
     finished = [setting for group in groups(records) for setting in settings(group.finished)]
     names = list(dict.fromkeys(setting.method["name"] for setting in finished))
     for name in (first, second):
-        if not any(_is_called(each.method, name) or _has_key(each, name) for each in finished):
+        if not any(_answers_to(each, name) for each in finished):
             dataset, slash, method = name.rpartition("/")
             meant = (
                 f", and there is no folder of that name; for {method} on {dataset} alone give {method} and "
@@ -158,12 +158,14 @@ def _side(store: Store, group: Group, name: str, older: Collection[str]) -> Side
     """Return the one setting of a group that has this name; None where none has a finished cell.
 
     A name is that of a method, or the first digits of the key of a cell; that of a method does not mean its
-    cells of ``older`` code, which are given by their keys.
+    cells of ``older`` code, which are given by their keys. What runs in the place of a method where items
+    have no parts answers to its name, where it has no cell itself.
     """
     finished = settings(group.finished)
     newest = [setting for setting in finished if setting.finished[0]["key"] not in older]
     named = [setting for setting in newest if _is_called(setting.method, name)]
-    chosen = named or [setting for setting in finished if _has_key(setting, name)]
+    stand_ins = [setting for setting in newest if _stands_for(setting.method, name)]
+    chosen = named or stand_ins or [setting for setting in finished if _has_key(setting, name)]
     if len(chosen) > 1:
         listed = "; ".join(f"{each.finished[0]['key'][:8]} is {each.label}" for each in chosen)
         raise ReportError(
@@ -178,8 +180,18 @@ def _is_called(method: Mapping[str, Any], name: str) -> bool:
     return name.casefold() in (method["name"].casefold(), method["paper_name"].casefold())
 
 
+def _stands_for(method: Mapping[str, Any], name: str) -> bool:
+    """Return whether a method runs in the place of that of this name where items have no parts."""
+    return bool(method["name"] == STAND_INS.get(name.casefold()))
+
+
 def _has_key(setting: Setting, digits: str) -> bool:
     return any(record["key"].startswith(digits) for record in setting.finished)
+
+
+def _answers_to(setting: Setting, name: str) -> bool:
+    method = setting.method
+    return _is_called(method, name) or _stands_for(method, name) or _has_key(setting, name)
 
 
 def _common(before: Group, after: Group) -> Iterable[tuple[Setting, Setting]]:

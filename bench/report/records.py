@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 from cmbench.errors import ReportError, listed
 
 Record: TypeAlias = Mapping[str, Any]
+STAND_INS = {"ccl": "ccl-coarse"}
+"""What runs in the place of a method on datasets without parts, as its ``without_parts`` says."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,11 @@ def select(
 
     A dataset is chosen by its name or by the first characters of its fingerprint, as many as no other
     dataset of the records begins with, a method by its name or its paper name in either case, a protocol by
-    its name or ``name:version``. A value that no record has raises ``ReportError``.
+    its name or ``name:version``. A value that no record has raises ``ReportError``. The name of a method that
+    has no record on a dataset stands there for what runs in its place where items have no parts.
     """
     chosen = _kept(records, "dataset", _in_full(records, datasets), _dataset_names)
-    chosen = _kept(chosen, "method", methods, _method_names)
+    chosen = _kept(chosen, "method", _with_stand_ins(chosen, methods), _method_names)
     return _kept(chosen, "protocol", () if protocol is None else (protocol,), _protocol_names)
 
 
@@ -203,6 +206,21 @@ def _in_full(records: Sequence[Record], wanted: Sequence[str]) -> list[str]:
                 f"begin with it: {listed([whole[:12] for whole in fitting])}; give more of one"
             )
     return in_full
+
+
+def _with_stand_ins(records: Sequence[Record], methods: Sequence[str]) -> list[str]:
+    """Return names of methods, and in the place of one without records on a dataset that of its stand-in."""
+    on_each: dict[str, set[str]] = {}
+    for record in records:
+        on_each.setdefault(_group_key(record), set()).add(record["method"]["name"])
+    every = set().union(*on_each.values())
+    names: list[str] = []
+    for method in methods:
+        name, stand_in = method.casefold(), STAND_INS.get(method.casefold())
+        stands_in = any(stand_in in there and name not in there for there in on_each.values())
+        names += [method] if name in every or not stands_in else []
+        names += [stand_in] if stand_in is not None and stands_in else []
+    return names
 
 
 def _matches(value: str, names: Sequence[str]) -> bool:

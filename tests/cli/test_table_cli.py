@@ -59,8 +59,17 @@ def test_a_group_stands_for_its_members_that_have_records(store, tmp_path):
     assert call(table, *words, "paper") == call(table, *words, "cca,cfa") == call(table, *words, "cfa,paper")
     with pytest.raises(ReportError, match="no record of method 'controls'"):
         call(table, *words, "controls")
+    assert call(table, "--store", store, "--dataset", "other", "--methods", "paper").count("| CCA ") == 1
     call(plot, "categories", *words, "paper", "-o", tmp_path / "bars.svg")
     assert "CFA" in (tmp_path / "bars.svg").read_text()
+
+
+def test_a_group_has_what_ran_in_the_place_of_a_method_of_it(store):
+    coarse = made_record("ccl-coarse", paper_name="CCL (coarse only)", dataset="other")
+    (store / "cells" / "other" / f"{coarse['key']}.json").write_text(json.dumps(coarse))
+    text = call(table, "--store", store, "--dataset", "other", "--methods", "paper")
+    assert "| CCA " in text
+    assert "| CCL (coarse only) " in text
 
 
 def test_table_prints_every_dataset_and_protocol_in_a_table_of_its_own(store):

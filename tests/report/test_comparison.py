@@ -59,6 +59,20 @@ def test_a_comparison_holds_means_difference_and_error_of_the_stored_aps(store):
     assert float(p) == pytest.approx(theirs.pvalue, abs=0.02)
 
 
+def test_what_ran_in_the_place_of_ccl_is_compared_by_its_name(store):
+    records = [
+        {**each, "method": {**each["method"], "name": "ccl-coarse", "paper_name": "CCL (coarse only)"}}
+        if each["method"]["name"] == "cfa"
+        else each
+        for each in store.records()
+    ]
+    assert compare_methods(store, records, "cca", "ccl") == compare_methods(
+        store, records, "cca", "ccl-coarse"
+    )
+    with pytest.raises(ReportError, match="no finished cell of 'cmdn'"):
+        compare_methods(store, records, "ccl", "cmdn")
+
+
 @pytest.mark.slow
 def test_deep_sm_is_ahead_of_jrl_on_scenes_which_cannot_be_told_apart_from_lgcfl(tmp_path):
     as_measured = {"deep-sm": {"preprocessing": "zscore"}}

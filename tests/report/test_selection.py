@@ -4,7 +4,8 @@ import pytest
 from made_records import PROTOCOL, made_dataset, made_record
 
 from cmbench.errors import ReportError
-from cmbench.report.records import select
+from cmbench.methods.registry import BUILT_IN, registry
+from cmbench.report.records import STAND_INS, select
 
 DATASET = made_dataset()
 
@@ -46,3 +47,21 @@ def test_a_selection_that_no_record_fits_names_what_there_is(wanted):
         ReportError, match=r"no record of \w+ '(toi|cc|paper:3)'; \w+ in these records: (toy|cca|paper)$"
     ):
         select([record()], **wanted)
+
+
+COARSE = "CCL (coarse only)"
+
+
+def test_what_runs_in_the_place_of_ccl_answers_to_its_name_and_group_where_ccl_is_not():
+    other = {**DATASET, "name": "other", "fingerprint": "e" * 64}
+    coarse = made_record("ccl-coarse", paper_name=COARSE)
+    whole, beside = record("CCL", dataset=other), made_record("ccl-coarse", paper_name=COARSE, dataset=other)
+    assert select([record("CCA"), coarse], methods=["ccl", "CCA"]) == [record("CCA"), coarse]
+    assert select([record("CCA"), coarse], methods=["CCL"]) == [coarse]
+    assert select([whole, coarse], methods=["ccl"]) == [whole, coarse]
+    assert select([whole, beside], methods=["ccl"]) == [whole]
+
+
+def test_the_stand_ins_are_those_that_methods_name():
+    named = {name: entry.load().without_parts for name, entry in registry().entries.items()}
+    assert {name: stand_in for name, stand_in in named.items() if stand_in and name in BUILT_IN} == STAND_INS
