@@ -117,6 +117,16 @@ class View:
     caption: str | None = None
     label: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ``ReportError`` for a label that LaTeX would not read as one."""
+        odd = sorted(set(self.label or "") & set("\\{}%#~^&$"))
+        if odd or (self.label is not None and not self.label.strip()):
+            wrong = f"holds {' '.join(odd)}" if odd else "is empty"
+            raise ReportError(
+                f"the label {self.label!r} {wrong}, so that LaTeX cannot refer to it; give letters, digits, "
+                "':' and '-', such as tab:wikipedia"
+            )
+
 
 DEFAULT_VIEW = View()
 

@@ -270,3 +270,10 @@ def test_an_ablation_is_shown_in_every_format():
         assert "cmgans-sc" in ablation.render(cells, format=format_)
     headings = [row[0] for row in html_rows(ablation.render(cells, format="html")) if len(row) == 1]
     assert [heading.partition(":")[0] for heading in headings] == ["Table IV", "Table V", "Table VI"]
+
+
+def test_a_label_that_latex_would_misread_is_refused():
+    for label in ("a_b%c", "x{", "tab:a\\b", " "):
+        with pytest.raises(ReportError, match=r"so that LaTeX cannot refer to it; give letters"):
+            View(label=label)
+    assert View(label="tab:a_b-c").label == "tab:a_b-c"
