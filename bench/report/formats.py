@@ -15,6 +15,7 @@ from tabulate import tabulate
 from cmbench.report.layout import Column, ColumnGroup, Mark, Row, Section, Table, View, printed
 from cmbench.report.scripts import needs_of, turned
 from cmbench.report.settings import Score
+from cmbench.report.signs import KEYS
 
 Format: TypeAlias = Literal["markdown", "latex", "csv", "html", "text"]
 
@@ -31,16 +32,28 @@ def markdown(table: Table) -> str:
 def latex(table: Table) -> str:
     """Return a ``table*`` environment, no wider than a line; it needs the packages booktabs and graphicx.
 
+    The footer comes after it as text, which goes on over pages where it is long.
     Text outside ASCII passes through as UTF-8, which LaTeX reads by itself since 2018. A comment names the
     engine and packages for scripts other than Latin.
     """
     sections = [
         (section.heading, [_latex_cells(row, table) for row in section.rows]) for section in table.sections
     ]
-    text = _template().render(table=table, groups=_headed(table), sections=sections)
+    label = f"tab:{_label(table.title)}" if table.view.label is None else table.view.label
+    text = _template().render(
+        table=table, groups=_headed(table), sections=sections, label=label, key=_key(table)
+    )
     comment = "".join(f"% {line}\n" for line in needs_of(text))
     plain = "\\providecommand{\\RLE}[1]{#1} % without bidi\n" if "\\RLE{" in text else ""
     return comment + plain + text
+
+
+def _key(table: Table) -> list[str]:
+    """Return in a few words what bold and the signs of a table stand for."""
+    bold = any(mark.best for row in table.rows for mark in row.marks.values())
+    signs = "".join(row.signs for row in table.rows)
+    words = [f"{sign} {meaning}" for sign, meaning in KEYS.items() if sign in signs]
+    return [*(["Bold: the best of a column"] if bold else []), *words]
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,20 @@ def escaped(text: str) -> str:
     return turned(re.sub("-(?=-)", "-{}", shown))  # two hyphens in a row would become a dash
 
 
+def _breakable(text: str) -> str:
+    r"""Return text for a paragraph of LaTeX in which a long word may go on in the next line.
+
+    >>> print(_breakable("0123456789abcdef01234 n_components"))
+    0123456789\allowbreak{}abcdef0123\allowbreak{}4 n\_components
+    """
+    words = re.split(rf"([!-~]{{{_LONG},}})", text)
+    return "".join(
+        r"\allowbreak{}".join(map(escaped, re.findall(".{1,10}", word))) if at % 2 else escaped(word)
+        for at, word in enumerate(words)
+    )
+
+
+_LONG = 20  # characters from which on a word is broken
 _MISSING = "\u2013"  # an en dash
 
 
@@ -230,7 +257,7 @@ def _template() -> Template:
         undefined=StrictUndefined,
         autoescape=False,
     )
-    environment.filters.update(tex=escaped, label=_label)
+    environment.filters.update(tex=escaped, notes=_breakable)
     return environment.get_template("table.tex.j2")
 
 

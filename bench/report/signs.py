@@ -13,6 +13,13 @@ from cmbench.report.warned import said_once
 
 CHANGED, FEWER, BOUND, DOUBTFUL = "†", "‡", "§", "!"
 ORDER = CHANGED + FEWER + BOUND + DOUBTFUL
+KEYS = {
+    CHANGED: "not at its defaults",
+    FEWER: "fewer trials than others",
+    BOUND: "a bound, not a method",
+    DOUBTFUL: "with warnings",
+}
+"""What each sign stands for, in a few words."""
 MOST_CHANGED = 8
 """Parameters of a row that its line names."""
 

@@ -3,12 +3,15 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from made_records import TASKS, failed_record, made_dataset, made_record
 
-from cmbench.report import ablation, overview
+from cmbench.report import ablation, overview, shape
+from cmbench.report.cells import stored_summaries
 from cmbench.report.layout import View
+from cmbench.report.records import select
 from cmbench.report.table import render
 
 pytestmark = [
@@ -62,7 +65,22 @@ def compiled(folder, options, tables):
     return (folder / "paper.log").read_text(encoding="utf-8", errors="replace")
 
 
-@pytest.mark.parametrize("options", ["10pt", "10pt,twocolumn", "12pt,a4paper"])
+COMPLAINTS = r"^(?:Overfull|LaTeX Warning|Package \w+ Warning).*"
+REFERENCE = Path(__file__).parents[2] / "results" / "tuned"
+many_papers = pytest.mark.parametrize("options", ["10pt", "10pt,twocolumn", "12pt,a4paper"])
+
+
+@many_papers
+def test_notes_that_are_longer_than_a_page_go_on_over_pages(tmp_path, options):
+    """The records of the reference results have notes longer than a page."""
+    records = select(stored_summaries(REFERENCE), protocol="paper")
+    one = select(records, datasets=["wikipedia_cnn128_lda50"])
+    tables = [made(chosen, format="latex") for made, chosen in ((render, one), (overview.render, records))]
+    log = compiled(tmp_path, options, [*tables, shape.render(one, format="latex")])
+    assert re.findall(COMPLAINTS, log, flags=re.MULTILINE) == []
+
+
+@many_papers
 def test_every_table_compiles_without_anything_that_sticks_out(tmp_path, options):
     here, others = records()
     columns = ["seconds", "memory", "weights", "seeds", "trials", "profile", "p@10"]
@@ -75,5 +93,5 @@ def test_every_table_compiles_without_anything_that_sticks_out(tmp_path, options
         overview.render([*here, *others], format="latex"),
     ]
     log = compiled(tmp_path, options, tables)
-    assert re.findall(r"^(?:Overfull|LaTeX Warning|Package \w+ Warning).*", log, flags=re.MULTILINE) == []
+    assert re.findall(COMPLAINTS, log, flags=re.MULTILINE) == []
     assert "Missing character" not in log
