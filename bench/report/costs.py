@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
-from statistics import fmean
+from statistics import fmean, median_low
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -29,12 +29,16 @@ AVERAGE = BIMODAL.columns[2]
 
 @dataclass(frozen=True)
 class Quantity:
-    """What stands along the axis of a panel: how to read it of a record, and how its ticks are written."""
+    """What stands along the axis of a panel: how to read it of a record, and how its ticks are written.
+
+    ``of`` makes one value of those of all runs of a setting.
+    """
 
     label: str
     read: Callable[[Record], float | None]
     written: Callable[[float], str]
     ticks: tuple[float, ...]
+    of: Callable[[Sequence[float]], float] = fmean
     base: float = 10.0
 
 
@@ -71,12 +75,14 @@ MEMORY = Quantity(
     lambda record: record["peak_memory_bytes"] or None,
     bytes_text,
     tuple(step * 10.0**power for power in range(6, 13) for step in (1, 3)),
+    of=max,
 )
 SIZE = Quantity(
     "size of the representation",
     lambda record: record.get("dimension"),
     lambda size: f"{size:g}",
     tuple(2.0**power for power in range(17)),
+    of=median_low,
     base=2.0,
 )
 _GAP = 0.06  # inches between the texts of ticks
@@ -92,10 +98,10 @@ def cost_figure(
 ) -> Figure:
     """Return a figure of MAP against the time of training, and against memory.
 
-    Points are means over runs, bars the standard deviation of MAP over runs. Raises ``ReportError`` where
-    nothing finished. A note tells where times were measured on several processors, or with other numbers of
-    threads. With ``arrays``, the ``Store(folder).arrays`` of the records, a ring is around points that cannot
-    be told apart from the best; see ``cmbench.report.significance.best_groups``.
+    Points are means over runs, of memory the most; bars are the standard deviation of MAP over runs. Raises
+    ``ReportError`` where nothing finished. A note tells where times were measured on several processors, or
+    with other numbers of threads. With ``arrays``, the ``Store(folder).arrays`` of the records, a ring is
+    around points that cannot be told apart from the best; see ``cmbench.report.significance.best_groups``.
     """
     finished = _finished(settings)
     standings = {} if arrays is None else best_groups(finished, [AVERAGE], arrays)
@@ -115,12 +121,13 @@ def size_figure(
 ) -> Figure:
     """Return a figure of MAP against the number of dimensions of the common space, in both directions.
 
-    Settings of one method that differ are joined by a line. Records of earlier versions do not hold the
-    number; settings of these alone are named below, and ``ReportError`` is raised where there is nothing
-    else. With ``arrays`` there are rings as in ``cost_figure``, in each panel those of its direction.
+    Points are at the median of runs, the lower one of two. Settings of one method that differ are joined by a
+    line. Records of earlier versions do not hold the number; settings of these alone are named below, and
+    ``ReportError`` is raised where there is nothing else. With ``arrays`` there are rings as in
+    ``cost_figure``, in each panel those of its direction.
     """
     finished = _finished(settings)
-    known = [setting for setting in finished if _mean(setting, SIZE) is not None]
+    known = [setting for setting in finished if _place(setting, SIZE) is not None]
     unknown = [setting.label for setting in finished if setting not in known]
     if not known:
         raise ReportError(
@@ -177,7 +184,7 @@ def _draw_points(
     """Draw the settings of a method, those of more than one joined in the order of the quantity."""
     points = []
     for setting in settings:
-        place, score = _mean(setting, quantity), setting.score(column.key)
+        place, score = _place(setting, quantity), setting.score(column.key)
         if place is not None and score is not None:
             points.append((place, score.mean, score.deviation or 0.0))
     if not points:
@@ -190,7 +197,7 @@ def _draw_points(
 
 def _draw_rings(panel: Axes, settings: Sequence[Setting], quantity: Quantity, column: Column) -> None:
     for setting in settings:
-        place, score = _mean(setting, quantity), setting.score(column.key)
+        place, score = _place(setting, quantity), setting.score(column.key)
         if place is not None and score is not None:
             panel.plot(place, score.mean, **RING)
 
@@ -232,10 +239,10 @@ def _apart(quantity: Quantity, left: float, right: float, length: float) -> list
     return max(ends, key=lambda shown: (len(shown), shown[-1] / shown[0] if shown else 0.0))
 
 
-def _mean(setting: Setting, quantity: Quantity) -> float | None:
+def _place(setting: Setting, quantity: Quantity) -> float | None:
     values = [quantity.read(record) for record in setting.finished]
     known = [float(value) for value in values if value is not None]
-    return fmean(known) if known and len(known) == len(values) else None
+    return quantity.of(known) if known and len(known) == len(values) else None
 
 
 def _labels(settings: Sequence[Setting]) -> list[str]:

@@ -17,9 +17,11 @@ from cmbench.evaluation.components import components
 from cmbench.evaluation.evaluator import evaluate
 from cmbench.methods.registry import BUILT_IN, GROUPS
 from cmbench.report import costs, precision_recall, rank_figure, space
+from cmbench.report.facts import FACTS
 from cmbench.report.figure import save, width_of
 from cmbench.report.kept import Kept
 from cmbench.report.looks import LOOKS, METHODS, looks
+from cmbench.report.page.content import boards
 from cmbench.report.panels import POINTS
 from cmbench.report.records import groups
 from cmbench.report.settings import settings
@@ -104,7 +106,7 @@ def test_points_stand_at_their_cost_and_map_with_the_deviation_over_seeds():
     records = [cost("cmgans", 90.0, 4e8, 64, 0.4, seed=0), cost("cmgans", 110.0, 6e8, 64, 0.6, seed=1)]
     drawn = costs.cost_figure(settings([*records, cost("cca", 0.5, 1e8, 8, 0.3)]))
     time, memory = drawn.axes
-    expected = {time: [(100.0, 0.5), (0.5, 0.3)], memory: [(5e8, 0.5), (1e8, 0.3)]}
+    expected = {time: [(100.0, 0.5), (0.5, 0.3)], memory: [(6e8, 0.5), (1e8, 0.3)]}
     for panel, points in expected.items():
         found = [tuple(container[0].get_xydata()[0]) for container in panel.containers]
         np.testing.assert_allclose(found, points)
@@ -114,6 +116,19 @@ def test_points_stand_at_their_cost_and_map_with_the_deviation_over_seeds():
         assert (high - low) / 2 == pytest.approx(np.std([0.4, 0.6], ddof=1))
         assert not panel.containers[1].has_yerr
     assert [tick.get_text() for tick in time.get_xticklabels()] == ["1 s", "10 s", "1 min"]
+
+
+def test_a_figure_a_table_and_a_page_say_the_same_memory_and_a_size_that_some_run_has():
+    runs = enumerate([(4e8, 128), (6e8, 64), (5e8, 128)])
+    records = [cost("cmgans", 90.0, memory, size, seed=seed) for seed, (memory, size) in runs]
+    (setting,) = settings(records)
+    (board,) = boards(records, lambda record: {})
+    told = {name: printed for name, _, printed in board.finished[0].costs}
+    assert told["memory"] == "600 MB"
+    assert FACTS["memory"].printed(setting) == "600"
+    assert told["dimensions"] == "64 to 128"
+    panel = costs.size_figure([setting]).axes[0]
+    assert panel.containers[0][0].get_xdata()[0] == 128
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from cmbench.current import code_of
@@ -14,6 +13,7 @@ from cmbench.limits import duration_text
 from cmbench.report.command import command
 from cmbench.report.delimited import csv_text
 from cmbench.report.description import commit_text, packages_text, tuning_text
+from cmbench.report.facts import duration, largest
 from cmbench.report.formats import latex, markdown
 from cmbench.report.layout import Column, Mark, Row, Section, Table
 from cmbench.report.overview import render as csv_over_datasets
@@ -86,10 +86,10 @@ class Entry:
 
     @property
     def costs(self) -> tuple[tuple[str, float | None, str], ...]:
-        """Of each cost its name, its mean over the finished runs and what is printed of it."""
+        """Of each cost its name, the mean over runs or the most, and what is printed."""
         return tuple(
             (name, None if value is None else float(value), _MISSING if value is None else printed(value))
-            for name, printed, value in _costs(self.setting.finished)
+            for name, printed, value in _costs(self.setting)
         )
 
 
@@ -275,23 +275,22 @@ def _plain(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={text}" for name, text in texts.items())
 
 
-def _costs(records: Sequence[Record]) -> list[tuple[str, Any, float | None]]:
-    """Return of each cost its name, how it is printed, and its mean."""
+def _costs(setting: Setting) -> list[tuple[str, Any, float | None]]:
+    """Return of each cost its name, how it is printed, and its value, a mean or the most."""
     return [
-        ("training", _seconds, _mean_of(records, "fit")),
-        ("representations", _seconds, _mean_of(records, "transform")),
-        ("whole cell", _seconds, _mean_of(records, "total")),
-        ("memory", _megabytes, _mean_of(records, "peak_memory_bytes")),
-        ("weights", _whole, _mean_of(records, "weights")),
-        ("dimensions", _whole, _mean_of(records, "dimension")),
+        ("training", _seconds, duration(setting, "fit")),
+        ("representations", _seconds, duration(setting, "transform")),
+        ("whole cell", _seconds, duration(setting, "total")),
+        ("memory", _megabytes, largest(setting, "peak_memory_bytes")),
+        ("weights", _whole, largest(setting, "weights")),
+        ("dimensions", _range_of(setting, "dimension"), largest(setting, "dimension")),
     ]
 
 
-def _mean_of(records: Sequence[Record], name: str) -> float | None:
-    """Return the mean of a field of the records, or of a duration; None where a record lacks it."""
-    values = [{**record, **(record.get("durations") or {})}.get(name) for record in records]
-    known = [value for value in values if value is not None]
-    return fmean(known) if known and len(known) == len(values) else None
+def _range_of(setting: Setting, field: str) -> Callable[[float], str]:
+    """Return what prints the largest value of a field, after the smallest where runs differ."""
+    values = {record[field] for record in setting.finished if record.get(field) is not None}
+    return lambda most: f"{min(values):,} to {_whole(most)}" if len(values) > 1 else _whole(most)
 
 
 def _seconds(value: float) -> str:
