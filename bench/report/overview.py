@@ -165,6 +165,7 @@ def _table(parts: Sequence[Overview], arrays: Arrays | None, view: View) -> Tabl
     notes = [
         significance_note(standings, of_all),
         *(note for part in parts for note in _rank_notes(part)),
+        _WINS if any(part.wins for part in parts) else "",
         *shape_notes(found, arrays),
         "Parameters, seeds and splits may differ between datasets; 'cmbench table' tells of each, and what "
         "signs behind names stand for.",
@@ -236,6 +237,12 @@ def _rank_notes(part: Overview) -> list[str]:
     if placed is None:
         return [f"{name}: fewer than two methods are on all datasets, so nothing is ranked.{left}"]
     return [f"{name}: {_friedman(part, placed)}{left}"]
+
+
+_WINS = (
+    "Wins: on how many datasets a ranked method has the best number of all that are ranked, alone or with "
+    "others; one that is not ranked may have a better number there, and has no wins."
+)
 
 
 def _friedman(part: Overview, placed: Ranks) -> str:

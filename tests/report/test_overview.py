@@ -86,7 +86,9 @@ def test_a_method_that_a_dataset_lacks_is_shown_and_not_ranked():
     cells = [*records(), made_record("d", 0.9, dataset="first"), failed_record("d", dataset="second")]
     last = sections(render(cells))["bi-modal average"][-1]
     assert last == ["D", "**0.900**", "\u2013", "\u2013", "\u2013", "\u2013"]
-    assert "Not ranked, since not on all datasets: D." in render(cells)
+    text = render(cells)
+    assert "Not ranked, since not on all datasets: D." in text
+    assert "Wins: on how many datasets a ranked method has the best number of all that are ranked" in text
 
 
 def test_two_methods_are_too_few_for_the_test_and_one_for_ranks():
