@@ -193,7 +193,8 @@ def ranks(
     records = stored_records(store, all_versions=all_versions)
     shown = with_records(methods, records, datasets)
     chosen = select(records, datasets=datasets, methods=shown, protocol=protocol)
-    _save(figure(ranked(groups(chosen)), width=_width(width or "column")), output, "ranks")
+    inches = None if width is None else _width(width)
+    _save(figure(ranked(groups(chosen)), width=inches), output, "ranks")
 
 
 @plot.command()

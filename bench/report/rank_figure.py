@@ -22,6 +22,8 @@ from cmbench.report.settings import competes, settings
 AVERAGE = BIMODAL.columns[2].key
 _ROW, _LINE = 0.17, 0.145  # inches between names, and between lines of text
 _BAR_ROW = 0.07  # inches between the bars of groups
+_RANK, _SHORTEST = 0.16, 1.2  # inches from one number of the axis to the next at least, and of an axis
+_ALL_NUMBERED = 12  # methods up to which each rank has its number
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,17 @@ def ranked(groups: Sequence[Group]) -> Ranked:
     return Ranked(tuple(names), ranks(table), len(groups), left_out)
 
 
-def figure(found: Ranked, *, width: float = WIDTHS["column"]) -> Figure:
+def figure(found: Ranked, *, width: float | None = None) -> Figure:
     """Return the diagram of Demšar (2006): methods along their average ranks, best on the left.
 
     Bars join methods whose ranks differ by less than the critical difference of Nemenyi's test (5 %), which
     is drawn above. The p of Friedman's test stands below; where it is above 5 %, ranks may differ by chance.
+    Without a ``width`` it is that of a column, or what names and ranks need. ``ReportError`` for one on which
+    the ranks have no room between the names.
     """
     order = np.argsort(found.ranks.average, kind="stable")
     names = [found.names[at] for at in order]
+    width = _fitting(names, width)
     average = found.ranks.average[order]
     notes = folded(_note(found), width=width - 0.12, lines=6, points=POINTS)
     half = (len(names) + 1) // 2
@@ -97,7 +102,7 @@ def figure(found: Ranked, *, width: float = WIDTHS["column"]) -> Figure:
         axes = drawing.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, width), ylim=(height, 0))  # inches from the upper left corner
         axes.set_axis_off()
-        scale = _Scale.of(width, names, half)
+        scale = _Scale.of(width, names)
         line = 0.5
         _draw_scale(axes, scale, found, line)
         for at, (start, last) in enumerate(found.groups):
@@ -119,6 +124,28 @@ def figure(found: Ranked, *, width: float = WIDTHS["column"]) -> Figure:
     return drawing
 
 
+def _fitting(names: Sequence[str], width: float | None) -> float:
+    """Return the width of the diagram in inches."""
+    between = _RANK if len(names) <= _ALL_NUMBERED else _RANK / 2
+    needed = sum(_rooms(names)) + max(_SHORTEST, (len(names) - 1) * between)
+    if width is None:
+        return max(WIDTHS["column"], needed)
+    if width < needed:
+        raise ReportError(
+            f"on {width:g} inches there is no room for the ranks between the names of {len(names)} methods; "
+            f"give a --width of {needed + 0.05:.1f} inches or more, or fewer --methods"
+        )
+    return width
+
+
+def _rooms(names: Sequence[str]) -> list[float]:
+    """Return what the names of the better and of the other half need on their sides, in inches."""
+    half = (len(names) + 1) // 2
+    return [
+        max(inches(f"{name} 00.00", POINTS) for name in part) + 0.2 for part in (names[:half], names[half:])
+    ]
+
+
 @dataclass(frozen=True)
 class _Scale:
     """Where a rank is, in inches: rank 1 at ``left``, that of the last method at ``right``."""
@@ -128,13 +155,10 @@ class _Scale:
     count: int
 
     @classmethod
-    def of(cls, width: float, names: Sequence[str], half: int) -> _Scale:
+    def of(cls, width: float, names: Sequence[str]) -> _Scale:
         """Return the scale between the names, those of the better half on the left."""
-        room = [
-            max(inches(f"{name} 00.00", POINTS) for name in part) + 0.2
-            for part in (names[:half], names[half:])
-        ]
-        return cls(room[0], width - room[1], len(names))
+        left, right = _rooms(names)
+        return cls(left, width - right, len(names))
 
     def __call__(self, rank: float) -> float:
         return self.left + (rank - 1) / (self.count - 1) * (self.right - self.left)
@@ -142,7 +166,7 @@ class _Scale:
 
 def _draw_scale(axes: Axes, scale: _Scale, found: Ranked, line: float) -> None:
     axes.plot([scale.left, scale.right], [line, line], color="black", linewidth=0.8)
-    step = 1 if scale.count <= 12 else 2
+    step = 1 if scale.count <= _ALL_NUMBERED else 2
     for rank in range(1, scale.count + 1):
         axes.plot([scale(rank)] * 2, [line, line - 0.05], color="black", linewidth=0.6)
         if (rank - 1) % step == 0:
@@ -158,7 +182,7 @@ def _draw_scale(axes: Axes, scale: _Scale, found: Ranked, line: float) -> None:
 
 def _note(found: Ranked) -> str:
     p = found.ranks.p
-    parts = [f"Average ranks by MAP over {found.datasets} datasets."]
+    parts = [f"Average ranks by bi-modal average MAP over {found.datasets} datasets."]
     if p is not None:
         verdict = "" if p <= LEVEL else ": these ranks may differ by chance alone"
         parts.append(f"Friedman p = {p:.3f}{verdict}." if p >= 0.001 else "Friedman p < 0.001.")

@@ -235,9 +235,20 @@ def test_ranks_are_averages_over_datasets_and_bars_join_what_does_not_differ():
     drawn = rank_figure.figure(found)
     texts = [text.get_text() for text in drawn.axes[0].texts]
     assert [text for text in texts if "." in text and "K" in text] == ["KCCA 1.00"]
-    assert "Average ranks by MAP over 12 datasets. Friedman p < 0.001." in " ".join(texts)
+    assert "Average ranks by bi-modal average MAP over 12 datasets. Friedman p < 0.001." in " ".join(texts)
     bars = [line for line in drawn.axes[0].lines if line.get_linewidth() > 2]
     assert len(bars) == 3
+
+
+def test_ranks_have_room_between_long_names_or_a_narrow_width_is_refused():
+    names = [f"method with a rather long name {at}" for at in range(6)]
+    found = rank_figure.ranked(groups(board([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]] * 2, names)))
+    drawn = rank_figure.figure(found)
+    axis = drawn.axes[0].lines[0].get_xdata()
+    assert axis[1] - axis[0] >= 1.2
+    with pytest.raises(ReportError, match=r"on 2.5 inches there is no room .* a --width of [\d.]+ inches"):
+        rank_figure.figure(found, width=2.5)
+    assert rank_figure.figure(found, width=9.0).get_figwidth() == 9.0
 
 
 def test_methods_that_did_not_finish_everywhere_are_named_and_too_few_are_refused():
