@@ -71,7 +71,8 @@ def categories(width: str | None, output: Path | None, **choice: Any) -> None:
     """Draw the MAP of every category as bars, image→text and text→image.
 
     Where the bars do not fit a --width, categories have rows with points instead; where a page has
-    no room for so many, a curve shows their MAPs in order.
+    no room for so many, a curve shows their MAPs in order. Lines on bars and through points are one standard
+    deviation over seeds and splits to either side.
     """
     from cmbench.report.categories import figure
 
@@ -84,7 +85,10 @@ def categories(width: str | None, output: Path | None, **choice: Any) -> None:
 @plot.command("precision-recall")
 @choice_options
 def precision_recall(width: str | None, output: Path | None, **choice: Any) -> None:
-    """Draw precision by recall, image→text and text→image."""
+    """Draw precision by recall, image→text and text→image.
+
+    A band around a curve is one standard deviation over seeds and splits to either side.
+    """
     from cmbench.report.figure import title_of
     from cmbench.report.precision_recall import figure
 
@@ -101,7 +105,10 @@ def precision_recall(width: str | None, output: Path | None, **choice: Any) -> N
 @plot.command()
 @choice_options
 def costs(width: str | None, output: Path | None, **choice: Any) -> None:
-    """Draw MAP against the time of training, and against memory."""
+    """Draw MAP, the bi-modal average, against the time of training, and against the most memory of a run.
+
+    Lines through points are one standard deviation of MAP over seeds and splits to either side.
+    """
     from cmbench.report.costs import cost_figure
     from cmbench.report.figure import title_of
     from cmbench.report.settings import settings
@@ -119,7 +126,10 @@ def costs(width: str | None, output: Path | None, **choice: Any) -> None:
 @plot.command()
 @choice_options
 def sizes(width: str | None, output: Path | None, **choice: Any) -> None:
-    """Draw MAP against the number of dimensions of the common space."""
+    """Draw MAP against the number of dimensions of the common space.
+
+    Lines through points are one standard deviation of MAP over seeds and splits to either side.
+    """
     from cmbench.report.costs import size_figure
     from cmbench.report.figure import title_of
     from cmbench.report.settings import settings
@@ -185,7 +195,7 @@ def ranks(
     width: str | None,
     output: Path | None,
 ) -> None:
-    """Draw average ranks over datasets with the critical difference between methods."""
+    """Draw average ranks over datasets, by bi-modal average MAP, with the critical difference of methods."""
     from cmbench.report.cells import stored_records
     from cmbench.report.rank_figure import figure, ranked
     from cmbench.report.records import groups, select

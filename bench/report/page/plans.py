@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MOST_IN_ALL = 600
 """Of a task; more take seconds to draw, and several screens."""
 WIDTH = 6.5  # inches
+_LINES = "Thin lines are one standard deviation over seeds and splits to either side."
+_BANDS = "Bands are one standard deviation over seeds and splits to either side."
 
 
 def plans(board: Board, study: Study, arrays: Arrays) -> list[Plan]:
@@ -71,7 +73,7 @@ def rank_plan(overall: Overall, study: Study) -> Plan:
     group = overall.boards[0].group
     choice = replace(study.choice, protocol=group.protocol["name"], all_versions=False)
     command = ["cmbench", "plot", "ranks", *choice.options, *_place(study, group.records)]
-    words = "Methods along their average ranks, with bars over those that cannot be told apart."
+    words = "Methods along average ranks by bi-modal average MAP, with bars over what cannot be told apart."
     return Plan("Average ranks", words, shlex.join(command), draw)
 
 
@@ -96,7 +98,9 @@ def _categories(board: Board, study: Study, arrays: Arrays) -> Plan:
         return figure([record for entry in shown for record in entry.setting.records], arrays=arrays)
 
     best = f", the best {len(shown)} of {len(board.contenders)}" if len(shown) < len(board.contenders) else ""
-    words = f"Bars of the MAP of each category for {_labels(shown)}; the tables below hold the numbers."
+    words = (
+        f"Bars of the MAP of each category for {_labels(shown)}; the tables below hold the numbers. {_LINES}"
+    )
     return Plan(f"MAP per category{best}", words, command, draw)
 
 
@@ -116,7 +120,7 @@ def _precision_recall(board: Board, study: Study, arrays: Arrays) -> Plan:
         ]
         return figure(kept, width=WIDTH, arrays=arrays)
 
-    words = f"Curves of precision by recall in both directions for {_labels(board.contenders)}."
+    words = f"Curves of precision by recall in both directions for {_labels(board.contenders)}. {_BANDS}"
     command = plot_command("precision-recall", board, study, _settings(board))
     return Plan("Precision by recall", words, command, draw)
 
@@ -160,7 +164,8 @@ def _costs(board: Board, study: Study, arrays: Arrays) -> Plan:
 
         return cost_figure(_settings(board), width=WIDTH, arrays=arrays)
 
-    words = f"MAP against time of training and against memory for {_labels(board.contenders)}; see the table."
+    shown = _labels(board.contenders)
+    words = f"MAP against time of training and against memory for {shown}; see the table. {_LINES}"
     return Plan("MAP against costs", words, plot_command("costs", board, study, _settings(board)), draw)
 
 
