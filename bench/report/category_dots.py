@@ -153,14 +153,14 @@ def _draw_rows(panel: Axes, bars: Bars, task: str, part: slice) -> None:
         if not np.isnan(spread).all():
             panel.hlines(rows, mean - spread, mean + spread, color=look.colour, lw=0.8, alpha=0.7)
         point = {**look.point(), "markersize": 3.4, "markeredgewidth": 0.4}
-        panel.plot(mean, rows, linestyle="none", **point)
+        panel.plot(mean, rows, linestyle="none", clip_on=False, zorder=3, **point)
 
 
 def _draw_rings(panel: Axes, bars: Bars, task: str, *, row: int) -> None:
     """Draw a ring around the averages, which stand in the last row, of the settings that are best."""
     for label, mean in zip(bars.labels, bars.means[task], strict=True):
         if label in bars.best.get(task, ()):
-            panel.plot(mean[-1], row, **{**RING, "markersize": 6.4})
+            panel.plot(mean[-1], row, **{**RING, "markersize": 6.4, "clip_on": False})
 
 
 def _draw_axes(
