@@ -36,6 +36,7 @@ VERBS = {
     "datasets": "List, describe and check datasets.",
     "features": "Make features of pictures and texts.",
 }
+_GOING_ON = ("run", "tune", "merge", "datasets", "features")  # what they have finished is not done again
 _INTERRUPTING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _OUTPUT_ERRORS = (EPIPE, EIO, ENOSPC)
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -93,10 +94,9 @@ def main() -> NoReturn:
         error.show()
         status = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the first into the second
-        click.echo(
-            "cmbench: interrupted; what is finished is kept, and the same command goes on from there",
-            err=True,
-        )
+        verb = next((word for word in sys.argv[1:] if word in VERBS), "")
+        rest = "; what is finished is kept, and the same command goes on from there"
+        click.echo(f"cmbench: interrupted{rest if verb in _GOING_ON else ''}", err=True)
         status = INTERRUPTED
     status = status if isinstance(status, int) else 0
     sys.exit(1 if left_out and status == 0 else status)

@@ -239,7 +239,7 @@ def ranks(
     help="Where the raw pictures and texts are; not needed for scenes and for the test pairs of emoji.",
 )
 @click.option(
-    "--raw", "kind", metavar="NAME", help="How to read them: see 'cmbench datasets'. [default: tried]"
+    "--raw", "kind", metavar="NAME", help="How to read them: see 'cmbench datasets raw'. [default: tried]"
 )
 def examples(
     directions: tuple[str, ...],

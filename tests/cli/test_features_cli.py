@@ -18,6 +18,7 @@ from PIL import Image
 
 from cmbench.cli.main import cli, main
 from cmbench.cli.options import like_default
+from cmbench.cli.plot import plot
 from cmbench.datasets.features import extraction
 from cmbench.datasets.features.backbones import LITE, OWN
 from cmbench.datasets.registry import load_dataset
@@ -194,6 +195,18 @@ def test_after_ctrl_c_it_is_said_that_the_work_is_kept(pairs, tmp_path, monkeypa
     assert capsys.readouterr().err == (
         "\ncmbench: interrupted; what is finished is kept, and the same command goes on from there\n"
     )
+
+
+def test_an_interrupted_verb_that_keeps_nothing_does_not_say_that_it_does(monkeypatch, capsys):
+    def interrupted(**options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plot.commands["ranks"], "callback", interrupted)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(sys, "argv", ["cmbench", "plot", "ranks"])
+    with pytest.raises(SystemExit, match="130"):
+        main()
+    assert capsys.readouterr().err == "\ncmbench: interrupted\n"
 
 
 def test_a_folder_for_what_is_finished_is_kept_with_what_else_is_in_it(pairs, tmp_path):

@@ -1,8 +1,13 @@
 """The retrieval examples of the page: which queries they are of, and what is said of them."""
 
 import numpy as np
+import pytest
 from made_page import arrays_of, html
 from made_records import TASKS, failed_record, made_error, made_record, on_split
+
+from cmbench.errors import ReportError
+from cmbench.report.page.document import document
+from cmbench.report.page.sources import Study
 
 
 def with_rankings(record):
@@ -32,6 +37,12 @@ def test_retrieval_examples_say_of_every_item_whether_it_is_relevant():
 def test_examples_without_pictures_say_how_to_get_them():
     parsed = html([made_record("cca", 0.25), made_record("cfa", 0.5)], with_rankings, figures=True)
     assert any("the option --pairs toy=FOLDER" in each.text for each in parsed.find("p", class_="absent"))
+
+
+def test_pairs_of_a_dataset_that_the_page_does_not_have_are_refused(tmp_path):
+    study = Study((made_record("cca", 0.25),), arrays_of, ("runs",))
+    with pytest.raises(ReportError, match=r"--pairs tyo=.*: the page has no dataset 'tyo'; it has toy"):
+        document(study, pairs={"tyo": tmp_path}, figures=False)
 
 
 def with_rankings_of_splits(record):

@@ -59,10 +59,12 @@ def document(
     Without ``figures``, which take most of the time, the commands that draw them stand in their place. The
     same records give the same text, in whatever order they are.
 
-    ``ReportError`` where records contradict one another, as for a table.
+    ``ReportError`` where records contradict one another, as for a table, and for pairs of a dataset that the
+    page does not have.
     """
     arrays = Reading(study.arrays)
     made = boards(study.records, arrays)
+    _check_names(pairs, made)
     compared = [pairwise(board, arrays) for board in made]
     changed = None if before is None else _changed(before, study, made)
     drawn = {
@@ -77,6 +79,15 @@ def document(
     place = "" if store is None else f" {shlex.join(['--store', store])}"
     parts = {"overalls": over, "illustrations": drawn, "examples": found, "command": command, "place": place}
     return _written(title, study, made, compared, changed, **parts)
+
+
+def _check_names(pairs: Mapping[str, Path], made: Sequence[Board]) -> None:
+    names = sorted({board.group.dataset["name"] for board in made})
+    for name in pairs:
+        if name not in names:
+            raise ReportError(
+                f"--pairs {name}={pairs[name]}: the page has no dataset {name!r}; it has {', '.join(names)}"
+            )
 
 
 def _changed(before: Study, after: Study, made: Sequence[Board]) -> Changes:
