@@ -44,6 +44,10 @@ IDEOGRAPHIC = frozenset(_LANGUAGES.values())
 """Scripts whose fonts are those of Chinese."""
 JOINED = {name.title() for name in _SCRIPTS} - {"Armenian", "Cyrillic", "Ethiopic", "Georgian", "Greek"}
 """Scripts whose letters change their form with their neighbours, or run from right to left."""
+_FONTS = {
+    "DejaVu Serif": {"Armenian", "Cyrillic", "Georgian", "Greek", "symbol"},
+    "DejaVu Sans": {"Arabic", "Armenian", "Cyrillic", "Georgian", "Greek", "Hebrew", "Lao", "symbol"},
+}
 _FROM_RIGHT = r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]"
 _LATIN = 0x250  # what LaTeX reads by itself lies below, but for marks that stand apart from their letters
 
@@ -75,15 +79,24 @@ def needs_of(text: str) -> list[str]:
     engines = "xelatex" if turns else "xelatex or lualatex"
     lines = [f"has {_listed(scripts)} characters: compile it with {engines}, not pdflatex, and with"]
     if IDEOGRAPHIC & set(scripts):
-        lines += [
-            r"\usepackage{xeCJK}\setCJKmainfont{Noto Serif CJK SC} (xelatex; or another font that has them)",
-            r"\usepackage{luatexja-fontspec}\setmainjfont{Noto Serif CJK SC} (lualatex)",
-        ]
+        lines.append(
+            r"\usepackage{xeCJK}\setCJKmainfont{Noto Serif CJK SC} (xelatex; or another font that has them)"
+        )
+        if not turns:
+            lines.append(r"\usepackage{luatexja-fontspec}\setmainjfont{Noto Serif CJK SC} (lualatex)")
     if set(scripts) - IDEOGRAPHIC:
-        lines.append(r"\usepackage{fontspec}\setmainfont{DejaVu Serif} (or another font that has them)")
+        lines.append(rf"\usepackage{{fontspec}}\setmainfont{_font_of({*scripts} - IDEOGRAPHIC)}")
     if turns:
         lines.append(r"\usepackage{bidi} after all others, for what runs from right to left")
     return lines
+
+
+def _font_of(scripts: set[str]) -> str:
+    """Return the argument of the command that names a font: the first that has all of these scripts."""
+    having = (
+        f"{{{font}}} (or another font that has them)" for font, known in _FONTS.items() if scripts <= known
+    )
+    return next(having, f"{{...}} with a font that has {_listed(sorted(scripts))} characters")
 
 
 def turned(text: str) -> str:
