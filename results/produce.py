@@ -429,6 +429,8 @@ def collect_tuned(source: Path) -> None:
     for record in brought:
         arrays = store.arrays(record) if record["status"] == "ok" else None
         is_shipped = record["dataset"]["name"] in dataset_names()
+        if not is_shipped:
+            record = without_names(record)
         results.put(without_places(record), None if arrays is None else per_query(arrays, named=is_shipped))
     results.pack()
 
@@ -476,6 +478,17 @@ def without_places(value: Any) -> Any:
     if isinstance(value, list):
         return [without_places(held) for held in value]
     return PLACE.sub(r"\1", value) if isinstance(value, str) else value
+
+
+REPEATED = re.compile(r"( too(?:, with other texts)?): .*(?=; keep )")
+"""The names of pairs in a warning of those that stand in two splits."""
+
+
+def without_names(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record whose warnings of pairs in two splits say how many, and not which."""
+    dataset = record["dataset"]
+    told = [REPEATED.sub(r"\1", text) for text in dataset.get("warnings", ())]
+    return record | {"dataset": dataset | ({"warnings": told} if told else {})}
 
 
 def per_query(arrays: Mapping[str, Any], *, named: bool) -> dict[str, Any]:

@@ -239,6 +239,9 @@ def test_what_an_earlier_search_chose_gives_way_to_a_later_one_on_the_same_datas
 def test_of_pairs_that_are_not_cmbenchs_own_no_name_and_no_category_is_kept(produce, tmp_path, name):
     record, arrays = tuned_run("cca", 0.5, name)
     source = Store(tmp_path / "runs")
+    said = "the images of 1 of 9 test pairs stand in training too, with other texts"
+    which = f"{arrays['ids'][0]} (train: a b|c); keep all pairs of an image in one split"
+    record["dataset"]["warnings"] = [f"{said}: {which}"]
     source.put(record, {**arrays, "labels": np.arange(200) % 5})
     shutil.rmtree(tmp_path / "tuned")
     produce.collect_tuned(source.folder)
@@ -249,6 +252,8 @@ def test_of_pairs_that_are_not_cmbenchs_own_no_name_and_no_category_is_kept(prod
         np.testing.assert_array_equal(held["ids"], arrays["ids"])
         np.testing.assert_array_equal(held["labels"], np.arange(200) % 5)
         return
+    (told,) = results.records()[0]["dataset"]["warnings"]
+    assert told == f"{said}; keep all pairs of an image in one split"
     assert "labels" not in held
     assert len(set(held["ids"])) == 200
     assert not set(held["ids"]) & set(arrays["ids"])
