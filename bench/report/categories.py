@@ -205,10 +205,13 @@ def _drawn(group: Group, bars: Bars, note: str, width: float | None) -> Figure:
     for (task, heading), rows in zip(_TASKS.items(), (panels[: size.rows], panels[size.rows :]), strict=True):
         _draw_task(rows, heading, bars, task, size)
         _draw_marks(rows[-1], bars, task)
-    panels[0].set_title(title_of(group), loc="right", color="0.35")
     panels[0].set_ylim(0, bars.top)
     keys = [Patch(**look.bar()) for look in bars.looks]
-    drawing.legend(keys, bars.labels, loc="outside upper center", ncols=size.legend_columns, frameon=False)
+    legend = drawing.legend(
+        keys, bars.labels, loc="outside upper center", ncols=size.legend_columns, frameon=False
+    )
+    legend.set_title(title_of(group), {"size": FONT_POINTS})
+    legend.get_title().set_color("0.35")
     note = "\n".join(filter(None, [marked_note(MARK, bars.tested), note]))
     if note:
         note = "\n".join(fill(line, size.line_characters) for line in note.splitlines())

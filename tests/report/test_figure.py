@@ -156,7 +156,8 @@ def test_nothing_overlaps_and_bars_are_wide_enough(methods, categories):
         for text in panel.get_children()
         if isinstance(text, Text) and text.get_text()
     ]
-    assert len(titles) == len(drawn.axes) + 1
+    assert len(titles) == len(drawn.axes)
+    assert not any(legend.overlaps(title) for title in titles)
     for panel in drawn.axes:
         labels = panel.get_xticklabels()
         for (_, _, _, top), (_, bottom, _, _) in pairwise(reversed(list(turned_boxes(labels)))):

@@ -79,6 +79,7 @@ def put_cell(store, dataset, paper_name, seed, labels, random, options) -> None:
         dataset=dataset,
         seed=seed,
         family="deep" if paper_name in DEEP else "traditional",
+        queries=dict.fromkeys(TASKS, pairs),
         category_map={
             task: [float(ap[task][labels == at].mean()) for at in range(options.categories)] for task in TASKS
         },

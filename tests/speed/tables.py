@@ -76,7 +76,12 @@ def generate(folder: Path, datasets: int, seeds: int, pairs: int) -> None:
                 arrays = {f"ap_{task}": values for task, values in zip(TASKS, ap, strict=True)}
                 arrays["ids"] = np.array([f"pair{at}" for at in range(pairs)])
                 record = made_record(
-                    name.lower(), ap.mean(axis=1).tolist(), paper_name=name, seed=seed, dataset=data
+                    name.lower(),
+                    ap.mean(axis=1).tolist(),
+                    paper_name=name,
+                    seed=seed,
+                    dataset=data,
+                    queries=dict.fromkeys(TASKS, pairs),
                 )
                 store.put(record, arrays)
 
