@@ -330,9 +330,10 @@ def _little_to_choose(draft: Draft, remedy: str) -> Iterator[Finding]:
     trained = np.array(category_counts(draft.train.labels, categories), dtype=np.int64) > 0
     scarce = [draft.class_names[label] for label in np.flatnonzero((counts < 2) & trained)]
     if scarce:
+        chosen_by = "the others" if len(scarce) < trained.sum() else "single pairs, or by none"
         yield Finding(
             f"{len(scarce)} of {int(trained.sum())} categories have fewer than two validation pairs "
-            f"({listed(scarce)}), so settings are chosen by the others; {remedy}"
+            f"({listed(scarce)}), so settings are chosen by {chosen_by}; {remedy}"
         )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Labels, Parts, Scalar, Split
-from cmbench.datasets.repetitions import alike_rows, row_digests
+from cmbench.datasets.together import belonging_together
 from cmbench.errors import DatasetError
 
 Numbers = NDArray[np.int64]
@@ -44,7 +44,7 @@ def redrawn(dataset: Dataset, seed: int) -> Dataset:
     strata = _strata(labels)
     goal = _pairs_wanted(strata, [len(split) for split in pool])
     owner = _drawn(
-        strata, _belonging_together(pool, dataset.card.shared_after), goal, np.random.default_rng(seed)
+        strata, belonging_together(pool, dataset.card.shared_after), goal, np.random.default_rng(seed)
     )
     train, validation, test = (_taken(pool, np.flatnonzero(owner == at)) for at in range(len(pool)))
     card = replace(
@@ -88,61 +88,6 @@ def _pairs_wanted(strata: Numbers, sizes: Sequence[int]) -> dict[int, Numbers]:
         int(category): np.bincount(owner[strata == category], minlength=len(sizes))
         for category in np.unique(strata)
     }
-
-
-def _belonging_together(pool: Sequence[Split], shared_after: str) -> list[Numbers]:
-    """Return the rows of the pool in groups that must stay in one split, most of them of one row."""
-    sizes = [len(split) for split in pool]
-    first = _Groups(sum(sizes))
-    images = [digest for split in pool for digest in row_digests(split.images)]
-    first.join_equal(images)
-    if all(split.image_ids is not None for split in pool):
-        first.join_equal([str(name) for split in pool for name in (split.image_ids or ())])
-    first.join_equal([name for split in pool for name in _captioned(split)])
-    if shared_after:
-        ids = (str(identifier) for split in pool for identifier in split.ids.tolist())
-        first.join_equal([identifier.rpartition(shared_after)[2] for identifier in ids])
-    for one, other in alike_rows([split.images for split in pool]):
-        first.join(one, other)
-    return first.rows()
-
-
-def _captioned(split: Split) -> list[str]:
-    """Return PICTURE of ids that read PICTURE#NUMBER, and other ids as they are."""
-    names = (str(identifier).rpartition("#") for identifier in split.ids.tolist())
-    return [
-        picture if picture and number.isdecimal() else f"{picture}#{number}" for picture, _, number in names
-    ]
-
-
-class _Groups:
-    """Rows that are joined two and two, and what belongs together then."""
-
-    def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
-
-    def join(self, one: int, other: int) -> None:
-        first, second = sorted((self._root(one), self._root(other)))
-        self._parent[second] = first
-
-    def join_equal(self, keys: Sequence[object]) -> None:
-        """Join the rows with equal keys."""
-        places: dict[object, int] = {}
-        for row, key in enumerate(keys):
-            self.join(places.setdefault(key, row), row)
-
-    def rows(self) -> list[Numbers]:
-        """Return the groups in the order of their first rows."""
-        members: dict[int, list[int]] = {}
-        for row in range(len(self._parent)):
-            members.setdefault(self._root(row), []).append(row)
-        return [np.array(group, dtype=np.int64) for group in members.values()]
-
-    def _root(self, row: int) -> int:
-        while self._parent[row] != row:
-            self._parent[row] = self._parent[self._parent[row]]
-            row = self._parent[row]
-        return row
 
 
 def _drawn(

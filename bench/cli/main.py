@@ -88,8 +88,11 @@ def main() -> NoReturn:
         status = 1
     except OSError as error:
         status = _output_lost(error)
-    except SystemExit as ended:  # a verb's own status
+    except SystemExit as ended:  # a verb's own status, or a method's last words
         status = ended.code
+        if isinstance(status, str):
+            click.echo(printable(f"cmbench: {status}"), err=True)
+            status = 1
     except click.ClickException as error:
         error.show()
         status = error.exit_code

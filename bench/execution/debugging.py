@@ -52,7 +52,7 @@ def debugged(cell: Cell) -> dict[str, Any]:
             outcome = _outcome(cell, Path(folder), limits, start)
         except BdbQuit as error:
             raise CmbenchError(f"{cell.label}: the debugger was left, and nothing is stored") from error
-        except Exception as error:  # of the method, which may raise anything
+        except (Exception, SystemExit) as error:  # of the method, which may raise anything
             traceback.print_exc()
             print(f"pdb at {type(error).__name__}: {error}", file=sys.stderr)
             pdb.post_mortem(error.__traceback__)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Parts, Split
-from cmbench.datasets.repetitions import row_digests
+from cmbench.datasets.together import belonging_together
 from cmbench.errors import DatasetError
 
 Rows = NDArray[np.int64]
@@ -51,10 +50,11 @@ def drawn(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
     """Return the pairs of ``split`` that stay, and those drawn from it.
 
     Of each category that share is drawn, rounded to the nearest number, by lot. Pairs of the same image, such
-    as the five captions of a picture, stay together. Of several labels of an item the first counts.
+    as the five captions of a picture or crops of it, stay together. Of several labels of an item the first
+    counts.
     """
     strata = _strata(split)
-    groups = _groups(split)
+    groups = belonging_together([split])
     chosen = np.zeros(len(split), dtype=np.bool_)
     for category in np.unique(strata).tolist():
         of_category = [rows for rows in groups if strata[rows[0]] == category]
@@ -71,14 +71,6 @@ def _strata(split: Split) -> Rows:
         return split.labels
     has_categories = split.labels.shape[1] > 0
     return split.labels.argmax(axis=1) if has_categories else np.zeros(len(split), dtype=np.int64)
-
-
-def _groups(split: Split) -> list[list[int]]:
-    """Return the rows of each different image."""
-    rows = defaultdict(list)
-    for row, digest in enumerate(row_digests(split.images)):
-        rows[digest].append(row)
-    return list(rows.values())
 
 
 def pairs_of(split: Split, rows: Rows) -> Split:

@@ -226,7 +226,8 @@ def _from_numbers(
 ) -> SettledLabels:
     held = {key: vector for key, vector in labels.items() if len(vector)}
     if len(held) < len(labels):  # which breaks a rule of its own
-        return SettledLabels(dict(labels), names or ("0",))
+        largest = max((int(vector.max()) for vector in held.values()), default=0)
+        return SettledLabels(dict(labels), names or tuple(map(str, range(largest + 1))))
     key = min(held, key=lambda key: int(held[key].min()))
     smallest, largest = int(held[key].min()), max(int(vector.max()) for vector in held.values())
     notes: tuple[str, ...] = ()

@@ -99,11 +99,15 @@ class Subject:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             method = self.new(**changes)
-            if not method.wants_unlabelled:
-                return method.fit(train, validation)
-            test = easy_pairs()[2]
             fit: Callable[..., Method] = method.fit
-            return fit(train, validation, unlabelled=Unlabelled(test.images, test.texts))
+            if not method.wants_unlabelled:
+                returned = fit(train, validation)
+            else:
+                test = easy_pairs()[2]
+                returned = fit(train, validation, unlabelled=Unlabelled(test.images, test.texts))
+        if returned is not method:
+            raise NonconformityError(f"fit returns {returned!r:.60}; end it with 'return self'")
+        return method
 
     @cached_property
     def example(self) -> Method:

@@ -106,7 +106,7 @@ def result_of(check: Check, subject: Subject) -> CheckResult:
         return CheckResult(name, "skipped", str(reason))
     except NonconformityError as error:
         message = str(error)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = f"{type(error).__name__}: {error}"
     else:
         return CheckResult(name, "passed")

@@ -5,7 +5,15 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 import pytest
-from broken_methods import BROKEN, ChangesWhatItIsGiven, Constant, NeverReadsItsRidge, Sound
+from broken_methods import (
+    BROKEN,
+    ChangesWhatItIsGiven,
+    Constant,
+    DrawsGlobally,
+    DrawsGloballyInTorch,
+    NeverReadsItsRidge,
+    Sound,
+)
 
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.conformance import (
@@ -18,7 +26,7 @@ from cmbench.methods.conformance import (
     result_of,
 )
 from cmbench.methods.conformance.effects import gives_every_parameter_an_effect
-from cmbench.methods.conformance.subject import mapped
+from cmbench.methods.conformance.subject import easy_pairs, mapped
 from cmbench.methods.parameters import Count, Number, When, Words
 from cmbench.methods.registry import registry
 
@@ -91,6 +99,14 @@ def test_a_broken_method_is_found_out_for_the_right_reason(method):
     result = result_of(failing, Subject(method))
     assert result.status == "failed"
     assert message in result.message
+
+
+@pytest.mark.parametrize("method", [DrawsGlobally, DrawsGloballyInTorch])
+def test_a_global_state_that_every_fit_sets_alike_is_found_after_another_fit(method):
+    subject = Subject(method)
+    subject.fitted(*easy_pairs()[:2])
+    failing = next(each for each in CHECKS if each.__name__ == "leaves_global_numbers_alone")
+    assert result_of(failing, subject).status == "failed"
 
 
 def test_every_check_has_a_method_that_breaks_it():

@@ -1,5 +1,6 @@
 """A sound method, and methods that each break one thing, by the check that finds it."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,16 @@ class DrawsGloballyInTorch(Sound):
     def fit(self, train, validation):
         torch.manual_seed(self.random_state)
         return super().fit(train, validation)
+
+
+class EndsTheProcess(Sound):
+    def fit(self, train, validation):
+        sys.exit("install something first")
+
+
+class ReturnsNothing(Sound):
+    def fit(self, train, validation):
+        super().fit(train, validation)
 
 
 class CentresOnTestRows(Sound):
@@ -242,6 +253,8 @@ BROKEN = {
     IgnoresItsSeed: ("seeds_differ", "random_state changes nothing"),
     DrawsGlobally: ("leaves_global_numbers_alone", "numpy.random"),
     DrawsGloballyInTorch: ("leaves_global_numbers_alone", "torch"),
+    EndsTheProcess: ("beats_chance", "SystemExit: install something first"),
+    ReturnsNothing: ("beats_chance", "fit returns None; end it with 'return self'"),
     CentresOnTestRows: ("maps_row_by_row", "statistics of the training pairs"),
     ChangesItsArgument: ("stores_its_parameters", "'ridge' from 1.0 to 10.0"),
     Constant: ("gives_usable_representations", "same row for every item"),

@@ -235,6 +235,25 @@ def test_pairs_of_one_image_are_drawn_together(arrays, tmp_path):
     assert not any("stand in training" in finding.sentence for finding in findings(dataset))
 
 
+@pytest.mark.parametrize("named_by", ["image_ids_train", "ids_train"])
+def test_crops_of_one_picture_are_drawn_together(named_by, arrays, tmp_path):
+    from cmbench.datasets.formats.division import Shares
+
+    arrays["labels_train"][:] = np.repeat(np.arange(12) % 3, 5)
+    arrays["labels_test"] %= 3
+    named = in_layout(arrays, "I_tr", ("train", "test"))
+    pictures = np.repeat([f"picture{at}" for at in range(12)], 5)
+    numbers = "" if named_by == "image_ids_train" else [f"#{row}" for row in range(60)]
+    np.savez(tmp_path / "a.npz", **named, **{named_by: np.char.add(pictures, numbers)})
+    dataset = load_file(tmp_path / "a.npz", shares=Shares(0.25))
+    drawn, left = (
+        {str(name).partition("#")[0] for name in (split.ids if named_by == "ids_train" else split.image_ids)}
+        for split in (dataset.validation, dataset.train)
+    )
+    assert len(dataset.validation) == 15
+    assert not drawn & left
+
+
 @pytest.mark.parametrize(
     "keys", [("XAll", "YAll", "LAll"), ("IAll", "TAll", "LAll"), ("images", "texts", "labels")]
 )
