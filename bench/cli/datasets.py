@@ -215,10 +215,8 @@ def prepare(name: str, place: str | None, splits: Path | None, to: Path | None, 
     console = _console()
     sizes = "{} train, {} val, {} test".format(*(len(pairs) for _, pairs in dataset.splits))
     lines = {"name": dataset.name, "place": str(prepared_place or ""), "pairs": sizes}
-    if dataset.shares_pictures:
-        lines["pictures"] = _pictures_line(dataset)
-    lines["split"] = dataset.split_origin
-    lines |= {} if splits else _shipped_split_line(dataset.name)
+    lines |= {"pictures": _pictures_line(dataset)} if dataset.shares_pictures else {}
+    lines |= {"split": dataset.split_origin, **({} if splits else _shipped_split_line(dataset.name))}
     lines["assignment"] = f"SHA-256 {dataset.split_sha256} of the lines 'id,split', sorted"
     _print_pairs(console, {**lines, **_raw_card_lines(dataset.card)})
     console.print()

@@ -389,7 +389,7 @@ def _exit_text(status: int) -> str:
     return f"its process was ended by signal {-status} ({signal.strsignal(-status)})"
 
 
-def described(error: Exception, exit_status: int) -> Failure:
+def described(error: BaseException, exit_status: int) -> Failure:
     """Return what a record says of an error that this process met with what a child had left."""
     return {
         "type": type(error).__name__,

@@ -210,8 +210,8 @@ def _drawn(group: Group, bars: Bars, note: str, width: float | None) -> Figure:
     legend = drawing.legend(
         keys, bars.labels, loc="outside upper center", ncols=size.legend_columns, frameon=False
     )
-    legend.set_title(title_of(group), {"size": FONT_POINTS})
-    legend.get_title().set_color("0.35")
+    legend.set_title(title_of(group))
+    legend.get_title().set(size=FONT_POINTS, color="0.35")
     note = "\n".join(filter(None, [marked_note(MARK, bars.tested), note]))
     if note:
         note = "\n".join(fill(line, size.line_characters) for line in note.splitlines())

@@ -312,9 +312,8 @@ def test_types_that_only_a_type_checker_imports_do_no_harm(tmp_path):
 
 
 def test_a_constraint_that_only_a_type_checker_imports_is_an_error_with_a_remedy(tmp_path):
-    method = plugin(tmp_path, "size: Annotated[int, Count(1)] = 3")
     with pytest.raises(MethodError, match=r"mine: size is annotated .*'Count' is not defined.*import it"):
-        effective_parameters(method, {}, None)
+        plugin(tmp_path, "size: Annotated[int, Count(1)] = 3")
 
 
 def test_a_plugin_with_fields_is_checked_in_a_plan(tmp_path):
@@ -375,15 +374,14 @@ def test_a_range_from_which_nothing_can_be_drawn_is_refused_with_the_remedy(low,
 
 
 def test_a_refused_range_names_the_method_and_the_parameter(tmp_path):
-    method = plugin(
-        tmp_path,
-        "rate: Annotated[float, SearchRange(0.0, 1.0, log=True)] = 0.1",
-        imports="from cmbench.methods.parameters import SearchRange",
-    )
     with pytest.raises(
         MethodError, match=r"mine: rate: SearchRange\(.*\): a logarithm needs a low end above 0"
     ):
-        _ = method.tuning_space
+        plugin(
+            tmp_path,
+            "rate: Annotated[float, SearchRange(0.0, 1.0, log=True)] = 0.1",
+            imports="from cmbench.methods.parameters import SearchRange",
+        )
 
 
 def test_defaults_are_as_records_hold_them_and_arguments_without_one_have_none():

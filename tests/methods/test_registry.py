@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +19,6 @@ from cmbench.methods.registry import (
     file_entries,
     load_method,
     method_rows,
-    new_method,
     registry,
 )
 from cmbench.report.settings import PAPER_ORDER
@@ -192,46 +190,6 @@ def test_a_broken_plugin_is_a_problem_and_the_others_work(plugin, text, message)
         file_entries(broken)
 
 
-@pytest.mark.parametrize("arguments", ["**settings", "*sizes"])
-def test_a_constructor_whose_parameters_nobody_could_list_is_refused(plugin, arguments):
-    body = f"\n    def __init__(self, {arguments}):\n        pass" + BODY
-    entry = registry([plugin(HEAD + method_class("Open", body=body))])["open"]
-    with pytest.raises(MethodError, match=re.escape(f"its constructor takes {arguments}")):
-        new_method(entry.load(), {})
-
-
-@pytest.mark.parametrize(
-    ("wrong", "remedy"),
-    [
-        ("practical = ('checkpoint',)", "a tuple of names of its parameters, which are size"),
-        ("practical = 'size'", "a tuple of names of its parameters"),
-        ("presets = 5", "a dictionary of dictionaries"),
-        ("presets = {'paper': 5}", "a dictionary of dictionaries"),
-        ("tuning_space = 5", "a dictionary of lists of values"),
-        ("tuning_space = {'size': []}", "a dictionary of lists of values"),
-        ("tuning_space = {'size': 5}", "a dictionary of lists of values"),
-        ("version = 'x'", "a whole number"),
-        ("family = 5", "'traditional' or 'deep'"),
-        ("paper_name = 5", "a text"),
-        ("uses_labels = 'no'", "True or False"),
-    ],
-)
-def test_a_class_variable_of_the_wrong_kind_is_refused_with_the_remedy(plugin, wrong, remedy):
-    body = f"\n    {wrong}\n    def __init__(self, size=2):\n        self.size = size" + BODY
-    entry = registry([plugin(HEAD + method_class("Mine", body=body))])["mine"]
-    told = f"method 'mine': its class variable {wrong.replace(' = ', ' is ')}; use {remedy}"
-    with pytest.raises(MethodError, match=re.escape(told)):
-        entry.load()
-
-
-@pytest.mark.parametrize("raising", ["raise ValueError('no')", "raise SystemExit('no')"])
-def test_what_a_constructor_raises_is_told_with_its_line(plugin, raising):
-    body = f"\n    def __init__(self, size=2):\n        {raising}" + BODY
-    entry = registry([plugin(HEAD + method_class("Mine", body=body))])["mine"]
-    with pytest.raises(MethodError, match=r"method 'mine': its constructor failed: .*no \(plugin.py, line 5"):
-        new_method(entry.load(), {})
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [("absent.py", "no such file"), (".", "is a folder"), ("plugin.txt", "must end in .py")],
@@ -258,24 +216,6 @@ def test_a_name_that_is_taken_is_a_problem_and_the_first_keeps_it(plugin):
     assert len(problems) == 2
     assert "one.py:CCA: the name 'cca' is taken by cmbench.methods.cca:CCA" in problems[0]
     assert "three.py:Mine: the name 'mine' is taken by" in problems[1]
-
-
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "../../victim", "/victim", "a/b", "a\\b", ".hidden", "a\0", 5]
-)
-def test_a_name_that_would_lead_out_of_a_folder_is_refused(plugin, name):
-    path = plugin(HEAD + method_class("Mine", body=f"\n    name = {name!r}" + BODY))
-    names, (problem,) = names_and_problems(path)
-    assert names == []
-    assert f"{path}: the name {name!r} cannot be that of a method" in problem
-    with pytest.raises(MethodError, match="without / and"):
-        file_entries(path)
-
-
-@pytest.mark.parametrize("name", ["corr-ae-2", "my_method", "größe", "図", "a.b", "a..b", "my method"])
-def test_any_other_name_is_one(plugin, name):
-    path = plugin(HEAD + method_class("Mine", body=f"\n    name = {name!r}" + BODY))
-    assert names_and_problems(path) == ([name], [])
 
 
 def test_a_file_given_twice_is_one_plugin(plugin, tmp_path, monkeypatch):

@@ -217,7 +217,7 @@ def test_a_latex_table_has_three_parts_whose_rows_are_of_equal_length(name, colu
 
 def test_a_latex_footer_shows_the_command_as_it_is_typed():
     text = render([record()], format="latex")
-    assert "cmbench run -{}-methods cmgans-none,cmgans-ws" in text
+    assert "cmbench run -{}-methods cmgans-none,cmgans-ws" in text.replace("\\allowbreak{}", "")
     assert not re.search("--[a-z]", text)
 
 
