@@ -29,6 +29,7 @@ DIRECTIONS = {
         "cmbench.datasets.rules",
         "cmbench.datasets.soundness",
         "cmbench.datasets.repetitions",
+        "cmbench.datasets.together",
         "cmbench.datasets.formats",
     ),
     "cmbench.datasets": ("cmbench.datasets",),
