@@ -55,8 +55,8 @@ def shortened(text: str, *, width: float, points: float) -> str:
 def clipped(text: str, *, width: float, points: float) -> str:
     """Return a text on one line, cut between characters where it is wider: of a name, as much as fits.
 
-    >>> clipped("lighthouse", width=0.5, points=8)
-    'lighth…'
+    >>> clipped("lighthouse", width=9, points=8), clipped("lighthouse", width=0.5, points=8)[-1]
+    ('lighthouse', '…')
     """
     return text if inches(text, points) <= width else _cut(text, width, points, whole_words=False)
 
