@@ -71,14 +71,14 @@ class Fence:
 
     def closes(self, path: Path) -> bool:
         """Return whether a path is, or lies in, what methods may not read."""
-        place = os.path.realpath(path)
-        above = [mark for mark in self.marks if _is_within(place, mark)]
+        place = Path(os.path.realpath(path))
+        above = [mark for mark in self.marks if place.is_relative_to(mark)]
         return bool(above) and self.marks[max(above, key=len)] == CLOSED
 
     def protects(self, folder: Path) -> bool:
         """Return whether a folder is, holds or lies in anything that methods may not read or change."""
-        place = os.path.realpath(folder)
-        return any(_is_within(place, mark) or _is_within(mark, place) for mark in self.marks)
+        place = Path(os.path.realpath(folder))
+        return any(place.is_relative_to(mark) or Path(mark).is_relative_to(place) for mark in self.marks)
 
     @contextmanager
     def ruleset(self, readable: Collection[Path], writable: Collection[Path]) -> Iterator[int]:
@@ -129,10 +129,6 @@ def _entries(folder: str) -> list[str]:
     except OSError:  # nobody reads there anyway
         return []
     return paths if len(paths) <= _MOST_ENTRIES else []
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def _marked(paths: Iterable[Path], rights: int) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
-from statistics import fmean, median_low
+from statistics import median_low
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -14,12 +14,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from cmbench.errors import ReportError
+from cmbench.report.facts import duration, largest
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.layout import BIMODAL, Column
 from cmbench.report.lettering import inches
 from cmbench.report.looks import RING, Look, looks
 from cmbench.report.panels import POINTS, add_legend, panelled
-from cmbench.report.records import Record
 from cmbench.report.searches import fewer_trials_note
 from cmbench.report.settings import Setting
 from cmbench.report.significance import Arrays, best_groups, marked_labels, marked_note
@@ -29,16 +29,12 @@ AVERAGE = BIMODAL.columns[2]
 
 @dataclass(frozen=True)
 class Quantity:
-    """What stands along the axis of a panel: how to read it of a record, and how its ticks are written.
-
-    ``of`` makes one value of those of all runs of a setting.
-    """
+    """What stands along the axis of a panel: how to read it of a setting, and how its ticks are written."""
 
     label: str
-    read: Callable[[Record], float | None]
+    read: Callable[[Setting], float | None]
     written: Callable[[float], str]
     ticks: tuple[float, ...]
-    of: Callable[[Sequence[float]], float] = fmean
     base: float = 10.0
 
 
@@ -66,23 +62,37 @@ def bytes_text(size: float) -> str:
 _MINUTE, _HOUR = 60.0, 3600.0
 TIME = Quantity(
     "time of training",
-    lambda record: (record["durations"] or {}).get("fit"),
+    lambda setting: duration(setting, "fit"),
     seconds_text,
     (0.001, 0.01, 0.1, 1.0, 10.0, _MINUTE, 10 * _MINUTE, _HOUR, 10 * _HOUR, 100 * _HOUR),
 )
+
+
+def _memory(setting: Setting) -> float | None:
+    """Return the most that a run took; None where that of one is not known, which is 0."""
+    is_known = all(record["peak_memory_bytes"] for record in setting.finished)
+    return largest(setting, "peak_memory_bytes") if is_known else None
+
+
 MEMORY = Quantity(
     "memory at most",
-    lambda record: record["peak_memory_bytes"] or None,
+    _memory,
     bytes_text,
     tuple(step * 10.0**power for power in range(6, 13) for step in (1, 3)),
-    of=max,
 )
+
+
+def _dimension(setting: Setting) -> float | None:
+    """Return the median over the finished records, the lower one of two; None where one lacks it."""
+    sizes = [size for record in setting.finished if (size := record.get("dimension")) is not None]
+    return median_low(sizes) if sizes and len(sizes) == len(setting.finished) else None
+
+
 SIZE = Quantity(
     "size of the representation",
-    lambda record: record.get("dimension"),
+    _dimension,
     lambda size: f"{size:g}",
     tuple(2.0**power for power in range(17)),
-    of=median_low,
     base=2.0,
 )
 _GAP = 0.06  # inches between the texts of ticks
@@ -127,7 +137,7 @@ def size_figure(
     ``cost_figure``, in each panel those of its direction.
     """
     finished = _finished(settings)
-    known = [setting for setting in finished if _place(setting, SIZE) is not None]
+    known = [setting for setting in finished if SIZE.read(setting) is not None]
     unknown = [setting.label for setting in finished if setting not in known]
     if not known:
         raise ReportError(
@@ -184,7 +194,7 @@ def _draw_points(
     """Draw the settings of a method, those of more than one joined in the order of the quantity."""
     points = []
     for setting in settings:
-        place, score = _place(setting, quantity), setting.score(column.key)
+        place, score = quantity.read(setting), setting.score(column.key)
         if place is not None and score is not None:
             points.append((place, score.mean, score.deviation or 0.0))
     if not points:
@@ -197,7 +207,7 @@ def _draw_points(
 
 def _draw_rings(panel: Axes, settings: Sequence[Setting], quantity: Quantity, column: Column) -> None:
     for setting in settings:
-        place, score = _place(setting, quantity), setting.score(column.key)
+        place, score = quantity.read(setting), setting.score(column.key)
         if place is not None and score is not None:
             panel.plot(place, score.mean, **RING)
 
@@ -237,12 +247,6 @@ def _apart(quantity: Quantity, left: float, right: float, length: float) -> list
 
     ends = [taken(seen), taken(seen[::-1])]
     return max(ends, key=lambda shown: (len(shown), shown[-1] / shown[0] if shown else 0.0))
-
-
-def _place(setting: Setting, quantity: Quantity) -> float | None:
-    values = [quantity.read(record) for record in setting.finished]
-    known = [float(value) for value in values if value is not None]
-    return quantity.of(known) if known and len(known) == len(values) else None
 
 
 def _labels(settings: Sequence[Setting]) -> list[str]:

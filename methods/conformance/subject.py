@@ -99,12 +99,9 @@ class Subject:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             method = self.new(**changes)
-            fit: Callable[..., Method] = method.fit
-            if not method.wants_unlabelled:
-                returned = fit(train, validation)
-            else:
-                test = easy_pairs()[2]
-                returned = fit(train, validation, unlabelled=Unlabelled(test.images, test.texts))
+            test = easy_pairs()[2]
+            given = {"unlabelled": Unlabelled(test.images, test.texts)} if method.wants_unlabelled else {}
+            returned = method.fit(train, validation, **given)
         if returned is not method:
             raise NonconformityError(f"fit returns {returned!r:.60}; end it with 'return self'")
         return method

@@ -3,22 +3,10 @@
 import re
 
 import pytest
+from plugin_code import BODY, HEAD, method_class
 
 from cmbench.errors import MethodError
 from cmbench.methods.registry import BUILT_IN, file_entries, new_method, registry
-
-CLASS = """
-from cmbench.methods.contract import Method
-
-class Mine(Method):
-{extra}
-    def fit(self, train, validation):
-        return self
-    def transform_images(self, images):
-        return images[:, :2]
-    def transform_texts(self, texts):
-        return texts[:, :2]
-"""
 
 
 @pytest.fixture
@@ -27,7 +15,8 @@ def plugin(tmp_path):
 
     def write(*lines):
         path = tmp_path / "plugin.py"
-        path.write_text(CLASS.format(extra="".join(f"    {line}\n" for line in lines)))
+        extra = "".join(f"\n    {line}" for line in lines)
+        path.write_text(HEAD + method_class("Mine", body=extra + BODY))
         return path
 
     return write
@@ -66,7 +55,7 @@ def test_a_class_variable_of_the_wrong_kind_is_refused_with_the_remedy(plugin, w
 @pytest.mark.parametrize("raising", ["raise ValueError('no')", "raise SystemExit('no')"])
 def test_what_a_constructor_raises_is_told_with_its_line(plugin, raising):
     entry = registry([plugin("def __init__(self, size=2):", f"    {raising}")])["mine"]
-    with pytest.raises(MethodError, match=r"method 'mine': its constructor failed: .*no \(plugin.py, line 6"):
+    with pytest.raises(MethodError, match=r"method 'mine': its constructor failed: .*no \(plugin.py, line 5"):
         new_method(entry.load(), {})
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from plugin_code import BODY, HEAD, method_class
 from sklearn.base import clone
 
 from cmbench.errors import MethodError
@@ -22,20 +23,6 @@ from cmbench.methods.registry import (
     registry,
 )
 from cmbench.report.settings import PAPER_ORDER
-
-BODY = """
-    def fit(self, train, validation):
-        return self
-    def transform_images(self, images):
-        return images[:, :2]
-    def transform_texts(self, texts):
-        return texts[:, :2]
-"""
-HEAD = "from cmbench.methods.contract import Method\n"
-
-
-def method_class(name, *, base="Method", body=BODY):
-    return f"\nclass {name}({base}):{body}"
 
 
 @pytest.fixture
