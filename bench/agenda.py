@@ -64,7 +64,7 @@ def planned(
     splits: int = 1,
     store: str | Path = DEFAULT_STORE,
     protocol: str | Protocol = "paper",
-    measures: Sequence[str] | None = None,
+    measures: Sequence[str] | str | None = None,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
     presets: Mapping[str, str] | None = None,
     profile: str | Path | Profile | None = None,
@@ -101,7 +101,7 @@ def planned(
         seeds=seeds,
         protocol=rules,
         available=available,
-        measures=measures,
+        measures=None if measures is None else listed(measures),
         profile=tuned,
     )
     warn_of_other_versions(cells)

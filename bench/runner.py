@@ -55,7 +55,7 @@ def finished(
     splits: int = 1,
     store: str | Path = DEFAULT_STORE,
     protocol: str | Protocol = "paper",
-    measures: Sequence[str] | None = None,
+    measures: Sequence[str] | str | None = None,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
     presets: Mapping[str, str] | None = None,
     profile: str | Path | Profile | None = None,

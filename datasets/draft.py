@@ -129,12 +129,21 @@ class Split:
         """What relevance goes by when parameters are chosen: labels, or without categories the picture."""
         return self.labels if self.labels.shape[1:] != (0,) else self.pictures
 
+    @property
+    def picture_names(self) -> NDArray[np.str_] | None:
+        """The names of the pictures (n,): ``image_ids``, or PICTURE of ids that all read PICTURE#NUMBER."""
+        if self.image_ids is not None:
+            return self.image_ids
+        names = [identifier.rpartition("#") for identifier in self.ids.tolist()]
+        if all(picture and number.isdecimal() for picture, _, number in names):
+            return np.array([picture for picture, _, _ in names], dtype=np.str_)
+        return None
+
     @cached_property
     def pictures(self) -> Labels:
         """A number for the picture of each pair (n,), the same where pairs share one.
 
-        Pictures are told apart by ``image_ids``; else by ``ids``, if all of them read ``PICTURE#NUMBER``;
-        else by their features, equal rows being one picture.
+        Pictures are told apart by ``picture_names``; else by their features, equal rows being one picture.
         """
         return np.unique(_picture_keys(self), return_inverse=True)[1].astype(np.int64)
 
@@ -240,11 +249,9 @@ def category_counts(labels: Labels, categories: int) -> list[int]:
 
 
 def _picture_keys(split: Split) -> NDArray[Any]:
-    if split.image_ids is not None:
-        return split.image_ids
-    names = [identifier.rpartition("#") for identifier in split.ids.tolist()]
-    if all(picture and number.isdecimal() for picture, _, number in names):
-        return np.array([picture for picture, _, _ in names], dtype=np.str_)
+    names = split.picture_names
+    if names is not None:
+        return names
     digests = [sha256(np.ascontiguousarray(row).tobytes()).hexdigest() for row in split.images]
     return np.array(digests, dtype=np.str_)
 

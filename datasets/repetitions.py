@@ -80,16 +80,20 @@ class Repetitions:
     ----------
     pairs : pairs with the same image and the same text in two splits
     images : pairs whose image, with another text, stands in another split; not those among ``pairs``
+    pictures : pairs whose picture, by its name, stands in another split with other features
     two_labels : equal pairs, anywhere, that have different labels
     within : equal pairs within one split, by its name: how many more than different ones
     distinct_images : by split, the number of different images
+    zeros : by the names of a split and a modality, the rows that hold nothing but zeros
     """
 
     pairs: tuple[Repeated, ...]
     images: tuple[Repeated, ...]
+    pictures: tuple[Repeated, ...]
     two_labels: tuple[tuple[Place, Place], ...]
     within: dict[str, int]
     distinct_images: dict[str, int]
+    zeros: dict[tuple[str, str], tuple[int, ...]]
 
 
 def row_digests(matrix: NDArray[Any]) -> list[bytes]:
@@ -115,17 +119,39 @@ def repetitions(draft: Draft) -> Repetitions:
     pairs = {name: list(zip(images[name], texts[name], strict=True)) for name in images}
     of_pairs = [_shared(one, other, pairs) for one, other in _apart(images)]
     of_images = [_shared(one, other, images) for one, other in _apart(images)]
+    named = {name: split.picture_names for name, split in draft.splits}
+    pictures = {name: keys.tolist() for name, keys in named.items() if keys is not None}
+    of_pictures = [_shared(one, other, pictures) for one, other in _apart(pictures)]
     in_both = {(shared.first, shared.second): set(shared.rows) for shared in of_pairs}
     others = [_without(shared, in_both[shared.first, shared.second]) for shared in of_images]
+    equal = {(shared.first, shared.second): set(shared.rows) for shared in of_images}
+    redrawn = [_without(shared, equal[shared.first, shared.second]) for shared in of_pictures]
     return Repetitions(
         pairs=tuple(shared for shared in of_pairs if shared.rows),
         images=tuple(shared for shared in others if shared.rows),
+        pictures=tuple(shared for shared in redrawn if shared.rows),
         two_labels=tuple(_two_labels(draft, pairs)),
         within={
             name: len(rows) - len(set(rows)) for name, rows in pairs.items() if len(set(rows)) < len(rows)
         },
         distinct_images={name: len(set(rows)) for name, rows in images.items()},
+        zeros=_zeros(draft, {"images": images, "texts": texts}),
     )
+
+
+def _zeros(
+    draft: Draft, digests: dict[str, dict[str, list[bytes]]]
+) -> dict[tuple[str, str], tuple[int, ...]]:
+    """Return the rows of zeros, by split and modality, where there are any."""
+    found: dict[tuple[str, str], tuple[int, ...]] = {}
+    for name, split in draft.splits:
+        for side, of_rows in digests.items():
+            first = getattr(split, side)[:1]
+            (zero,) = row_digests(np.zeros_like(first))
+            rows = tuple(row for row, digest in enumerate(of_rows[name]) if digest == zero)
+            if rows and first.shape[1]:
+                found[name, side] = rows
+    return found
 
 
 def _apart(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ warning on the terminal, in the record and under the table.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -118,7 +118,9 @@ def _repetitions(draft: Draft) -> Iterator[Finding]:
     for repeated in repeats.pairs:
         yield Finding(_repeated_pairs(repeated, draft), stops=True, repeated=True)
     for repeated in repeats.images:
-        yield Finding(_repeated_images(repeated, draft))
+        yield Finding(_repeated_images(repeated, draft, "with other texts"))
+    for repeated in repeats.pictures:
+        yield Finding(_repeated_images(repeated, draft, "by their names, with other features"))
     if repeats.two_labels:
         (first, second), *others = repeats.two_labels
         more = f" (and {len(others)} more)" if others else ""
@@ -129,6 +131,7 @@ def _repetitions(draft: Draft) -> Iterator[Finding]:
     for name, count in repeats.within.items():
         yield Finding(f"{count} pairs of {name} stand in it more than once; keep each once")
     yield from _images_with_several_texts(draft, repeats.distinct_images)
+    yield from _rows_of_zeros(draft, repeats.zeros)
 
 
 def _repeated_pairs(repeated: Repeated, draft: Draft) -> str:
@@ -143,12 +146,24 @@ def _repeated_pairs(repeated: Repeated, draft: Draft) -> str:
     return f"{what}; keep each pair in one split"
 
 
-def _repeated_images(repeated: Repeated, draft: Draft) -> str:
+def _repeated_images(repeated: Repeated, draft: Draft, how: str) -> str:
     return (
         f"the images of {len(repeated.rows)} of {repeated.of} {FULL_NAMES[repeated.second]} pairs stand in "
-        f"{FULL_NAMES[repeated.first]} too, with other texts: {_both(repeated, draft)}; keep all pairs of an "
+        f"{FULL_NAMES[repeated.first]} too, {how}: {_both(repeated, draft)}; keep all pairs of an "
         "image in one split"
     )
+
+
+def _rows_of_zeros(draft: Draft, zeros: Mapping[tuple[str, str], Sequence[int]]) -> Iterator[Finding]:
+    splits = dict(draft.splits)
+    for (name, side), rows in zeros.items():
+        split = splits[name]
+        why = ", as those of a text without a known word" if side == "texts" else ""
+        yield Finding(
+            f"the {side} of {len(rows)} of {len(split)} {FULL_NAMES[name]} pairs have features of zeros alone"
+            f"{why}: {listed([str(split.ids[row]) for row in rows])}; nothing is found by them, so see how "
+            "they were made, or drop the pairs"
+        )
 
 
 def _images_with_several_texts(draft: Draft, distinct: dict[str, int]) -> Iterator[Finding]:
@@ -350,15 +365,18 @@ def _sorted_by_category(draft: Draft) -> Iterator[Finding]:
 def cut_while_sorted(draft: Draft) -> str:
     """Return the ranges of categories of the splits, if one file sorted by category was cut into them.
 
-    So it is where each split is sorted and the categories of any two overlap in one at most.
+    So it is where all splits are sorted, up or down, and the categories of any two overlap in one at most.
     """
     if draft.train.labels.ndim != 1:
         return ""
     labels = [split.labels for _, split in draft.splits[:3]]
-    if not all(len(part) and (np.diff(part) >= 0).all() for part in labels):
+    steps = np.concatenate([np.diff(part) for part in labels])
+    if not all(map(len, labels)) or ((steps < 0).any() and (steps > 0).any()):
         return ""
     names = [name for name, _ in draft.splits[:3]]
-    ranges = sorted((int(part[0]), int(part[-1]), name) for part, name in zip(labels, names, strict=True))
+    ranges = sorted(
+        (int(part.min()), int(part.max()), name) for part, name in zip(labels, names, strict=True)
+    )
     several = any(last > first for first, last, _ in ranges)
     apart = all(one[1] <= other[0] for one, other in pairwise(ranges))
     if not (several and apart):

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from cmbench.methods.contract import Method
 
 
+ESCAPED = str.maketrans({**{sign: f"\\{sign}" for sign in "&%$#_{}"}, "\\": r"\textbackslash{}"})
+"""What LaTeX reads otherwise than it stands in a text."""
+
+
 def bibtex_of(method: type[Method]) -> str:
     """Return the BibTeX entry of a method's paper.
 
@@ -30,7 +34,7 @@ def bibtex_of(method: type[Method]) -> str:
     for entry in entries():
         if title_of(entry).lower() in citation:
             return entry
-    return f"@misc{{{method.name},\n  note = {{{method.citation}}}\n}}"
+    return f"@misc{{{method.name},\n  note = {{{method.citation.translate(ESCAPED)}}}\n}}"
 
 
 @cache

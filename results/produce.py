@@ -480,7 +480,7 @@ def without_places(value: Any) -> Any:
     return PLACE.sub(r"\1", value) if isinstance(value, str) else value
 
 
-REPEATED = re.compile(r"( too(?:, with other texts)?): .*(?=; keep )")
+REPEATED = re.compile(r"( too(?:, (?:by their names, with other features|with other texts))?): .*(?=; keep )")
 """The names of pairs in a warning of those that stand in two splits."""
 
 

@@ -31,6 +31,22 @@ licence, citation, image_feature, text_feature, recipe, sizes, notes and shared_
 after its last occurrence belong together) are optional. Labels are numbers, texts, or a matrix of 0 and 1
 with a column for each category; without any, the pair itself is relevant."""
 
+OTHER_FILES = (
+    ".csv",
+    ".h5",
+    ".hdf5",
+    ".json",
+    ".mat",
+    ".npy",
+    ".parquet",
+    ".pkl",
+    ".pt",
+    ".pth",
+    ".txt",
+    ".zip",
+)
+"""Ends of names of files that no dataset is written as."""
+
 
 @click.group()
 def datasets() -> None:
@@ -160,12 +176,17 @@ def convert(
 
 
 def check_output(output: Path) -> None:
-    """Raise an error where there is a file of that name already, or none can be written; make no folder."""
+    """Raise an error where no dataset can be written, or a folder would be named like a file; make none."""
     from cmbench.disk import check_writable
     from cmbench.output import check_parent
 
     if os.path.lexists(output):
         raise click.UsageError(f"{output} exists already; name another file, or remove it")
+    if output.suffix.lower() in OTHER_FILES:
+        raise click.UsageError(
+            "a dataset is written as one file .npz, or as a folder of .npy files, and not as "
+            f"{output.suffix}; name {output.with_suffix('.npz')}, or {output.with_suffix('')} for a folder"
+        )
     check_parent(output)
     check_writable(output.parent)
 

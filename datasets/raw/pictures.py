@@ -36,6 +36,8 @@ BRANDS = {
     **dict.fromkeys(("isom", "iso2", "mp41", "mp42", "avc1", "qt  ", "M4V "), VIDEO),
 }
 """Kinds of files in the container of MPEG-4, by their brands."""
+ANY_PICTURE = ("mif1", "msf1")
+"""Brands that HEIC and AVIF have in common: which of both it is, the compatible brands say."""
 
 OTHER_KINDS = {
     b"<!doctype html": WEB_PAGE,
@@ -176,7 +178,7 @@ def _kind(encoded: bytes) -> str:
     if not encoded:
         return f"empty; {AGAIN}"
     if encoded[4:8] == b"ftyp":  # the container of MP4, HEIC and AVIF; the brand follows
-        brand = encoded[8:12].decode("latin-1")
+        brand = _brand(encoded)
         return BRANDS.get(brand, f"a video or picture of the kind {brand!r}; {CONVERT}")
     for mark, kind in OTHER_KINDS.items():
         if start.lower().startswith(mark.lower()):
@@ -188,6 +190,14 @@ def _kind(encoded: bytes) -> str:
     if _is_text(encoded[:512]):
         return f"text ({encoded[:30].decode('utf-8', 'replace')!r}) and not a picture: {REFUSED}"
     return f"of no kind that is known here (it begins with {encoded[:8].hex(' ')}); {AGAIN}"
+
+
+def _brand(encoded: bytes) -> str:
+    """Return the brand of a file in the container of MPEG-4, or a compatible one if its own says little."""
+    own, end = encoded[8:12].decode("latin-1"), int.from_bytes(encoded[:4], "big")
+    compatible = (encoded[at : at + 4].decode("latin-1") for at in range(16, min(end, 512), 4))
+    told = (brand for brand in compatible if brand in BRANDS and brand not in ANY_PICTURE)
+    return next(told, own) if own in ANY_PICTURE else own
 
 
 def _is_text(part: bytes) -> bool:

@@ -219,6 +219,14 @@ def test_a_folder_for_what_is_finished_is_kept_with_what_else_is_in_it(pairs, tm
     assert list(tmp_path.rglob("features.npy"))
 
 
+@pytest.mark.parametrize("name", ["x.mat", "x.PT"])
+def test_a_folder_is_not_named_like_a_file_of_another_kind(pairs, tmp_path, name):
+    result = extract("pairs_table", "--from", pairs, "-o", tmp_path / name, *QUICK)
+    assert result.exit_code == 2
+    assert "is written as one file .npz, or as a folder of .npy files, and not as" in result.output
+    assert not (tmp_path / name).exists()
+
+
 def test_a_file_that_is_there_is_not_overwritten(pairs, tmp_path):
     (tmp_path / "old.npz").write_bytes(b"precious")
     result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "old.npz", *QUICK)

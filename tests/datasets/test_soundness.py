@@ -127,10 +127,12 @@ def test_what_is_advised_against_few_validation_pairs_makes_them_more(pairs, nam
     assert remedy in finding.sentence
 
 
-def test_a_file_sorted_by_category_that_was_cut_is_recognised_and_named():
+@pytest.mark.parametrize("direction", [1, -1])
+def test_a_file_sorted_by_category_that_was_cut_is_recognised_and_named(direction):
     labels = np.sort(np.arange(100) % 4)
     splits = (a_split("a", labels[:60], 1), a_split("b", labels[60:80], 2), a_split("c", labels[80:], 3))
-    draft = Draft("toy", *splits, ("art", "bio", "geo", "war"))
+    turned = [replace(split, labels=split.labels[::direction].copy()) for split in splits]
+    draft = Draft("toy", *turned, ("art", "bio", "geo", "war"))
     text = "train: art to geo; val: geo to war; test: war"
     assert any(text in finding.sentence for finding in findings(draft))
     (problems,) = (list(found) for rule, found in broken_rules(draft) if "class is trained" in rule)
@@ -221,3 +223,35 @@ def test_a_single_training_pair_stops_a_run():
     splits = {name: a_split(name, [0], at) for at, name in enumerate(("train", "validation", "test"))}
     stopping = [finding.sentence for finding in findings(a_dataset(**splits)) if finding.stops]
     assert any("there is 1 training pair;" in sentence for sentence in stopping)
+
+
+@pytest.mark.parametrize("by_ids", [False, True])
+def test_a_picture_that_stands_in_two_splits_with_other_features_is_named(by_ids):
+    """Such as another crop of it, which no features tell."""
+    dataset = a_dataset()
+
+    def named(split, rows, number):
+        names = {"ids": f"#{number}"} if by_ids else {"image_ids": ""}
+        return replace(
+            split, **{key: np.array([f"{row}.jpg{end}" for row in rows]) for key, end in names.items()}
+        )
+
+    train = named(dataset.train, range(60), 1)
+    validation = named(dataset.validation, range(200, 224), 1)
+    test = named(dataset.test, [7, *range(100, 119)], 2)
+    (finding,) = findings(Draft("toy", train, validation, test, dataset.class_names))
+    assert (
+        "the images of 1 of 20 test pairs stand in training too, by their names, with other"
+        in finding.sentence
+    )
+    assert not finding.stops
+
+
+def test_rows_of_zeros_are_counted_and_named():
+    dataset = a_dataset()
+    texts = dataset.test.texts.copy()
+    texts[[3, 5]] = 0
+    (finding,) = findings(a_dataset(test=replace(dataset.test, texts=texts)))
+    assert "the texts of 2 of 20 test pairs have features of zeros alone" in finding.sentence
+    assert "c3, c5" in finding.sentence
+    assert not finding.stops

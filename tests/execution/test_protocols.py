@@ -133,7 +133,7 @@ def test_measures_that_a_record_lacks_make_its_cell_run_again_and_none_is_lost(t
     finished = second["provenance"]["finished"]
     run(toy, "cca", parameters=SMALL, store=tmp_path, measures=["p@10"])
     assert records_of(tmp_path)["cca"]["provenance"]["finished"] == finished
-    run(toy, "cca", parameters=SMALL, store=tmp_path, measures=["r@5"])
+    run(toy, "cca", parameters=SMALL, store=tmp_path, measures="r@5")
     third = records_of(tmp_path)["cca"]
     assert set(third["measures"]) == {"r@5", "p@10", "medr"}
     records = Store(tmp_path).records()

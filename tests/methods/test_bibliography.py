@@ -44,6 +44,8 @@ def test_entries_are_well_formed_and_have_keys_of_their_own():
 def test_a_method_of_ones_own_may_bring_its_entry_or_a_citation():
     assert bibtex_of(Mine) == "@misc{mine,\n  note = {A. Author, Mine, 2026}\n}"
     assert bibtex_of(type("Own", (Mine,), {"bibtex": " @article{own}\n"})) == "@article{own}"
+    odd = type("Odd", (Mine,), {"citation": "A. Author, 100 % R&D_1 {x}"})
+    assert r"note = {A. Author, 100 \% R\&D\_1 \{x\}}" in bibtex_of(odd)
     with pytest.raises(MethodError, match="cites no paper"):
         bibtex_of(type("Silent", (Mine,), {"citation": ""}))
 

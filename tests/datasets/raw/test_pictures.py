@@ -250,14 +250,17 @@ def test_an_array_has_the_identity_of_its_pixels():
     assert PictureArray("a", RGB).identity != PictureArray("a", RGB.reshape(3, 2, 3)).identity
 
 
-def container(brand):
-    return b"\x00\x00\x00\x1cftyp" + brand + bytes(40)
+def container(brand, compatible=b""):
+    size = (16 + len(compatible)).to_bytes(4, "big")
+    return size + b"ftyp" + brand + bytes(4) + compatible + bytes(40)
 
 
 KINDS = {
     "AVIF": (container(b"avif"), "is an AVIF picture, which is not read here; convert it"),
     "HEIC": (container(b"heic"), "is a HEIC picture, which is not read here; convert it"),
     "HEIF of Samsung": (container(b"mif1"), "is a HEIC picture"),
+    "AVIF of any brand": (container(b"mif1", b"mif1miafavif"), "is an AVIF picture"),
+    "HEIC of any brand": (container(b"msf1", b"mif1hevc"), "is a HEIC picture"),
     "MP4": (container(b"isom"), "is a video and not a picture"),
     "another brand": (container(b"abcd"), "of the kind 'abcd'"),
     "HTML": (b"\n<!DOCTYPE html><html>404</html>", r"is a web page \(HTML\) and not a picture: the download"),
