@@ -256,6 +256,7 @@ DAMAGE: tuple[type[Exception], ...] = (
 """A damaged file can lead its reader anywhere, so this is wide: catch it around a reader's call only."""
 
 
+PICKLE = "which is not read because it could run code; save its arrays as .npz, with numpy.savez"
 KINDS = {
     b"version https://git-lfs": "a pointer of Git LFS and not the file; fetch that with 'git lfs pull'",
     b"<": "a web page and not data: the download was refused or the address is wrong; get it again",
@@ -269,7 +270,7 @@ KINDS = {
     b"\x93NUMPY": "a single array of NumPy's; put it into a folder, called images_train.npy for instance",
     b"MATLAB": "a MATLAB file; let its name end in .mat",
     b"\x89HDF": "an HDF5 file; if MATLAB wrote it, let its name end in .mat, else save its arrays as .npz",
-    b"\x80": "a Python pickle, which is not read because it could run code; save its arrays as .npz",
+    b"\x80": f"a Python pickle, {PICKLE}",
 }
 """What files turn out to be that are called data, by their first bytes."""
 
@@ -283,10 +284,12 @@ def check_plain(path: Path) -> None:
 def kind_of(path: Path) -> str:
     """Return what a file is by its first bytes, with a remedy; nothing where they tell nothing."""
     with path.open("rb") as file:
-        start = file.read(64)
+        start = file.read(512)
     if not start:
         return "empty; make or get it again"
     start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"PK") and b"/data.pkl" in start:
+        return f"a file of torch.save, {PICKLE}"
     return next((kind for mark, kind in KINDS.items() if start.startswith(mark)), "")
 
 

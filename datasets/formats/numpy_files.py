@@ -1,9 +1,10 @@
 """Datasets in an ``.npz`` file, or in a folder: a file for each array, and a ``card.json``.
 
 A folder holds ``images_train.npy``, ``labels_train.npy`` and so on, under the keys of ``feature_file``.
-Texts (``class_names`` and ids) and labels may instead stand one to a line in a UTF-8 ``.txt`` file, and
-arrays in ``.mat`` files, one or several in each. The name, the card, ``sizes`` and ``first_label`` stand in
-``card.json``, one JSON object, which may be absent.
+Texts (``class_names`` and ids) and labels may instead stand one to a line in a UTF-8 ``.txt`` file, and the
+numbers of a pair in a line of ``.txt``, ``.csv`` or ``.tsv``; arrays may stand in ``.mat`` and ``.npz``
+files, one or several in each, and each split in a folder of its own, ``train/images.npy``. The name, the
+card, ``sizes`` and ``first_label`` stand in ``card.json``, one JSON object, which may be absent.
 
 The ``.npy`` files are opened memory-mapped: float32 features stay on disk until somebody looks at them.
 Labels, ids and all that is small are held in memory, and so are features of other types, which are cast.
@@ -34,12 +35,19 @@ from cmbench.datasets.formats.feature_file import (
     dataset_arrays,
     split_of,
 )
-from cmbench.datasets.formats.layouts import feature_file
+from cmbench.datasets.formats.layouts import SPLIT_WORDS, feature_file, words_of
 from cmbench.datasets.formats.matlab import open_mat
 from cmbench.disk import DAMAGE, damaged, kind_of, replacing, replacing_folder
 from cmbench.errors import DatasetError
 
 CARD = "card.json"
+LINES = (".txt", ".csv", ".tsv")
+"""Ends of names of files that hold a pair to a line."""
+
+TEXT_WORDS = {"id", "ids", "name", "names", "notes", "classnames"}
+"""Words of keys whose lines are texts, even if they look like numbers."""
+
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf)"
 CARD_KEYS = ("name", *CARD_TEXTS, "sizes", "first_label", "notes")
 
 
@@ -110,22 +118,38 @@ def _no_array(key: str) -> NDArray[Any]:
     raise DatasetError(f"{key} stands in {CARD}, which holds no arrays; save it as {key}.npy")
 
 
-def _arrays_in(folder: Path) -> Iterator[tuple[str, str, Callable[[], NDArray[Any]]]]:
-    """Yield the key of each array in the files of a folder, the name of the file, and what reads it."""
+def _arrays_in(folder: Path, within: str = "") -> Iterator[tuple[str, str, Callable[[], NDArray[Any]]]]:
+    """Yield the key of each array in the files of a folder, the name of the file, and what reads it.
+
+    ``within`` is the name of a folder of one split, which comes before the keys of its files.
+    """
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".npy", ".txt"):
-            yield path.stem, path.name, partial(_open_array, path)
-        elif path.suffix == ".mat":
-            names, read = open_mat(path)
+        if path.suffix in (".npy", *LINES):
+            yield within + path.stem, within + path.name, partial(_open_array, path)
+        elif path.suffix in (".mat", ".npz"):
+            names, read = (open_mat if path.suffix == ".mat" else _open_npz)(path)
             for name in names:
-                yield _key_in_folder(path, name, names), path.name, partial(read, name)
+                yield _key_in_folder(within + path.stem, name, names), within + path.name, partial(read, name)
+        elif path.is_dir() and not within and set(words_of(path.name)) <= set(SPLIT_WORDS):
+            yield from _arrays_in(path, f"{path.name}_")
 
 
-def _key_in_folder(path: Path, name: str, names: Collection[str]) -> str:
-    """Return the key of a variable in one of several ``.mat`` files: the file's name says what it lacks."""
+def _open_npz(path: Path) -> tuple[tuple[str, ...], Callable[[str], NDArray[Any]]]:
+    """Return the names of the arrays in an ``.npz`` file, and what reads one of them."""
+
+    def read(name: str) -> NDArray[Any]:
+        with opened_npz(path) as archive:
+            return read_array(archive, name)
+
+    with opened_npz(path) as archive:
+        return tuple(archive.files), read
+
+
+def _key_in_folder(stem: str, name: str, names: Collection[str]) -> str:
+    """Return the key of an array in one of several files of arrays: the file's name says what it lacks."""
     if name in CASTS:
         return name
-    return path.stem if len(names) == 1 else f"{path.stem}_{name}"
+    return stem if len(names) == 1 else f"{stem}_{name}"
 
 
 def load_split(folder: Path | str, name: str) -> Split:
@@ -188,16 +212,58 @@ def _fill(folder: Path, dataset: Draft) -> None:
 
 def _open_array(path: Path) -> NDArray[Any]:
     try:
-        return _lines(path) if path.suffix == ".txt" else np.lib.format.open_memmap(path, mode="r")
+        return _open_lines(path) if path.suffix in LINES else np.lib.format.open_memmap(path, mode="r")
     except DAMAGE as error:
         raise DatasetError(damaged(path, error)) from error
 
 
-def _lines(path: Path) -> NDArray[Any]:
-    """Return a text for each line of a UTF-8 file; whole numbers where each line of labels is one."""
-    lines = [line.rstrip("\r") for line in path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")]
-    numbers = path.stem.startswith("labels") and all(re.fullmatch(r"\s*[+-]?\d+\s*", line) for line in lines)
-    return np.array([int(line) for line in lines]) if numbers else np.array(lines, dtype=np.str_)
+def _open_lines(path: Path) -> NDArray[Any]:
+    """Return what stands in the lines of a UTF-8 file: numbers, or a text in each."""
+    if set(words_of(path.stem)) & TEXT_WORDS:
+        return np.array(_lines(path), dtype=np.str_)
+    with path.open(encoding="utf-8-sig") as file:
+        separator = _separator(file.readline())
+    if separator is not None:
+        return _numbers(path, separator)
+    lines = _lines(path)
+    if all(re.fullmatch(NUMBER, line.strip()) for line in lines):
+        return _whole(np.array([float(line) for line in lines]))
+    return np.array(lines, dtype=np.str_)
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.rstrip("\r") for line in path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")]
+
+
+def _separator(line: str) -> str | None:
+    """Return what stands between the numbers of a line, a space for any white space; else None.
+
+    >>> _separator("0.5, 1e-3, nan"), _separator("1 2"), _separator("sky;sea"), _separator("12")
+    (',', ' ', None, None)
+    """
+    for separator in (",", ";", " "):
+        parts = line.split(None if separator == " " else separator)
+        if len(parts) > 1 and all(re.fullmatch(NUMBER, part.strip()) for part in parts):
+            return separator
+    return None
+
+
+def _numbers(path: Path, separator: str) -> NDArray[Any]:
+    """Return the matrix of the numbers in the lines of a file."""
+    delimiter = None if separator == " " else separator
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return _whole(np.loadtxt(file, delimiter=delimiter, comments=None, ndmin=2))
+    except ValueError as error:
+        raise DatasetError(
+            f"{path} has numbers in its first line, and not as many in all ({error}); correct it"
+        ) from None
+
+
+def _whole(numbers: NDArray[np.float64]) -> NDArray[Any]:
+    """Return numbers as integers, if all are."""
+    is_whole = np.isfinite(numbers).all() and (numbers == np.floor(numbers)).all()
+    return numbers.astype(np.int64) if is_whole and np.abs(numbers).max(initial=0) < 2.0**53 else numbers
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:

@@ -110,6 +110,53 @@ def test_labels_may_stand_one_to_a_line(arrays, tmp_path):
     assert_same(load_file(tmp_path), arrays)
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".txt"])
+def test_each_split_may_have_a_folder_of_its_own(suffix, arrays, tmp_path):
+    for key, array in arrays.items():
+        kind, _, name = key.partition("_")
+        (tmp_path / name).mkdir(exist_ok=True)
+        path = tmp_path / name / f"{kind}{suffix}"
+        if suffix == ".txt":
+            np.savetxt(path, array, fmt="%.9g")
+        else:
+            (np.save if suffix == ".npy" else np.savez)(path, array)
+    (tmp_path / "notes").mkdir()
+    np.save(tmp_path / "notes" / "images_test.npy", np.zeros(3))  # no folder of a split
+    assert_same(load_file(tmp_path), arrays)
+
+
+def test_each_split_may_have_an_npz_file_of_its_own(arrays, tmp_path):
+    for name in PAIRS:
+        of_split = {kind: arrays[f"{kind}_{name}"] for kind in ("images", "texts", "labels")}
+        np.savez(tmp_path / f"{name}.npz", **of_split)
+    assert_same(load_file(tmp_path), arrays)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "separator"), [(".txt", " "), (".txt", "\t"), (".csv", ","), (".csv", "; "), (".tsv", "\t")]
+)
+def test_the_numbers_of_a_pair_may_stand_in_a_line(suffix, separator, arrays, tmp_path):
+    """As ``numpy.savetxt`` and ``writematrix`` of MATLAB write them, labels by the former with decimals."""
+    for key, array in arrays.items():
+        np.savetxt(tmp_path / f"{key}{suffix}", array, delimiter=separator)
+    ids = [f"00{row}" for row in range(PAIRS["test"])]
+    (tmp_path / "ids_test.txt").write_text("\n".join(ids) + "\n", "utf-8")
+    dataset = load_file(tmp_path)
+    assert_same(dataset, arrays)
+    assert dataset.test.ids.tolist() == ids
+
+
+def test_a_line_with_another_number_of_numbers_is_named(arrays, tmp_path):
+    for key, array in arrays.items():
+        np.savetxt(tmp_path / f"{key}.csv", array, delimiter=",")
+    with (tmp_path / "texts_val.csv").open("a") as file:
+        file.write("1,2\n")
+    with pytest.raises(
+        DatasetError, match=r"texts_val\.csv has numbers in its first line, .* row \d+.*; correct"
+    ):
+        load_file(tmp_path)
+
+
 @pytest.mark.parametrize("turned", [("images", "texts"), ("texts",)])
 def test_a_column_for_each_pair_is_turned_and_said(turned, arrays, tmp_path):
     columns = {key: array.T if key.rpartition("_")[0] in turned else array for key, array in arrays.items()}
@@ -354,6 +401,7 @@ def test_the_american_spelling_of_licence_is_understood(arrays, tmp_path):
         ("a.mat", b"PK\x03\x04", r"a ZIP archive.*let its name end in \.npz"),
         ("a.npz.gz", b"\x1f\x8b", "compressed by gzip"),
         ("a.pkl", b"\x80\x04", "a Python pickle"),
+        ("a.pt", b"PK\x03\x04" + bytes(26) + b"a/data.pkl", "a file of torch.save, which is not read"),
         ("a.csv", b"image,text,category", "cmbench features extract pairs_table --from"),
     ],
 )
