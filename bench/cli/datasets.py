@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from cmbench.datasets.registry import Description
     from cmbench.datasets.soundness import Finding
 
-FORMATS = """A PATH is a .npz file, a MATLAB .mat file (any version), or a folder of such and of .npy files, or
-of .txt and .csv files with the numbers of a pair in a line, in which each split may have a folder of its own,
+FORMATS = """A PATH is a .npz file, a MATLAB .mat file (any version), or a folder of such and of .npy files,
+or of .txt and .csv with the numbers of a pair in a line, in which each split may have a folder of its own,
 with the keys images_*, texts_* and labels_* for each of train, val and test, or others that are recognised
 (I_tr, train_img, XAll and the like; --key names the rest), and where queries are looked for among other
 pairs, of retrieval. ids_*, image_ids_* (the picture of each pair), class_names, first_label, name, source,

@@ -17,7 +17,7 @@ from cmbench.errors import ReportError
 from cmbench.report.category_dots import Bars, fitting
 from cmbench.report.figure import FONT_POINTS, STYLE, title_of
 from cmbench.report.layout import BIMODAL
-from cmbench.report.looks import MOST_BARS, looks
+from cmbench.report.looks import MOST_BARS, looks, spread_note
 from cmbench.report.records import Group, Record, only_group, select
 from cmbench.report.searches import fewer_trials_note
 from cmbench.report.settings import Setting, failures_text, settings
@@ -171,6 +171,7 @@ def _bars(group: Group, settings: Sequence[Setting], tested: Mapping[str, Standi
         ),
         best=marked_labels(settings, tested),
         tested=tested,
+        runs=tuple(len(setting.finished) for setting in settings),
     )
 
 
@@ -212,7 +213,7 @@ def _drawn(group: Group, bars: Bars, note: str, width: float | None) -> Figure:
     )
     legend.set_title(title_of(group))
     legend.get_title().set(size=FONT_POINTS, color="0.35")
-    note = "\n".join(filter(None, [marked_note(MARK, bars.tested), note]))
+    note = "\n".join(filter(None, [marked_note(MARK, bars.tested), spread_note("Line", bars.runs), note]))
     if note:
         note = "\n".join(fill(line, size.line_characters) for line in note.splitlines())
         drawing.supxlabel(note, fontsize=FONT_POINTS)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cmbench.report.figure import STYLE
 from cmbench.report.lettering import folded, inches, shortened
-from cmbench.report.looks import RING, Look
+from cmbench.report.looks import RING, Look, spread_note
 from cmbench.report.panels import POINTS, add_legend, legend_shape, panelled
 from cmbench.report.significance import Standing, marked_note
 
@@ -45,6 +45,8 @@ class Bars:
     best: Mapping[str, Sequence[str]]
     """By task: the labels of those whose average cannot be told apart from the best."""
     tested: Mapping[str, Standing]
+    runs: tuple[int, ...]
+    """How many of each setting."""
 
 
 def fitting(bars: Bars, headings: Mapping[str, str], *, width: float, title: str, note: str) -> Figure:
@@ -53,7 +55,8 @@ def fitting(bars: Bars, headings: Mapping[str, str], *, width: float, title: str
     In the one, rings are around averages that cannot be told apart from the best, in the other, curves of
     these are thick.
     """
-    plan = _Plan.of(bars, width, title, _joined(marked_note("Ring", bars.tested), note))
+    told = [marked_note("Ring", bars.tested), spread_note("Coloured line", bars.runs), note]
+    plan = _Plan.of(bars, width, title, _joined(*told))
     with mpl.rc_context(STYLE):
         if plan.height <= HIGHEST:
             return _dots(bars, headings, plan)

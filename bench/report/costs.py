@@ -18,7 +18,7 @@ from cmbench.report.facts import duration, largest
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.layout import BIMODAL, Column
 from cmbench.report.lettering import inches
-from cmbench.report.looks import RING, Look, looks
+from cmbench.report.looks import RING, Look, looks, spread_note
 from cmbench.report.panels import POINTS, add_legend, panelled
 from cmbench.report.searches import fewer_trials_note
 from cmbench.report.settings import Setting
@@ -115,7 +115,12 @@ def cost_figure(
     """
     finished = _finished(settings)
     standings = {} if arrays is None else best_groups(finished, [AVERAGE], arrays)
-    told = [_differing_machines(finished), marked_note("Ring", standings), fewer_trials_note(finished)]
+    told = [
+        _differing_machines(finished),
+        marked_note("Ring", standings),
+        spread_note("Bar", map(_runs, finished)),
+        fewer_trials_note(finished),
+    ]
     pairs = [(TIME, AVERAGE), (MEMORY, AVERAGE)]
     note = " ".join(filter(None, told))
     ringed = marked_labels(finished, standings)
@@ -147,10 +152,20 @@ def size_figure(
     columns = BIMODAL.columns[:2]
     standings = {} if arrays is None else best_groups(finished, columns, arrays)
     missing = f"Not drawn, size not recorded: {', '.join(unknown)}" if unknown else ""
-    note = " ".join(filter(None, [marked_note("Ring", standings), fewer_trials_note(known), missing]))
+    told = [
+        marked_note("Ring", standings),
+        spread_note("Bar", map(_runs, known)),
+        fewer_trials_note(known),
+        missing,
+    ]
+    note = " ".join(filter(None, told))
     pairs = [(SIZE, column) for column in columns]
     ringed = marked_labels(finished, standings)
     return _drawn(known, pairs, width=width, title=title, note=note, joined=True, ringed=ringed)
+
+
+def _runs(setting: Setting) -> int:
+    return len(setting.finished)
 
 
 def _finished(settings: Sequence[Setting]) -> list[Setting]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -192,6 +192,18 @@ def looks(settings: Sequence[Setting]) -> list[Look]:
             taken[_free(_place(setting.label), taken)] = at
     places = {at: place for place, at in taken.items()}
     return [LOOKS[places[at] % len(LOOKS)] for at in range(len(settings))]
+
+
+def spread_note(mark: str, runs: Iterable[int]) -> str:
+    """Return the sentence under a figure that says what ``mark`` shows; empty where nothing ran twice.
+
+    ``runs`` says how many runs each setting had.
+
+    >>> spread_note("Bars", [1, 5, 5, 2])
+    'Bars: one standard deviation over 2 or 5 runs to either side.'
+    """
+    several = " or ".join(map(str, sorted(set(runs) - {0, 1})))
+    return f"{mark}: one standard deviation over {several} runs to either side." if several else ""
 
 
 def _place(name: str) -> int:

@@ -14,7 +14,7 @@ from cmbench.errors import ReportError
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.kept import Kept
 from cmbench.report.layout import BIMODAL
-from cmbench.report.looks import looks
+from cmbench.report.looks import looks, spread_note
 from cmbench.report.panels import POINTS, add_legend, panelled
 from cmbench.report.searches import fewer_trials_note
 from cmbench.report.significance import Arrays, best_groups, marked_labels, marked_note
@@ -47,7 +47,9 @@ def figure(
     shown = [each.setting for each in kept]
     standings = {} if arrays is None else best_groups(shown, _TASKS, arrays)
     thick = marked_labels(shown, standings)
-    note = " ".join(filter(None, [marked_note("Thick line", standings), fewer_trials_note(shown)]))
+    runs = [len(setting.finished) for setting in shown]
+    told = [marked_note("Thick line", standings), spread_note("Band", runs), fewer_trials_note(shown)]
+    note = " ".join(filter(None, told))
     with mpl.rc_context(STYLE):
         drawing, panels = panelled(width, len(_TASKS), labels, title=title, note=note)
         drawn = looks(shown)

@@ -175,3 +175,24 @@ def test_figures_name_what_was_tuned_with_fewer_trials_than_others_as_tables_do(
 def test_figures_say_nothing_of_budgets_that_are_equal(store):
     records = [{**record, "dimension": 8} for record in store.records()]
     assert not any("trials" in drawn.get_supxlabel() for drawn in drawings_of(records))
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_figures_say_what_is_drawn_around_means_of_several_runs(runs):
+    records = [{**made_record("cmgans", 0.4 + seed / 100, seed=seed), "dimension": 8} for seed in range(runs)]
+    many = [
+        {**record, "dataset": made_dataset(class_names=[f"category {at}" for at in range(20)])}
+        for record in records
+    ]
+    for record in many:
+        record["category_map"] = {task: [0.5] * 20 for task in record["map"]}
+    shown = settings(records)
+    notes = {
+        "Line": categories.figure(records).get_supxlabel(),
+        "Coloured line": " ".join(text.get_text() for text in categories.figure(many, width=3.3).texts),
+        "Bar": cost_figure(shown).get_supxlabel(),
+        "Bar ": size_figure(shown).get_supxlabel(),
+    }
+    for mark, note in notes.items():
+        told = f"{mark.strip()}: one standard deviation over 3 runs to either side."
+        assert (told in " ".join(note.split())) == (runs == 3), mark
