@@ -6,11 +6,14 @@ import shutil
 import sys
 import tarfile
 import tomllib
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import equal_searches
+import leaderboard
 import numpy as np
+import produce
 import pytest
+import studies
 from made_records import TASKS, made_dataset, made_record
 
 from cmbench.datasets.formats.numpy_files import save_npz
@@ -24,34 +27,30 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 @pytest.fixture
-def produce(tmp_path, monkeypatch):
-    """The script ``results/produce.py`` as a module, with a copy of the records in a folder of its own."""
-    spec = spec_from_file_location("produce", RESULTS / "produce.py")
-    module = module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "produce", module)
-    spec.loader.exec_module(module)
+def copied(tmp_path, monkeypatch):
+    """A copy of the committed records, which ``produce`` works on in place of them."""
     for path in (*RESULTS.glob("*/*.jsonl"), *RESULTS.glob("tuned/cells/*/*.npz")):
         copy = tmp_path / path.relative_to(RESULTS)
         copy.parent.mkdir(exist_ok=True, parents=True)
         copy.write_bytes(path.read_bytes())
-    monkeypatch.setattr(module, "HERE", tmp_path)
+    monkeypatch.setattr(produce, "HERE", tmp_path)
     monkeypatch.chdir(tmp_path)
-    return module
+    return tmp_path
 
 
-def call(produce, monkeypatch, *arguments):
+def call(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["produce.py", *arguments])
     produce.main()
 
 
-def test_every_committed_table_is_rendered_again_byte_for_byte(produce, monkeypatch, tmp_path):
+def test_every_committed_table_is_rendered_again_byte_for_byte(copied, monkeypatch):
     for study in ("traditional", "deep", "cmgans", "features"):
-        call(produce, monkeypatch, study, "render")
-    call(produce, monkeypatch, "leaderboard")
-    rendered = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.md"))
+        call(monkeypatch, study, "render")
+    call(monkeypatch, "leaderboard")
+    rendered = sorted(path.relative_to(copied) for path in copied.rglob("*.md"))
     assert len(rendered) == 6
     for path in rendered:
-        assert (tmp_path / path).read_bytes() == (RESULTS / path).read_bytes(), path
+        assert (copied / path).read_bytes() == (RESULTS / path).read_bytes(), path
 
 
 def test_the_committed_records_are_all_there():
@@ -93,48 +92,48 @@ def test_records_of_older_versions_are_those_of_the_methods_that_results_names()
     assert all(f"`{name}`" in text for name in older)
 
 
-def test_a_search_keeps_the_first_of_the_best_and_goes_on_from_there(produce, monkeypatch):
+def test_a_search_keeps_the_first_of_the_best_and_goes_on_from_there(monkeypatch):
     tried = []
 
     def score(study, dataset, method, setting):
         tried.append(setting)
         return {"a": 1, "b": 3, "c": 3}.get(setting.get("x"), 0) + setting.get("y", 0)
 
-    monkeypatch.setattr(produce, "validation_map", score)
+    monkeypatch.setattr(studies, "validation_map", score)
     rounds = [
-        produce.fixed_round({"x": "a"}, {"x": "b"}, {"x": "c"}),
-        produce.fixed_round({"y": -1}, {"y": 0}),
-        produce.fixed_round({"y": 2}),
+        studies.fixed_round({"x": "a"}, {"x": "b"}, {"x": "c"}),
+        studies.fixed_round({"y": -1}, {"y": 0}),
+        studies.fixed_round({"y": 2}),
     ]
-    assert produce.best_of(None, None, "cca", {"z": 0}, rounds) == ({"x": "b", "y": 2, "z": 0}, 5)
+    assert studies.best_of(None, None, "cca", {"z": 0}, rounds) == ({"x": "b", "y": 2, "z": 0}, 5)
     assert tried[3] == {"x": "b", "y": -1, "z": 0}
 
 
-def test_a_study_is_chosen_run_packed_and_rendered_and_not_run_twice(produce, monkeypatch, tmp_path, toy):
+def test_a_study_is_chosen_run_packed_and_rendered_and_not_run_twice(monkeypatch, tmp_path, toy):
     save_npz(tmp_path / "toy.npz", toy)
-    penalties = produce.fixed_round({"kappa": 0.1}, {"kappa": 0.9})
-    study = produce.Study(
+    penalties = studies.fixed_round({"kappa": 0.1}, {"kappa": 0.9})
+    study = studies.Study(
         "study",
         ("toy",),
         lambda dataset: {"kcca": ({"rank": 40}, [penalties])},
-        lambda name, chosen: [produce.Final("kcca", chosen["kcca"]), produce.Final("cca")],
-        {"table.md": produce.render},
+        lambda name, chosen: [studies.Final("kcca", chosen["kcca"]), studies.Final("cca")],
+        {"table.md": studies.render},
         options={"threads": 1, "memory": "none"},
     )
     with pytest.raises(SystemExit, match="nothing is chosen for toy"):
-        produce.make(study, ["final"], study.datasets, tmp_path)
-    produce.make(study, produce.PARTS, study.datasets, tmp_path)
+        studies.make(study, ["final"], study.datasets, source=tmp_path, results=tmp_path)
+    studies.make(study, studies.PARTS, study.datasets, source=tmp_path, results=tmp_path)
     trials = Store("results/runs/study-trials").records()
     scores = {
         record["method"]["parameters"]["kappa"]: record["fitted"]["validation_map_"] for record in trials
     }
-    chosen = json.loads((study.folder / "chosen.json").read_text())["toy"]["kcca"]
+    chosen = json.loads((tmp_path / "study" / "chosen.json").read_text())["toy"]["kcca"]
     assert scores[chosen["setting"]["kappa"]] == max(scores.values()) == chosen["validation_map"]
-    records = study.folder / "toy.jsonl"
+    records = tmp_path / "study" / "toy.jsonl"
     before = records.read_bytes()
-    assert [record["method"]["name"] for record in Store(study.folder).records()] == ["cca", "kcca"]
-    assert "| CCA " in (study.folder / "table.md").read_text()
-    produce.make(study, produce.PARTS, study.datasets, tmp_path)
+    assert [record["method"]["name"] for record in Store(tmp_path / "study").records()] == ["cca", "kcca"]
+    assert "| CCA " in (tmp_path / "study" / "table.md").read_text()
+    studies.make(study, studies.PARTS, study.datasets, source=tmp_path, results=tmp_path)
     assert records.read_bytes() == before
 
 
@@ -147,10 +146,10 @@ def test_committed_records_of_equal_searches_say_what_was_spent_and_are_small():
     assert sum(path.stat().st_size for path in (RESULTS / "tuned").rglob("*") if path.is_file()) < 20e6
 
 
-def test_committed_records_name_no_place_of_the_machine_that_ran_them(produce):
+def test_committed_records_name_no_place_of_the_machine_that_ran_them():
     texts = [path.read_text("utf-8") for path in RESULTS.glob("*/*.jsonl")]
     for archive in (RESULTS / "tuned" / "searches").glob("*.tar.xz"):
-        texts += [text.decode() for text in produce.unpacked(archive).values()]
+        texts += [text.decode() for text in equal_searches.unpacked(archive).values()]
     places = re.compile(r"(?<![\w.])/(?:home|root|tmp|Users|work|opt|mnt|usr|var)/")
     assert not [place for text in texts for place in places.findall(text)]
     record = {
@@ -163,7 +162,7 @@ def test_committed_records_name_no_place_of_the_machine_that_ran_them(produce):
         "seed": 1,
         "error": "File \"run.py\", line 3: 'a.npz' cannot be read; train/val/test, http://a/b/c",
     }
-    assert produce.without_places(record) == named
+    assert equal_searches.without_places(record) == named
 
 
 def tuned_run(method, value, dataset, *, paper_name=None, like=None, **parameters):
@@ -181,10 +180,10 @@ def tuned_run(method, value, dataset, *, paper_name=None, like=None, **parameter
     return made, {**arrays, "ids": np.arange(200).astype(str), "precision_image_to_text": ap}
 
 
-def test_the_page_of_equal_searches_is_made_of_what_is_brought_from_a_store(produce, monkeypatch, tmp_path):
-    for path in (tmp_path / "tuned").rglob("*.*"):
+def test_the_page_of_equal_searches_is_made_of_what_is_brought_from_a_store(copied, monkeypatch):
+    for path in (copied / "tuned").rglob("*.*"):
         path.unlink()
-    source = Store(tmp_path / "runs")
+    source = Store(copied / "runs")
     for dataset, lead in (("first", 0.2), ("second", 0.0)):
         for run in (
             tuned_run("cmgans", 0.4 + lead, dataset, paper_name="CM-GANs", rate=1),
@@ -193,27 +192,25 @@ def test_the_page_of_equal_searches_is_made_of_what_is_brought_from_a_store(prod
             tuned_run("cmgans-cae", 0.2, dataset, paper_name="CM-GANs-CAE", like="cmgans", rate=1),
         ):
             source.put(*run)
-    call(produce, monkeypatch, "tuned", "--from", str(source.folder))
-    results = Store(tmp_path / "tuned")
+    call(monkeypatch, "tuned", "--from", str(source.folder))
+    results = Store(copied / "tuned")
     assert [path.name for path in sorted(results.folder.glob("*.jsonl"))] == ["first.jsonl", "second.jsonl"]
     assert set(results.arrays(results.records()[0])) == {*(f"ap_{task}" for task in TASKS), "ids"}
-    page = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    page = (copied / "leaderboard.md").read_text(encoding="utf-8")
     headings = ["What the records show", "All datasets", "Each dataset", "Ablations of CM-GANs"]
     assert re.findall("^## (.*)$", page, flags=re.MULTILINE)[:-1] == headings
     assert "CM-GANs is the best, or cannot be told apart from the best, on 1 of 2 datasets (" in page
     assert "above each of its ablations, tuned for themselves, by more than chance on 2 of 2 datasets" in page
     assert re.search(r"\| Method .*\| +trials \| +seeds \| +seconds \| +MB", page)
-    assert produce.NOT_YET not in page
+    assert leaderboard.NOT_YET not in page
 
 
-def test_what_an_earlier_search_chose_gives_way_to_a_later_one_on_the_same_dataset_alone(produce, tmp_path):
-    shutil.rmtree(tmp_path / "tuned")
-
+def test_what_an_earlier_search_chose_gives_way_to_a_later_one_on_the_same_dataset_alone(tmp_path):
     def bring(*runs):
         source = Store(tmp_path / f"runs{len(list(tmp_path.glob('runs*')))}")
         for run in runs:
             source.put(*run)
-        produce.collect_tuned(source.folder)
+        equal_searches.collect_tuned(source.folder, tmp_path / "tuned")
         records = Store(tmp_path / "tuned").records()
         assert len(list(tmp_path.glob("tuned/cells/*/*.npz"))) == len(records)
         held = [
@@ -235,16 +232,25 @@ def test_what_an_earlier_search_chose_gives_way_to_a_later_one_on_the_same_datas
     assert len(bring(*seeds)) == 6
 
 
+SAID = (
+    ("the images of 1 of 9 test pairs stand in training too, with other texts", "keep all pairs of an image"),
+    (
+        "the images of 1 of 9 test pairs stand in training too, by their names, with other features",
+        "keep all",
+    ),
+    ("the texts of 1 of 9 test pairs have features of zeros alone, as those of a text", "nothing is found"),
+)
+
+
 @pytest.mark.parametrize("name", ["scenes", "of_others"])
-def test_of_pairs_that_are_not_cmbenchs_own_no_name_and_no_category_is_kept(produce, tmp_path, name):
+@pytest.mark.parametrize(("said", "remedy"), SAID)
+def test_of_pairs_that_are_not_cmbenchs_own_no_name_and_no_category_is_kept(tmp_path, name, said, remedy):
     record, arrays = tuned_run("cca", 0.5, name)
     source = Store(tmp_path / "runs")
-    said = "the images of 1 of 9 test pairs stand in training too, with other texts"
-    which = f"{arrays['ids'][0]} (train: a b|c); keep all pairs of an image in one split"
-    record["dataset"]["warnings"] = [f"{said}: {which}"]
+    which = f"{arrays['ids'][0]} (train: a b|c)"
+    record["dataset"]["warnings"] = [f"{said}: {which}; {remedy}"]
     source.put(record, {**arrays, "labels": np.arange(200) % 5})
-    shutil.rmtree(tmp_path / "tuned")
-    produce.collect_tuned(source.folder)
+    equal_searches.collect_tuned(source.folder, tmp_path / "tuned")
     results = Store(tmp_path / "tuned")
     held = results.arrays(results.records()[0])
     np.testing.assert_array_equal(held["ap_image_to_text"], arrays["ap_image_to_text"])
@@ -253,67 +259,65 @@ def test_of_pairs_that_are_not_cmbenchs_own_no_name_and_no_category_is_kept(prod
         np.testing.assert_array_equal(held["labels"], np.arange(200) % 5)
         return
     (told,) = results.records()[0]["dataset"]["warnings"]
-    assert told == f"{said}; keep all pairs of an image in one split"
+    assert told == f"{said}; {remedy}"
     assert "labels" not in held
     assert len(set(held["ids"])) == 200
     assert not set(held["ids"]) & set(arrays["ids"])
 
 
-def test_the_page_sets_the_earlier_studies_side_by_side_and_beside_published_tables(
-    produce, monkeypatch, tmp_path
-):
-    call(produce, monkeypatch, "leaderboard")
-    earlier = (tmp_path / "leaderboard.md").read_text(encoding="utf-8").partition(produce.EARLIER)[2]
+def test_the_page_sets_the_earlier_studies_side_by_side_and_beside_published_tables(copied, monkeypatch):
+    call(monkeypatch, "leaderboard")
+    earlier = (copied / "leaderboard.md").read_text(encoding="utf-8").partition(leaderboard.EARLIER)[2]
     assert "### 4 datasets, protocol paper 1" in earlier
     assert "Table III 0.56 over 11 methods" in earlier
     assert "Table II 0.16 over 11 methods" in earlier
 
 
-def test_commands_on_the_page_are_those_of_a_row_that_is_there(produce):
+def test_commands_on_the_page_are_those_of_a_row_that_is_there():
     commands = re.findall(
-        "^    cmbench (?:show|reproduce) ([a-z]+)/([a-z-]+) --store results/tuned$", produce.LEADERBOARD, re.M
+        "^    cmbench (?:show|reproduce) ([a-z]+)/([a-z-]+) --store results/tuned$",
+        leaderboard.LEADERBOARD,
+        re.M,
     )
     assert len(commands) == 2
     held = {(each["dataset"]["name"], each["method"]["name"]) for each in Store(RESULTS / "tuned").records()}
     assert set(commands) <= held
 
 
-def test_a_search_is_kept_without_arrays_and_goes_on_where_its_archive_is_unpacked(
-    produce, monkeypatch, tmp_path, toy
-):
-    shutil.rmtree(tmp_path / "tuned" / "searches", ignore_errors=True)
+def test_a_search_is_kept_without_arrays_and_goes_on_where_its_archive_is_unpacked(copied, monkeypatch, toy):
+    shutil.rmtree(copied / "tuned" / "searches", ignore_errors=True)
     options = {"threads": 1, "memory": "none"}
     budget = Budget(trials=3, seeds=(0, 1))
-    first = tune(toy, ["cca"], budget=budget, store=tmp_path / "search", **options)
-    call(produce, monkeypatch, "searches", "--from", str(tmp_path / "search"))
-    archive = tmp_path / "tuned" / "searches" / "toy.tar.xz"
+    first = tune(toy, ["cca"], budget=budget, store=copied / "search", **options)
+    call(monkeypatch, "searches", "--from", str(copied / "search"))
+    archive = copied / "tuned" / "searches" / "toy.tar.xz"
     written = archive.read_bytes()
-    call(produce, monkeypatch, "searches", "--from", str(tmp_path / "search"))
+    call(monkeypatch, "searches", "--from", str(copied / "search"))
     assert archive.read_bytes() == written
     with tarfile.open(archive) as tar:
         assert {Path(name).suffix for name in tar.getnames()} == {".json"}
-        tar.extractall(tmp_path / "unpacked", filter="data")
-    trials = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("unpacked/cells/*/*")}
-    again = tune(toy, ["cca"], budget=budget, store=tmp_path / "unpacked", **options)
+        tar.extractall(copied / "unpacked", filter="data")
+    trials = {path.name: path.stat().st_mtime_ns for path in copied.glob("unpacked/cells/*/*")}
+    again = tune(toy, ["cca"], budget=budget, store=copied / "unpacked", **options)
     assert again == first
-    tune(toy, ["cfa"], budget=budget, store=tmp_path / "unpacked", **options)
-    after = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("unpacked/cells/*/*.json")}
+    tune(toy, ["cfa"], budget=budget, store=copied / "unpacked", **options)
+    after = {path.name: path.stat().st_mtime_ns for path in copied.glob("unpacked/cells/*/*.json")}
     assert trials.items() < after.items()
-    shutil.rmtree(tmp_path / "search")
-    for path in tmp_path.glob("unpacked/cells/*/cca-*"):
+    shutil.rmtree(copied / "search")
+    for path in copied.glob("unpacked/cells/*/cca-*"):
         path.unlink()
-    call(produce, monkeypatch, "searches", "--from", str(tmp_path / "unpacked"))
-    assert {Path(name).name for name in produce.unpacked(archive)} == set(after)
+    call(monkeypatch, "searches", "--from", str(copied / "unpacked"))
+    assert {Path(name).name for name in equal_searches.unpacked(archive)} == set(after)
 
 
-def test_runs_that_were_ranked_on_test_pairs_are_not_kept_as_a_search(produce, tmp_path):
+def test_runs_that_were_ranked_on_test_pairs_are_not_kept_as_a_search(tmp_path):
     Store(tmp_path / "runs").put(*tuned_run("cca", 0.5, "toy"))
     with pytest.raises(SystemExit, match="of toy was not ranked on validation pairs"):
-        produce.keep_searches(tmp_path / "runs")
-    assert not list(tmp_path.glob("tuned/searches/toy*"))
+        equal_searches.keep_searches(tmp_path / "runs", tmp_path / "searches")
+    assert not list(tmp_path.glob("searches/toy*"))
 
 
-def test_every_trial_of_a_packed_search_is_told_by_the_profile_that_came_of_it(produce):
+def test_every_trial_of_a_packed_search_is_told_by_the_profile_that_came_of_it():
     """Each was ranked on validation pairs, and no trial is missing or has another MAP."""
     chosen = {}
     for path in (RESULTS.parent / "bench" / "tuned").glob("*.toml"):
@@ -323,9 +327,9 @@ def test_every_trial_of_a_packed_search_is_told_by_the_profile_that_came_of_it(p
     assert archives
     for archive in archives:
         trials = {}
-        for text in produce.unpacked(archive).values():
+        for text in equal_searches.unpacked(archive).values():
             record = json.loads(text)
-            assert f"{produce.validated(record)}.tar.xz" == archive.name
+            assert f"{equal_searches.validated(record)}.tar.xz" == archive.name
             if record["seed"] in (None, 0):  # further seeds are of the best few alone
                 trials.setdefault(record["method"]["name"], []).append(record)
         assert trials

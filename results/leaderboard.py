@@ -1,0 +1,94 @@
+"""The page over all datasets: tables of equal searches, and below them those of earlier studies."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cmbench.errors import ReportError
+from cmbench.methods.registry import DEFAULT_METHODS
+from cmbench.report import ablation, findings, overview, shape
+from cmbench.report.layout import View
+from cmbench.report.significance import reading
+from cmbench.report.table import render
+from cmbench.schema import finished_at
+from cmbench.store import Store
+
+LEADERBOARD = """\
+# Leaderboard
+
+How well methods find, among the texts of all test pairs, those of an image's category (image→text), and the
+reverse, with numbers from 0 to 1: mean average precision (MAP), the higher the better. Bold marks the best of
+a column and all that cannot be told apart from it. What else a number depends on stands below its table:
+features, protocol, seeds, budgets of searches, and what a random ranking would have.
+
+This page is written by `python results/produce.py leaderboard` from the records in this folder; no figure on
+it is written by hand. [tuned](tuned/README.md) has the commands that made the records of its first part, in
+which every method had the same search on validation pairs, and says where that was not quite so. A row can be
+looked up and run again:
+
+    cmbench show scenes/cca --store results/tuned
+    cmbench reproduce scenes/cca --store results/tuned
+
+`emoji` and `scenes` come with cmbench. Pictures and captions of `scenes` are drawn by a program; the other
+datasets are real. The features of the others do not come along, since nobody has licensed them: whoever has
+a file of them adds `--dataset FILE` to `reproduce`.
+"""
+EARLIER = """\
+## Earlier studies, with searches of unequal length
+
+Here methods had searches of unequal length, which the READMEs of [traditional](traditional/README.md),
+[deep](deep/README.md) and [cmgans](cmgans/README.md) describe. Their records come without values per query,
+which would repeat labels of data that nobody has licensed, and so no difference is tested.
+"""
+NOT_YET = "There are no records of tuned runs in this folder yet.\n"
+FACTS_SHOWN = View(columns=("trials", "seeds", "seconds", "memory"))
+
+
+def make_leaderboard(results: Path) -> None:
+    """Write the page of the records in ``results``."""
+    ends = [finished_at(record) for record in Store(results / "tuned").records()]
+    dated = [f"The newest record of its first part is of {max(ends)[:10]}.\n"] if any(ends) else []
+    page = [LEADERBOARD, *dated, *(tuned_sections(results / "tuned") or [NOT_YET])]
+    page += [EARLIER, *earlier_tables(results)]
+    (results / "leaderboard.md").write_text("\n".join(page), encoding="utf-8")
+
+
+def earlier_tables(results: Path) -> list[str]:
+    """Return tables of the first studies: over all sets of features, of each, and beside published ones."""
+    methods = {*DEFAULT_METHODS, "ccl-coarse"}  # which stands in for CCL where there are no parts
+    records = [
+        record
+        for study in ("cmgans", "deep", "traditional")
+        for record in Store(results / study).records()
+        if record["method"]["name"] in methods
+    ]
+    return [overview.render(records), render(records), shape.render(records)]
+
+
+def tuned_sections(folder: Path) -> list[str]:
+    """Return the parts of the page that are made of tuned runs, each with its heading; or none."""
+    store = Store(folder)
+    every = store.records()
+    arrays = reading(store.arrays)
+    ablations = set(ablation.VARIANTS) - {ablation.FULL.name}
+    methods = [record for record in every if record["method"]["name"] not in ablations]
+    with_ablations = {
+        record["dataset"]["fingerprint"] for record in every if record["method"]["name"] in ablations
+    }
+    ablated = [record for record in every if record["dataset"]["fingerprint"] in with_ablations]
+    parts: dict[str, Callable[[], str]] = {
+        "What the records show": lambda: findings.render(every, arrays=arrays),
+        "All datasets": lambda: overview.render(methods, arrays=arrays),
+        "Each dataset": lambda: render(methods, arrays=arrays, view=FACTS_SHOWN),
+        "Ablations of CM-GANs": lambda: ablation.render(ablated, arrays=arrays),
+        "Beside published tables": lambda: shape.render(methods, arrays=arrays),
+    }
+    texts = {heading: text for heading, part in parts.items() if (text := made_or_none(part))}
+    return [f"## {heading}\n\n{text}" for heading, text in texts.items()] if every else []
+
+
+def made_or_none(part: Callable[[], str]) -> str | None:
+    """Return the text of a part of the page; None where the records hold nothing for it."""
+    try:
+        return part()
+    except ReportError:  # one dataset alone has no overview, and not every one has published values
+        return None
