@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize, relu
 
-from cmbench.datasets.draft import Modality
+from cmbench.datasets.draft import Modality, Split
 from cmbench.methods.parameters import AddedLater, Count, Number, SearchSpace, Words
+from cmbench.methods.training.loop import Run
 from cmbench.methods.training.trained_method import TrainedMethod
 from cmbench.methods.views.scaling import PREPROCESSING
 
@@ -117,6 +118,10 @@ class ACMR(TrainedMethod):
     """Learning rate of Adam, whose momenta are 0.5 and 0.999."""
     weight_decay: Annotated[float | str, Number(0), SearchSpace(0.0, 1e-4, 1e-3)] = 0.0
     """Decay of weights, but not of biases."""
+    preprocessing: Annotated[str, Words(*PREPROCESSING), SearchSpace("none", "zscore", "global")] = "global"
+    """As for all deep methods; ``"none"``, as the released program has it, saturates tanh where features are
+    large.
+    """
     batch_size = 64
     epochs = 200
     patience = 30
@@ -138,6 +143,11 @@ class ACMR(TrainedMethod):
             "classifier": self.classifier_,
             "discriminator": self.discriminator_,
         }
+
+    def _learn(self, train: Split, validation: Split, run: Run) -> None:
+        super()._learn(train, validation, run)
+        for encoder in self.encoders_.values():
+            encoder.features = None
 
     def _hidden_widths(self) -> Mapping[Modality, tuple[int, ...]]:
         return {"image": (self.image_width,), "text": (self.text_width,)}
@@ -228,7 +238,7 @@ class ACMRReleased(ACMR):
     pair_weight = 1.0
     epochs = 50
     patience = 50
-    preprocessing: Annotated[str, Words(*PREPROCESSING), SearchSpace("none", "zscore", "global")] = "none"
+    preprocessing = "none"
     fixed: ClassVar[Mapping[str, Any]] = {
         "negative_weight": 1.0,
         "dropout": 0.0,
@@ -243,7 +253,7 @@ class ACMRReleased(ACMR):
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
-        del networks["classifier"], networks["discriminator"]
+        del networks["discriminator"]
         return networks
 
     def _hidden_widths(self) -> Mapping[Modality, tuple[int, ...]]:

@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize, relu
 
-from cmbench.datasets.draft import Modality
+from cmbench.datasets.draft import Modality, Split
 from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.descent import decayed
+from cmbench.methods.training.device import NetworkMap
+from cmbench.methods.training.loop import Finding
 from cmbench.methods.training.trained_method import TrainedMethod
 from cmbench.methods.views.inputs import Matrix
+from cmbench.methods.views.scaling import PREPROCESSING
 
 LARGEST_SCALE = 100.0
 
@@ -32,6 +35,11 @@ class ContrastiveMethod(TrainedMethod):
     """Units of the hidden layer."""
     dropout: Annotated[float, Number(0, 0.99), SearchSpace(0.0, 0.2, 0.5)] = 0.2
     """Share of hidden units left out in training."""
+
+    preprocessing: Annotated[str, Words(*PREPROCESSING), SearchSpace("zscore", "global", "rownorm")] = (
+        "rownorm"
+    )
+    """As for all deep methods; rows of unit norm, as the program of VSE++ expects features."""
 
     def networks(self, widths: Mapping[Modality, int], n_classes: int) -> Mapping[str, nn.Module]:
         return {name: self._head(width) for name, width in widths.items()}
@@ -89,7 +97,7 @@ class InfoNCE(ContrastiveMethod):
         "J. Clark, G. Krueger, I. Sutskever, Learning transferable visual models from natural language "
         "supervision, ICML 2021"
     )
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     batch_size = 256
     learning_rate: Annotated[float | str, Number(0, open_ends=True), SearchSpace(1e-4, 1e-3)] = 1e-3
@@ -97,7 +105,7 @@ class InfoNCE(ContrastiveMethod):
     weight_decay: Annotated[float | str, Number(0), SearchSpace(1e-4, 1e-2, 1e-1)] = 1e-2
     """Decay of weights by AdamW, not of biases nor of the scale."""
     temperature: Annotated[float, Number(0, open_ends=True)] = 0.07
-    """What cosines are divided by at first; it is learned."""
+    """What cosines are divided by at first, at least 0.01; it is learned."""
 
     def networks(self, widths: Mapping[Modality, int], n_classes: int) -> Mapping[str, nn.Module]:
         self.scale_ = Scale(-math.log(self.temperature))
@@ -112,14 +120,20 @@ class InfoNCE(ContrastiveMethod):
 
 
 class Scale(nn.Module):
-    """A positive number that is learned by its logarithm, at most 100."""
+    """A positive number that is learned by its logarithm, at most 100.
+
+    It is the logarithm that is cut, after an update, as in CLIP: where a bound on the number itself is
+    reached, its gradient is 0, and it stays there.
+    """
 
     def __init__(self, logarithm: float) -> None:
         super().__init__()
         self.logarithm = nn.Parameter(torch.tensor([logarithm]))
 
     def forward(self) -> Tensor:
-        return self.logarithm.exp().clamp(max=LARGEST_SCALE)
+        with torch.no_grad():
+            self.logarithm.clamp_(max=math.log(LARGEST_SCALE))
+        return self.logarithm.exp()
 
 
 def info_nce(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
@@ -142,15 +156,18 @@ class Triplet(ContrastiveMethod):
         minimise  Σ_i [m + max_{j≠i} S_ij - S_ii]_+  +  Σ_j [m + max_{i≠j} S_ij - S_jj]_+.
 
     Labels are not used. The first ``warm_up`` epochs take all negatives, summed, in place of the hardest,
-    from which a network that knows nothing does not get going.
+    from which a network that knows nothing does not get going; their states are not kept. With
+    ``negatives="all"`` every epoch takes the sum, which its authors call VSE0.
 
     F. Faghri, D. Fleet, J. Kiros, S. Fidler, "VSE++: improving visual-semantic embeddings with hard
     negatives", BMVC 2018.
 
     Notes
     -----
-    Ours, where VSE++ trains its encoders: heads on fixed features, Adam at a constant rate with early
-    stopping on validation in place of 30 epochs, of which the second half has a tenth of the rate.
+    Ours, where VSE++ trains its encoders: heads on fixed features, by default with a hidden layer and
+    dropout, with PyTorch's initial weights and decay of weights (the program has one linear layer with those
+    of Xavier, and none); Adam at a constant rate with early stopping on validation in place of 30 epochs, of
+    which the second half has a tenth of the rate.
 
     Examples
     --------
@@ -169,7 +186,7 @@ class Triplet(ContrastiveMethod):
         "F. Faghri, D. Fleet, J. Kiros, S. Fidler, VSE++: improving visual-semantic embeddings with hard "
         "negatives, BMVC 2018"
     )
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     n_components = 1024
     batch_size = 128
@@ -177,14 +194,30 @@ class Triplet(ContrastiveMethod):
     """Learning rate of Adam."""
     margin: Annotated[float, Number(0, open_ends=True), SearchSpace(0.1, 0.2)] = 0.2
     """m, by which the cosine of partners should exceed any other."""
+    negatives: Annotated[str, Words("hardest", "all"), SearchSpace("hardest", "all")] = "hardest"
+    """Whether the hardest negative of each item counts, or the sum over all."""
     warm_up: Annotated[int, Count(0)] = 2
-    """Epochs with all negatives at first."""
+    """Epochs with all negatives at first, before the hardest."""
     gradient_clip = 2.0
     """Largest norm of the gradient of both networks; a longer one is cut to it. 2 as in the program of VSE++.
     """
 
     def loss(self, images: Tensor, texts: Tensor, labels: Tensor) -> Tensor:
-        return triplet_loss(images, texts, self.margin, hardest=self.epoch_number >= self.warm_up)
+        return triplet_loss(
+            images, texts, self.margin, hardest=self.negatives == "hardest" and not self._warms_up
+        )
+
+    def score(
+        self, outputs: Mapping[Modality, NetworkMap], train: Split, validation: Split
+    ) -> float | Finding:
+        found = super().score(outputs, train, validation)
+        assert isinstance(found, float)
+        keep = self.negatives == "all" or not self._warms_up
+        return Finding(found, {"validation_map": found}, keep=keep)
+
+    @property
+    def _warms_up(self) -> bool:
+        return self.epoch_number < self.warm_up
 
 
 def triplet_loss(images: Tensor, texts: Tensor, margin: float, *, hardest: bool) -> Tensor:

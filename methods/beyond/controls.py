@@ -104,8 +104,9 @@ class Majority(Control):
 class Identity(Control):
     """The features as they are, where both modalities come from an encoder of one space, CLIP say.
 
-    What a method adds to such features shows beside it. It is left out where the widths differ; of
-    features that only happen to be as wide as each other the MAP is that of chance.
+    What a method adds to such features shows beside it. It is left out where the widths differ. Of features
+    that only happen to be as wide as each other it says nothing, though its MAP need not be that of chance:
+    vectors of numbers that are all positive resemble one another.
     """
 
     name: ClassVar[str] = "identity"

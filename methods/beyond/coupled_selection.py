@@ -18,9 +18,9 @@ from cmbench.methods.beyond.joint_selection import (
     solved,
 )
 from cmbench.methods.beyond.label_regression import LabelRegressionMethod, Regression, Weights
-from cmbench.methods.parameters import Count, Number, Words
+from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.views.inputs import Matrix
-from cmbench.methods.views.scaling import cross_gram
+from cmbench.methods.views.scaling import Mode, cross_gram
 
 SPARSITIES = (0.1, 0.03, 0.01, 1e-3)
 COUPLINGS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
@@ -51,7 +51,8 @@ class LCFS(LabelRegressionMethod):
     Attributes
     ----------
     alpha_, coupling_ : what was used
-    image_selected_, text_selected_ : shares of features kept, those whose weights are not 0
+    image_selected_, text_selected_ : shares of features kept, those whose weights are not 0; at the minimum
+        they may be fewer, since the rounds end before the last weights have come to nothing
     iterations_ : of the reweighting
     n_components_ : the number of categories
     validation_map_ : MAP on validation of the choice, None when there was none to make
@@ -85,9 +86,19 @@ class LCFS(LabelRegressionMethod):
     version: ClassVar[int] = 2
     centred: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "released": {"solver": "released", "alpha": 0.1, "alpha_unit": "one", "coupling": 0.001}
+        "released": {
+            "solver": "released",
+            "alpha": 0.1,
+            "alpha_unit": "one",
+            "coupling": 0.001,
+            "scaling": "none",
+        }
     }
 
+    scaling: Annotated[Mode, Words("zscore", "center", "none"), SearchSpace("zscore", "center")] = "zscore"
+    """How columns are scaled with training statistics: to mean 0 and deviation 1, to mean 0 only, or not at
+    all, as the released program takes them.
+    """
     alpha: Annotated[float | str, Number(0, words=("validation",))] = "validation"
     """The weight λ_1 of the norms of rows. ``"validation"`` tries 0.1, 0.03, 0.01 and 0.001 with each
     ``coupling`` and keeps the best by the mean of the two bi-modal MAPs.

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize, one_hot, softplus
 from cmbench.datasets.draft import Modality
 from cmbench.methods.parameters import Count, Number, SearchSpace, Words
 from cmbench.methods.training.trained_method import TrainedMethod
+from cmbench.methods.views.scaling import PREPROCESSING
 
 LEAST_SQUARE = 1e-12  # added to squared norms, for their root to have a slope at 0
 
@@ -83,6 +84,8 @@ class DSCMR(TrainedMethod):
     """Whether J1 and J3 are means over norms of rows, or norms of matrices by the number of rows."""
     dropout: Annotated[float, Number(0, 0.99), SearchSpace(0.0, 0.5)] = 0.0
     """Share of hidden units left out in training; none in the paper."""
+    preprocessing: Annotated[str, Words(*PREPROCESSING), SearchSpace("none", "zscore", "global")] = "global"
+    """As for all deep methods; the released program has ``"none"``."""
     batch_size = 100
     epochs: Annotated[int, Count(1), SearchSpace(200, 500)] = 200
     """Passes over the training pairs, at most. The released program has 500. With 200, training ends on

@@ -62,7 +62,8 @@ class JFSSL(LabelRegressionMethod):
     Attributes
     ----------
     alpha_, coupling_ : what was used
-    image_selected_, text_selected_ : shares of features kept, those whose weights are not 0
+    image_selected_, text_selected_ : shares of features kept, those whose weights are not 0; at the minimum
+        they may be fewer, since the rounds end before the last weights have come to nothing
     iterations_ : of the reweighting
     n_components_ : the number of categories
     validation_map_ : MAP on validation of the choice, None when there was none to make

@@ -14,7 +14,7 @@ from scipy import linalg
 
 from cmbench.datasets.draft import Split
 from cmbench.methods.parameters import Number, SearchSpace, Words, check_parameters
-from cmbench.methods.views.inputs import Matrix, check_training_pairs, label_codes
+from cmbench.methods.views.inputs import Matrix, check_training_pairs, class_numbers, label_codes
 from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
 from cmbench.methods.views.scaling import Mode, ScaledView, gram, product_with, scaled_view
 
@@ -101,6 +101,10 @@ class LabelRegressionMethod(MappedMethod):
         check_parameters(self)
         check_training_pairs(train)
         codes = label_codes(train.labels, len(train.images))
+        if not train.is_multi_label:
+            class_numbers(
+                train, validation, self.name
+            )  # which refuses a category that is in validation alone
         if self.centred:
             codes = codes - codes.mean(axis=0)
         images = Regression(self._scaled(train.images, "images"), codes)

@@ -200,10 +200,14 @@ Watched: TypeAlias = list[tuple[str, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """What a look at the validation pairs found: the score that decides, and points of curves by name."""
+    """What a look at the validation pairs found: the score that decides, and points of curves by name.
+
+    A state that is not to be kept, of a warm-up say, is ``keep=False``.
+    """
 
     score: Score
     measured: Mapping[str, float]
+    keep: bool = True
 
 
 @dataclass(kw_only=True, eq=False)
@@ -316,7 +320,8 @@ class Training(Generic[Drawn]):
         if not isinstance(finding, Finding):
             finding = Finding(finding, {"validation_map": finding})
         self.curves.point(self.iteration, {**means, **finding.measured})
-        self.best.offer(finding.score, step=self.iteration, modules=self.kept)
+        if finding.keep:
+            self.best.offer(finding.score, step=self.iteration, modules=self.kept)
         epoch, score = self.iteration / self.rounds, _numbers(finding.score)[0]
         self.looks.append(Look(self.stage, epoch, float(score), self.epochs))
         report(self.looks[-1])

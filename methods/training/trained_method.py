@@ -208,6 +208,12 @@ class TrainedMethod(DeepMethod):
         self.image_map_, self.text_map_ = maps["image"], maps["text"]
         self._record(trained.trainings, trained.trainings[-1])
 
+    def _move_networks_to_cpu(self) -> None:
+        super()._move_networks_to_cpu()
+        for held in vars(self).values():  # a classifier say, which no map of features holds
+            if isinstance(held, nn.Module):
+                held.cpu()
+
     def train_networks(
         self, train: Split, validation: Split, run: Run, *, stage: str = "pairs"
     ) -> TrainedNetworks:

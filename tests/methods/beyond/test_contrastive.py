@@ -85,6 +85,34 @@ def test_the_warm_up_of_triplets_ends_with_its_last_epoch(monkeypatch):
     assert seen == [False] * 4 + [True] * 4
 
 
+@pytest.mark.parametrize("negatives", ["hardest", "all"])
+def test_no_state_of_the_warm_up_of_triplets_is_kept(negatives, monkeypatch):
+    """However much better it is than those after it; with all negatives there is no warm-up."""
+    scores = iter([0.9, 0.8, 0.3, 0.2])
+    monkeypatch.setattr("cmbench.methods.training.trained_method.bimodal_map", lambda *_: next(scores))
+    pairs = pairs_of()
+    settings = {"n_components": 4, "hidden_width": 4, "batch_size": 30, "epochs": 4, "warm_up": 2}
+    method = Triplet(**settings, negatives=negatives).fit(pairs, pairs)
+    assert method.best_iteration_ == (2 if negatives == "all" else 6)  # two batches in an epoch
+    assert method.curves_["validation_map"].tolist() == [0.9, 0.8, 0.3, 0.2]
+
+
+def test_a_training_that_ends_in_the_warm_up_keeps_its_last_state():
+    pairs = pairs_of()
+    method = Triplet(n_components=4, hidden_width=4, batch_size=30, epochs=2, warm_up=5).fit(pairs, pairs)
+    assert method.best_iteration_ == 4
+
+
+def test_with_all_negatives_the_sum_over_them_is_minimised_in_every_epoch():
+    pairs = pairs_of()
+    settings = {"n_components": 4, "hidden_width": 4, "batch_size": 30, "epochs": 3, "stopping": "none"}
+    everywhere = Triplet(**settings, negatives="all").fit(pairs, pairs)
+    warming = Triplet(**settings, warm_up=3).fit(pairs, pairs)
+    np.testing.assert_array_equal(
+        everywhere.transform_images(pairs.images), warming.transform_images(pairs.images)
+    )
+
+
 def test_partners_end_up_near_each_other():
     pairs = pairs_of()
     settings = {"n_components": 8, "hidden_width": 32, "batch_size": 30, "epochs": 40, "dropout": 0.0}
@@ -104,3 +132,13 @@ def test_the_learned_scale_moves_and_stays_below_its_bound():
     assert float(method.scale_.logarithm.detach()) != -math.log(0.0101)
     assert float(method.scale_().detach()) <= 100.0
     assert float(Scale(math.log(200.0))().detach()) == pytest.approx(100.0)
+
+
+def test_a_scale_that_has_come_to_its_bound_can_leave_it():
+    scale = Scale(math.log(150.0))
+    optimizer = torch.optim.SGD(scale.parameters(), lr=1e-4)
+    for _ in range(3):
+        optimizer.zero_grad()
+        scale().sum().backward()
+        optimizer.step()
+    assert float(scale().detach()) < 99.0

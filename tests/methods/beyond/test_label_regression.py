@@ -1,15 +1,19 @@
 """Ridge, JFSSL and LCFS against closed forms, brute force, cvxpy and L-BFGS."""
 
+from dataclasses import replace
+
 import cvxpy as cp
 import numpy as np
 import pytest
 from scipy import linalg, optimize
 
 from cmbench.datasets.draft import Split
+from cmbench.errors import MethodError
 from cmbench.methods.beyond.coupled_selection import LCFS, CoupledRegressions
 from cmbench.methods.beyond.joint_selection import JFSSL, gaussian_graph
 from cmbench.methods.beyond.label_regression import Regression, Ridge
 from cmbench.methods.views.inputs import label_codes
+from cmbench.methods.views.maps import LinearMap
 from cmbench.methods.views.scaling import cross_gram, scaled_view
 
 
@@ -246,3 +250,24 @@ def test_the_units_of_features_change_nothing(kind):
         for each in (pairs, other)
     )
     np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", [Ridge, JFSSL, LCFS])
+def test_a_category_that_only_validation_has_is_refused(kind):
+    pairs = pairs_of()
+    others = replace(pairs, labels=pairs.labels + 1)
+    with pytest.raises(MethodError, match="category 3 of validation has no training pair"):
+        kind().fit(pairs, others)
+
+
+def test_the_preset_of_the_released_program_takes_features_as_they_are():
+    pairs = pairs_of()
+    method = LCFS(**LCFS.presets["released"]).fit(pairs, pairs)
+    assert isinstance(method.image_map_, LinearMap)
+    rows = pairs.images.astype(np.float64)
+    np.testing.assert_allclose(method.transform_images(pairs.images), rows @ method.image_map_.weights)
+    shifted = replace(pairs, images=pairs.images + 5)
+    assert not np.allclose(
+        LCFS(**LCFS.presets["released"]).fit(shifted, shifted).transform_images(shifted.images),
+        method.transform_images(pairs.images),
+    )

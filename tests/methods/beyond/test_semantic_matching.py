@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from cmbench.datasets.draft import Split
 from cmbench.evaluation.evaluator import evaluate
-from cmbench.methods.beyond.semantic_matching import SCM, SM
+from cmbench.methods.beyond.semantic_matching import PENALTIES, SCM, SM
 from cmbench.methods.cca import RCCA
 
 
@@ -87,3 +87,24 @@ def test_scm_is_sm_of_canonical_components():
     np.testing.assert_allclose(
         method.transform_images(pairs.images), alone.transform_images(components.images), atol=1e-4
     )
+
+
+def large_pairs(n, seed):
+    """Noisy pairs whose features, only centred, are large enough for a strong penalty to serve them best."""
+    random, labels = np.random.default_rng(seed), np.arange(n) % 4
+    centres = np.random.default_rng(9).normal(size=(4, 80))
+    views = [20 * (centres[labels, :d] + 4 * random.normal(size=(n, d))) for d in (80, 40)]
+    return Split(*(view.astype(np.float32) for view in views), labels, np.arange(n).astype(str))
+
+
+def test_the_penalty_is_that_of_the_highest_map_on_validation_and_may_be_a_strong_one():
+    train, validation = large_pairs(40, seed=0), large_pairs(60, seed=1)
+    maps = {}
+    for penalty in PENALTIES:
+        method = SM(penalty=penalty, scaling="center").fit(train, validation)
+        rows = method.transform_images(validation.images), method.transform_texts(validation.texts)
+        maps[penalty] = evaluate(*rows, validation.labels).map["bimodal_average"]
+    chosen = SM(scaling="center").fit(train, validation)
+    assert maps[chosen.penalty_] > max(maps.values()) - 0.003  # warm starts end a little elsewhere
+    assert maps[chosen.penalty_] > max(value for penalty, value in maps.items() if penalty <= 0.1)
+    assert chosen.penalty_ > 0.1

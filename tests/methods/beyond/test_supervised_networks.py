@@ -123,7 +123,8 @@ def test_the_released_acmr_keeps_its_random_classifier_and_has_no_adversary():
     pairs = pairs_of()
     method.fit(pairs, pairs)
     assert torch.equal(method.classifier_.weight, kept[0])
-    assert set(original({"image": 8, "text": 6}, 3)) == {"image", "text"}
+    assert set(original({"image": 8, "text": 6}, 3)) == {"image", "text", "classifier"}
+    assert not any(weights.requires_grad for weights in method.classifier_.parameters())
 
 
 def test_the_released_acmr_has_the_layers_of_the_program_and_the_initial_values():
@@ -219,3 +220,14 @@ def test_they_find_categories_that_are_there(method):
     pairs, others = pairs_of(n=90), pairs_of(n=90)
     method.fit(pairs, others)
     assert method.validation_map_ > 0.7  # chance is about a third
+
+
+@pytest.mark.parametrize("method", [ACMR, ACMRReleased])
+def test_acmr_hands_out_all_that_its_loss_needs_and_keeps_no_batch(method):
+    """What is not handed out is not moved to a GPU."""
+    pairs = pairs_of()
+    made = method(image_width=8, text_width=8, n_components=5, epochs=2, batch_size=20)
+    handed = made.networks({"image": pairs.images.shape[1], "text": pairs.texts.shape[1]}, 3)
+    assert made.classifier_ in handed.values()
+    made.fit(pairs, pairs)
+    assert all(encoder.features is None for encoder in made.encoders_.values())
