@@ -39,7 +39,7 @@ def collect_tuned(source: Path, folder: Path) -> None:
 
 
 def leave_out_earlier(results: Store, brought: Iterable[dict[str, Any]]) -> None:
-    """Remove the records of rows that are brought with other parameters."""
+    """Remove the records of rows that are brought with other parameters, or of another version."""
     settings: dict[Row, list[Mapping[str, Any]]] = {}
     for record in brought:
         settings.setdefault(row_of(record), []).append(setting_of(record))
@@ -67,7 +67,10 @@ def row_of(record: Mapping[str, Any]) -> Row:
 
 
 def setting_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in record["method"]["parameters"].items() if name != "random_state"}
+    """Return what the runs of a row have in common: the version of the method, and all but the seed."""
+    method = record["method"]
+    parameters = {name: value for name, value in method["parameters"].items() if name != "random_state"}
+    return {"code version": method["code_version"], **parameters}
 
 
 PLACE = re.compile(r"""(?<![\w.:/])/(?:[^/\s'"]+/)+([^/\s'"]*)""")

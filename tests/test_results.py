@@ -230,6 +230,12 @@ def test_what_an_earlier_search_chose_gives_way_to_a_later_one_on_the_same_datas
     ]
     seeds = [tuned_run("cmgans", 0.6, "first", rate=2, random_state=seed) for seed in (1, 2)]
     assert len(bring(*seeds)) == 6
+    newer, arrays = tuned_run("cca", 0.5, "first", rate=1)
+    newer["method"]["code_version"] = "9"
+    newer["key"] = "0" * 16
+    assert len(bring((newer, arrays))) == 6
+    held = [each["method"]["code_version"] for each in Store(tmp_path / "tuned").records()]
+    assert held.count("9") == 1
 
 
 SAID = (

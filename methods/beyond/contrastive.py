@@ -37,9 +37,9 @@ class ContrastiveMethod(TrainedMethod):
     """Share of hidden units left out in training."""
 
     preprocessing: Annotated[str, Words(*PREPROCESSING), SearchSpace("zscore", "global", "rownorm")] = (
-        "rownorm"
+        "global"
     )
-    """As for all deep methods; rows of unit norm, as the program of VSE++ expects features."""
+    """As for all deep methods; the program of VSE++ expects rows of unit norm, ``"rownorm"``."""
 
     def networks(self, widths: Mapping[Modality, int], n_classes: int) -> Mapping[str, nn.Module]:
         return {name: self._head(width) for name, width in widths.items()}
