@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmbench.cli.dataset_output import check_output, write_dataset
 from cmbench.output import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from cmbench.datasets.contract import Dataset
     from cmbench.datasets.formats.files import CheckedRule, FileCheck
     from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
     from cmbench.datasets.registry import Description
@@ -31,22 +30,6 @@ pairs, of retrieval. ids_*, image_ids_* (the picture of each pair), class_names,
 licence, citation, image_feature, text_feature, recipe, sizes, notes and shared_after (ids that are the same
 after its last occurrence belong together) are optional. Labels are numbers, texts, or a matrix of 0 and 1
 with a column for each category; without any, the pair itself is relevant."""
-
-OTHER_FILES = (
-    ".csv",
-    ".h5",
-    ".hdf5",
-    ".json",
-    ".mat",
-    ".npy",
-    ".parquet",
-    ".pkl",
-    ".pt",
-    ".pth",
-    ".txt",
-    ".zip",
-)
-"""Ends of names of files that no dataset is written as."""
 
 
 @click.group()
@@ -174,32 +157,6 @@ def convert(
     console = _console()
     _print_marked(console, [("note", note) for note in dataset.card.notes])
     _print_findings(console, findings(dataset, thorough=True))
-
-
-def check_output(output: Path) -> None:
-    """Raise an error where no dataset can be written, or a folder would be named like a file; make none."""
-    from cmbench.disk import check_writable
-    from cmbench.output import check_parent
-
-    if os.path.lexists(output):
-        raise click.UsageError(f"{output} exists already; name another file, or remove it")
-    if output.suffix.lower() in OTHER_FILES:
-        raise click.UsageError(
-            "a dataset is written as one file .npz, or as a folder of .npy files, and not as "
-            f"{output.suffix}; name {output.with_suffix('.npz')}, or {output.with_suffix('')} for a folder"
-        )
-    check_parent(output)
-    check_writable(output.parent)
-
-
-def write_dataset(output: Path, dataset: Dataset) -> None:
-    """Write a dataset to a ``.npz`` file, or to a folder, and print its fingerprint."""
-    from cmbench.datasets.formats.numpy_files import save_folder, save_npz
-    from cmbench.disk import writing_to
-
-    with writing_to(output):
-        (save_npz if output.suffix == ".npz" else save_folder)(output, dataset)
-    click.echo(f"{output}: fingerprint {dataset.fingerprint}")
 
 
 @datasets.command()

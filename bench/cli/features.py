@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from cmbench.cli.datasets import check_output, write_dataset
+from cmbench.cli.dataset_output import check_output, write_dataset
 from cmbench.cli.options import like_default, settings_of
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from plain_arrays import PAIRS, assert_same, plain_arrays
 from scipy.io import savemat
 
 from cmbench.cli.datasets import datasets
@@ -14,19 +15,10 @@ from cmbench.datasets.soundness import findings
 from cmbench.disk import damaged
 from cmbench.errors import DatasetError
 
-PAIRS = {"train": 60, "val": 24, "test": 20}
-WIDTHS = {"images": 9, "texts": 5}
-
 
 @pytest.fixture
 def arrays():
-    random = np.random.default_rng(3)
-    made = {
-        f"{kind}_{name}": random.standard_normal((pairs, width)).astype(np.float32)
-        for name, pairs in PAIRS.items()
-        for kind, width in WIDTHS.items()
-    }
-    return made | {f"labels_{name}": np.arange(pairs) % 4 for name, pairs in PAIRS.items()}
+    return plain_arrays()
 
 
 LAYOUTS = {
@@ -55,12 +47,6 @@ def in_layout(arrays, layout, names=PAIRS):
     }
 
 
-def assert_same(dataset, arrays):
-    for name, split in dataset.splits:
-        for kind in ("images", "texts", "labels"):
-            np.testing.assert_array_equal(getattr(split, kind), arrays[f"{kind}_{name}"])
-
-
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("suffix", [".npz", ".mat", ""])
 def test_keys_of_published_files_are_recognised(layout, suffix, arrays, tmp_path):
@@ -87,74 +73,6 @@ def test_own_keys_need_no_note_and_go_before_others(arrays, tmp_path):
     dataset = load_file(tmp_path / "a.npz")
     assert_same(dataset, arrays)
     assert dataset.card.notes == ()
-
-
-@pytest.mark.parametrize("one_each", [True, False])
-def test_a_folder_of_mat_files_is_read(one_each, arrays, tmp_path):
-    if one_each:
-        for key, array in arrays.items():
-            savemat(tmp_path / f"{key}.mat", {"data": array})
-    else:
-        for name in PAIRS:
-            keys = {"I": "images", "T": "texts", "L": "labels"}
-            savemat(tmp_path / f"{name}.mat", {key: arrays[f"{kind}_{name}"] for key, kind in keys.items()})
-    assert_same(load_file(tmp_path), arrays)
-
-
-def test_labels_may_stand_one_to_a_line(arrays, tmp_path):
-    for key, array in arrays.items():
-        if key.startswith("labels"):
-            (tmp_path / f"{key}.txt").write_text("\ufeff" + "\r\n".join(map(str, array)) + "\n", "utf-8")
-        else:
-            np.save(tmp_path / f"{key}.npy", array)
-    assert_same(load_file(tmp_path), arrays)
-
-
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".txt"])
-def test_each_split_may_have_a_folder_of_its_own(suffix, arrays, tmp_path):
-    for key, array in arrays.items():
-        kind, _, name = key.partition("_")
-        (tmp_path / name).mkdir(exist_ok=True)
-        path = tmp_path / name / f"{kind}{suffix}"
-        if suffix == ".txt":
-            np.savetxt(path, array, fmt="%.9g")
-        else:
-            (np.save if suffix == ".npy" else np.savez)(path, array)
-    (tmp_path / "notes").mkdir()
-    np.save(tmp_path / "notes" / "images_test.npy", np.zeros(3))  # no folder of a split
-    assert_same(load_file(tmp_path), arrays)
-
-
-def test_each_split_may_have_an_npz_file_of_its_own(arrays, tmp_path):
-    for name in PAIRS:
-        of_split = {kind: arrays[f"{kind}_{name}"] for kind in ("images", "texts", "labels")}
-        np.savez(tmp_path / f"{name}.npz", **of_split)
-    assert_same(load_file(tmp_path), arrays)
-
-
-@pytest.mark.parametrize(
-    ("suffix", "separator"), [(".txt", " "), (".txt", "\t"), (".csv", ","), (".csv", "; "), (".tsv", "\t")]
-)
-def test_the_numbers_of_a_pair_may_stand_in_a_line(suffix, separator, arrays, tmp_path):
-    """As ``numpy.savetxt`` and ``writematrix`` of MATLAB write them, labels by the former with decimals."""
-    for key, array in arrays.items():
-        np.savetxt(tmp_path / f"{key}{suffix}", array, delimiter=separator)
-    ids = [f"00{row}" for row in range(PAIRS["test"])]
-    (tmp_path / "ids_test.txt").write_text("\n".join(ids) + "\n", "utf-8")
-    dataset = load_file(tmp_path)
-    assert_same(dataset, arrays)
-    assert dataset.test.ids.tolist() == ids
-
-
-def test_a_line_with_another_number_of_numbers_is_named(arrays, tmp_path):
-    for key, array in arrays.items():
-        np.savetxt(tmp_path / f"{key}.csv", array, delimiter=",")
-    with (tmp_path / "texts_val.csv").open("a") as file:
-        file.write("1,2\n")
-    with pytest.raises(
-        DatasetError, match=r"texts_val\.csv has numbers in its first line, .* row \d+.*; correct"
-    ):
-        load_file(tmp_path)
 
 
 @pytest.mark.parametrize("turned", [("images", "texts"), ("texts",)])
