@@ -94,7 +94,7 @@ def test_what_was_tuned_for_scenes_comes_with_the_package(tmp_path):
     scenes = cmbench.load_dataset("scenes")
     profile = tuned_profile({scenes.fingerprint: "scenes"}, tmp_path / "runs")
     known = profile.datasets[scenes.fingerprint]
-    since = {"sm", "scm", "ridge", "lcfs", "jfssl"}
+    since = {"sm", "scm", "ridge", "lcfs", "jfssl", "contrastive", "triplet"}
     assert set(known) == {*DEFAULT_METHODS, "ccl-coarse", *since} - {"ccl"}
     assert all(entry.get("exhausted") or entry["trials"] == 40 for entry in known.values())
     with warnings.catch_warnings():
