@@ -130,8 +130,14 @@ def _arrays_in(folder: Path, within: str = "") -> Iterator[tuple[str, str, Calla
             names, read = (open_mat if path.suffix == ".mat" else _open_npz)(path)
             for name in names:
                 yield _key_in_folder(within + path.stem, name, names), within + path.name, partial(read, name)
-        elif path.is_dir() and not within and set(words_of(path.name)) <= set(SPLIT_WORDS):
+        elif path.is_dir() and not within and _is_split(path.name):
             yield from _arrays_in(path, f"{path.name}_")
+
+
+def _is_split(name: str) -> bool:
+    """Return whether all words of the name of a folder, of which there is one at least, mean a split."""
+    words = words_of(name)
+    return bool(words) and set(words) <= set(SPLIT_WORDS)
 
 
 def _open_npz(path: Path) -> tuple[tuple[str, ...], Callable[[str], NDArray[Any]]]:

@@ -212,12 +212,11 @@ class Triplet(ContrastiveMethod):
     ) -> float | Finding:
         found = super().score(outputs, train, validation)
         assert isinstance(found, float)
-        keep = self.negatives == "all" or not self._warms_up
-        return Finding(found, {"validation_map": found}, keep=keep)
+        return Finding(found, {"validation_map": found}, keep=not self._warms_up)
 
     @property
     def _warms_up(self) -> bool:
-        return self.epoch_number < self.warm_up
+        return self.negatives == "hardest" and self.epoch_number < self.warm_up
 
 
 def triplet_loss(images: Tensor, texts: Tensor, margin: float, *, hardest: bool) -> Tensor:

@@ -45,8 +45,9 @@ def test_each_split_may_have_a_folder_of_its_own(suffix, arrays, tmp_path):
             np.savetxt(path, array, fmt="%.9g")
         else:
             (np.save if suffix == ".npy" else np.savez)(path, array)
-    (tmp_path / "notes").mkdir()
-    np.save(tmp_path / "notes" / "images_test.npy", np.zeros(3))  # no folder of a split
+    for other in ("notes", "\u52a8\u7269"):  # no folders of a split
+        (tmp_path / other).mkdir()
+        np.save(tmp_path / other / "images_test.npy", np.zeros(3))
     assert_same(load_file(tmp_path), arrays)
 
 
