@@ -17,7 +17,7 @@ from cmbench.estimates import estimates, longest_first
 from cmbench.evaluation.protocol import Protocol
 from cmbench.execution.checkpoints import sweep_checkpoints
 from cmbench.execution.local import LocalExecutor
-from cmbench.execution.progress import Foreseeing, Omitting, Progress, Silent
+from cmbench.execution.progress import Progress
 from cmbench.execution.record import card_fields, left_out_record
 from cmbench.limits import (
     DEFAULT_DEADLINE,
@@ -184,7 +184,7 @@ def finished(
     if scheduler is None:
         asked = asked.with_threads(jobs_here(jobs, len(agenda.cells)))
         jobs = jobs_here(jobs, len(agenda.pending))
-    shown = progress or Silent()
+    shown = progress or Progress()
     _execute(agenda, asked, scheduler=scheduler, jobs=jobs, progress=shown, twice=check_determinism)
     return _complete(agenda)
 
@@ -288,10 +288,8 @@ def _execute(
     limits = asked.here(jobs or 1) if scheduler is None else asked
     expected = estimates(agenda.pending, agenda.earlier.values(), deadline=limits.deadline)
     pending = longest_first(agenda.pending, expected)
-    if isinstance(progress, Foreseeing):
-        progress.expects({key: estimate.seconds for key, estimate in expected.items()}, jobs or 1)
-    if isinstance(progress, Omitting):
-        progress.omits(len(agenda.left_out))
+    progress.expects({key: estimate.seconds for key, estimate in expected.items()}, jobs or 1)
+    progress.omits(len(agenda.left_out))
     stored = len(agenda.cells) - len(pending) - len(agenda.left_out) - len(lost_cells(agenda))
     progress.planned(pending, stored, limits)
     remove_abandoned(agenda.store.folders())

@@ -30,7 +30,7 @@ from cmbench.errors import CmbenchError, DatasetWarning
 from cmbench.evaluation.protocol import Protocol, get_protocol
 from cmbench.execution.checkpoints import own_checkpoints
 from cmbench.execution.job import PRETRAINED
-from cmbench.execution.progress import Silent, result_text
+from cmbench.execution.progress import Progress, result_text
 from cmbench.limits import duration_text
 from cmbench.methods.registry import Registry, registry
 from cmbench.methods.training.progress import Look
@@ -284,7 +284,7 @@ def _failed(name: str, failure: Failure, store: str | Path) -> str:
     )
 
 
-class _Told(Silent):
+class _Told(Progress):
     """Tells how each trial ended when it does."""
 
     def __init__(self, told: Callable[[str], None]) -> None:

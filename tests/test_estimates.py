@@ -22,7 +22,7 @@ from cmbench.estimates import (
     makespan,
     typical,
 )
-from cmbench.execution.progress import Silent
+from cmbench.execution.progress import Progress
 from cmbench.methods.registry import DEFAULT_METHODS
 from cmbench.runner import finished
 from cmbench.store import Store
@@ -96,7 +96,7 @@ def test_what_nothing_is_known_of_starts_first_and_then_the_longest(toy, tmp_pat
     assert longest_first(cells, expected) == [cells[1], cells[3], cells[2], cells[0]]
 
 
-class Starts(Silent):
+class Starts(Progress):
     """Keeps the methods whose cells start, in their order."""
 
     def __init__(self):

@@ -13,6 +13,7 @@ import pytest
 import cmbench
 from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.errors import MethodError
+from cmbench.execution.progress import Progress
 from cmbench.methods.kcca.method import KCCA
 from cmbench.store import Store
 
@@ -180,14 +181,9 @@ def test_a_method_of_an_importable_module_runs_though_its_folder_is_only_on_this
 def test_a_plugin_that_is_edited_while_the_run_goes_on_is_not_mistaken_for_what_was_planned(
     toy, plugin, tmp_path
 ):
-    class Editing:
+    class Editing(Progress):
         def planned(self, pending, stored, limits):
             plugin.write_text(PLUGIN.replace("self.ridge * np.eye", "100 * self.ridge * np.eye"))
-
-        def started(self, cell): ...
-        def advanced(self, cell, step): ...
-        def finished(self, cell, record, log): ...
-        def closed(self): ...
 
     frame = cmbench.run(toy, "classmeans", plugins=[plugin], store=tmp_path, progress=Editing(), **QUICK)
     assert frame["status"][0] == "failed"

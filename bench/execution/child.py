@@ -39,7 +39,7 @@ from cmbench.execution.job import (
     handed_out_parts,
 )
 from cmbench.execution.memory import peak_bytes_of_this_process
-from cmbench.execution.outcome import LONGEST_TEXT_LEFT, MOST_COLUMNS, MOST_WARNINGS, shortened
+from cmbench.execution.outcome import LONGEST_TEXT_LEFT, MOST_COLUMNS, MOST_WARNINGS, described, shortened
 from cmbench.execution.weights import weights_of
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.registry import new_method
@@ -272,16 +272,7 @@ def _failure_status(error: BaseException) -> str:
     return "out-of-memory" if names & {"MemoryError", "OutOfMemoryError"} else "failed"
 
 
-def _message(error: BaseException) -> str:
-    if isinstance(error, BdbQuit):  # pdb.set_trace(), which reads the end of an empty standard input
-        return f"a debugger was started: {REMEDY}"
-    return str(error)
-
-
 def _described(error: BaseException) -> dict[str, Any]:
-    return {
-        "type": type(error).__name__,
-        "message": shortened(_message(error), LONGEST_TEXT_LEFT),
-        "traceback": shortened("".join(traceback.format_exception(error)), LONGEST_TEXT_LEFT),
-        "exit_status": None,
-    }
+    if isinstance(error, BdbQuit):  # pdb.set_trace(), which reads the end of an empty standard input
+        return {**described(error), "message": f"a debugger was started: {REMEDY}"}
+    return described(error)

@@ -33,6 +33,7 @@ from cmbench.execution.child_process import Ended
 from cmbench.execution.fence import files_of
 from cmbench.execution.job import HandedOut, hand_out
 from cmbench.execution.ledger import Ledger, judged
+from cmbench.execution.outcome import failure
 from cmbench.execution.progress import Progress
 from cmbench.execution.record import Outcome
 from cmbench.execution.worker import (
@@ -248,7 +249,7 @@ class DaskExecutor:
             "cell before a machine runs out"
         )
         seconds = time.monotonic() - running.since
-        crash = {"type": "WorkersLost", "message": message, "traceback": "", "exit_status": None}
+        crash = failure("WorkersLost", message)
         memory = self._limits.memory if isinstance(self._limits.memory, int) else None
         limits = Limits(self._limits.deadline, memory, self._limits.threads or 1)
         self._ledger.log_of(running.cell).write_bytes(b"")

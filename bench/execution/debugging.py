@@ -18,8 +18,8 @@ from cmbench.execution.child_process import Ended
 from cmbench.execution.job import Job, hand_out
 from cmbench.execution.ledger import judged
 from cmbench.execution.memory import peak_bytes_of_this_process
-from cmbench.execution.outcome import read_curves, read_representations
-from cmbench.execution.record import Outcome, cell_record, described
+from cmbench.execution.outcome import described, read_curves, read_representations
+from cmbench.execution.record import Outcome, cell_record
 from cmbench.limits import Limits, available_cores
 from cmbench.plan import Cell
 

@@ -17,8 +17,9 @@ from cmbench.execution.claims import claims_in
 from cmbench.execution.evaluating import evaluated, status_of
 from cmbench.execution.following import Follower, Step
 from cmbench.execution.job import DISK_FULL, HandedOut
+from cmbench.execution.outcome import described
 from cmbench.execution.progress import Progress
-from cmbench.execution.record import Outcome, Worker, cell_record, described, stored_arrays
+from cmbench.execution.record import Outcome, Worker, cell_record, stored_arrays
 from cmbench.limits import Limits
 from cmbench.plan import Cell
 from cmbench.store import Store, result_digest

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import stat
+import traceback
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -66,6 +67,24 @@ def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
         return text
     half = longest // 2
     return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
+
+
+def failure(
+    kind: str, message: str, *, traceback: str = "", exit_status: int | None = None
+) -> dict[str, Any]:
+    """Return what a record says of an error; ``traceback`` may be the end of a log."""
+    return {"type": kind, "message": message, "traceback": traceback, "exit_status": exit_status}
+
+
+def described(error: BaseException, exit_status: int | None = None) -> dict[str, Any]:
+    """Return what a record says of an exception, with texts no longer than a child leaves them."""
+    told = "".join(traceback.format_exception(error))
+    return failure(
+        type(error).__name__,
+        shortened(str(error), LONGEST_TEXT_LEFT),
+        traceback=shortened(told, LONGEST_TEXT_LEFT),
+        exit_status=exit_status,
+    )
 
 
 # No link is followed, and nobody waited for who might write into a FIFO; Windows has neither.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -21,34 +21,14 @@ _LONGEST_NOTE = 100
 _LEAST = 0.05  # seconds; less is written as 0.0 s
 
 
-class Progress(Protocol):
-    """Told of every step of a run, from one thread at a time."""
-
-    def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None: ...
-    def started(self, cell: Cell) -> None: ...
-    def advanced(self, cell: Cell, step: Step) -> None: ...
-    def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None: ...
-    def closed(self) -> None: ...
-
-
-@runtime_checkable
-class Foreseeing(Protocol):
-    """A progress that makes use of how long cells are expected to take."""
+class Progress:
+    """Told of every step of a run, from one thread at a time; says nothing of any."""
 
     def expects(self, seconds: Mapping[str, float], jobs: int) -> None:
         """Be told, before ``planned``, the seconds of cells by key, and how many run at the same time."""
 
-
-@runtime_checkable
-class Omitting(Protocol):
-    """A progress that says how many cells are left out."""
-
     def omits(self, cells: int) -> None:
         """Be told, before ``planned``, how many cells are left out, since their methods cannot run there."""
-
-
-class Silent:
-    """Says nothing."""
 
     def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None: ...
     def started(self, cell: Cell) -> None: ...
@@ -57,14 +37,13 @@ class Silent:
     def closed(self) -> None: ...
 
 
-class PlainLines:
-    """A line when a cell starts and one when it ends, with the time gone and the time left.
+class Display(Progress):
+    """What shows the time of a run: it has a clock, and knows how many cells are left out.
 
-    ``verbose`` adds every line that methods print.
+    ``verbose`` shows every line that methods print.
     """
 
-    def __init__(self, console: Console, *, verbose: bool = False) -> None:
-        self._console = console
+    def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
         self._clock = Clock()
         self._left_out = 0
@@ -74,6 +53,14 @@ class PlainLines:
 
     def omits(self, cells: int) -> None:
         self._left_out = cells
+
+
+class PlainLines(Display):
+    """A line when a cell starts and one when it ends, with the time gone and the time left."""
+
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+        super().__init__(verbose=verbose)
+        self._console = console
 
     def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None:
         self._clock.start(pending)
@@ -91,23 +78,18 @@ class PlainLines:
         self._clock.count(cell)
         self._line(f"finished {cell.label}: {result_text(record, log)}   [{self._clock.text()}]")
 
-    def closed(self) -> None: ...
-
     def _line(self, text: str) -> None:
         self._console.print(printable(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-class LiveDisplay:
+class LiveDisplay(Display):
     """A bar over all cells, one for each running one, and a line for each finished one.
 
     The bar of a running cell shows the epochs of its training, and the last line that its method printed.
-    ``verbose`` shows all of these lines.
     """
 
     def __init__(self, console: Console, *, verbose: bool = False) -> None:
-        self._verbose = verbose
-        self._clock = Clock()
-        self._left_out = 0
+        super().__init__(verbose=verbose)
         self._display = RichProgress(
             SpinnerColumn("dots" if console.encoding.startswith("utf") else "line"),
             TextColumn("{task.description}", markup=False),
@@ -120,12 +102,6 @@ class LiveDisplay:
         )
         self._all: TaskID | None = None
         self._running: dict[str, TaskID] = {}
-
-    def expects(self, seconds: Mapping[str, float], jobs: int) -> None:
-        self._clock.expect(seconds, jobs)
-
-    def omits(self, cells: int) -> None:
-        self._left_out = cells
 
     def planned(self, pending: Sequence[Cell], stored: int, limits: Limits | AskedLimits) -> None:
         self._clock.start(pending)

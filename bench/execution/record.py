@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from cmbench.current import source_folder
 from cmbench.datasets.draft import base_name, category_counts
 from cmbench.execution.child_process import Ended
 from cmbench.execution.doubts import doubts
-from cmbench.execution.outcome import LONGEST_TEXT, shortened
+from cmbench.execution.outcome import LONGEST_TEXT, failure, shortened
 from cmbench.execution.provenance import provenance
 from cmbench.limits import Limits, duration_text, size_text
 from cmbench.methods.parameters import defaults_of
@@ -37,7 +36,6 @@ MOST_FITTED = 1_000
 """Fitted values that a record keeps, the first by name."""
 DEEPEST_SPLIT = 20
 MOST_WARNINGS, LONGEST_WARNING = 10, 500
-Failure = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class Outcome:
     status: str
     ended: Ended
     child: Mapping[str, Any]
-    error: Failure | None = None
+    error: Mapping[str, Any] | None = None
     evaluation: Evaluation | None = None
     evaluate_seconds: float | None = None
     training_curves: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -195,24 +193,29 @@ def _compact(rows: NDArray[np.int64]) -> NDArray[Any]:
 _KILLED = -9  # by SIGKILL, which is what a system does that runs out of memory; Windows lacks the name
 
 
-def failure_of(ended: Ended, limits: Limits, log_tail: str) -> tuple[str, Failure]:
+def failure_of(ended: Ended, limits: Limits, log_tail: str) -> tuple[str, dict[str, Any]]:
     """Return the status and error of a child that left no outcome."""
+    status, kind, message = _ending(ended, limits)
+    return status, failure(kind, message, traceback=log_tail, exit_status=ended.exit_status)
+
+
+def _ending(ended: Ended, limits: Limits) -> tuple[str, str, str]:
+    """Return the status of a child that left no outcome, and the name and the words of its error."""
     if ended.ending == "timeout":
         message = (
             f"ended after its deadline of {duration_text(limits.deadline or 0)}; a longer one is given with "
             "--deadline"
         )
-        return "timeout", _failure("Timeout", message, ended, log_tail)
+        return "timeout", "Timeout", message
     if ended.ending == "out-of-memory":
         message = (
             f"ended at {size_text(ended.peak_memory_bytes)}, over its limit of "
             f"{size_text(limits.memory or 0)}; more is given with --memory"
         )
-        return "out-of-memory", _failure("OutOfMemory", message, ended, log_tail)
+        return "out-of-memory", "OutOfMemory", message
     if ended.exit_status == _KILLED and limits.memory and ended.peak_memory_bytes > limits.memory / 2:
-        message = "killed by the system, most likely because memory ran out"
-        return "out-of-memory", _failure("OutOfMemory", message, ended, log_tail)
-    return "crashed", _failure("Crash", _exit_text(ended.exit_status), ended, log_tail)
+        return "out-of-memory", "OutOfMemory", "killed by the system, most likely because memory ran out"
+    return "crashed", "Crash", _exit_text(ended.exit_status)
 
 
 def card_fields(dataset: Dataset) -> dict[str, Any]:
@@ -368,7 +371,7 @@ def _measures(evaluation: Evaluation | None) -> dict[str, Any]:
 
 def left_out_record(cell: Cell, *, limits: Limits) -> dict[str, Any]:
     """Return the record of a cell whose method cannot run on its dataset, with the reason as its error."""
-    error = {"type": "LeftOut", "message": cell.left_out, "traceback": "", "exit_status": None}
+    error = failure("LeftOut", cell.left_out)
     ended = Ended("exited", 0, 0.0, 0, {})
     return cell_record(cell, Outcome(LEFT_OUT, ended, {}, error), limits=limits, log="")
 
@@ -387,17 +390,3 @@ def _exit_text(status: int) -> str:
     if status >= 0:
         return f"its process exited with status {status} without leaving a result"
     return f"its process was ended by signal {-status} ({signal.strsignal(-status)})"
-
-
-def described(error: BaseException, exit_status: int) -> Failure:
-    """Return what a record says of an error that this process met with what a child had left."""
-    return {
-        "type": type(error).__name__,
-        "message": str(error),
-        "traceback": "".join(traceback.format_exception(error)),
-        "exit_status": exit_status,
-    }
-
-
-def _failure(kind: str, message: str, ended: Ended, log_tail: str) -> Failure:
-    return {"type": kind, "message": message, "traceback": log_tail, "exit_status": ended.exit_status}

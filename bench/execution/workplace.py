@@ -24,13 +24,15 @@ from cmbench.execution.job import CHECKPOINT, LOOKS, MODALITIES, PRETRAINED, Job
 from cmbench.execution.memory import SHARED_MEMORY
 from cmbench.execution.outcome import (
     LeftBehindError,
+    described,
+    failure,
     log_tail,
     read_curves,
     read_looks,
     read_outcome,
     read_representations,
 )
-from cmbench.execution.record import Outcome, described, failure_of
+from cmbench.execution.record import Outcome, failure_of
 from cmbench.limits import Limits
 from cmbench.methods.registry import MethodEntry
 from cmbench.plan import Cell
@@ -272,7 +274,7 @@ def judged_by(rule: PruningRule, outcome: Outcome, folder: Path) -> Outcome:
     behind = rule.behind(looks)
     if behind is None:
         return replace(outcome, looks=looks)
-    error = {"type": "Pruned", "message": str(behind), "traceback": "", "exit_status": None}
+    error = failure("Pruned", str(behind))
     return Outcome("pruned", outcome.ended, {}, error, looks=looks[: behind.looks])
 
 

@@ -8,25 +8,22 @@ import pytest
 import cmbench
 from cmbench.datasets.formats.numpy_files import save_folder
 from cmbench.errors import DatasetError
+from cmbench.execution.progress import Progress
 from cmbench.store import Store
 
 DAMAGING = Path(__file__).parents[1] / "plugins" / "damaging.py"
 QUICK = {"threads": 1, "memory": "none"}
 
 
-class Doing:
+class Doing(Progress):
     """Calls something when the first cell starts."""
 
     def __init__(self, action):
         self.action = action
 
-    def planned(self, pending, stored, limits): ...
     def started(self, cell):
         action, self.action = self.action, lambda: None
         action()
-
-    def finished(self, cell, record, log): ...
-    def closed(self): ...
 
 
 @pytest.fixture

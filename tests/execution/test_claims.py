@@ -18,7 +18,7 @@ from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.execution import claims as claims_module
 from cmbench.execution.claims import claims_in
 from cmbench.execution.ledger import Ledger
-from cmbench.execution.progress import Silent
+from cmbench.execution.progress import Progress
 from cmbench.pruning import PruningRule
 from cmbench.store import Store
 
@@ -106,7 +106,7 @@ def test_a_drive_without_locks_grants_every_claim_and_warns_once(tmp_path, monke
 
 def test_what_another_run_has_finished_is_run_again_where_it_is_not_what_was_asked_for(toy, tmp_path):
     def is_run(cell, **options):
-        ledger = Ledger(Store(tmp_path), Silent(), {}, **options)
+        ledger = Ledger(Store(tmp_path), Progress(), {}, **options)
         with ledger.turn_of(cell) as is_wanted:
             return is_wanted
 

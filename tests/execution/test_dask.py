@@ -15,7 +15,7 @@ from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.errors import ExecutionError
 from cmbench.execution import worker
 from cmbench.execution.dask import DaskExecutor, travelling
-from cmbench.execution.progress import Silent
+from cmbench.execution.progress import Progress
 from cmbench.execution.worker import digest_of, kept_features
 from cmbench.runner import finished
 from cmbench.store import Store
@@ -132,7 +132,7 @@ def test_cells_on_workers_have_the_results_of_local_ones_and_say_where_they_ran(
     assert not list(worker._folder().glob("run-*"))
 
 
-class Heard(Silent):
+class Heard(Progress):
     """Progress that keeps what it is told of cells that run, and when they end."""
 
     def __init__(self):

@@ -15,7 +15,7 @@ from cmbench.execution.progress import (
     Clock,
     LiveDisplay,
     PlainLines,
-    Silent,
+    Progress,
     planned_text,
     progress_for,
     result_text,
@@ -260,7 +260,7 @@ def test_the_longest_cell_that_runs_is_the_least_time_left():
 
 
 def test_silence_is_silent(capsys):
-    told = Silent()
+    told = Progress()
     told.planned([FakeCell()], 0, LIMITS)
     told.started(FakeCell())
     told.advanced(FakeCell(), STEP)

@@ -16,6 +16,7 @@ from cmbench.datasets.draft import Card, Parts
 from cmbench.errors import CmbenchError, DatasetError, EvaluationError, MethodError
 from cmbench.evaluation import arrays
 from cmbench.evaluation.protocol import PAPER
+from cmbench.execution.progress import Progress
 from cmbench.methods.cfa import CFA
 from cmbench.methods.registry import file_entries, registry
 from cmbench.plan import plan
@@ -41,7 +42,7 @@ def only_record(store):
 
 
 def test_a_run_gives_a_row_for_each_cell_and_a_second_run_executes_nothing(toy, store):
-    class Counting:
+    class Counting(Progress):
         started_cells = 0
 
         def planned(self, pending, stored, limits):
@@ -49,9 +50,6 @@ def test_a_run_gives_a_row_for_each_cell_and_a_second_run_executes_nothing(toy, 
 
         def started(self, cell):
             self.started_cells += 1
-
-        def finished(self, cell, record, log): ...
-        def closed(self): ...
 
     first, second = Counting(), Counting()
     frame = run(toy, ["cca", "cfa"], store, progress=first)

@@ -3,6 +3,7 @@
 import pytest
 
 import cmbench
+from cmbench.execution.progress import Progress
 from cmbench.store import Store
 
 QUICK = {"threads": 1, "memory": "none"}
@@ -13,20 +14,17 @@ def store(tmp_path):
     return Store(tmp_path / "store")
 
 
-class Watching:
+class Watching(Progress):
     """Notes what a run tells of its progress."""
 
     def __init__(self):
         self.seen = []
 
-    def planned(self, pending, stored, limits): ...
     def started(self, cell):
         self.seen.append("started")
 
     def finished(self, cell, record, log):
         self.seen.append("finished")
-
-    def closed(self): ...
 
 
 def test_two_cells_run_side_by_side_when_asked(toy, store):

@@ -29,7 +29,7 @@ from cmbench.estimates import estimates  # noqa: E402
 from cmbench.execution.child_process import Ended  # noqa: E402
 from cmbench.execution.job import hand_out  # noqa: E402
 from cmbench.execution.ledger import Ledger, judged  # noqa: E402
-from cmbench.execution.progress import Silent  # noqa: E402
+from cmbench.execution.progress import Progress  # noqa: E402
 from cmbench.execution.record import Outcome  # noqa: E402
 from cmbench.limits import Limits  # noqa: E402
 from cmbench.methods.registry import Registry, registry  # noqa: E402
@@ -85,7 +85,7 @@ def toy_dataset() -> Dataset:
 def write_records(cells, store: Store, folder: Path) -> None:
     """Do for each cell what a run does beside its child process: claim, evaluate, write, tell."""
     features = hand_out(cells[0].dataset, folder)
-    ledger = Ledger(store, Silent(), {})
+    ledger = Ledger(store, Progress(), {})
     random = np.random.default_rng(0)
     for cell in cells:
         with ledger.turn_of(cell) as is_wanted:
