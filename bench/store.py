@@ -22,9 +22,18 @@ from cmbench.errors import DamagedRecordWarning, StoreError
 from cmbench.index import Index, Reading, read_index, write_index
 from cmbench.schema import SCHEMA, Problem, finished_at, parsed
 
-__all__ = ["DEFAULT_STORE", "SCHEMA", "Contents", "Problem", "Store", "matching", "read_record"]
+__all__ = [
+    "DEFAULT_STORE",
+    "SCHEMA",
+    "TUNING_STORE",
+    "Contents",
+    "Problem",
+    "Store",
+    "matching",
+    "read_record",
+]
 
-DEFAULT_STORE = "results/runs"
+DEFAULT_STORE, TUNING_STORE = "results/runs", "results/tuning"
 _NAME_LENGTH = 50  # characters; file systems allow 255 bytes, and a character may take four
 _MOVES = 20  # files may be renamed as often while they are read
 _WORTH_AN_INDEX = 100  # files; fewer are read anew faster than anybody notices

@@ -41,9 +41,8 @@ from cmbench.pruning import PruningRule
 from cmbench.runner import run
 from cmbench.schema import VALIDATION
 from cmbench.search import Search, Trial
-from cmbench.store import Store
+from cmbench.store import TUNING_STORE, Store
 
-DEFAULT_STORE = "results/tuning"
 SCORE = "bimodal_average"
 REPEATED = 3  # settings that are run with further seeds before one is chosen
 _LONGEST_REASON = 200  # characters
@@ -132,7 +131,7 @@ def tune(
     methods: Sequence[str],
     *,
     budget: Budget,
-    store: str | Path = DEFAULT_STORE,
+    store: str | Path = TUNING_STORE,
     plugins: Registry | None = None,
     seed: int = 0,
     protocol: str | Protocol = "paper",

@@ -6,22 +6,14 @@ import sys
 
 import click
 
-from cmbench.cli.options import FOLDER
-from cmbench.store import DEFAULT_STORE
+from cmbench.cli.options import store_option_for
 
 
 @click.command()
 @click.argument(
     "sources", nargs=-1, required=True, metavar="FROM...", type=click.Path(exists=True, file_okay=False)
 )
-@click.option(
-    "--store",
-    type=FOLDER,
-    default=DEFAULT_STORE,
-    show_default=True,
-    metavar="FOLDER",
-    help="Where they are brought to.",
-)
+@store_option_for("Where they are brought to.")
 @click.option("--dry-run", is_flag=True, help="Compare only, and change nothing.")
 def merge(sources: tuple[str, ...], store: str, dry_run: bool) -> None:
     """Bring the results of other stores into one, and say what is new, equal, different and replaced.

@@ -18,6 +18,8 @@ from cmbench.store import DEFAULT_STORE
 if TYPE_CHECKING:
     from cmbench.methods.registry import Registry
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 FORMS = {
     bool: "true or false",
     int: "a whole number",
@@ -101,13 +103,18 @@ class NamingFolder(Naming):
 DATASET, FOLDER, PLUGIN = Naming("dataset"), NamingFolder("folder"), Naming("file")
 
 
+_NOUNS = {"categories": "category", "queries": "query", "contrast": "method"}
+"""What is named in the lists of options whose own names say it otherwise."""
+
+
 def names_of(_: click.Context, parameter: click.Parameter, text: str | None) -> list[str] | None:
     """Return the names in a list with commas, None where there is none."""
     if text is None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise click.BadParameter(f"{text!r} names no {(parameter.name or '').removesuffix('s')}")
+        option = parameter.name or ""
+        raise click.BadParameter(f"{text!r} names no {_NOUNS.get(option, option.removesuffix('s'))}")
     return names
 
 
@@ -171,14 +178,14 @@ def available_methods(plugins: Sequence[str]) -> Registry:
     return available
 
 
-store_option = click.option(
-    "--store",
-    type=FOLDER,
-    default=DEFAULT_STORE,
-    show_default=True,
-    metavar="FOLDER",
-    help="Where results are kept.",
-)
+def store_option_for(told: str, default: str = DEFAULT_STORE) -> Callable[[Command], Command]:
+    """Return the option that names a store; ``told`` is what a verb says that it is for."""
+    return click.option(
+        "--store", type=FOLDER, default=default, show_default=True, metavar="FOLDER", help=told
+    )
+
+
+store_option = store_option_for("Where results are kept.")
 stored_datasets_option = click.option(
     "--dataset",
     "datasets",
@@ -222,7 +229,6 @@ all_versions_option = click.option(
     "--all-versions", is_flag=True, help="Show the results of older code of methods too."
 )
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _LIMITS = (
     click.option(
         "--jobs",

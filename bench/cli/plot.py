@@ -12,6 +12,7 @@ import click
 from cmbench.cli.options import (
     DATASET,
     all_versions_option,
+    names_of,
     store_option,
     stored_datasets_option,
     stored_methods_option,
@@ -154,10 +155,17 @@ def sizes(width: str | None, output: Path | None, **choice: Any) -> None:
     help="The principal axes, or t-SNE of them.",
 )
 @click.option(
-    "--categories", metavar="A,B", help="Categories that have colours, up to ten. [default: the first]"
+    "--categories",
+    callback=names_of,
+    metavar="A,B",
+    help="Categories that have colours, up to ten. [default: the first]",
 )
 def space(
-    projection: Projection, categories: str | None, width: str | None, output: Path | None, **choice: Any
+    projection: Projection,
+    categories: list[str] | None,
+    width: str | None,
+    output: Path | None,
+    **choice: Any,
 ) -> None:
     """Draw the common space in two dimensions, a panel for each method.
 
@@ -171,7 +179,7 @@ def space(
     drawn = figure(
         [points(kept, projection) for kept in shown],
         group.dataset["class_names"],
-        coloured=_names(categories) or (),
+        coloured=categories or (),
         width=_width(width or "column"),
         title=_title_on_split(group, shown),
     )
@@ -216,9 +224,15 @@ def ranks(
     metavar="TASK",
     help="image-to-text, text-to-image, image-to-all or text-to-all; repeatable. [default: the first two]",
 )
-@click.option("--queries", metavar="ID,ID", help="Ids of test pairs that ask. [default: found by --contrast]")
+@click.option(
+    "--queries",
+    callback=names_of,
+    metavar="ID,ID",
+    help="Ids of test pairs that ask. [default: found by --contrast]",
+)
 @click.option(
     "--contrast",
+    callback=names_of,
     metavar="A,B",
     help="Find queries for which method A is most ahead of B. [default: the best and the worst]",
 )
@@ -243,8 +257,8 @@ def ranks(
 )
 def examples(
     directions: tuple[str, ...],
-    queries: str | None,
-    contrast: str | None,
+    queries: list[str] | None,
+    contrast: list[str] | None,
     number: int,
     top: int,
     pairs: Path | None,
@@ -274,7 +288,7 @@ def examples(
     found = examples_of(
         runs,
         tasks,
-        queries=_names(queries) or (),
+        queries=queries or (),
         contrast=_two(contrast),
         number=number,
         top=top,
@@ -353,14 +367,10 @@ def _title_on_split(group: Group, kept: Sequence[Kept]) -> str:
     return f"{title_of(group)}, split {split}" if split else title_of(group)
 
 
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _two(text: str | None) -> tuple[str, str] | None:
-    names = _names(text)
+def _two(names: list[str] | None) -> tuple[str, str] | None:
+    """Return the two methods that are named; ``click.UsageError`` where there are more or fewer."""
     if names is not None and len(names) != 2:
-        raise click.UsageError(f"--contrast {text}: name two methods, as cmgans,cca")
+        raise click.UsageError(f"--contrast {','.join(names)}: name two methods, as cmgans,cca")
     return None if names is None else (names[0], names[1])
 
 

@@ -6,20 +6,12 @@ import sys
 
 import click
 
-from cmbench.cli.options import DATASET, FOLDER, PLUGIN
-from cmbench.store import DEFAULT_STORE
+from cmbench.cli.options import DATASET, PLUGIN, store_option_for
 
 
 @click.command()
 @click.argument("cell")
-@click.option(
-    "--store",
-    type=FOLDER,
-    default=DEFAULT_STORE,
-    show_default=True,
-    metavar="FOLDER",
-    help="Where the record is.",
-)
+@store_option_for("Where the record is.")
 @click.option(
     "--dataset",
     type=DATASET,

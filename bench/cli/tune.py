@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from cmbench.cli.options import (
-    FOLDER,
     available_methods,
     dataset_option,
     limit_options,
@@ -18,10 +17,12 @@ from cmbench.cli.options import (
     plugin_option,
     seeds_of,
     splits_option,
+    store_option_for,
 )
 from cmbench.errors import CmbenchError
 from cmbench.evaluation.protocol import PROTOCOLS, get_protocol
 from cmbench.limits import parse_duration
+from cmbench.store import TUNING_STORE
 
 
 def _time(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
@@ -78,14 +79,7 @@ def _time(_: click.Context, __: click.Parameter, text: str | None) -> float | No
 )
 @splits_option
 @pairs_option
-@click.option(
-    "--store",
-    type=FOLDER,
-    default="results/tuning",
-    show_default=True,
-    metavar="FOLDER",
-    help="Where the trials are kept; what is there is not run again.",
-)
+@store_option_for("Where the trials are kept; what is there is not run again.", TUNING_STORE)
 @click.option(
     "--output",
     "-o",

@@ -236,6 +236,8 @@ def test_a_broken_plugin_gives_status_1_and_the_others_run(command, tmp_path):
         (("reproduce", "cca", "--dataset", ""), "'' names no dataset"),
         (("table", "--dataset", ""), "'' names no dataset"),
         (("table", "--columns", ""), "'' names no column"),
+        (("plot", "space", "--categories", ","), "',' names no category"),
+        (("plot", "examples", "--queries", ","), "',' names no query"),
         (("table", "--measures", ","), "',' names no measure"),
         (("plot", "categories", "--dataset", ""), "'' names no dataset"),
         (("run", "extra"), "unexpected extra argument"),
