@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cmbench.datasets.draft import Card, Draft, Parts, Split
 from cmbench.datasets.rules import broken_rules
 from cmbench.datasets.soundness import Finding, findings
+from cmbench.datasets.together import belonging_together
 from cmbench.errors import DatasetError
 
 __all__ = ["Card", "Dataset", "Parts", "Split"]
@@ -23,6 +27,17 @@ class Dataset(Draft):
     def findings(self) -> tuple[Finding, ...]:
         """What makes numbers on this dataset questionable; every row is read once for it."""
         return findings(self)
+
+    @cached_property
+    def test_units(self) -> NDArray[np.int64] | None:
+        """For each test pair the row of the first one that it belongs with; None where each stands alone."""
+        groups = belonging_together([self.test], self.card.shared_after)
+        if len(groups) == len(self.test):
+            return None
+        units = np.empty(len(self.test), dtype=np.int64)
+        for rows in groups:
+            units[rows] = rows[0]
+        return units
 
     def __post_init__(self) -> None:
         broken = [problem for _, problems in broken_rules(self) for problem in problems]

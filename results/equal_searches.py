@@ -106,7 +106,7 @@ def per_query(arrays: Mapping[str, Any], *, named: bool) -> dict[str, Any]:
     Of others, which nobody has licensed for redistribution, categories are left out, and a digest stands for
     each name, by which tests find the queries of one pair.
     """
-    kept = {name: held for name, held in arrays.items() if name.startswith("ap_")}
+    kept = {name: held for name, held in arrays.items() if name.startswith("ap_") or name == "units"}
     if named:
         return kept | {name: arrays[name] for name in ("ids", "labels") if name in arrays}
     return kept | {"ids": np.array([sha256(str(id_).encode()).hexdigest()[:16] for id_ in arrays["ids"]])}

@@ -1,8 +1,8 @@
 """From two representation matrices and labels to AP, MAP and other measures: a pure function."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -117,6 +117,7 @@ def evaluate(
     protocol: str | Protocol = PAPER,
     measures: Iterable[str | Measure] | None = None,
     pictures: ArrayLike | None = None,
+    units: ArrayLike | None = None,
     retrieval: Retrieval | None = None,
     first: int = 0,
 ) -> Evaluation:
@@ -135,6 +136,8 @@ def evaluate(
     measures : measured beside MAP, such as ``r@10``; by default those of the protocol
     pictures : (n_images,), a name or number for the picture of each pair, the same for pairs that share
         a picture. Looked at where the pair itself is relevant; by default each pair has its own.
+    units : (n_images,), the same number for pairs that belong together, such as captions of one picture, of
+        which standard errors make one observation; by default each pair is one
     retrieval : the gallery, where it is not the queries themselves
     first : how many of the items most similar to each query to keep
 
@@ -162,7 +165,9 @@ def evaluate(
         tasks = category_tasks(queries, retrieval, protocol)
     results = {name: _rank_task(task, asked, protocol, first) for name, task in tasks.items()}
     paired = text_labels is None and protocol.relevance == "category"
-    return _evaluation(results, tasks, asked, protocol, paired=paired, own_gallery=retrieval is None)
+    observed = None if units is None else np.asarray(units)
+    errors = partial(standard_errors, paired=paired, units=observed)
+    return _evaluation(results, tasks, asked, protocol, errors=errors, own_gallery=retrieval is None)
 
 
 def _evaluation(
@@ -171,7 +176,7 @@ def _evaluation(
     measures: tuple[Measure, ...],
     protocol: Protocol,
     *,
-    paired: bool,
+    errors: Callable[[Mapping[str, Floats]], dict[str, float]],
     own_gallery: bool,
 ) -> Evaluation:
     per_query = {task: result.values[0] for task, result in results.items()}
@@ -181,7 +186,7 @@ def _evaluation(
     }
     return Evaluation(
         map=summaries(MAP, per_query),
-        standard_error=standard_errors(per_query, paired=paired),
+        standard_error=errors(per_query),
         per_query=per_query,
         per_category={task: category_map(per_query[task], tasks[task].categories) for task in tasks},
         curves={task: result.curve for task, result in results.items()},
@@ -195,7 +200,8 @@ def _evaluation(
         dimension=int(next(iter(tasks.values())).queries.rows.shape[1]),
         measures={measure.name: summaries(measure, others[measure.name]) for measure in measures},
         measure_errors={
-            measure.name: _errors(measure, others[measure.name], paired=paired) for measure in measures
+            measure.name: errors(values) if measure.is_mean else dict.fromkeys(summaries(measure, values))
+            for measure, values in zip(measures, others.values(), strict=True)
         },
         measures_per_query=others,
         _query_in_gallery=own_gallery,
@@ -285,30 +291,37 @@ def _averages(by_task: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {name: tasks for name, tasks in AVERAGES.items() if set(tasks) <= set(by_task)}
 
 
-def standard_errors(per_query: Mapping[str, Floats], *, paired: bool) -> dict[str, float]:
+def standard_errors(
+    per_query: Mapping[str, Floats], *, paired: bool, units: Integers | None = None
+) -> dict[str, float]:
     """Return the standard error of each MAP: the sample standard deviation of AP over sqrt(queries).
 
     ``paired`` says that query i of both tasks of an average is the same pair, whose two APs
-    are then taken as one, for they are not independent.
+    are then taken as one, for they are not independent. Of queries with the same number in ``units`` (n,)
+    the deviations from the mean are added before they are squared (the variance of a ratio over clusters: W.
+    G. Cochran, Sampling Techniques, 1977, section 9A); tasks with another number of queries have none.
     """
-    errors = {task: _standard_error(values) for task, values in per_query.items()}
+    errors = {task: _standard_error(values, units) for task, values in per_query.items()}
     for name, (first, second) in _averages(per_query).items():
         if paired:
-            errors[name] = _standard_error((per_query[first] + per_query[second]) / 2)
+            errors[name] = _standard_error((per_query[first] + per_query[second]) / 2, units)
         else:
             errors[name] = float(np.hypot(errors[first], errors[second]) / 2)
     return errors
 
 
-def _standard_error(per_query: Floats) -> float:
-    valid = per_query[~np.isnan(per_query)]
-    return float(valid.std(ddof=1) / np.sqrt(len(valid))) if len(valid) > 1 else 0.0
-
-
-def _errors(measure: Measure, per_query: Mapping[str, Floats], *, paired: bool) -> Mapping[str, float | None]:
-    if measure.is_mean:
-        return standard_errors(per_query, paired=paired)
-    return dict.fromkeys((*per_query, *_averages(per_query)))
+def _standard_error(per_query: Floats, units: Integers | None) -> float:
+    judged = ~np.isnan(per_query)
+    valid = per_query[judged]
+    if len(valid) < 2:
+        return 0.0
+    if units is None or len(units) != len(per_query):
+        return float(valid.std(ddof=1) / np.sqrt(len(valid)))
+    _, unit = np.unique(units[judged], return_inverse=True)
+    sums = np.bincount(unit, valid - valid.mean())
+    if len(sums) < 2:
+        return 0.0
+    return float(np.sqrt(len(sums) / (len(sums) - 1) * np.square(sums).sum()) / len(valid))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,9 @@
 """Whether methods differ by more than chance: paired tests over pairs, groups of equals, ranks over datasets.
 
-The unit is the test pair, since its image and its text are not independent queries; runs of a method with
-several seeds are repeated measurements of every unit. A difference counts two sources of chance: other test
-pairs could have been drawn, and other seeds. A method that was run once says nothing about the second.
+The unit is the test pair, since its image and its text are not independent queries, or what several pairs
+belong to that are not independent either (``cmbench.evaluation.nesting.Nested.in_units``); runs of a method
+with several seeds are repeated measurements of every unit. A difference counts two sources of chance: other
+test pairs could have been drawn, and other seeds. A method that was run once says nothing about the second.
 """
 
 from __future__ import annotations
@@ -257,15 +258,23 @@ def compared_pairs(methods: Sequence[ArrayLike]) -> list[Floats]:
     Raises ``EvaluationError`` if the numbers of pairs differ, or fewer than two are left.
     """
     runs = [np.atleast_2d(np.asarray(values, dtype=np.float64)) for values in methods]
-    sizes = {values.shape[1] for values in runs}
+    judged = judged_by_all(runs)
+    if np.count_nonzero(judged) < 2:
+        raise EvaluationError("fewer than two pairs have an AP of every method; nothing can be compared")
+    return [values[:, judged] for values in runs]
+
+
+def judged_by_all(methods: Sequence[Floats]) -> NDArray[np.bool_]:
+    """Return whether each pair has an AP in every run of all methods, real (runs, pairs) each.
+
+    Raises ``EvaluationError`` if the numbers of pairs differ.
+    """
+    sizes = {values.shape[1] for values in methods}
     if len(sizes) != 1:
         raise EvaluationError(
             f"APs of {' and '.join(map(str, sorted(sizes)))} pairs; compare methods on the same test pairs"
         )
-    judged = ~np.any([np.isnan(values).any(axis=0) for values in runs], axis=0)
-    if np.count_nonzero(judged) < 2:
-        raise EvaluationError("fewer than two pairs have an AP of every method; nothing can be compared")
-    return [values[:, judged] for values in runs]
+    return ~np.any([np.isnan(values).any(axis=0) for values in methods], axis=0)
 
 
 def _letters(means: Floats, differs: NDArray[np.bool_]) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ def _evaluation(cell: Cell, images: NDArray[Any], texts: NDArray[Any]) -> Evalua
         protocol=cell.protocol,
         measures=cell.measures,
         pictures=test.pictures if cell.protocol.relevance == "pair" else None,
+        units=dataset.test_units,
         retrieval=gallery,
         first=FIRST,
     )

@@ -147,7 +147,8 @@ def stored_arrays(
 
     By task AP and other measures per query in test order, precision by rank and by recall, and the beginning
     of each ranking, as rows of the test split or of ``gallery_ids``; the common space as ``component_…``;
-    and as ``curve_NAME`` the curves of the training.
+    as ``curve_NAME`` the curves of the training; and where test pairs belong together, as ``units`` for each
+    the row of the first one that it belongs with.
     """
     arrays: dict[str, NDArray[Any]] = {"labels": cell.dataset.test.labels, "ids": cell.dataset.test.ids}
     arrays |= {**training, **_gallery(cell), **_components(evaluation)}
@@ -165,10 +166,12 @@ def stored_arrays(
 
 
 def _gallery(cell: Cell) -> dict[str, NDArray[Any]]:
-    """Return what else has to be known to say which items of a ranking are right."""
+    """Return what else has to be known to say which items of a ranking are right, and which errors count."""
     found: dict[str, NDArray[Any]] = {}
     if cell.dataset.retrieval is not None:
         found = {"gallery_labels": cell.dataset.retrieval.labels, "gallery_ids": cell.dataset.retrieval.ids}
+    if cell.dataset.test_units is not None:
+        found["units"] = cell.dataset.test_units
     if cell.protocol.relevance == "pair":
         found["pictures"] = cell.dataset.test.pictures
     return found

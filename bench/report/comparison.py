@@ -14,7 +14,7 @@ from tabulate import tabulate
 from cmbench.current import code_of, divided_by_code, tell_of_older
 from cmbench.errors import EvaluationError, ReportError, StoreError, did_you_mean
 from cmbench.evaluation.nesting import Run, nested_in_pairs
-from cmbench.evaluation.statistics import LEVEL, Difference, compared_pairs, difference, holm
+from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
 from cmbench.report.records import STAND_INS, Group, Record, groups, select
 from cmbench.report.settings import Setting, settings
@@ -87,7 +87,8 @@ def compare_stores(
 _FOOTER = (
     "Differences are first minus second, in MAP; errors and intervals cover test pairs and seeds. p is that "
     "of a paired permutation test over test pairs, with runs of several seeds and splits nested in them: a "
-    "pair counts once, however many splits test it, and only splits that both have count, so that means may "
+    "pair counts once, however many splits test it, pairs that belong together, such as captions of one "
+    "picture, change signs together, and only splits that both have count, so that means may "
     "differ from those of a table; corrected by Holm's method for the rows of its table, * marks "
     f"{LEVEL:g} or less. A leaderboard corrects for all pairs of its methods, so that two may both be bold "
     "there and have a * here; of a pair picked for its numbers, the leaderboard's is the fair answer. "
@@ -215,8 +216,8 @@ def _section(title: str, first: Side, second: Side) -> str:
 
 
 def _row(name: str, sides: tuple[Side, Side], column: Column) -> tuple[str, Floats, Floats]:
-    """Return the values of both sides nested in pairs, of the pairs that have one in every run."""
-    first, second = compared_pairs(nested_in_pairs([side.runs(column) for side in sides]))
+    """Return the values of both sides nested in units, of the pairs that have one in every run."""
+    first, second = nested_in_pairs([side.runs(column) for side in sides]).in_units()
     return name, first, second
 
 

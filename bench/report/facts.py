@@ -76,6 +76,13 @@ FACTS = {
             _seconds,
         ),
         Fact(
+            "processor",
+            "CPU s",
+            "CPU s: seconds of a processor that a cell used, mean over seeds",
+            lambda setting: duration(setting, "processor"),
+            _seconds,
+        ),
+        Fact(
             "memory",
             "MB",
             "MB: the most memory that a cell used, in 10^6 bytes",

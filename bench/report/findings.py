@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from cmbench.errors import EvaluationError, StoreError
 from cmbench.evaluation.measures import MAP
 from cmbench.evaluation.nesting import nested_in_pairs
-from cmbench.evaluation.statistics import LEVEL, difference, holm
+from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
 from cmbench.report.ablation import FULL, VARIANTS, parts_of
 from cmbench.report.footer import chance_of
 from cmbench.report.layout import BIMODAL, printed
@@ -59,6 +59,11 @@ class Finding:
     sentences: tuple[str, ...]
     beyond: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
 
+    @property
+    def protocol(self) -> str:
+        """The name and version of the protocol of the group."""
+        return f"{self.group.protocol['name']} {self.group.protocol['version']}"
+
 
 def render(records: Iterable[Record], *, arrays: Arrays | None = None, method: str = FULL.name) -> str:
     """Return what the records show of a method as Markdown: a line on all datasets, and some on each."""
@@ -87,14 +92,14 @@ def summary(found: Sequence[Finding], method: str = FULL.name) -> list[str]:
     first = [finding for finding in found if finding.in_first is not None]
     above = [finding for finding in found if finding.above_variants is not None]
     told = []
-    if first:
-        where = _share([bool(finding.in_first) for finding in first], first)
-        told.append(f"{label} is the best, or cannot be told apart from the best, on {where}.")
-    if above:
-        where = _share([bool(finding.above_variants) for finding in above], above)
-        told.append(
-            f"It is above each of its ablations, tuned for themselves, by more than chance on {where}."
-        )
+    told += [
+        f"{label} is the best, or cannot be told apart from the best, {where}."
+        for where in _shares([bool(finding.in_first) for finding in first], first)
+    ]
+    told += [
+        f"It is above each of its ablations, tuned for themselves, by more than chance {where}."
+        for where in _shares([bool(finding.above_variants) for finding in above], above)
+    ]
     untested = [
         finding.group.name
         for finding in found
@@ -107,30 +112,48 @@ def summary(found: Sequence[Finding], method: str = FULL.name) -> list[str]:
 
 
 def _summary_of_beyond(found: Sequence[Finding]) -> Iterator[str]:
-    """Yield for chance and each yardstick in how many tables which methods are above it."""
-    for name in dict.fromkeys(name for finding in found for name in finding.beyond):
-        above: dict[str, list[bool]] = {}
-        for finding in found:
-            for label, is_above in finding.beyond.get(name, {}).items():
-                above.setdefault(label, []).append(is_above)
-        parts = {
-            "in every table that has them": [label for label, each in above.items() if all(each)],
-            "in some": [
-                f"{label} ({sum(each)} of {len(each)})"
-                for label, each in above.items()
-                if any(each) and not all(each)
-            ],
-            "in none": [label for label, each in above.items() if not any(each)],
-        }
-        told = "; ".join(f"{where}: {', '.join(labels)}" for where, labels in parts.items() if labels)
-        yield f"Methods beyond the paper that are above {name}, by their means: {told}."
+    """Yield for each protocol and yardstick, chance among them, on which datasets methods are above it."""
+    for protocol in dict.fromkeys(finding.protocol for finding in found):
+        of_protocol = [finding for finding in found if finding.protocol == protocol]
+        for name in dict.fromkeys(name for finding in of_protocol for name in finding.beyond):
+            above: dict[str, dict[str, bool]] = {}
+            for finding in of_protocol:
+                for label, is_above in finding.beyond.get(name, {}).items():
+                    above.setdefault(label, {})[finding.group.name] = is_above
+            parts = {
+                "on every dataset that has them": [
+                    label for label, each in above.items() if all(each.values())
+                ],
+                "on some": [
+                    f"{label} ({_where(each)})"
+                    for label, each in above.items()
+                    if 0 < sum(each.values()) < len(each)
+                ],
+                "on none": [label for label, each in above.items() if not any(each.values())],
+            }
+            told = "; ".join(f"{where}: {', '.join(labels)}" for where, labels in parts.items() if labels)
+            yield f"Protocol {protocol}, methods beyond the paper above {name}, by their means: {told}."
 
 
-def _share(holds: Sequence[bool], found: Sequence[Finding]) -> str:
-    """Return on how many datasets something holds, and which these are."""
-    names = ", ".join(finding.group.name for finding, is_so in zip(found, holds, strict=True) if is_so)
-    datasets = f"{sum(holds)} of {len(found)} dataset{'s' if len(found) > 1 else ''}"
-    return f"{datasets} ({names})" if names else datasets
+def _where(above: Mapping[str, bool]) -> str:
+    """Return on which of some datasets a method is above another, by naming the fewer."""
+    return _which([on for on in above if above[on]], [on for on in above if not above[on]])
+
+
+def _shares(holds: Sequence[bool], found: Sequence[Finding]) -> Iterator[str]:
+    """Yield on how many datasets of real pairs something holds, and on which; and the same of drawn ones."""
+    for kind, is_drawn in (("real", False), ("drawn by a program", True)):
+        of_kind = [at for at, finding in enumerate(found) if _is_drawn(finding.group) == is_drawn]
+        if of_kind:
+            names = ", ".join(found[at].group.name for at in of_kind if holds[at])
+            datasets = f"dataset{'s that are' if len(of_kind) > 1 else ' that is'}"
+            told = f"on {sum(holds[at] for at in of_kind)} of {len(of_kind)} {datasets} {kind}"
+            yield f"{told} ({names})" if names else told
+
+
+def _is_drawn(group: Group) -> bool:
+    """Return whether the pairs of a dataset were drawn by a program."""
+    return str(group.dataset.get("source", "")).startswith("generated by ")
 
 
 def _paper_name(found: Sequence[Finding], method: str) -> str:
@@ -172,7 +195,23 @@ def _place(measured: Sequence[Setting], method: str, arrays: Reading) -> tuple[l
     told.append(f"Not told apart from it: {', '.join(others) or 'none'} (of {count} methods).")
     own = [each for each in ranked if each.method["name"] == method]
     is_first = any(each in best for each in own) if own else None
-    return [*told, *_place_of(ranked, method)], is_first
+    return [*told, *_place_of(ranked, method), *_margin(ranked, own, arrays)], is_first
+
+
+def _margin(ranked: Sequence[Setting], own: Sequence[Setting], arrays: Reading) -> Iterator[str]:
+    """Yield how a method differs from the highest, or where it is that from the next, tested alone.
+
+    It is what a correction for all comparisons of a table hides: with many methods a difference has to be
+    larger to be told from chance.
+    """
+    first, *others = (each for each in ranked if competes(each))
+    for each in own:
+        other = first if each is not first else others[0]
+        found = _difference(each, other, arrays)
+        yield (
+            f"{_named(each)} less {_named(other)}: {found.mean:+.3f} (95 % interval {found.low:+.3f} to "
+            f"{found.high:+.3f}; p = {found.p:.2g} if these two alone had been compared)."
+        )
 
 
 def _place_of(ranked: Sequence[Setting], method: str) -> list[str]:
@@ -196,20 +235,19 @@ def _against_variants(group: Group, arrays: Reading) -> tuple[list[str], bool | 
         tested = [_difference(full[0], each, arrays) for each in variants]
     except (StoreError, EvaluationError) as error:
         return [f"Not tested against ablations: {error}."], None
-    corrected = holm([p for _, p in tested])
+    corrected = holm([found.p for found in tested])
     told = [
-        f"{each.label} ({printed(_mean(each))}): {mean:+.3f}, p = {p:.3g}"
-        for each, (mean, _), p in zip(variants, tested, corrected, strict=True)
+        f"{each.label} ({printed(_mean(each))}): {found.mean:+.3f}, p = {p:.3g}"
+        for each, found, p in zip(variants, tested, corrected, strict=True)
     ]
     sentence = f"{full[0].label} ({printed(_mean(full[0]))}) less its ablations, each tuned for itself: "
-    above = all(mean > 0 and p <= LEVEL for (mean, _), p in zip(tested, corrected, strict=True))
+    above = all(found.mean > 0 and p <= LEVEL for found, p in zip(tested, corrected, strict=True))
     return [f"{sentence}{'; '.join(told)} (Holm)."], above
 
 
-def _difference(full: Setting, variant: Setting, arrays: Reading) -> tuple[float, float]:
-    nested = nested_in_pairs([runs_of(each, AVERAGE, arrays) for each in (full, variant)])
-    found = difference(*nested)
-    return found.mean, found.p
+def _difference(first: Setting, second: Setting, arrays: Reading) -> Difference:
+    nested = nested_in_pairs([runs_of(each, AVERAGE, arrays) for each in (first, second)])
+    return difference(*nested.in_units())
 
 
 def _beyond_the_paper(

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import astuple
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -51,7 +52,7 @@ class Remembering(Reading):
             return
         self._known[name] = verdict
         latest = dict([*self._known.items()][-_MOST:])
-        content = {each: [found.best, found.groups, found.pairs] for each, found in latest.items()}
+        content = {each: astuple(found) for each, found in latest.items()}
         with suppress(OSError), replacing(self._place, durable=False) as beside:
             beside.write_text(json.dumps(content), encoding="ascii")
 
@@ -95,5 +96,5 @@ def _code() -> str:
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def _verdict(best: Sequence[bool], groups: Sequence[str], pairs: int) -> Verdict:
-    return Verdict(tuple(best), tuple(groups), pairs)
+def _verdict(best: Sequence[bool], groups: Sequence[str], pairs: int, units: int) -> Verdict:
+    return Verdict(tuple(best), tuple(groups), pairs, units)

@@ -198,7 +198,7 @@ def _shape(table: str, collection: str, ours: Mapping[str, Setting], arrays: Rea
         return made(None, f"no values per query are stored of {of}")
     try:
         nested = nested_in_pairs([runs_of(each, AVERAGE, arrays) for each in chosen])
-        return made(tau_interval(nested, theirs))
+        return made(tau_interval(nested.in_units(), theirs))
     except EvaluationError as error:
         return made(None, str(error))
 

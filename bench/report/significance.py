@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from cmbench.errors import EvaluationError, StoreError
 from cmbench.evaluation.measures import MAP
-from cmbench.evaluation.nesting import Run, nested_in_pairs
+from cmbench.evaluation.nesting import Nested, Run, nested_in_pairs
 from cmbench.evaluation.protocol import AVERAGES
 from cmbench.evaluation.statistics import LEVEL, MOST_METHODS, Comparison, compare_all
 from cmbench.report.layout import Column, Mark, lone_best
 from cmbench.report.records import Record, split_of
-from cmbench.report.settings import Setting, knows_test_labels
+from cmbench.report.settings import Setting, competes
 
 Arrays: TypeAlias = Callable[[Record], Mapping[str, NDArray[Any]]]
 """Gives the arrays of a record, or raises ``StoreError``: ``Store(folder).arrays``."""
@@ -26,13 +26,14 @@ Arrays: TypeAlias = Callable[[Record], Mapping[str, NDArray[Any]]]
 class Standing:
     """The marks of one column, in the order of the settings given.
 
-    ``pairs`` is the number of test pairs that were compared and ``comparisons`` that of the tests; both are
-    0 where nothing was tested, for the reason ``untested``, which is empty where there is nothing to
-    compare.
+    ``pairs`` is the number of test pairs that were compared, ``units`` that of what they belong to, and
+    ``comparisons`` that of the tests; all are 0 where nothing was tested, for the reason ``untested``, which
+    is empty where there is nothing to compare.
     """
 
     marks: tuple[Mark, ...]
     pairs: int = 0
+    units: int = 0
     comparisons: int = 0
     untested: str = ""
 
@@ -43,7 +44,8 @@ def best_groups(
     """Return by column key which settings are best, or cannot be told apart from the best.
 
     Every two settings of a column are compared by ``cmbench.evaluation.statistics.compare_all``: a paired
-    permutation test over the test pairs with the runs of each setting nested in them, corrected by Holm's
+    permutation test over the test pairs with the runs of each setting nested in them, where pairs that belong
+    together change signs together, corrected by Holm's
     method for all comparisons of the column. A mark's ``letters`` tell the same of every two settings: those
     that share a letter cannot be told apart. Where no test is possible, the best number is marked alone,
     with those that print the same, and no letters.
@@ -51,7 +53,7 @@ def best_groups(
     Parameters
     ----------
     settings : those of one table, from ``cmbench.report.settings.settings``; failed ones get no mark, and
-        neither do bounds, which know the test labels
+        neither do bounds, which know the test labels, and controls that learn nothing
     columns : such as ``cmbench.report.layout.COLUMNS``
     arrays : ``Store(folder).arrays`` of the store the records are from; None where there is none. Each
         record's arrays are read once, and only where there is something to compare; a ``Reading`` of them
@@ -94,16 +96,17 @@ def _run(record: Record, names: Sequence[str], held: Mapping[str, NDArray[Any]])
         raise StoreError(f"the arrays of cell {record['key']} lack {missing[0]}; run it again with --force")
     values: NDArray[np.float64] = np.mean([held[name] for name in names], axis=0, dtype=np.float64)
     ids = held.get("ids", np.empty(0, dtype=np.str_))
-    return Run(record["seed"], split_of(record), ids, values)
+    return Run(record["seed"], split_of(record), ids, values, held.get("units"))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the test of a column found: who is best, the letters of each method, and the pairs compared."""
+    """What the test of a column found: who is best, the letters of each method, how much was compared."""
 
     best: tuple[bool, ...]
     groups: tuple[str, ...]
     pairs: int
+    units: int
 
 
 class Reading:
@@ -117,7 +120,7 @@ class Reading:
     def __init__(self, arrays: Arrays | None) -> None:
         self.arrays = arrays
         self._read: dict[str, Mapping[str, NDArray[Any]]] = {}
-        self._compared: dict[object, tuple[tuple[NDArray[np.float64], ...], Comparison]] = {}
+        self._compared: dict[object, tuple[Nested, Comparison]] = {}
 
     def __call__(self, record: Record) -> Mapping[str, NDArray[Any]]:
         """Return the arrays of a record; ``StoreError`` where there are none."""
@@ -136,17 +139,15 @@ class Reading:
     def note(self, settings: Sequence[Setting], column: Column, verdict: Verdict) -> None:
         """Take note of the verdict of a test."""
 
-    def compared(
-        self, settings: Sequence[Setting], column: Column
-    ) -> tuple[tuple[NDArray[np.float64], ...], Comparison]:
-        """Return of each setting its values nested in pairs (runs, pairs), and the tests of every two.
+    def compared(self, settings: Sequence[Setting], column: Column) -> tuple[Nested, Comparison]:
+        """Return the values of settings nested in pairs, and the tests of every two.
 
         ``EvaluationError`` where they cannot be compared, ``StoreError`` where values are not stored.
         """
         asked = column.key, tuple(tuple(each["key"] for each in of.finished) for of in settings)
         if asked not in self._compared:
-            values = tuple(nested_in_pairs([runs_of(each, column, self) for each in settings]))
-            self._compared[asked] = values, compare_all(values)
+            nested = nested_in_pairs([runs_of(each, column, self) for each in settings])
+            self._compared[asked] = nested, compare_all(nested.in_units())
         return self._compared[asked]
 
 
@@ -156,7 +157,7 @@ def reading(arrays: Arrays | None) -> Reading:
 
 
 def _standing(settings: Sequence[Setting], column: Column, arrays: Reading) -> Standing:
-    scores = [None if knows_test_labels(each) else each.score(column.key) for each in settings]
+    scores = [each.score(column.key) if competes(each) else None for each in settings]
     shown = [at for at, score in enumerate(scores) if score is not None]
     alone = tuple(lone_best(scores, column))
     if len(shown) < 2:
@@ -173,14 +174,16 @@ def _standing(settings: Sequence[Setting], column: Column, arrays: Reading) -> S
             whose = f" of {', '.join(lacking)}" if some else ""
             return Standing(alone, untested=f"no values per query are stored{whose}")
         try:
-            _, compared = arrays.compared(chosen, column)
+            nested, compared = arrays.compared(chosen, column)
         except EvaluationError as error:
             return Standing(alone, untested=str(error))
-        verdict = Verdict(compared.best, compared.groups, compared.pairs)
+        pairs = int(np.count_nonzero(nested.judged))
+        verdict = Verdict(compared.best, compared.groups, pairs, compared.pairs)
         arrays.note(chosen, column, verdict)
     marks = dict(zip(shown, map(Mark, verdict.best, verdict.groups), strict=True))
     twos = len(shown) * (len(shown) - 1) // 2
-    return Standing(tuple(marks.get(at, Mark()) for at in range(len(settings))), verdict.pairs, twos)
+    of_all = tuple(marks.get(at, Mark()) for at in range(len(settings)))
+    return Standing(of_all, verdict.pairs, verdict.units, twos)
 
 
 def _lacking(settings: Sequence[Setting], column: Column, arrays: Reading) -> tuple[list[str], bool]:
@@ -210,11 +213,19 @@ def marked_note(mark: str, standings: Mapping[str, Standing]) -> str:
     tested = [standing for standing in standings.values() if standing.pairs]
     if not tested:
         return ""
-    pairs = " or ".join(map(str, sorted({each.pairs for each in tested})))
     return (
-        f"{mark}: the best and all that cannot be told apart from it (paired permutation test over {pairs} "
-        f"test pairs, {LEVEL:.0%} after Holm's correction)."
+        f"{mark}: the best and all that cannot be told apart from it (paired permutation test over "
+        f"{compared_text(tested)}, {LEVEL:.0%} after Holm's correction)."
     )
+
+
+def compared_text(tested: Sequence[Standing]) -> str:
+    """Return how many test pairs were compared, and in how many groups where some belong together."""
+    counts = sorted({(each.pairs, each.units) for each in tested})
+    told = f"{' or '.join(str(pairs) for pairs, _ in counts)} test pairs"
+    if all(pairs == units for pairs, units in counts):
+        return told
+    return f"{told} in {' or '.join(str(units) for _, units in counts)} groups of what belongs together"
 
 
 def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Setting]) -> str:
@@ -226,7 +237,6 @@ def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Sett
     alone = "Bold: the best number of a column alone, or with those that print the same"
     if not tested:
         return f"{alone}; whether others differ from it by chance was not tested ({'; '.join(reasons)})."
-    pairs = " or ".join(map(str, sorted({each.pairs for each in tested})))
     twos = " or ".join(map(str, sorted({each.comparisons for each in tested})))
     several = {
         "seeds": any(each.seeds > 1 for each in settings),
@@ -236,7 +246,7 @@ def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Sett
     runs = f", several {kinds} nested in them" if kinds else ""
     note = (
         f"Bold: the best of a column and all that cannot be told apart from it (paired permutation test over "
-        f"{pairs} test pairs{runs}; two-sided, {LEVEL:.0%} after Holm's correction for the {twos} "
+        f"{compared_text(tested)}{runs}; two-sided, {LEVEL:.0%} after Holm's correction for the {twos} "
         "comparison(s) of a column)."
     )
     return " ".join(filter(None, [note, _single_runs(settings), _partly(reasons)]))

@@ -96,6 +96,17 @@ def test_standard_errors_are_those_of_a_mean_over_queries():
     assert apart.standard_error["bimodal_average"] == pytest.approx(np.hypot(*parts) / 2)
 
 
+def test_queries_that_belong_together_are_one_observation_of_a_standard_error():
+    x, y, labels, _ = random_sides(13, queries=60, gallery=60)
+    thrice, units = np.tile(np.arange(60), 3), np.tile(np.arange(60), 3) + 7
+    result = evaluate(x[thrice], y[thrice], labels[thrice], units=units)
+    for task, values in result.per_query.items():
+        assert values.reshape(3, 60).std(axis=0).max() < 1e-12
+        assert result.standard_error[task] == pytest.approx(sem(values[:60]))
+    alone = evaluate(x, y, labels, units=np.arange(60))
+    assert alone.standard_error == pytest.approx(evaluate(x, y, labels).standard_error)
+
+
 def test_without_the_query_its_own_row_is_ranked_by_nobody():
     x, y, labels, _ = random_sides(3, queries=30, gallery=30)
     result = evaluate(x, y, labels, protocol=Protocol("others", keep_query=False))

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from cmbench.errors import EvaluationError
+from cmbench.evaluation.nesting import Nested
 from cmbench.evaluation.statistics import compare_all, difference, holm, ranks
 
 
@@ -97,6 +98,22 @@ def test_methods_that_differ_by_noise_alone_are_called_different_in_five_of_a_hu
     interval = stats.binomtest(int(np.sum(called)), draws).proportion_ci()
     print(f"{runs} runs: {np.mean(called):.3f}, 95 % interval {interval.low:.3f} to {interval.high:.3f}")
     assert interval.low <= 0.05 <= interval.high
+
+
+@pytest.mark.slow
+def test_pairs_that_belong_together_call_methods_different_no_more_often():
+    random = np.random.default_rng(9)
+    units, draws = np.repeat(np.arange(0, 120, 3), 3), 400
+    called = {"units": 0, "pairs": 0}
+    for _ in range(draws):
+        shared = np.repeat(random.normal(0, 0.1, size=(2, 1, 40)), 3, axis=2)
+        values = [*(shared + random.normal(0, 0.05, size=(2, 1, 120)))]
+        called["units"] += difference(*Nested(values, units).in_units(), resamples=999).p <= 0.05
+        called["pairs"] += difference(*values, resamples=999).p <= 0.05
+    interval = stats.binomtest(called["units"], draws).proportion_ci()
+    print(f"{called['units']} of {draws} in units, {called['pairs']} in pairs")
+    assert interval.low <= 0.05 <= interval.high
+    assert called["pairs"] > 3 * called["units"]
 
 
 @pytest.mark.slow

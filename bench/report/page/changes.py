@@ -181,7 +181,7 @@ def _step(column: Column, before: Entry, after: Entry, arrays: tuple[Arrays, Arr
     sides = zip((before, after), arrays, strict=True)
     try:
         runs = [runs_of(entry.setting, column, read) for entry, read in sides]
-        earlier, later = nested_in_pairs(runs)
+        earlier, later = nested_in_pairs(runs).in_units()
         return Step(column, *values, difference(later, earlier).p)
     except (StoreError, EvaluationError):  # the numbers differ; whether by chance, nobody can say
         return Step(column, *values, None)

@@ -76,7 +76,8 @@ class Deciding:
 def pairwise(board: Board, arrays: Arrays) -> Pairwise:
     """Return the comparison of every two methods of a board; fewer than two with APs give no columns.
 
-    The unit is the test pair, with the runs of several seeds and splits nested in it.
+    The unit is the test pair, or what several belong to, with the runs of several seeds and splits nested in
+    it.
     """
     columns = _comparable(board)
     held = {entry: _runs(entry, columns[0], arrays) for entry in board.contenders}
@@ -148,9 +149,9 @@ def _runs(entry: Entry, column: Column, arrays: Arrays) -> list[Run]:
 
 def _compared(column: Column, entries: Sequence[Entry], arrays: Arrays) -> Compared:
     """Return the comparison in a column; ``EvaluationError`` where none can be made."""
-    values, tests = reading(arrays).compared([entry.setting for entry in entries], column)
-    low, high = intervals(values)
-    return Compared(column, values, tests, low, high)
+    nested, tests = reading(arrays).compared([entry.setting for entry in entries], column)
+    low, high = intervals(nested.in_units())
+    return Compared(column, tuple(nested.values), tests, low, high)
 
 
 def _queries(
