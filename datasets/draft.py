@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from math import prod
@@ -54,6 +54,29 @@ class Parts:
     def __getitem__(self, item: int) -> FloatMatrix:
         return self.values[self.offsets[item] : self.offsets[item + 1]]
 
+    def take(self, items: Iterable[int]) -> Parts:
+        """Return the parts of some items, in the order of ``items``; only they are read."""
+        chosen = [self[item] for item in items]
+        none = np.empty((0, self.values.shape[1]), self.values.dtype)
+        return Parts(np.concatenate([none, *chosen]), offsets_of(map(len, chosen)))
+
+    @staticmethod
+    def joined(several: Sequence[Parts]) -> Parts:
+        """Return the parts of the items of all, one after the other; those of one are not copied."""
+        if len(several) == 1:
+            return several[0]
+        counts = np.concatenate([np.diff(parts.offsets) for parts in several])
+        return Parts(np.concatenate([parts.values for parts in several]), offsets_of(counts))
+
+
+def offsets_of(counts: Iterable[int]) -> Labels:
+    """Return where the parts of each of n items begin, int64 (n + 1,), by how many each has.
+
+    >>> offsets_of([2, 0, 1])
+    array([0, 2, 2, 3])
+    """
+    return np.cumsum([0, *counts], dtype=np.int64)
+
 
 def _hold_in_memory(owner: object, *names: str) -> None:
     """Replace memory-mapped arrays by copies, which stay as they are when their file is saved again."""
@@ -98,6 +121,36 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Split:
+        """Return some of the pairs, with their parts, in the order of ``rows``; only they are read."""
+        return replace(
+            self,
+            images=self.images[rows],
+            texts=self.texts[rows],
+            labels=self.labels[rows],
+            ids=self.ids[rows],
+            image_parts=None if self.image_parts is None else self.image_parts.take(rows),
+            text_parts=None if self.text_parts is None else self.text_parts.take(rows),
+            image_ids=None if self.image_ids is None else self.image_ids[rows],
+        )
+
+    @staticmethod
+    def joined(several: Sequence[Split]) -> Split:
+        """Return the pairs of all, one after the other, with what all have; groups are those of the first."""
+        image_parts = [split.image_parts for split in several if split.image_parts is not None]
+        text_parts = [split.text_parts for split in several if split.text_parts is not None]
+        image_ids = [split.image_ids for split in several if split.image_ids is not None]
+        return replace(
+            several[0],
+            images=np.concatenate([split.images for split in several]),
+            texts=np.concatenate([split.texts for split in several]),
+            labels=np.concatenate([split.labels for split in several]),
+            ids=np.concatenate([split.ids for split in several]),
+            image_parts=Parts.joined(image_parts) if len(image_parts) == len(several) else None,
+            text_parts=Parts.joined(text_parts) if len(text_parts) == len(several) else None,
+            image_ids=np.concatenate(image_ids) if len(image_ids) == len(several) else None,
+        )
 
     @property
     def views(self) -> dict[Modality, FloatMatrix]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.draft import Labels, Parts, Split
+from cmbench.datasets.draft import Labels, Split
 from cmbench.errors import DatasetError
 
 SEED = 0
@@ -61,7 +60,7 @@ def _limited(split: Split, pairs: int, random: np.random.Generator, allowed: Row
         rank[members] = (np.arange(len(members)) + 0.5) / len(members)
         rank[members[0]] = -1.0  # the first of every category comes before all others
     chosen = np.sort(allowed[np.lexsort((order, rank))[:pairs]])
-    return taken(split, chosen)
+    return split.take(chosen)
 
 
 def _strata(split: Split) -> Labels:
@@ -81,23 +80,3 @@ def _of(split: Split, categories: Labels | None) -> Rows:
         return np.flatnonzero(np.isin(split.labels, categories))
     others = np.setdiff1d(np.arange(split.labels.shape[1]), categories)
     return np.flatnonzero(~split.labels[:, others].any(axis=1))
-
-
-def taken(split: Split, rows: Rows) -> Split:
-    """Return some pairs of a split, with their parts."""
-    changes: dict[str, Any] = {
-        name: getattr(split, name)[rows] for name in ("images", "texts", "labels", "ids")
-    }
-    if split.image_ids is not None:
-        changes["image_ids"] = split.image_ids[rows]
-    for name in ("image_parts", "text_parts"):
-        parts: Parts | None = getattr(split, name)
-        if parts is not None:
-            changes[name] = _taken_parts(parts, rows)
-    return replace(split, **changes)
-
-
-def _taken_parts(parts: Parts, rows: Rows) -> Parts:
-    values = [parts[int(row)] for row in rows]
-    offsets = np.concatenate([[0], np.cumsum([len(value) for value in values])]).astype(np.int64)
-    return Parts(np.concatenate(values), offsets)

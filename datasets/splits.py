@@ -6,7 +6,7 @@ error of about .04. Splits that are drawn again show how much of a difference th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.draft import Labels, Parts, Scalar, Split
+from cmbench.datasets.draft import Labels, Split
 from cmbench.datasets.together import belonging_together
 from cmbench.errors import DatasetError
 
@@ -125,37 +125,4 @@ def _taken(pool: Sequence[Split], rows: Numbers) -> Split:
     """Return the pairs in these rows of the pool, in order; only they are read."""
     starts = np.cumsum([0, *(len(split) for split in pool)])
     own = [rows[(rows >= start) & (rows < end)] - start for start, end in pairwise(starts)]
-
-    def rows_of(arrays: Sequence[NDArray[Scalar]]) -> NDArray[Scalar]:
-        return np.concatenate([array[chosen] for array, chosen in zip(arrays, own, strict=True)])
-
-    first = pool[0]
-    named = [split.image_ids for split in pool if split.image_ids is not None]
-    return Split(
-        images=rows_of([split.images for split in pool]),
-        texts=rows_of([split.texts for split in pool]),
-        labels=rows_of([split.labels for split in pool]),
-        ids=rows_of([split.ids for split in pool]),
-        image_parts=_taken_parts([split.image_parts for split in pool], own),
-        text_parts=_taken_parts([split.text_parts for split in pool], own),
-        image_groups=first.image_groups,
-        text_groups=first.text_groups,
-        image_ids=rows_of(named) if len(named) == len(pool) else None,
-    )
-
-
-def _taken_parts(parts: Sequence[Parts | None], own: Sequence[Numbers]) -> Parts | None:
-    """Return the parts of the chosen items of each split; None where a split has none."""
-    present = [part for part in parts if part is not None]
-    if len(present) < len(parts):
-        return None
-    items = list(_items(present, own))
-    width = present[0].values.shape[1]
-    values = np.concatenate([np.empty((0, width), dtype=np.float32), *items])
-    offsets = np.concatenate([[0], np.cumsum([len(item) for item in items])]).astype(np.int64)
-    return Parts(values, offsets)
-
-
-def _items(parts: Sequence[Parts], own: Sequence[Numbers]) -> Iterator[NDArray[np.float32]]:
-    for part, chosen in zip(parts, own, strict=True):
-        yield from (part[int(item)] for item in chosen)
+    return Split.joined([split.take(chosen) for split, chosen in zip(pool, own, strict=True)])

@@ -71,7 +71,7 @@ def check_rows(
 
 
 def _own(parts: Parts | None, item: int) -> Parts | None:
-    return None if parts is None else Parts(parts[item], np.array([0, len(parts[item])], dtype=np.int64))
+    return None if parts is None else parts.take([item])
 
 
 def _is_close(one: NDArray[Any], other: NDArray[Any]) -> bool:

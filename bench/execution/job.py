@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.draft import Parts, file_key, fingerprint, split_arrays
+from cmbench.datasets.draft import Parts, file_key, fingerprint, offsets_of, split_arrays
 from cmbench.datasets.formats.numpy_files import load_array, save_array, save_blocks, save_split
 from cmbench.errors import DatasetError
 from cmbench.methods.registry import MethodEntry
@@ -105,7 +105,7 @@ def hand_out(dataset: Dataset, folder: Path) -> HandedOut:
         _save_shuffled_rows(rows, order[modality], folder / f"{modality}_test.npy")
         parts = [getattr(split, PARTS[modality]) for split in splits]
         if all(part is not None for part in parts):
-            _save_shuffled(_joined(parts), order[modality], folder, PARTS[modality])
+            _save_shuffled(Parts.joined(parts), order[modality], folder, PARTS[modality])
     _check_fingerprint(dataset)
     for file in folder.iterdir():
         file.chmod(0o444)  # what keeps nobody from it who wants to, but an honest method from a mistake
@@ -165,16 +165,8 @@ def _rows(sources: Sequence[NDArray[Any]], chosen: NDArray[np.intp]) -> NDArray[
     return block
 
 
-def _joined(parts: Sequence[Parts]) -> Parts:
-    if len(parts) == 1:
-        return parts[0]
-    counts = np.concatenate([np.diff(part.offsets) for part in parts])
-    offsets = np.concatenate([[0], counts.cumsum()]).astype(np.int64)
-    return Parts(np.concatenate([part.values for part in parts]), offsets)
-
-
 def _save_shuffled(parts: Parts, order: NDArray[np.intp], folder: Path, key: str) -> None:
-    offsets = np.concatenate([[0], np.diff(parts.offsets)[order].cumsum()]).astype(np.int64)
+    offsets = offsets_of(np.diff(parts.offsets)[order])
     save_array(folder / f"{file_key(f'{key}_offsets', 'test')}.npy", offsets)
     blocks = (parts[int(item)] for item in order)
     values = parts.values

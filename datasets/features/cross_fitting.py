@@ -38,7 +38,7 @@ from typing import Generic, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import FloatMatrix, Labels, Parts
+from cmbench.datasets.draft import FloatMatrix, Labels, Parts, offsets_of
 from cmbench.errors import DatasetError
 
 Item = TypeVar("Item")
@@ -134,7 +134,7 @@ def flattened(parts: Sequence[Sequence[Item]]) -> tuple[list[Item], Labels]:
     >>> flattened([("a", "b"), (), ("c",)])
     (['a', 'b', 'c'], array([0, 2, 2, 3]))
     """
-    return list(chain.from_iterable(parts)), np.cumsum([0, *map(len, parts)], dtype=np.int64)
+    return list(chain.from_iterable(parts)), offsets_of(map(len, parts))
 
 
 def cross_fit(

@@ -103,7 +103,8 @@ class SideItems(Generic[Item]):
         if self.parts is None:
             return Made(rows, None)
         train, others = self.parts[:n_train], self.parts[n_train:]
-        return Made(rows, _joined(fitted.train_part_features(train), fitted.part_features(others)))
+        parts = fitted.train_part_features(train), fitted.part_features(others)
+        return Made(rows, Parts.joined(parts))
 
 
 def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) -> Side[FineTuned | None]:
@@ -326,8 +327,3 @@ def described(network: str, folds: int | None) -> str:
         f"{network}. This is network 1; cross-fitted by {folds} networks, features of training items are by "
         "one that has not learnt from them, mapped to those of network 1, and others are the mean of all"
     )
-
-
-def _joined(first: Parts, second: Parts) -> Parts:
-    offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]])
-    return Parts(np.concatenate([first.values, second.values]), offsets)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Parts, Split
+from cmbench.datasets.draft import Split
 from cmbench.datasets.together import belonging_together
 from cmbench.errors import DatasetError
 
@@ -63,7 +63,7 @@ def drawn(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
             if len(of_category[group]) <= left:
                 chosen[of_category[group]] = True
                 left -= len(of_category[group])
-    return pairs_of(split, np.flatnonzero(~chosen)), pairs_of(split, np.flatnonzero(chosen))
+    return split.take(np.flatnonzero(~chosen)), split.take(np.flatnonzero(chosen))
 
 
 def _strata(split: Split) -> Rows:
@@ -71,27 +71,3 @@ def _strata(split: Split) -> Rows:
         return split.labels
     has_categories = split.labels.shape[1] > 0
     return split.labels.argmax(axis=1) if has_categories else np.zeros(len(split), dtype=np.int64)
-
-
-def pairs_of(split: Split, rows: Rows) -> Split:
-    """Return some pairs of a split, with their parts, in the order of ``rows``."""
-    return Split(
-        split.images[rows],
-        split.texts[rows],
-        split.labels[rows],
-        split.ids[rows],
-        image_parts=_parts_of(split.image_parts, rows),
-        text_parts=_parts_of(split.text_parts, rows),
-        image_groups=split.image_groups,
-        text_groups=split.text_groups,
-        image_ids=None if split.image_ids is None else split.image_ids[rows],
-    )
-
-
-def _parts_of(parts: Parts | None, rows: Rows) -> Parts | None:
-    if parts is None:
-        return None
-    counts = np.diff(parts.offsets)[rows]
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    values = [parts[row] for row in rows.tolist()]
-    return Parts(np.concatenate(values) if values else parts.values[:0], offsets)

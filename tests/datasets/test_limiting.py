@@ -63,3 +63,16 @@ def test_pairs_of_several_categories_have_none_that_training_lacks(toy):
     small = limited(several, 10)
     assert not set(small.test.categories) - set(small.train.categories)
     assert len(small.test) == 10
+
+
+def test_a_split_of_which_no_pair_is_left_is_named(toy):
+    def several(split, labels):
+        parts = Parts(split.texts, np.arange(len(split) + 1))
+        return replace(split, labels=np.tile(labels, (len(split), 1)), text_parts=parts)
+
+    train = several(toy.train, [1, 0, 0, 1])
+    train.labels[0] = [1, 1, 1, 0]
+    validation, test = several(toy.validation, [1, 1, 0, 0]), several(toy.test, [1, 0, 0, 1])
+    dataset = replace(toy, train=train, validation=validation, test=test)
+    with pytest.raises(DatasetError, match="val is empty"):
+        limited(dataset, 4)
