@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from cmbench.datasets.draft import before_limit
 from cmbench.errors import CmbenchError, CmbenchWarning
 from cmbench.methods.parameters import parameters_of
 from cmbench.profile_files import TUNED, Profile, profile_path, read_profile
@@ -78,8 +79,8 @@ def _given(name: str, place: str | None) -> str:
     >>> _given("scenes-limit-200", None), _given("toy", "/data/my pairs.npz")
     ('--dataset scenes --limit 200', "--dataset '/data/my pairs.npz'")
     """
-    whole, _, limit = name.rpartition("-limit-")
-    options = ["--dataset", place or whole or name, *(["--limit", limit] if whole else [])]
+    whole, limit = before_limit(name)
+    options = ["--dataset", place or whole, *(["--limit", str(limit)] if limit else [])]
     return shlex.join(options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -275,6 +276,21 @@ class Draft:
 def base_name(draft: Draft) -> str:
     """Return the name of the dataset, also of one whose pairs were divided anew."""
     return draft.name.removesuffix(f" (split {draft.card.split_seed})")
+
+
+def limited_name(name: str, pairs: int) -> str:
+    """Return the name of a dataset that is limited to a number of pairs of each split."""
+    return f"{name}-limit-{pairs}"
+
+
+def before_limit(name: str) -> tuple[str, int | None]:
+    """Return the name of a dataset before it was limited, and to how many pairs; None if it was not.
+
+    >>> before_limit(limited_name("scenes", 200)), before_limit("my-limit-case")
+    (('scenes', 200), ('my-limit-case', None))
+    """
+    limited = re.fullmatch(r"(.+)-limit-(\d+)", name)
+    return (limited[1], int(limited[2])) if limited else (name, None)
 
 
 def split_arrays(split: Split) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.draft import Labels, Split
+from cmbench.datasets.draft import Labels, Split, limited_name
 from cmbench.errors import DatasetError
 
 SEED = 0
@@ -38,7 +38,7 @@ def limited(dataset: Dataset, pairs: int) -> Dataset:
     seen = None if dataset.unseen_categories else train.categories
     note = f"limited to {pairs} pairs of each split, drawn by category, for a first try"
     return Dataset(
-        f"{dataset.name}-limit-{pairs}",
+        limited_name(dataset.name, pairs),
         train,
         _limited(dataset.validation, pairs, random, _of(dataset.validation, train.categories)),
         _limited(dataset.test, pairs, random, _of(dataset.test, seen)),

@@ -7,7 +7,6 @@ warning on the terminal, in the record and under the table.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from cmbench.datasets.category_names import doubtful_names
-from cmbench.datasets.draft import Draft, Labels, Split, category_counts, row_slices
+from cmbench.datasets.draft import Draft, Labels, Split, base_name, before_limit, category_counts, row_slices
 from cmbench.datasets.repetitions import (
     ALIKE,
     MOST_PRODUCTS,
@@ -282,7 +281,7 @@ def _choosing(draft: Draft) -> Iterator[Finding]:
 
 def _more_validation_pairs(draft: Draft) -> str:
     """Return how validation pairs come to suffice: by a larger limit, or drawn from training."""
-    if re.search(r"-limit-\d+$", draft.name):
+    if before_limit(base_name(draft))[1]:
         return "a larger --limit leaves more of them"
     shares = (0.1, 0.2, 0.3, 0.4)
     share = next((share for share in shares if share * len(draft.train) >= FEW_PAIRS), 0.5)

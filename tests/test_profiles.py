@@ -84,6 +84,8 @@ def test_what_was_tuned_before_is_found_beside_the_store_then_within_it(toy, tmp
     store, names = tmp_path / "results" / "runs", {toy.fingerprint: "toy"}
     with pytest.raises(CmbenchError, match=r"'cmbench tune --dataset toy --store .*tuning' makes one"):
         tuned_profile(names, store)
+    with pytest.raises(CmbenchError, match="'cmbench tune --dataset my-limit-case --store"):
+        tuned_profile({toy.fingerprint: "my-limit-case"}, store)
     put(store / "tuning", toy, n_components=2)
     assert tuned_profile(names, store).parameters(toy.fingerprint, "cca") == {"n_components": 2}
     put(tmp_path / "results" / "tuning", toy, n_components=3)

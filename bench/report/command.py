@@ -7,11 +7,11 @@ but for the place of a dataset that is not built in.
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cmbench.datasets.draft import before_limit
 from cmbench.evaluation.protocol import PAPER
 from cmbench.report.records import Record, chosen_on_each_split, split_of
 from cmbench.report.rows import parameters_of
@@ -88,9 +88,7 @@ def is_trial(record: Record) -> bool:
 
 def whole_dataset(record: Record) -> tuple[str, int | None]:
     """Return the name of the dataset before it was limited to a number of pairs, and that number or None."""
-    name = str(base_dataset(record)["name"]).removesuffix(VALIDATION)
-    limited = re.fullmatch(r"(.+)-limit-(\d+)", name)
-    return (limited[1], int(limited[2])) if limited else (name, None)
+    return before_limit(str(base_dataset(record)["name"]).removesuffix(VALIDATION))
 
 
 def changed_parameters(record: Record) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from cmbench.cli.show import show
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Draft, Split
 from cmbench.datasets.formats.numpy_files import save_npz
+from cmbench.datasets.limiting import limited
 from cmbench.datasets.rules import broken_rules
 from cmbench.datasets.soundness import findings, refuse_unsound
+from cmbench.datasets.splits import redrawn
 from cmbench.errors import DatasetError, DatasetWarning
 from cmbench.methods.cca import CCA
 from cmbench.methods.views.inputs import MethodWarning
@@ -125,6 +127,12 @@ def test_what_is_advised_against_few_validation_pairs_makes_them_more(pairs, nam
     train = a_split("train", np.arange(pairs) % 4, 9)
     (finding,) = findings(Draft(name, train, whole.validation, whole.test, whole.class_names))
     assert remedy in finding.sentence
+
+
+def test_a_split_of_a_limited_dataset_has_a_larger_limit_as_its_remedy():
+    drawn = redrawn(limited(a_dataset(), 12), 1)
+    (sentence,) = (finding.sentence for finding in drawn.findings if "too few" in finding.sentence)
+    assert sentence.endswith("a larger --limit leaves more of them")
 
 
 @pytest.mark.parametrize("direction", [1, -1])
