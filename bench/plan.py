@@ -9,9 +9,8 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import LARGEST_SEED
 from cmbench.errors import DatasetError, MethodError
 from cmbench.evaluation.measures import Measure, get_measures
 from cmbench.evaluation.protocol import Protocol
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 Tuning: TypeAlias = Mapping[str, Any]
 """How a profile chose the parameters, as ``cmbench.profile_files.Profile.tuning`` says it."""
-LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +254,7 @@ def check_protocol(dataset: Dataset, protocol: Protocol) -> None:
             f"dataset {dataset.name!r} has a retrieval set, and in protocol {protocol.name!r} pairs are "
             "looked for among themselves; leave it out"
         )
-    unseen = np.setdiff1d(dataset.test.categories, dataset.train.categories)
+    unseen = dataset.unseen_in(dataset.test)
     if len(unseen) and not (by_pair or protocol.unseen_categories):
         raise DatasetError(
             f"dataset {dataset.name!r} has test pairs of {len(unseen)} categories without a training pair; "

@@ -18,6 +18,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 Modality: TypeAlias = Literal["image", "text"]
 FloatMatrix = NDArray[np.float32]
 Labels = NDArray[np.int64]
+LARGEST_SEED = 2**32 - 1  # that NumPy and torch accept
 BLOCK_BYTES = 2**24  # looked at together, so that memory-mapped features are never loaded whole
 ARRAY_TYPES: dict[str, tuple[str, int]] = {
     "images": ("float32", 2),
@@ -261,6 +262,15 @@ class Draft:
         """The splits with the names the file formats use: train, val, test, and retrieval if there is one."""
         three = (("train", self.train), ("val", self.validation), ("test", self.test))
         return three if self.retrieval is None else (*three, ("retrieval", self.retrieval))
+
+    @property
+    def evaluated(self) -> tuple[Split, ...]:
+        """The splits whose pairs are ranked: test, and retrieval if there is one."""
+        return tuple(split for _, split in self.splits[2:])
+
+    def unseen_in(self, split: Split) -> Labels:
+        """Return the categories of a split that no training pair has."""
+        return np.setdiff1d(split.categories, self.train.categories)
 
     @property
     def is_multi_label(self) -> bool:

@@ -30,10 +30,9 @@ def limited(dataset: Dataset, pairs: int) -> Dataset:
             f"a limit of {pairs} pairs leaves categories of dataset {dataset.name!r} without a training "
             f"pair; there are {wanted}, so give {wanted} or more"
         )
-    retrieval = dataset.retrieval
-    splits = (dataset.train, dataset.validation, dataset.test, *([] if retrieval is None else [retrieval]))
-    if all(len(split) <= pairs for split in splits):
+    if all(len(split) <= pairs for _, split in dataset.splits):
         return dataset
+    retrieval = dataset.retrieval
     train = _limited(dataset.train, pairs, random, np.arange(len(dataset.train)))
     seen = None if dataset.unseen_categories else train.categories
     note = f"limited to {pairs} pairs of each split, drawn by category, for a first try"

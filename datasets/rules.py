@@ -158,7 +158,7 @@ def _labels_outside(draft: Draft, count: int) -> Iterator[str]:
 
 def _test_classes_are_trained(draft: Draft) -> Iterator[str]:
     for name, split in draft.splits[1:]:
-        unseen = np.setdiff1d(split.categories, draft.train.categories)
+        unseen = draft.unseen_in(split)
         if not len(unseen) or (draft.unseen_categories and name != "val"):
             continue
         remedy = "" if name == "val" else ", or ask for the protocol zeroshot, which is about such classes"

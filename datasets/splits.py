@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.draft import Labels, Split
+from cmbench.datasets.draft import LARGEST_SEED, Labels, Split
 from cmbench.datasets.together import belonging_together
 from cmbench.errors import DatasetError
 
 Numbers = NDArray[np.int64]
-LARGEST_SEED = 2**32 - 1
 
 
 def redrawn(dataset: Dataset, seed: int) -> Dataset:
@@ -63,7 +62,7 @@ def _check(dataset: Dataset, seed: int) -> None:
         raise DatasetError(
             f"dataset {dataset.name!r} has a retrieval set, which belongs to its split; use one split"
         )
-    unseen = np.setdiff1d(dataset.test.categories, dataset.train.categories)
+    unseen = dataset.unseen_in(dataset.test)
     if len(unseen):
         raise DatasetError(
             f"dataset {dataset.name!r} has test pairs of {len(unseen)} categories without a training pair, "

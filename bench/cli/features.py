@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from cmbench.cli.dataset_output import check_output, write_dataset
 from cmbench.cli.options import like_default, settings_of
+from cmbench.datasets.draft import LARGEST_SEED
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -178,7 +179,7 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     "--seed",
     default=0,
     show_default=True,
-    type=click.IntRange(0, 2**32 - 1),
+    type=click.IntRange(0, LARGEST_SEED),
     help="Of all that chance decides.",
 )
 @click.option(

@@ -62,8 +62,7 @@ def _evaluation(cell: Cell, images: NDArray[Any], texts: NDArray[Any]) -> Evalua
 
 def _codes_of_labels(dataset: Dataset) -> NDArray[np.float64]:
     """Return the categories of the test items, and of those to retrieve, as vectors of 0 and 1."""
-    parts = [dataset.test] if dataset.retrieval is None else [dataset.test, dataset.retrieval]
-    labels = np.concatenate([part.labels for part in parts])
+    labels = np.concatenate([split.labels for split in dataset.evaluated])
     return labels.astype(np.float64) if labels.ndim == 2 else np.eye(len(dataset.class_names))[labels]
 
 

@@ -97,7 +97,7 @@ def hand_out(dataset: Dataset, folder: Path) -> HandedOut:
     _check_lengths(dataset)
     save_split(folder, "train", dataset.train)
     save_split(folder, "val", dataset.validation)
-    splits = [dataset.test] if dataset.retrieval is None else [dataset.test, dataset.retrieval]
+    splits = dataset.evaluated
     random = np.random.RandomState(np.frombuffer(sha256(dataset.fingerprint.encode()).digest(), np.uint32))
     order = {modality: random.permutation(sum(map(len, splits))) for modality in MODALITIES}
     for modality in MODALITIES:

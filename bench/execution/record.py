@@ -293,7 +293,7 @@ def _dataset(cell: Cell) -> dict[str, Any]:
 
 def _peculiarities(dataset: Dataset) -> dict[str, Any]:
     """Return what is said of a dataset only where it is so."""
-    unseen = np.setdiff1d(dataset.test.categories, dataset.train.categories)
+    unseen = dataset.unseen_in(dataset.test)
     card = dataset.card
     said = {
         "split_of": card.split_of

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import LARGEST_SEED
 from cmbench.datasets.formats.feature_file import SPLIT_NAMES
 from cmbench.datasets.formats.files import load_file
 from cmbench.datasets.scenes.captions import describe
@@ -65,13 +66,13 @@ class ScenePairs:
 
 
 def generate(seed: int = SEED) -> ScenePairs:
-    """Return 1,800 pairs, the same on every machine; ``seed`` (0 to 2**32 - 1) makes another collection.
+    """Return 1,800 pairs, the same on every machine; ``seed`` (0 to ``LARGEST_SEED``) makes another collection.
 
     The categories take turns, and each pair has a stream of its own, so pair i does not depend on the others.
     Takes about 6 seconds and 100 MB of memory.
     """
-    if not 0 <= seed < 2**32:
-        raise DatasetError(f"seed is {seed}; use 0 to 2**32 - 1")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise DatasetError(f"seed is {seed}; use 0 to {LARGEST_SEED}")
     class_names = tuple(CATEGORIES)
     labels = np.tile(np.arange(len(class_names), dtype=np.int64), sum(ROUNDS))
     images, captions = [], []
