@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,23 @@ from cmbench.errors import listed
 if TYPE_CHECKING:
     from cmbench.datasets.draft import Draft, Parts, Split
 
-Rule = Callable[["Draft"], Iterator[str]]
-
 MODALITIES = (("images", "image_parts", "image_groups"), ("texts", "text_parts", "text_groups"))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule, and what tells where it is broken.
+
+    Parameters
+    ----------
+    sentence : the rule itself
+    problems : yields what breaks it, a sentence each
+    may_break : whether rows and validation pairs can be looked at while it is broken
+    """
+
+    sentence: str
+    problems: Callable[[Draft], Iterator[str]]
+    may_break: bool = False
 
 
 def _types_are_right(draft: Draft) -> Iterator[str]:
@@ -242,26 +257,25 @@ def _card_is_kept(draft: Draft) -> Iterator[str]:
         )
 
 
-TYPES: tuple[str, Rule] = ("arrays have the right types", _types_are_right)
-RULES: tuple[tuple[str, Rule], ...] = (
-    ("arrays of a split have equal lengths", _lengths_are_equal),
-    ("splits have the same dimensions", _dimensions_agree),
-    ("features are finite", _features_are_finite),
-    ("class names are distinct", _class_names_are_distinct),
-    ("labels name a class", _labels_are_classes),
-    ("every validation and test class is trained", _test_classes_are_trained),
-    ("no id appears twice", _ids_are_unique),
-    ("parts and groups fit the features", _parts_and_groups_fit),
-    ("sizes and fingerprint are those of the card", _card_is_kept),
+TYPES = Rule("arrays have the right types", _types_are_right)
+RULES = (
+    Rule("arrays of a split have equal lengths", _lengths_are_equal),
+    Rule("splits have the same dimensions", _dimensions_agree),
+    Rule("features are finite", _features_are_finite),
+    Rule("class names are distinct", _class_names_are_distinct),
+    Rule("labels name a class", _labels_are_classes),
+    Rule("every validation and test class is trained", _test_classes_are_trained, may_break=True),
+    Rule("no id appears twice", _ids_are_unique, may_break=True),
+    Rule("parts and groups fit the features", _parts_and_groups_fit),
+    Rule("sizes and fingerprint are those of the card", _card_is_kept),
 )
 
 
 def broken_rules(draft: Draft) -> Iterator[tuple[str, list[str]]]:
-    """Yield (rule, what breaks it) for every rule; while types are wrong, for that rule only."""
-    sentence, rule = TYPES
-    wrong_types = list(rule(draft))
-    yield sentence, wrong_types
+    """Yield (sentence, what breaks it) for every rule; while types are wrong, for that rule only."""
+    wrong_types = list(TYPES.problems(draft))
+    yield TYPES.sentence, wrong_types
     if wrong_types:
         return
-    for sentence, rule in RULES:
-        yield sentence, list(rule(draft))
+    for rule in RULES:
+        yield rule.sentence, list(rule.problems(draft))

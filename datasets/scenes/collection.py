@@ -66,7 +66,7 @@ class ScenePairs:
 
 
 def generate(seed: int = SEED) -> ScenePairs:
-    """Return 1,800 pairs, the same on every machine; ``seed`` (0 to ``LARGEST_SEED``) makes another collection.
+    """Return 1,800 pairs, the same on every machine; ``seed``, to ``LARGEST_SEED``, makes another collection.
 
     The categories take turns, and each pair has a stream of its own, so pair i does not depend on the others.
     Takes about 6 seconds and 100 MB of memory.

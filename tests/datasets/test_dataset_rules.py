@@ -136,12 +136,12 @@ def test_a_broken_rule_gives_its_message_and_breaks_no_other_rule(rule, draft, m
 
 
 def test_every_rule_is_among_the_broken_ones_above():
-    assert {rule for rule, _, _ in BROKEN} == {sentence for sentence, _ in (TYPES, *RULES)}
+    assert {rule for rule, _, _ in BROKEN} == {rule.sentence for rule in (TYPES, *RULES)}
 
 
 def test_a_sound_dataset_keeps_every_rule():
     draft = a_draft(card=Card(sizes=(9, 6, 7), fingerprint=a_draft().fingerprint))
-    assert list(broken_rules(draft)) == [(sentence, []) for sentence, _ in (TYPES, *RULES)]
+    assert list(broken_rules(draft)) == [(rule.sentence, []) for rule in (TYPES, *RULES)]
     assert as_dataset(draft).fingerprint == draft.fingerprint
 
 

@@ -314,5 +314,13 @@ def test_check_tells_every_broken_rule_and_the_unused_keys(written, dataset):
     assert not check.holds
 
 
+def test_check_looks_for_repeated_pairs_where_ids_are_repeated_too(written, dataset):
+    arrays = dict(dataset_arrays(dataset))
+    arrays |= {f"{key}_val": arrays[f"{key}_test"][:6] for key in ("images", "texts", "labels", "ids")}
+    check = check_file(written(arrays))
+    assert [rule.rule for rule in check.rules if not rule.holds] == ["no id appears twice"]
+    assert any(finding.repeated for finding in check.findings)
+
+
 def test_check_of_a_sound_file_holds(written, dataset):
     assert check_file(written(dict(dataset_arrays(dataset)))).holds
