@@ -34,6 +34,8 @@ ARRAY_TYPES: dict[str, tuple[str, int]] = {
     "text_groups": ("int64", 1),
 }
 """Type and number of dimensions of every array of a split, by key; labels may have two."""
+FULL_NAMES = {"train": "training", "val": "validation", "test": "test", "retrieval": "retrieval"}
+"""What sentences call the splits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -387,3 +389,14 @@ def blocks(array: NDArray[Scalar]) -> Iterator[NDArray[Scalar]]:
 def row_slices(n_rows: int, height: int) -> Iterator[slice]:
     """Yield slices of at most ``height`` rows that cover ``n_rows``."""
     return (slice(start, start + height) for start in range(0, n_rows, height))
+
+
+def first_non_finite_row(features: NDArray[Any]) -> int | None:
+    """Return the first row of a matrix (n, d) that holds NaN or infinity, or None; it is read in blocks."""
+    start = 0
+    for rows in blocks(features):
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            return start + int(np.argmin(finite))
+        start += len(rows)
+    return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import ARRAY_TYPES, blocks, file_key, split_arrays
+from cmbench.datasets.draft import ARRAY_TYPES, file_key, first_non_finite_row, split_arrays
 from cmbench.datasets.soundness import cut_while_sorted
 from cmbench.errors import listed
 
@@ -102,19 +102,9 @@ def _different_widths(key: str, widths: dict[str, int]) -> Iterator[str]:
 def _features_are_finite(draft: Draft) -> Iterator[str]:
     for name, split in draft.splits:
         for key, array in split_arrays(split):
-            row = _first_non_finite_row(array) if ARRAY_TYPES[key][0] == "float32" else None
+            row = first_non_finite_row(array) if ARRAY_TYPES[key][0] == "float32" else None
             if row is not None:
                 yield f"{key}_{name} row {row} holds NaN or infinity; remove or repair that pair"
-
-
-def _first_non_finite_row(features: NDArray[Any]) -> int | None:
-    start = 0
-    for rows in blocks(features):
-        good = np.isfinite(rows).all(axis=1)
-        if not good.all():
-            return start + int(np.argmin(good))
-        start += len(rows)
-    return None
 
 
 def _class_names_are_distinct(draft: Draft) -> Iterator[str]:

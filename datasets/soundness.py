@@ -15,7 +15,16 @@ from itertools import pairwise
 import numpy as np
 
 from cmbench.datasets.category_names import doubtful_names
-from cmbench.datasets.draft import Draft, Labels, Split, base_name, before_limit, category_counts, row_slices
+from cmbench.datasets.draft import (
+    FULL_NAMES,
+    Draft,
+    Labels,
+    Split,
+    base_name,
+    before_limit,
+    category_counts,
+    row_slices,
+)
 from cmbench.datasets.repetitions import (
     ALIKE,
     MOST_PRODUCTS,
@@ -37,8 +46,6 @@ FEW_PRODUCTS = 1e10
 
 TRAINED = "trained on"
 """What cards say of features whose networks have learned from the dataset."""
-
-FULL_NAMES = {"train": "training", "val": "validation", "test": "test", "retrieval": "retrieval"}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import ARRAY_TYPES, Card, Draft, Parts, Split, file_key, split_arrays
+from cmbench.datasets.draft import ARRAY_TYPES, FULL_NAMES, Card, Draft, Parts, Split, file_key, split_arrays
 from cmbench.datasets.formats.casting import float_matrix, int_vector, single_int, single_text, text_vector
 from cmbench.datasets.formats.division import Shares, drawn
 from cmbench.datasets.formats.labels import label_array, settled_labels
@@ -27,7 +27,6 @@ RETRIEVAL = "retrieval"
 ALL_PAIRS = "all"
 """Stands for a split in keys where the pairs are not divided yet."""
 
-FULL_NAMES = {"train": "training", "val": "validation", "test": "test"}
 REQUIRED = ("images", "texts", "labels")
 PARTS = ("image_parts", "text_parts")
 GROUPS = ("image_groups", "text_groups")

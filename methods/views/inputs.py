@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Modality, Split, row_slices
+from cmbench.datasets.draft import Modality, Split, first_non_finite_row, row_slices
 from cmbench.errors import MethodError, MethodWarning
 
 # Values looked at together, so that memory-mapped features are never loaded whole. At 8 MiB in
@@ -36,7 +36,7 @@ def check_features(features: NDArray[Any], view: str) -> None:
         )
     if features.dtype.kind not in "fiu":
         raise MethodError(f"{view} hold {features.dtype} values; give real numbers, as float32 or float64")
-    row = _first_non_finite_row(features)
+    row = first_non_finite_row(features)
     if row is not None:
         raise MethodError(f"{view} row {row} holds NaN or infinity; remove or repair that item")
 
@@ -67,16 +67,6 @@ def check_training_pairs(pairs: Split, part: str = "training") -> None:
             f"there are {len(pairs.images)} {part} images but {len(pairs.texts)} texts; "
             "row i of each must describe pair i"
         )
-
-
-def _first_non_finite_row(features: NDArray[Any]) -> int | None:
-    start = 0
-    for rows in row_blocks(features):
-        good = np.isfinite(rows).all(axis=1)
-        if not good.all():
-            return start + int(np.argmin(good))
-        start += len(rows)
-    return None
 
 
 Matrix: TypeAlias = NDArray[np.float64]
