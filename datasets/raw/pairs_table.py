@@ -10,8 +10,7 @@ Otherwise the folder holds ``<category>/<name>.jpg`` (or .jpeg, .png, .webp, .bm
 beside ``<category>/<name>.txt``; the id of a pair is ``<category>/<name>``.
 
 Without a split, one is drawn: stratified, 80/10/10, the same each time, and all pairs of one picture in one
-split. ``cmbench.datasets.raw.splits.save_splits`` writes it to a file. Segments of a text are its sentences.
-The categories are numbered in alphabetical order.
+split. Segments of a text are its sentences. The categories are numbered in alphabetical order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Split files: which pairs are for training, validation and test; read, drawn and written.
+"""Split files: which pairs are for training, validation and test; read and drawn.
 
 A split file is UTF-8 text with a header and a line for each pair::
 
@@ -26,7 +26,6 @@ from typing import Protocol, TypeAlias, TypeVar
 import numpy as np
 
 from cmbench.datasets.formats.feature_file import SPLIT_NAMES
-from cmbench.datasets.raw.contract import RawDataset
 from cmbench.datasets.raw.pair_files import Line, composed, read_text
 from cmbench.datasets.raw.problems import Problems
 from cmbench.errors import DatasetError
@@ -148,24 +147,6 @@ def drawn_splits(categories: Sequence[str], *, seed: int = 0) -> list[str]:
         for row in lots[share : 2 * share]:
             words[row] = "test"
     return words
-
-
-def save_splits(path: Path, dataset: RawDataset) -> None:
-    """Write the splits of ``dataset`` to ``path``, by id, so that a later load can be given the same.
-
-    Raises ``DatasetError`` for an id of several lines, which no line can hold.
-    """
-    ids = [pair.id for _, pairs in dataset.splits for pair in pairs]
-    broken = [id_ for id_ in ids if id_.splitlines() != [id_]]
-    if broken:
-        raise DatasetError(f"the id {broken[0]!r} has several lines; give the pair another")
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if any(id_.startswith("#") for id_ in ids):  # unquoted, it would be read as a comment
-            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writerow(("id", "split"))
-        for word, pairs in dataset.splits:
-            writer.writerows((pair.id, word) for pair in pairs)
 
 
 def _lines(path: Path) -> Iterator[Line]:

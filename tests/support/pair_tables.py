@@ -34,6 +34,12 @@ def write_table(folder, rows=ROWS, header=HEADER):
     return path
 
 
+def write_splits(path, dataset):
+    """Write a split file that divides the pairs of a raw dataset as they are."""
+    lines = [f"{pair.id},{word}\n" for word, pairs in dataset.splits for pair in pairs]
+    path.write_text("id,split\n" + "".join(lines))
+
+
 def write_folder(folder, sizes):
     for category, size in sizes.items():
         (folder / category).mkdir(parents=True)

@@ -5,11 +5,10 @@ from collections import Counter
 
 import pandas as pd
 import pytest
-from pair_tables import HEADER, ROWS, png, refused, write_folder, write_table
+from pair_tables import HEADER, ROWS, png, refused, write_folder, write_splits, write_table
 
 from cmbench.datasets.raw import pairs_table
 from cmbench.datasets.raw.preparation import checked_pictures
-from cmbench.datasets.raw.splits import save_splits
 from cmbench.errors import DatasetError
 
 
@@ -249,13 +248,13 @@ def test_a_split_file_goes_before_the_column(tmp_path):
     assert pairs_table.load(path).split_origin == "column split of the table"
 
 
-def test_without_a_split_one_is_drawn_that_can_be_written(tmp_path):
+def test_without_a_split_one_is_drawn_that_a_split_file_can_hold(tmp_path):
     folder = write_folder(tmp_path / "my.pairs", {"cat": 20, "dog": 30})
     loaded = pairs_table.load(folder)
     assert [len(pairs) for _, pairs in loaded.splits] == [40, 5, 5]
     assert loaded.split_origin == "drawn by cmbench with seed 0, 80/10/10"
     assert Counter(pair.label for pair in loaded.test) == {0: 2, 1: 3}
-    save_splits(tmp_path / "drawn.csv", loaded)
+    write_splits(tmp_path / "drawn.csv", loaded)
     for again in (pairs_table.load(folder), pairs_table.load(folder, tmp_path / "drawn.csv")):
         for (_, pairs), (_, first) in zip(again.splits, loaded.splits, strict=True):
             assert [pair.id for pair in pairs] == [pair.id for pair in first]

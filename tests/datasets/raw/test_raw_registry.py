@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pair_tables import write_splits
 
 from cmbench.datasets.raw import registry
 from cmbench.datasets.raw.pictures import PictureFile
@@ -17,7 +18,6 @@ from cmbench.datasets.raw.registry import (
     raw_dataset_names,
     raw_dataset_summaries,
 )
-from cmbench.datasets.raw.splits import save_splits
 from cmbench.datasets.scenes import collection as scenes
 from cmbench.errors import DatasetError
 
@@ -81,7 +81,7 @@ def test_the_scenes_are_the_pictures_and_captions_that_are_generated(drawn, gene
 def test_the_scenes_may_be_divided_otherwise(drawn, tmp_path):
     card = drawn.card.with_split_given()
     swapped = replace(drawn, validation=drawn.test, test=drawn.validation, card=card)
-    save_splits(tmp_path / "own.csv", swapped)
+    write_splits(tmp_path / "own.csv", swapped)
     again = load_raw("scenes", splits=tmp_path / "own.csv")
     assert again.card == card
     assert card.terms == "Apache-2.0"

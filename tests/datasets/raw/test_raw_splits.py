@@ -1,13 +1,13 @@
-"""Split files: read with every mistake named, drawn by lot, written and read again."""
+"""Split files: read with every mistake named; and splits drawn by lot."""
 
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from cmbench.datasets.raw.contract import RawDataset, RawPair
+from cmbench.datasets.raw.contract import RawPair
 from cmbench.datasets.raw.pictures import PictureFile
-from cmbench.datasets.raw.splits import divided, drawn_splits, read_splits, save_splits, shipped_splits
+from cmbench.datasets.raw.splits import divided, drawn_splits, read_splits, shipped_splits
 from cmbench.errors import DatasetError
 
 
@@ -101,19 +101,10 @@ def test_of_many_mistakes_some_are_told_and_the_rest_counted(tmp_path):
     assert str(caught.value).count("is missing") == 20
 
 
-def test_what_is_written_divides_the_same_again(tmp_path):
-    path = tmp_path / "own.csv"
-    for other in ("c", "#c"):
-        parts = (pairs_of("a", 'with "quotes", commas', "ü"), pairs_of("b"), pairs_of(other))
-        save_splits(path, RawDataset("toy", *parts, ("cat",)))
-        assert ids(divided([*parts[2], *parts[1], *parts[0]], read_splits(path))) == ids(parts)
-
-
-def test_an_id_of_several_lines_is_not_written(tmp_path):
-    broken = RawDataset("toy", pairs_of("a\nb"), pairs_of("b"), pairs_of("c"), ("cat",))
-    with pytest.raises(DatasetError, match=r"the id 'a\\nb' has several lines; give the pair another"):
-        save_splits(tmp_path / "own.csv", broken)
-    assert not (tmp_path / "own.csv").exists()
+def test_an_id_in_quotes_may_have_commas_and_quotes_and_begin_like_a_comment(tmp_path):
+    path = written(tmp_path, 'id,split\n"with ""quotes"", commas",val\n"#c",test\nü,train\n')
+    parts = divided(pairs_of("#c", 'with "quotes", commas', "ü"), read_splits(path))
+    assert ids(parts) == [["ü"], ['with "quotes", commas'], ["#c"]]
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 10, 14, 15, 99])

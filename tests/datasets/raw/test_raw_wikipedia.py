@@ -8,6 +8,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pair_tables import write_splits
 from PIL import Image
 from scipy.io import savemat
 
@@ -15,7 +16,7 @@ from cmbench.cli.main import cli
 from cmbench.datasets.formats.files import load_file
 from cmbench.datasets.raw import wikipedia
 from cmbench.datasets.raw.preparation import checked_pictures
-from cmbench.datasets.raw.splits import save_splits, shipped_splits
+from cmbench.datasets.raw.splits import shipped_splits
 from cmbench.datasets.raw.wikipedia import published_features
 from cmbench.errors import DatasetError
 
@@ -158,7 +159,7 @@ def test_raw_pairs_are_those_of_the_feature_file(tmp_path, real_data):
 def test_a_split_file_of_ones_own_may_name_ids_or_positions(copy):
     loaded = wikipedia.load(copy)
     swapped = replace(loaded, validation=loaded.test, test=loaded.validation)
-    save_splits(copy / "own.csv", swapped)
+    write_splits(copy / "own.csv", swapped)
     assert [pair.id for pair in wikipedia.load(copy, copy / "own.csv").test] == [
         p.id for p in loaded.validation
     ]

@@ -4,11 +4,11 @@ import io
 from dataclasses import replace
 
 import pytest
+from pair_tables import write_splits
 from PIL import Image
 
 from cmbench.datasets.raw import xmedianet
 from cmbench.datasets.raw.preparation import checked_pictures
-from cmbench.datasets.raw.splits import save_splits
 from cmbench.errors import DatasetError
 
 WORDS = ("train", "val", "test")
@@ -63,7 +63,7 @@ def test_a_split_file_goes_before_the_lists(copy, tmp_path):
     loaded = xmedianet.load(copy)
     card = loaded.card.with_split_given()
     own = replace(loaded, validation=loaded.test, test=loaded.validation, card=card)
-    save_splits(tmp_path / "own.csv", own)
+    write_splits(tmp_path / "own.csv", own)
     again = xmedianet.load(copy, tmp_path / "own.csv")
     assert [pair.id for pair in again.validation] == [pair.id for pair in loaded.test]
     assert [each.split_origin for each in (loaded, again)] == [
