@@ -95,6 +95,12 @@ class SideItems(Generic[Item]):
         items, offsets = flattened(self.parts)
         return Made(network(self.items), Parts(network(items), offsets))
 
+    def learnt(self, learn: Learn[Item], folds: int | None, seed: int) -> Made:
+        """Return features by the network that learns from all training items, or by those of ``folds``."""
+        if folds is None:
+            return self.by(learn(0, np.arange(len(self.train_labels))))
+        return self.cross_fitted(learn, folds, seed)
+
     def cross_fitted(self, learn: Learn[Item], folds: int, seed: int) -> Made:
         """Return features of which those of training items are by networks that have not learnt from them."""
         n_train = len(self.train_labels)
@@ -126,10 +132,25 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
     )
     report("weights", 1, 1)
     if settings.training is None:
-        made = items.by(_Extraction(start, work, settings, report))
-        made, kept = reduced(made, len(items.train_labels), settings.components)
-        details = {"weights": [start.weights_hash], **_computing(start, settings)}
-        return Side(made, _named(start, start.weights_hash, kept), details, None)
+        return _as_given(items, start, settings, work, report)
+    return _fine_tuned(raw, items, start, recipe, work, report)
+
+
+def _as_given(
+    items: SideItems[Picture], start: Backbone, settings: ImageRecipe, work: Path, report: Report
+) -> Side[FineTuned | None]:
+    """Return features by a network that does not learn."""
+    made = items.by(_Extraction(start, work, settings, report))
+    made, kept = reduced(made, len(items.train_labels), settings.components)
+    details = {"weights": [start.weights_hash], **_computing(start, settings)}
+    return Side(made, _named(start, start.weights_hash, kept), details, None)
+
+
+def _fine_tuned(
+    raw: RawDataset, items: SideItems[Picture], start: Backbone, recipe: Recipe, work: Path, report: Report
+) -> Side[FineTuned | None]:
+    """Return features by the network that learns from the training pictures, or by one for each fold."""
+    settings = recipe.image
     tuned: list[FineTuned] = []
     training = frozenset(id(pair.picture) for pair in raw.train)
 
@@ -139,10 +160,7 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
         tuned.append(_tuned(raw, rows, start, folder, settings, partial(report, f"epochs{of}")))
         return _Extraction(tuned[fold].backbone, folder, settings, report, of, training)
 
-    if recipe.folds is None:
-        made = items.by(learnt(0, np.arange(len(items.train_labels))))
-    else:
-        made = items.cross_fitted(learnt, recipe.folds, settings.seed)
+    made = items.learnt(learnt, recipe.folds, settings.seed)
     made, kept = reduced(made, len(items.train_labels), settings.components)
     details = {
         "weights before": start.weights_hash,
@@ -150,13 +168,16 @@ def picture_side(raw: RawDataset, recipe: Recipe, work: Path, report: Report) ->
         "validation accuracies": [network.record.best_accuracy for network in tuned],
         **_computing(start, settings),
     }
-    record = tuned[0].record
-    learnt_how = (
-        f", trained on {len(items.train_labels)} pictures of {len(raw.class_names)} categories, best of "
+    network = _named(start, tuned[0].backbone.weights_hash, _learnt_how(raw, tuned[0]) + kept)
+    return Side(made, described(network, recipe.folds), details, tuned[0])
+
+
+def _learnt_how(raw: RawDataset, tuned: FineTuned) -> str:
+    record = tuned.record
+    return (
+        f", trained on {len(raw.train)} pictures of {len(raw.class_names)} categories, best of "
         f"{record.epochs} epochs: {record.best_epoch} (validation accuracy {record.best_accuracy:.3f})"
     )
-    network = _named(start, tuned[0].backbone.weights_hash, learnt_how + kept)
-    return Side(made, described(network, recipe.folds), details, tuned[0])
 
 
 def reduced(made: Made, n_train: int, components: int | None) -> tuple[Made, str]:
@@ -270,9 +291,8 @@ def load_vectors(raw: RawDataset, recipe: TextRecipe) -> WordVectors:
 def text_side(raw: RawDataset, recipe: Recipe, vectors: WordVectors, report: Report) -> Side[TextExtractor]:
     """Return features of all texts, and of their sentences if the recipe says so."""
     pairs = all_pairs(raw)
-    labels = labels_of(raw.train)
     segments = [pair.segments for pair in pairs] if recipe.parts else None
-    items = SideItems([pair.text for pair in pairs], segments, labels)
+    items = SideItems([pair.text for pair in pairs], segments, labels_of(raw.train))
     settings, count = recipe.text, recipe.folds or 1
     extractors: list[TextExtractor] = []
 
@@ -281,10 +301,7 @@ def text_side(raw: RawDataset, recipe: Recipe, vectors: WordVectors, report: Rep
         extractors.append(_extractor(raw, rows, settings, vectors))
         return extractors[fold].features
 
-    if recipe.folds is None:
-        made = items.by(learnt(0, np.arange(len(labels))))
-    else:
-        made = items.cross_fitted(learnt, recipe.folds, settings.settings.seed)
+    made = items.learnt(learnt, recipe.folds, settings.settings.seed)
     report("word CNNs", count, count)
     details = {
         "word vectors": vectors.digest,
