@@ -100,7 +100,10 @@ def tuned_sections(folder: Path) -> list[str]:
 
 
 def search_costs(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return the minutes of a processor that searches took, from the profiles that come with cmbench."""
+    """Return the minutes of a processor that searches took, from the profiles that come with cmbench.
+
+    Nothing where none of them is of these datasets.
+    """
     datasets = {record["dataset"]["fingerprint"]: record["dataset"]["name"] for record in records}
     names = {record["method"]["name"]: record["method"]["paper_name"] for record in records}
     minutes: dict[str, dict[str, float]] = {}
@@ -110,6 +113,8 @@ def search_costs(records: Sequence[Mapping[str, Any]]) -> str:
             chosen = tomllib.loads(path.read_text("utf-8"))["datasets"]
             for name, choice in chosen[datasets[fingerprint]]["methods"].items():
                 minutes.setdefault(name, {})[fingerprint] = choice["processor_seconds"] / 60
+    if not minutes:
+        return ""
     rows = [
         [label, *(minutes[name].get(each) for each in datasets)]
         for name, label in names.items()

@@ -21,7 +21,7 @@ from cmbench.report.layout import BIMODAL, printed
 from cmbench.report.published import collection_of
 from cmbench.report.records import Group, Record, groups
 from cmbench.report.searches import is_short
-from cmbench.report.settings import Setting, competes, knows_test_labels, settings
+from cmbench.report.settings import Setting, competes, settings
 from cmbench.report.shape import shapes
 from cmbench.report.significance import Arrays, Reading, best_groups, reading, runs_of
 
@@ -166,12 +166,12 @@ def _paper_name(found: Sequence[Finding], method: str) -> str:
 
 
 def _finding(group: Group, method: str, arrays: Reading) -> Finding:
-    """Return what one table shows; ablations are compared apart, and do not compete in it."""
+    """Return what one table shows; ablations are compared apart, and neither they nor controls compete."""
     ablations = {name for name in VARIANTS if name != FULL.name}
     measured = [
         each
         for each in settings(group.records)
-        if each.score(AVERAGE.key) and each.method["name"] not in ablations and not knows_test_labels(each)
+        if each.score(AVERAGE.key) and each.method["name"] not in ablations and competes(each)
     ]
     place, in_first = _place(measured, method, arrays)
     variants, above = _against_variants(group, arrays) if method == FULL.name else ([], None)
@@ -191,8 +191,7 @@ def _place(measured: Sequence[Setting], method: str, arrays: Reading) -> tuple[l
     if not standing.pairs:
         return [*told, *_place_of(ranked, method), f"Not tested: {standing.untested}."], None
     others = [_named(each) for each in best if each is not ranked[0]]
-    count = len([each for each in ranked if competes(each)])
-    told.append(f"Not told apart from it: {', '.join(others) or 'none'} (of {count} methods).")
+    told.append(f"Not told apart from it: {', '.join(others) or 'none'} (of {len(ranked)} methods).")
     own = [each for each in ranked if each.method["name"] == method]
     is_first = any(each in best for each in own) if own else None
     return [*told, *_place_of(ranked, method), *_margin(ranked, own, arrays)], is_first
@@ -204,9 +203,8 @@ def _margin(ranked: Sequence[Setting], own: Sequence[Setting], arrays: Reading) 
     It is what a correction for all comparisons of a table hides: with many methods a difference has to be
     larger to be told from chance.
     """
-    first, *others = (each for each in ranked if competes(each))
     for each in own:
-        other = first if each is not first else others[0]
+        other = ranked[0] if each is not ranked[0] else ranked[1]
         found = _difference(each, other, arrays)
         yield (
             f"{_named(each)} less {_named(other)}: {found.mean:+.3f} (95 % interval {found.low:+.3f} to "
@@ -215,9 +213,8 @@ def _margin(ranked: Sequence[Setting], own: Sequence[Setting], arrays: Reading) 
 
 
 def _place_of(ranked: Sequence[Setting], method: str) -> list[str]:
-    methods = [each for each in ranked if competes(each)]
-    places = [(at, each) for at, each in enumerate(methods, 1) if each.method["name"] == method]
-    return [f"{_named(each)} has place {at} of {len(methods)}." for at, each in places]
+    places = [(at, each) for at, each in enumerate(ranked, 1) if each.method["name"] == method]
+    return [f"{_named(each)} has place {at} of {len(ranked)}." for at, each in places]
 
 
 def _against_variants(group: Group, arrays: Reading) -> tuple[list[str], bool | None]:

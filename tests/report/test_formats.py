@@ -125,7 +125,7 @@ def test_a_measure_among_the_columns_comes_beside_the_others():
     assert heading[1:4] == ["image→text", "text→image", "bi-modal average"]
     assert heading[-4:] == ["P@10 image→text", "P@10 text→image", "P@10 bi-modal average", "seeds"]
     assert row[-4:] == ["**0.700**", "**0.700**", "**0.700**", "1"]
-    with pytest.raises(ReportError, match="unknown column 'weight': there are seconds, memory, weights"):
+    with pytest.raises(ReportError, match="unknown column 'weight': there are seconds, processor, memory"):
         render([record], view=View(columns=["weight"]))
 
 
