@@ -13,13 +13,12 @@ from cmbench.methods.views.canonical_correlation import (
     canonical_problem,
 )
 from cmbench.methods.views.inputs import check_training_pairs, warn
-from cmbench.methods.views.maps import Candidate, ComponentMethod, LinearMap, MapPair, choose, sizes_to_try
-from cmbench.methods.views.scaling import ScaledView, scaled_view
+from cmbench.methods.views.maps import Candidate, ComponentMethod, MapPair, choose, sizes_to_try
+from cmbench.methods.views.scaling import ScaledView, scaled_views
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-UNINFORMATIVE = (
-    1 - 1e-3
-)  # where even the weakest training correlation is this high, none of them means anything
+UNINFORMATIVE = 1 - 1e-3
+"""Where even the weakest training correlation is this high, none of them means anything."""
 
 
 class CCA(ComponentMethod):
@@ -78,7 +77,7 @@ class CCA(ComponentMethod):
         """Learn the directions from ``train``; choose what is to be chosen on ``validation``."""
         check_parameters(self)
         check_training_pairs(train)
-        images, texts = scaled_view(train.images, "images"), scaled_view(train.texts, "texts")
+        images, texts = scaled_views(train)
         ridges: Sequence[float] = RIDGES if isinstance(self.ridge, str) else (float(self.ridge),)
         problem = canonical_problem(images, texts, solver=self.solver, smallest_ridge=min(ridges))
         candidates = [
@@ -103,10 +102,8 @@ class CCA(ComponentMethod):
         validation: Split,
     ) -> Candidate[tuple[float, CanonicalDirections]]:
         importance = solution.correlations**self.corr_power
-        maps = MapPair(
-            LinearMap("images", images.scaling, solution.image_weights * importance),
-            LinearMap("texts", texts.scaling, solution.text_weights * importance),
-        )
+        weights = solution.image_weights * importance, solution.text_weights * importance
+        maps = MapPair.linear(images, texts, *weights)
         rank = len(solution.correlations)
         sizes = sizes_to_try(self.n_components, rank, validation, fewer_than_classes=True)
         return Candidate((ridge, solution), maps, sizes)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
 from cmbench.datasets.draft import Split
@@ -15,13 +14,12 @@ from cmbench.methods.views.inputs import Matrix, check_training_pairs
 from cmbench.methods.views.maps import (
     Candidate,
     ComponentMethod,
-    LinearMap,
     MapPair,
     choose,
     sizes_to_try,
     with_fixed_signs,
 )
-from cmbench.methods.views.scaling import MODES, Mode, ScaledView, cross_gram, scaled_view
+from cmbench.methods.views.scaling import MODES, Mode, ScaledView, cross_gram, scaled_views
 
 RANK_TOLERANCE = 1e-10  # relative to the largest singular value, in float64
 ZERO_SHARE = 1e-12  # a cross-product below this share of ‖X‖‖Y‖ is rounding noise
@@ -80,22 +78,16 @@ class CFA(ComponentMethod):
         """Learn the rotations from ``train``; choose the number of components on ``validation``."""
         check_parameters(self)
         check_training_pairs(train)
-        images, texts = self._scaled(train.images, "images"), self._scaled(train.texts, "texts")
+        images, texts = scaled_views(train, mode=self.scaling, normalise_rows=self.normalise_rows)
         image_weights, values, text_weights = factors(images, texts)
         importance = (values / values[0]) ** self.sv_power
-        maps = MapPair(
-            LinearMap("images", images.scaling, image_weights * importance),
-            LinearMap("texts", texts.scaling, text_weights * importance),
-        )
+        maps = MapPair.linear(images, texts, image_weights * importance, text_weights * importance)
         sizes = sizes_to_try(self.n_components, len(values), validation)
         choice = choose([Candidate(self, maps, sizes)], validation)
         self._adopt(choice)
         self.singular_values_ = values
         self.rank_ = len(values)
         return self
-
-    def _scaled(self, features: NDArray[Any], view: str) -> ScaledView:
-        return scaled_view(features, view, mode=self.scaling, normalise_rows=self.normalise_rows)
 
 
 def factors(images: ScaledView, texts: ScaledView) -> tuple[Matrix, Matrix, Matrix]:

@@ -6,17 +6,16 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
 from cmbench.datasets.draft import Split
 from cmbench.methods.parameters import Number, SearchSpace, Words, check_parameters
 from cmbench.methods.views.inputs import Matrix, check_training_pairs, class_numbers, label_codes
-from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
-from cmbench.methods.views.scaling import Mode, ScaledView, gram, product_with, scaled_view
+from cmbench.methods.views.maps import Candidate, MapPair, MappedMethod, choose
+from cmbench.methods.views.scaling import Mode, ScaledView, gram, product_with, scaled_views
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,15 +101,13 @@ class LabelRegressionMethod(MappedMethod):
         check_training_pairs(train)
         codes = label_codes(train.labels, len(train.images))
         if not train.is_multi_label:
-            class_numbers(
-                train, validation, self.name
-            )  # which refuses a category that is in validation alone
+            class_numbers(train, validation, self.name)  # refuses a category that only validation has
         if self.centred:
             codes = codes - codes.mean(axis=0)
-        images = Regression(self._scaled(train.images, "images"), codes)
-        texts = Regression(self._scaled(train.texts, "texts"), codes)
+        views = scaled_views(train, mode=self.scaling, normalise_rows=self.normalise_rows)
+        images, texts = (Regression(view, codes) for view in views)
         candidates = [
-            Candidate(weights, _maps(images.view, texts.view, weights), (codes.shape[1],))
+            Candidate(weights, MapPair.linear(*views, weights.images, weights.texts), (codes.shape[1],))
             for weights in self._solutions(images, texts)
         ]
         choice = choose(candidates, validation)
@@ -122,16 +119,6 @@ class LabelRegressionMethod(MappedMethod):
     @abstractmethod
     def _solutions(self, images: Regression, texts: Regression) -> Iterator[Weights]:
         """Yield the weights of each setting to try, those of the strongest penalty first."""
-
-    def _scaled(self, features: NDArray[Any], view: str) -> ScaledView:
-        return scaled_view(features, view, mode=self.scaling, normalise_rows=self.normalise_rows)
-
-
-def _maps(images: ScaledView, texts: ScaledView, weights: Weights) -> MapPair:
-    return MapPair(
-        LinearMap("images", images.scaling, weights.images),
-        LinearMap("texts", texts.scaling, weights.texts),
-    )
 
 
 ALPHAS = tuple(10.0**exponent for exponent in range(3, -7, -1))

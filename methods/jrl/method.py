@@ -28,8 +28,8 @@ from cmbench.methods.views.inputs import (
     label_codes,
     warn,
 )
-from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
-from cmbench.methods.views.scaling import Mode, ScaledView, Scaling, scaled_view
+from cmbench.methods.views.maps import Candidate, MapPair, MappedMethod, choose
+from cmbench.methods.views.scaling import Mode, ScaledView, scaled_views
 
 SPARSITIES = (0.01, 0.03, 0.1, 0.3)
 SMOOTHNESSES = (0.0, 0.1, 1.0)
@@ -121,14 +121,9 @@ class JRL(MappedMethod):
         check_parameters(self)
         check_training_pairs(train)
         check_unlabelled(self.name, train, unlabelled, wanted=self.transductive)
-        images = scaled_view(train.images, "images", mode=self.scaling)
-        texts = scaled_view(train.texts, "texts", mode=self.scaling)
-        scalings = images.scaling, texts.scaling
-        solutions = list(self._solutions(self._products(train, images, texts, unlabelled)))
-        candidates = [
-            Candidate(solution, linear_maps(scalings, solution.projections), (solution.n_categories,))
-            for solution in solutions
-        ]
+        images, texts = scaled_views(train, mode=self.scaling)
+        solutions = self._solutions(self._products(train, images, texts, unlabelled))
+        candidates = [_candidate(images, texts, solution) for solution in solutions]
         choice = choose(candidates, validation)
         self._adopt(choice)
         self._record(choice.model)
@@ -186,17 +181,10 @@ class _Solution:
     projections: Projections
     passes: int
 
-    @property
-    def n_categories(self) -> int:
-        return int(self.projections.images.shape[1])
 
-
-def linear_maps(scalings: tuple[Scaling, Scaling], projections: Projections) -> MapPair:
-    """Return the maps that scale a row and project it."""
-    return MapPair(
-        LinearMap("images", scalings[0], projections.images),
-        LinearMap("texts", scalings[1], projections.texts),
-    )
+def _candidate(images: ScaledView, texts: ScaledView, solution: _Solution) -> Candidate[_Solution]:
+    p, q = solution.projections.images, solution.projections.texts
+    return Candidate(solution, MapPair.linear(images, texts, p, q), (p.shape[1],))
 
 
 def check_unlabelled(name: str, train: Split, unlabelled: Unlabelled | None, *, wanted: bool) -> None:

@@ -16,7 +16,7 @@ from cmbench.methods.jrl.method import JRL, check_unlabelled
 from cmbench.methods.jrl.regression import JointProducts, JointRegression, Projections, joint_products
 from cmbench.methods.parameters import Count, Number, Words, check_parameters
 from cmbench.methods.views.inputs import Labels, Matrix, check_training_pairs, checked_classes, one_hot
-from cmbench.methods.views.maps import LinearMap, MappedMethod, RowMap
+from cmbench.methods.views.maps import MapPair, MappedMethod, RowMap
 from cmbench.methods.views.neighbours import Points, knn_graph, squared_distance_blocks
 from cmbench.methods.views.scaling import ScaledView, Scaling, gram, scaled_view
 
@@ -179,8 +179,8 @@ class JRLRelease(MappedMethod):
         )
         projections, self.passes_ = self._minimise(problem, self._start(problem))
         self.n_components_ = len(classes)
-        self.image_map_ = LinearMap("images", images.scaling, projections.images)
-        self.text_map_ = LinearMap("texts", texts.scaling, projections.texts)
+        maps = MapPair.linear(images, texts, projections.images, projections.texts)
+        self.image_map_, self.text_map_ = maps.images, maps.texts
         if self.retrieval == "labels":
             self._map_to_labels(train, np.searchsorted(classes, train.labels))
         return self

@@ -38,7 +38,7 @@ from cmbench.methods.views.maps import (
     sizes_to_try,
     with_fixed_signs,
 )
-from cmbench.methods.views.scaling import Mode, ScaledView, scaled_view
+from cmbench.methods.views.scaling import Mode, ScaledView, scaled_views
 
 POOR_APPROXIMATION = 0.5  # share of the kernel's trace left over at which the fit is doubtful
 
@@ -128,8 +128,8 @@ class KCCA(ComponentMethod):
         """Learn from ``train``; choose the number of components on ``validation``."""
         check_parameters(self)
         check_training_pairs(train)
-        images = self._kernel_view(scaled_view(train.images, "images", mode=self.scaling), "images")
-        texts = self._kernel_view(scaled_view(train.texts, "texts", mode=self.scaling), "texts")
+        image_rows, text_rows = scaled_views(train, mode=self.scaling)
+        images, texts = self._kernel_view(image_rows, "images"), self._kernel_view(text_rows, "texts")
         solution = self._solution(images.coordinates, texts.coordinates)
         importance = solution.correlations**self.corr_power
         maps = MapPair(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ from cmbench.methods.lgcfl.group_sparsity import (
 )
 from cmbench.methods.parameters import Count, Number, SearchSpace, Words, check_parameters
 from cmbench.methods.views.inputs import Matrix, check_training_pairs, label_codes, warn
-from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
-from cmbench.methods.views.scaling import Mode, ScaledView, gram, product_with, scaled_view
+from cmbench.methods.views.maps import Candidate, MapPair, MappedMethod, choose
+from cmbench.methods.views.scaling import Mode, ScaledView, gram, product_with, scaled_views
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,7 +269,7 @@ class LGCFL(MappedMethod):
         check_parameters(self)
         check_training_pairs(train)
         codes = label_codes(train.labels, len(train.images))
-        images, texts = self._scaled(train.images, "images"), self._scaled(train.texts, "texts")
+        images, texts = scaled_views(train, mode=self.scaling, normalise_rows=self.normalise_rows)
         solved = solutions(
             GroupedView(label_regression(images, codes), self._image_groups(train)),
             GroupedView(label_regression(texts, codes), self._text_groups(train)),
@@ -279,15 +279,17 @@ class LGCFL(MappedMethod):
             tolerance=self.tol,
         )
         candidates = [
-            Candidate(solution, _maps(images, texts, solution), (codes.shape[1],)) for solution in solved
+            Candidate(
+                solution,
+                MapPair.linear(images, texts, solution.image_weights, solution.text_weights),
+                (codes.shape[1],),
+            )
+            for solution in solved
         ]
         choice = choose(candidates, validation)
         self._adopt(choice)
         self._record(choice.model)
         return self
-
-    def _scaled(self, features: NDArray[Any], view: str) -> ScaledView:
-        return scaled_view(features, view, mode=self.scaling, normalise_rows=self.normalise_rows)
 
     def _image_groups(self, train: Split) -> Groups:
         given = train.image_groups if self.image_block is None else None
@@ -314,10 +316,3 @@ def feature_groups(view: str, given: NDArray[np.int64] | None, n_features: int, 
             f"{view}_groups has shape {given.shape}; it names the block of each of {n_features} features"
         )
     return groups_of(given)
-
-
-def _maps(images: ScaledView, texts: ScaledView, solution: GroupSparseSolution) -> MapPair:
-    return MapPair(
-        LinearMap("images", images.scaling, solution.image_weights),
-        LinearMap("texts", texts.scaling, solution.text_weights),
-    )

@@ -12,8 +12,8 @@ from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.parameters import Words, check_parameters
 from cmbench.methods.views.inputs import Matrix, check_training_pairs, checked_classes
-from cmbench.methods.views.maps import LinearMap, MappedMethod
-from cmbench.methods.views.scaling import MODES, Mode, scaled_view
+from cmbench.methods.views.maps import MapPair, MappedMethod
+from cmbench.methods.views.scaling import MODES, Mode, scaled_views
 
 
 class LinearMethod(MappedMethod):
@@ -57,13 +57,11 @@ class LinearMethod(MappedMethod):
         """Learn the weights from ``train``; ``validation`` is not looked at."""
         check_parameters(self)
         check_training_pairs(train)
-        images = scaled_view(train.images, "images", mode=self.scaling)
-        texts = scaled_view(train.texts, "texts", mode=self.scaling)
+        images, texts = scaled_views(train, mode=self.scaling)
         weights = self.weights(images.dense(), texts.dense(), self._class_numbers(train))
         widths = images.shape[1], texts.shape[1]
-        image_weights, text_weights = _checked(self.name, weights, widths)
-        self.image_map_ = LinearMap("images", images.scaling, image_weights)
-        self.text_map_ = LinearMap("texts", texts.scaling, text_weights)
+        maps = MapPair.linear(images, texts, *_checked(self.name, weights, widths))
+        self.image_map_, self.text_map_ = maps.images, maps.texts
         return self
 
     def _class_numbers(self, train: Split) -> NDArray[np.int64]:

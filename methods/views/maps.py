@@ -15,7 +15,7 @@ from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.contract import Method, Representations
 from cmbench.methods.parameters import Count
 from cmbench.methods.views.inputs import Matrix, check_new_features, row_blocks, warn
-from cmbench.methods.views.scaling import Scaling
+from cmbench.methods.views.scaling import ScaledView, Scaling
 
 RowMap: TypeAlias = Callable[[Any], NDArray[Any]]
 """Features (n, d), or items of another kind, become representations or codes (n, k), row by row."""
@@ -112,6 +112,16 @@ class MapPair:
 
     images: ComponentMap
     texts: ComponentMap
+
+    @classmethod
+    def linear(
+        cls, images: ScaledView, texts: ScaledView, image_weights: Matrix, text_weights: Matrix
+    ) -> MapPair:
+        """Return the maps that scale the rows of a view, and multiply them by its weights (d, k)."""
+        return cls(
+            LinearMap("images", images.scaling, image_weights),
+            LinearMap("texts", texts.scaling, text_weights),
+        )
 
     def first(self, n_components: int) -> MapPair:
         """Return the maps to the first components only."""

@@ -127,6 +127,16 @@ def scaled_view(
     return ScaledView(features, Scaling.fit(features, view, mode=mode, normalise_rows=normalise_rows))
 
 
+def scaled_views(
+    train: Split, *, mode: Mode = "zscore", normalise_rows: bool = False
+) -> tuple[ScaledView, ScaledView]:
+    """Return the images and the texts of training pairs, each with the scaling learned from them."""
+    return (
+        scaled_view(train.images, "images", mode=mode, normalise_rows=normalise_rows),
+        scaled_view(train.texts, "texts", mode=mode, normalise_rows=normalise_rows),
+    )
+
+
 def _root_mean_square(values: Matrix) -> float:
     largest = values.max()  # squares of 1e±200 would overflow or vanish
     return float(largest * np.sqrt(np.mean((values / largest) ** 2)))
