@@ -465,18 +465,19 @@ class Run:
         plateau: Plateau | None = None,
         pause: int | None = None,
         dependence: Dependence | None = None,
+        purpose: str | None = None,
     ) -> Training[Drawn]:
         """Train networks as the stage of that name, and return the training with its curves and best score.
 
         See ``Training`` for the meaning of the arguments. By default there is a look after each epoch,
         patience never runs out, and the state of all ``modules`` is kept. With ``pause`` it trains so many
-        epochs at first, and ``go_on`` the rest. PyTorch's own random numbers, which
-        dropout takes, depend on the seed, the stage and the epoch alone. A stage without a score of which
-        ``dependence`` tells all that it depends on may be taken over from another fit.
+        epochs at first, and ``go_on`` the rest. PyTorch's own random numbers, which dropout takes, depend on
+        the seed, the ``purpose`` (by default the name of the stage) and the epoch alone. A stage without a
+        score of which ``dependence`` tells all that it depends on may be taken over from another fit.
         """
 
         def seeded(epoch: int) -> Iterable[Drawn]:
-            torch.manual_seed(self.stream(f"{stage} dropout {epoch}").initial_seed())
+            torch.manual_seed(self.stream(f"{purpose or stage} dropout {epoch}").initial_seed())
             return draws(epoch)
 
         training = Training(

@@ -265,7 +265,11 @@ class TrainedMethod(DeepMethod):
 
 
 class _Learner:
-    """Networks that train together, with the rows and labels that they learn from."""
+    """Networks that train together, with the rows and labels that they learn from.
+
+    ``purpose`` is what the random numbers of batches and of dropout are kept for: stages of one purpose, those
+    of DCCA's sizes and ridges say, have the same.
+    """
 
     def __init__(
         self,
@@ -297,12 +301,12 @@ class _Learner:
             look_every=method.eval_epochs * rounds,
             patience=method.patience,
             score=None if method.stopping == "none" else score,
+            purpose=self.purpose,
         )
 
     def draws(self, epoch: int) -> Iterator[Index]:
-        """Seed PyTorch's own random numbers for an epoch, and return the rows of its batches."""
+        """Tell the method which epoch begins, and return the rows of its batches."""
         self.method._epoch_number = epoch
-        torch.manual_seed(self.run.stream(f"{self.purpose} dropout {epoch}").initial_seed())
         return self.batches.epoch(epoch)
 
     def step(self, index: Index, norms: bool) -> Watched:

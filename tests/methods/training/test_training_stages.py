@@ -114,7 +114,7 @@ def test_a_stage_that_is_complete_comes_back_as_it_ended(tmp_path, scores):
     assert not list(tmp_path.iterdir())
 
 
-def drawing(run, seen, *, fails_at=None):
+def drawing(run, seen, *, fails_at=None, stage="x", purpose=None):
     """Train for four epochs of a round, each of which takes a number of PyTorch's own, as dropout does."""
     network = torch.nn.Linear(1, 1)
 
@@ -125,7 +125,7 @@ def drawing(run, seen, *, fails_at=None):
         return [("weight", network.weight.detach().squeeze())]
 
     parts = {"modules": {"a": network}, "optimizers": {}, "draws": lambda epoch: [epoch]}
-    run.train("x", step, rounds=1, epochs=4, **parts)
+    run.train(stage, step, rounds=1, epochs=4, purpose=purpose, **parts)
 
 
 def test_what_dropout_draws_depends_on_the_epoch_and_is_the_same_after_a_kill(tmp_path):
@@ -144,6 +144,15 @@ def test_what_dropout_draws_depends_on_the_epoch_and_is_the_same_after_a_kill(tm
     assert before + after == whole
     assert len(set(whole)) == 4
     assert not set(other) & set(whole)
+
+
+def test_what_dropout_draws_is_the_same_in_stages_of_one_purpose():
+    first, second, alone = [], [], []
+    drawing(run(), first, stage="20-0.1", purpose="pairs")
+    drawing(run(), second, stage="50-0.1", purpose="pairs")
+    drawing(run(), alone, stage="20-0.1")
+    assert first == second
+    assert not set(alone) & set(first)
 
 
 def test_a_training_that_pauses_ends_as_if_it_had_not():
