@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,8 @@ from cmbench.methods.beyond.label_regression import LabelRegressionMethod, Regre
 from cmbench.methods.parameters import Count, Number, SearchSpace
 from cmbench.methods.views.inputs import Matrix
 from cmbench.methods.views.neighbours import knn_graph
+from cmbench.methods.views.reweighting import reweighted
 from cmbench.methods.views.scaling import ScaledView, product_with
-
-Index: TypeAlias = NDArray[Any]
 
 SPARSITIES = (0.1, 0.03, 0.01, 1e-3)
 COUPLINGS = (1.0, 1e-1, 1e-2, 1e-3)
@@ -206,17 +206,10 @@ def selection(
 
 
 def solved(system: Matrix, stiffness: Matrix, target: Matrix) -> Matrix:
-    """Return (system + diag(stiffness))⁻¹ target; rows of huge stiffness leave it well conditioned.
-
-    Where the sum is singular, the solution of smallest norm.
-    """
+    """Return (system + diag(stiffness))⁻¹ target (d, c); where some stiffness is 0, that of smallest norm."""
     if not stiffness.all():
         return linalg.pinvh(system + np.diag(stiffness)) @ target
-    scale = 1 / np.sqrt(stiffness)
-    scaled = scale[:, None] * system * scale
-    scaled[np.diag_indices_from(scaled)] += 1.0
-    solution: Matrix = scale[:, None] * linalg.solve(scaled, scale[:, None] * target, assume_a="pos")
-    return solution
+    return reweighted(system, stiffness, target, partial(linalg.solve, assume_a="pos"))
 
 
 def _weighted_gram(view: ScaledView, weights: NDArray[Any]) -> Matrix:
@@ -256,6 +249,9 @@ def gaussian_graph(rows: Matrix, n_neighbours: int) -> sparse.csr_array:
     return sparse.csr_array((np.exp(-squares / (2 * width)), (row, column)), shape=graph.shape)
 
 
-def _edges(row: Index, column: Index, at_once: int = 8192) -> Iterator[tuple[Index, Index]]:
+def _edges(
+    row: NDArray[Any], column: NDArray[Any], at_once: int = 8192
+) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Yield the ends of edges, two points each, in blocks."""
     for start in range(0, len(row), at_once):
         yield row[start : start + at_once], column[start : start + at_once]

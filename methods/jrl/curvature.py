@@ -15,6 +15,7 @@ from scipy import linalg, sparse
 
 from cmbench.methods.views.inputs import Matrix
 from cmbench.methods.views.neighbours import Graph, Points, knn_graph
+from cmbench.methods.views.reweighting import reweighted
 from cmbench.methods.views.scaling import ScaledView, gram
 
 BLOCK_ROWS = 4096
@@ -65,14 +66,13 @@ class FeatureCurvature:
     def solve(self, stiffness: Matrix, target: Matrix) -> Matrix:
         if not stiffness.any():
             return linalg.pinvh(self.matrix) @ target  # of smallest norm where H is singular
-        # Scaled so that rows on their way to zero, of huge stiffness, keep the system well conditioned.
-        scale = 1 / np.sqrt(stiffness)
-        system = scale[:, None] * self.matrix
-        system *= scale
-        system[np.diag_indices_from(system)] += 1.0
-        factor = linalg.cho_factor(system, lower=True, overwrite_a=True)
-        solution: Matrix = scale[:, None] * linalg.cho_solve(factor, scale[:, None] * target)
-        return solution
+        return reweighted(self.matrix, stiffness, target, _solved_by_cholesky)
+
+
+def _solved_by_cholesky(system: Matrix, target: Matrix) -> Matrix:
+    factor = linalg.cho_factor(system, lower=True, overwrite_a=True)
+    solution: Matrix = linalg.cho_solve(factor, target)
+    return solution
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -11,13 +12,14 @@ from scipy import linalg
 
 from cmbench.datasets.draft import Split
 from cmbench.methods.contract import Unlabelled
-from cmbench.methods.jrl.curvature import all_points, degrees
+from cmbench.methods.jrl.curvature import FeatureCurvature, FeatureProducts, all_points, degrees
 from cmbench.methods.jrl.method import JRL, check_unlabelled
 from cmbench.methods.jrl.regression import JointProducts, JointRegression, Projections, joint_products
 from cmbench.methods.parameters import Count, Number, Words, check_parameters
 from cmbench.methods.views.inputs import Labels, Matrix, check_training_pairs, checked_classes, one_hot
 from cmbench.methods.views.maps import MapPair, MappedMethod, RowMap
 from cmbench.methods.views.neighbours import Points, knn_graph, squared_distance_blocks
+from cmbench.methods.views.reweighting import reweighted
 from cmbench.methods.views.scaling import ScaledView, Scaling, gram, scaled_view
 
 
@@ -229,33 +231,18 @@ class JRLRelease(MappedMethod):
         self.n_components_ += 2
 
 
-@dataclass(frozen=True, eq=False)
-class _KernelProducts:
+class _KernelProducts(FeatureProducts):
     """XᵀX and X̃ᵀLX̃ with an L that need not be positive semi-definite."""
 
-    gram: Matrix
-    smoothness: Matrix
-
     def curvature(self, weight: float, sigma: float) -> _IndefiniteCurvature:
-        return _IndefiniteCurvature(weight * self.gram + sigma * self.smoothness)
-
-    def mean_energy(self) -> float:
-        return float(np.trace(self.gram) / len(self.gram))
+        return _IndefiniteCurvature(super().curvature(weight, sigma).matrix)
 
 
-@dataclass(frozen=True, eq=False)
-class _IndefiniteCurvature:
-    matrix: Matrix
-
-    def energy(self, projection: Matrix) -> float:
-        return float(np.sum(projection * (self.matrix @ projection)))
+class _IndefiniteCurvature(FeatureCurvature):
+    """An H that need not be positive semi-definite."""
 
     def solve(self, stiffness: Matrix, target: Matrix) -> Matrix:
-        scale = 1 / np.sqrt(stiffness)  # as in FeatureCurvature, without its positive definiteness
-        system = scale[:, None] * self.matrix * scale
-        system[np.diag_indices_from(system)] += 1.0
-        solution: Matrix = scale[:, None] * linalg.solve(system, scale[:, None] * target, assume_a="sym")
-        return solution
+        return reweighted(self.matrix, stiffness, target, partial(linalg.solve, assume_a="sym"))
 
 
 def _scaled(features: NDArray[Any], view: str) -> ScaledView:

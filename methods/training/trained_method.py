@@ -267,8 +267,8 @@ class TrainedMethod(DeepMethod):
 class _Learner:
     """Networks that train together, with the rows and labels that they learn from.
 
-    ``purpose`` is what the random numbers of batches and of dropout are kept for: stages of one purpose, those
-    of DCCA's sizes and ridges say, have the same.
+    ``purpose`` is what the random numbers of batches and of dropout are kept for. Stages of one purpose have
+    the same, as those of the sizes and ridges that DCCA tries do.
     """
 
     def __init__(
