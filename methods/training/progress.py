@@ -10,7 +10,8 @@ included, of ``epochs`` at most, and ``score`` what early stopping looks at, the
 of the two bi-modal MAPs of the validation pairs, unless the method says otherwise (an accuracy in Deep-SM and
 in classifiers of class codes, the total correlation in DCCA with ``stopping="correlation"``). Scores of
 different stages need not be comparable. Stages that do not look at validation, RBMs for one, report nothing.
-A fit that goes on from a checkpoint first reports again what it had come to.
+A fit that goes on from a checkpoint first reports again what it had come to. The runner reads the file by
+``cmbench.execution.outcome.read_looks``.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-from cmbench.errors import MethodError
 
 _file: ContextVar[Path | None] = ContextVar("file of reports", default=None)
 
@@ -43,10 +42,11 @@ def reporting_to(file: Path) -> Iterator[None]:
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     with reporting_to(Path(folder, "looks.jsonl")):
-    ...         report(Look("pairs", 2.0, 0.5))
-    ...     looks_in(Path(folder, "looks.jsonl"))
-    [Look(stage='pairs', epoch=2.0, score=0.5)]
+    ...     file = Path(folder, "looks.jsonl")
+    ...     with reporting_to(file):
+    ...         report(Look("pairs", 2.0, 0.5, epochs=60))
+    ...     print(file.read_text().strip())
+    {"stage": "pairs", "epoch": 2.0, "score": 0.5, "epochs": 60}
     """
     token = _file.set(file)
     try:
@@ -62,20 +62,3 @@ def report(look: Look) -> None:
         return
     with file.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(asdict(look)) + "\n")
-
-
-def looks_in(file: Path) -> list[Look]:
-    """Return the looks reported so far, the oldest first; none if there is no file yet.
-
-    A last line without its end is being written, and left out. Any other line that is no look raises
-    ``MethodError``.
-    """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return []
-    complete, _, _ = text.rpartition("\n")
-    try:
-        return [Look(**json.loads(line)) for line in complete.splitlines()]
-    except (TypeError, ValueError) as error:
-        raise MethodError(f"{file} has a line that is no look at validation: {error}") from error

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reported_looks import looks_in
 
 import cmbench
 from cmbench.errors import MethodError
@@ -11,7 +12,6 @@ from cmbench.execution.child import training_curves, work
 from cmbench.execution.job import LOOKS, Job, hand_out
 from cmbench.methods.cmgans.method import CMGANs
 from cmbench.methods.registry import registry
-from cmbench.methods.training.progress import looks_in
 from cmbench.report.settings import settings
 from cmbench.store import Store
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from reported_looks import looks_in
 
-from cmbench.errors import MethodError
 from cmbench.methods.corr_ae.method import CorrAECorr
 from cmbench.methods.training import deep_method
 from cmbench.methods.training.curves import CurveRecorder, in_parallel
 from cmbench.methods.training.loop import BestState, Finding, Run
-from cmbench.methods.training.progress import Look, looks_in, reporting_to
+from cmbench.methods.training.progress import Look, reporting_to
 
 
 def test_further_numbers_of_a_score_break_ties_and_nan_is_never_better():
@@ -213,16 +213,6 @@ def test_a_training_that_goes_on_reports_the_looks_of_the_earlier_process_first(
         counted(run(tmp_path / "a.pt"), scores=[])
     assert len(looks_in(tmp_path / "first")) == 3
     assert looks_in(tmp_path / "second") == looks_in(tmp_path / "first")
-
-
-def test_a_line_of_looks_that_is_being_written_is_left_out_and_another_is_an_error(tmp_path):
-    file = tmp_path / "looks.jsonl"
-    line = '{"stage": "x", "epoch": 1, "score": 0.5}'
-    file.write_text(f"{line}\n{line[:9]}")
-    assert looks_in(file) == [Look("x", 1, 0.5)]
-    file.write_text(f"{line}\n{line[:9]}\n")
-    with pytest.raises(MethodError, match=r"looks\.jsonl has a line"):
-        looks_in(file)
 
 
 @pytest.mark.parametrize("hidden", [8, 2048])
