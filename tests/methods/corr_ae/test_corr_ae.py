@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from representations import represented
+from small_corr_ae import BRIEF, ROUNDS_1, scores_of
 
 from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
@@ -18,10 +19,6 @@ from cmbench.methods.training.pairs import PairCodes
 from cmbench.methods.views.inputs import MethodWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
-
-STAGE_1 = {"hidden": 10, "code": 8, "rbm_epochs": 4, "rbm_batch_size": 16, "device": "cpu"}
-BRIEF = {**STAGE_1, "embedding": 6, "batch_size": 16, "epochs": 3}
-ROUNDS_1 = 4 * 4 * 5  # four RBMs, four epochs, five batches
 
 
 def fitted(toy, kind=CorrAEFull, **parameters):
@@ -63,10 +60,6 @@ def test_pairs_bring_both_modalities_into_one_space(toy):
     assert by_category.min() > 0.5, "chance is 0.29"
     assert by_pair.min() > 0.2, "chance is 0.09"
     assert np.transpose(apart)[1].max() < 0.17
-
-
-def scores_of(line):
-    return {name: float(score) for name, score in (part.rsplit(" ", 1) for part in line.split(", "))}
 
 
 def test_the_best_variant_with_its_best_weight_is_chosen_on_validation(toy, best_of_nine):

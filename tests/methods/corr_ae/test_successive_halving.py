@@ -3,20 +3,14 @@
 import numpy as np
 import pytest
 from representations import represented
+from small_corr_ae import BRIEF, ROUNDS_1, scores_of
 
 from cmbench.methods.corr_ae.method import CorrAE, CorrAECorr, CorrAECross, CorrAEFull
 from cmbench.methods.training.loop import Training
 
 pytestmark = pytest.mark.filterwarnings("ignore::cmbench.methods.views.inputs.MethodWarning")
 
-STAGE_1 = {"hidden": 10, "code": 8, "rbm_epochs": 4, "rbm_batch_size": 16, "device": "cpu"}
-BRIEF = {**STAGE_1, "embedding": 6, "batch_size": 16, "epochs": 3}
-ROUNDS_1 = 4 * 4 * 5  # four RBMs, four epochs, five batches
 KINDS = {"corr": CorrAECorr, "cross": CorrAECross, "full": CorrAEFull}
-
-
-def scores_of(line):
-    return {name: float(score) for name, score in (part.rsplit(" ", 1) for part in line.split(", "))}
 
 
 PAUSING = {"epochs": 6, "eval_epochs": 2, "variant_steps": 12, "alpha": 0.5}  # 12 steps are 4 of 6 epochs

@@ -6,6 +6,7 @@ from dataclasses import replace
 import cvxpy as cp
 import numpy as np
 import pytest
+from noisy_classes import sample
 
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
@@ -30,13 +31,6 @@ NEIGHBOURS = 5
 def zscored(matrix, by=None):
     by = matrix if by is None else by
     return (matrix - by.mean(axis=0)) / by.std(axis=0)
-
-
-def sample(rng, n=60, widths=(8, 6), c=3):
-    labels = np.arange(n) % c
-    centres = np.random.default_rng(9)
-    x, y = (centres.normal(size=(c, d))[labels] + 1.5 * rng.normal(size=(n, d)) for d in widths)
-    return Split(x, y, labels, np.arange(n).astype(str))
 
 
 def products(split, unlabelled=None):

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from noisy_classes import sample
 from scipy.spatial.distance import cdist
 
 from cmbench.datasets.draft import Split
@@ -12,13 +13,6 @@ from cmbench.methods.contract import Unlabelled
 from cmbench.methods.jrl.release import JRLRelease
 
 SETTINGS = {"gamma": 20.0, "sigma": 5.0, "lam": 1.5, "mu": 0.8, "n_neighbours": 6, "max_passes": 5}
-
-
-def sample(rng, n=50, widths=(7, 5), c=3):
-    labels = np.arange(n) % c
-    centres = np.random.default_rng(9)
-    x, y = (centres.normal(size=(c, d))[labels] + 1.5 * rng.normal(size=(n, d)) for d in widths)
-    return Split(x, y, labels, np.arange(n).astype(str))
 
 
 def scaled(train, test):
