@@ -13,7 +13,13 @@ from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError
 from cmbench.methods.contract import Method
 from cmbench.methods.parameters import Count, check_parameters
-from cmbench.methods.views.inputs import Matrix, check_new_features, check_training_pairs, label_codes
+from cmbench.methods.views.inputs import (
+    Matrix,
+    check_fitted,
+    check_new_features,
+    check_training_pairs,
+    label_codes,
+)
 
 
 class Control(Method):
@@ -32,8 +38,7 @@ class Control(Method):
         """Learn what there is to learn; nothing by default."""
 
     def _checked(self, features: NDArray[Any], view: str) -> NDArray[Any]:
-        if not hasattr(self, "widths_"):
-            raise MethodError(f"{self.name} is not fitted; call fit(train, validation) first")
+        check_fitted(self, "widths_")
         check_new_features(features, view, width=self.widths_[view])
         return features
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Modality, Parts, Split
+from cmbench.datasets.draft import Labels, Modality, Parts, Split
 from cmbench.errors import MethodError
 from cmbench.methods.ccl.common_space import CommonFitting
 from cmbench.methods.ccl.grains import (
@@ -28,7 +28,7 @@ from cmbench.methods.parameters import AddedLater, Count, Number, SearchRange, W
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
-from cmbench.methods.views.inputs import MODALITIES, Labels, class_numbers, row_blocks
+from cmbench.methods.views.inputs import MODALITIES, class_numbers, row_blocks
 from cmbench.methods.views.maps import Chain, SideBySide
 from cmbench.methods.views.scaling import PREPROCESSING, Scaling, learned_scalings
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import skip_init
 
-from cmbench.datasets.draft import Modality
+from cmbench.datasets.draft import Labels, Modality
 from cmbench.methods.networks.layers import half_square, logistic_layer, separated
 from cmbench.methods.training.batches import Index
 from cmbench.methods.training.device import DeviceRows, NetworkMap, picked, unscaled
 from cmbench.methods.training.loop import Run, Training, Watched
 from cmbench.methods.training.pairs import PairCodes, PairFitting
-from cmbench.methods.views.inputs import MODALITIES, Labels
+from cmbench.methods.views.inputs import MODALITIES
 from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import Scaling
 from cmbench.neural import dropped_out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-from cmbench.datasets.draft import Modality, Split
+from cmbench.datasets.draft import Labels, Modality, Split
 from cmbench.errors import MethodError
 from cmbench.methods.cmdn.bimodal import Level, stacked, train_levels
 from cmbench.methods.cmdn.separate_codes import learn_separate_codes
@@ -14,7 +14,7 @@ from cmbench.methods.parameters import AddedLater, Count, Number, SearchRange, S
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.loop import Run, Trainings
 from cmbench.methods.training.pairs import PairCodes
-from cmbench.methods.views.inputs import MODALITIES, Labels, class_numbers
+from cmbench.methods.views.inputs import MODALITIES, class_numbers
 from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import UnitScaling, learned_scalings
 

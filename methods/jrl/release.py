@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from cmbench.datasets.draft import Split
+from cmbench.datasets.draft import Labels, Split
 from cmbench.methods.contract import Unlabelled
 from cmbench.methods.jrl.curvature import FeatureCurvature, FeatureProducts, all_points, degrees
 from cmbench.methods.jrl.method import JRL, check_unlabelled
 from cmbench.methods.jrl.regression import JointProducts, JointRegression, Projections, joint_products
 from cmbench.methods.parameters import Count, Number, Words, check_parameters
-from cmbench.methods.views.inputs import Labels, Matrix, check_training_pairs, checked_classes, one_hot
+from cmbench.methods.views.inputs import Matrix, check_training_pairs, checked_classes, one_hot
 from cmbench.methods.views.maps import MapPair, MappedMethod, RowMap
 from cmbench.methods.views.neighbours import Points, knn_graph, squared_distance_blocks
 from cmbench.methods.views.reweighting import reweighted

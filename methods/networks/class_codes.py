@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from cmbench.datasets.draft import Modality
+from cmbench.datasets.draft import Labels, Modality
 from cmbench.methods.networks.perceptron import Shape, ViewNetwork
 from cmbench.methods.networks.pretraining import PretrainedMethod, hidden_layer
 from cmbench.methods.networks.rbm import JointRBM
@@ -23,7 +23,6 @@ from cmbench.methods.training.curves import collapse, gradient_norm
 from cmbench.methods.training.descent import decayed
 from cmbench.methods.training.device import DeviceRows, NetworkMap, picked, unscaled
 from cmbench.methods.training.loop import Finding, Run, Training, Watched
-from cmbench.methods.views.inputs import Labels
 from cmbench.methods.views.maps import Chain
 from cmbench.methods.views.scaling import Scaling
 

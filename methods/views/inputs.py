@@ -1,4 +1,4 @@
-"""What the traditional methods ask of their input, and the errors when it is not given."""
+"""What methods ask of their input, the errors when it is not given, and the types of arrays they share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Modality, Split, first_non_finite_row, row_slices
+from cmbench.datasets.draft import Labels, Modality, Split, first_non_finite_row, row_slices
 from cmbench.errors import MethodError, MethodWarning
+from cmbench.methods.contract import Method
+
+Matrix: TypeAlias = NDArray[np.float64]
+MODALITIES: tuple[Modality, Modality] = ("image", "text")
+OTHER: dict[Modality, Modality] = {"image": "text", "text": "image"}
 
 # Values looked at together, so that memory-mapped features are never loaded whole. At 8 MiB in
 # float64, a block stays near the cache and its memory is used again for the next one.
@@ -51,6 +56,12 @@ def check_new_features(features: NDArray[Any], view: str, *, width: int) -> None
         )
 
 
+def check_fitted(method: Method, attribute: str) -> None:
+    """Raise ``MethodError`` unless ``fit`` has set that attribute of the method."""
+    if not hasattr(method, attribute):
+        raise MethodError(f"{method.name} is not fitted; call fit(train, validation) first")
+
+
 def check_training_view(features: NDArray[Any], view: str, part: str = "training") -> None:
     """Raise ``MethodError`` unless ``features`` can be learned from: a finite matrix of two rows or more."""
     check_features(features, view)
@@ -67,12 +78,6 @@ def check_training_pairs(pairs: Split, part: str = "training") -> None:
             f"there are {len(pairs.images)} {part} images but {len(pairs.texts)} texts; "
             "row i of each must describe pair i"
         )
-
-
-Matrix: TypeAlias = NDArray[np.float64]
-
-
-Labels: TypeAlias = NDArray[np.int64]
 
 
 def checked_classes(labels: NDArray[Any], n_rows: int) -> Labels:
@@ -146,7 +151,3 @@ def warn(message: str) -> None:
     'MethodWarning'
     """
     warnings.warn(message, MethodWarning, stacklevel=3)
-
-
-MODALITIES: tuple[Modality, Modality] = ("image", "text")
-OTHER: dict[Modality, Modality] = {"image": "text", "text": "image"}

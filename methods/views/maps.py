@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Split
-from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.contract import Method, Representations
 from cmbench.methods.parameters import Count
-from cmbench.methods.views.inputs import Matrix, check_new_features, row_blocks, warn
+from cmbench.methods.views.inputs import Matrix, check_fitted, check_new_features, row_blocks, warn
 from cmbench.methods.views.scaling import ScaledView, Scaling
 
 RowMap: TypeAlias = Callable[[Any], NDArray[Any]]
@@ -149,8 +148,7 @@ class MappedMethod(Method):
         self.validation_map_ = choice.validation_map
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "text_map_"):
-            raise MethodError(f"{self.name} is not fitted; call fit(train, validation) first")
+        check_fitted(self, "text_map_")
 
 
 class ComponentMethod(MappedMethod):
