@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from cmbench.methods.training.loop import Dependence, Run, Training, Watched
 from cmbench.methods.training.pairs import PairCodes, PairFitting
 from cmbench.methods.views.inputs import MODALITIES
 from cmbench.neural import dropped_out
+
+if TYPE_CHECKING:
+    from cmbench.methods.corr_ae.method import CorrAE
 
 Variant: TypeAlias = Literal["corr", "cross", "full"]
 Codes: TypeAlias = Mapping[Modality, Tensor]
@@ -129,6 +132,11 @@ class CorrespondenceSettings:
     eval_epochs: int = 2
     patience: int = 50
     post: Literal["none", "zscore_train"] = "zscore_train"
+
+    @classmethod
+    def of(cls, method: CorrAE) -> CorrespondenceSettings:
+        """Return the parameters of the method that have these names."""
+        return cls(**{field.name: getattr(method, field.name) for field in fields(cls)})
 
     def epochs_of(self, steps: int, n_pairs: int) -> int:
         """Return the epochs, rounded up, that so many steps on ``n_pairs`` pairs take.

@@ -207,7 +207,7 @@ class CorrAE(PretrainedMethod):
         stacks = self._stacks(train, validation, scalings, run)
         encode = {name: NetworkMap(stacks[name].network, f"{name}s", scalings[name]) for name in MODALITIES}
         codes = PairCodes.of(train, encode), PairCodes.of(validation, encode)
-        settings = CorrespondenceSettings(**self._values(CorrespondenceSettings))
+        settings = CorrespondenceSettings.of(self)
         trials = [Trial(*each) for each in product(self.variants, alphas)]
         fittings = {trial: CorrespondenceFitting(*trial, settings, *codes, run) for trial in trials}
         trainings, best = self._halved(fittings, self._pauses(len(alphas), settings, len(train)), run)

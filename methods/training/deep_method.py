@@ -6,7 +6,6 @@ import gc
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -40,8 +39,9 @@ PRACTICAL = ("threads", "checkpoint", "checkpoint_seconds")  # parameters withou
 class DeepMethod(MappedMethod):
     """A method that trains networks in one or more stages; a subclass says how in ``_learn``.
 
-    ``fit`` sets ``threads_``, ``resumed_at_``, ``validation_map_``, and ``spread_``, ``mean_cosine_``
-    and ``collapsed_`` of the validation representations, each for the modality where it is worse.
+    ``fit`` sets ``threads_``, ``device_``, ``resumed_at_``, ``validation_map_``, and ``spread_``,
+    ``mean_cosine_`` and ``collapsed_`` of the validation representations, each for the modality where it is
+    worse.
     """
 
     family: ClassVar[Literal["traditional", "deep"]] = "deep"
@@ -146,10 +146,6 @@ class DeepMethod(MappedMethod):
         values = {name: value for name, value in parameters.items() if name not in self.practical}
         values["version"] = self.version
         return checkpoint_path(self.checkpoint, self.name, values, (train, validation))
-
-    def _values(self, kind: type[Any]) -> dict[str, Any]:
-        """Return the parameters that have the names of the fields of a dataclass."""
-        return {field.name: getattr(self, field.name) for field in fields(kind)}
 
     def _record(self, trainings: Sequence[Training[Any]], kept: Training[Any]) -> None:
         """Set curves and counts of trainings one after another, and the best step of the one that is kept."""
