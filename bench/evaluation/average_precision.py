@@ -61,20 +61,6 @@ def expected_average_precision(
         return sums / divisor
 
 
-def chance_average_precision(relevant: int, gallery: int) -> float:
-    """Return the expected AP of a random ranking of ``gallery`` items, ``relevant`` of them relevant.
-
-    With R relevant among N items and H the harmonic number,
-    E[AP] = ((R - 1) / (N - 1) (N - H_N) + H_N) / N.
-
-    >>> round(chance_average_precision(5, 100), 3)
-    0.09
-    """
-    harmonic = float(harmonic_numbers(gallery)[gallery])
-    slope = (relevant - 1) / (gallery - 1) if gallery > 1 else 0.0
-    return (slope * (gallery - harmonic) + harmonic) / gallery
-
-
 def average_precision_of_one_group(
     relevant: Integers,
     tied: int,

@@ -4,13 +4,12 @@ from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
-from counted_ranks import ranks_of
+from counted_ranks import chance_average_precision, ranks_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmbench.evaluation.average_precision import (
     Ranks,
-    chance_average_precision,
     curve_from_hits,
     expected_average_precision,
     hits_per_rank,

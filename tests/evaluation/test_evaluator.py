@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import pytrec_eval
 import torch
+from counted_ranks import chance_average_precision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_records import PROTOCOL
@@ -12,7 +13,7 @@ from sklearn.metrics import average_precision_score
 
 from cmbench.errors import EvaluationError
 from cmbench.evaluation import arrays, ranking
-from cmbench.evaluation.average_precision import chance_average_precision, expected_average_precision
+from cmbench.evaluation.average_precision import expected_average_precision
 from cmbench.evaluation.evaluator import average_precision, bimodal_map, evaluate
 from cmbench.evaluation.protocol import PAPER, Protocol
 
