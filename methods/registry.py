@@ -80,7 +80,7 @@ DEFAULT_METHODS = (
 """What a run fits unless told otherwise: the rows of the paper's tables, the long ones not at the end."""
 
 BEYOND = ("sm", "scm", "ridge", "lcfs", "jfssl", "acmr", "dscmr", "contrastive", "triplet")
-"""Methods that the paper does not compare with: those since, and plain baselines."""
+"""Methods that the paper does not compare with: those since, those that it left out, and plain baselines."""
 CONTROLS = ("random", "majority", "identity", "oracle")
 """What a suite must show of methods that know nothing, or nothing but the features, or all labels."""
 GROUPS = {"paper": DEFAULT_METHODS, "beyond": BEYOND, "controls": CONTROLS}

@@ -209,10 +209,6 @@ class ACMRReleased(ACMR):
 
     Encoders have three layers. Weights are Xavier's, uniform, and biases 0 at the start.
 
-    Attributes
-    ----------
-    as of ``ACMR``
-
     Notes
     -----
     Negatives of the same category are never taken; in the program, whose mask multiplies cosines by 0, they

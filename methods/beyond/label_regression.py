@@ -70,7 +70,14 @@ class Regression:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Weights (d, c) of both views, what ``fit`` is to say of them, and the objective by iteration."""
+    """Weights (d, c) of both views, and how they came about.
+
+    Parameters
+    ----------
+    setting : what ``fit`` is to say of them, by attribute without its ``_``
+    images, texts : the weights
+    history : the objective after each iteration, where there are any
+    """
 
     setting: dict[str, float | int]
     images: Matrix

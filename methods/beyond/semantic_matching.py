@@ -20,16 +20,8 @@ from cmbench.methods.views.inputs import Matrix, check_training_pairs, class_num
 from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
 from cmbench.methods.views.scaling import Mode, Scaling
 
-PENALTIES = (
-    1.0,
-    0.3,
-    0.1,
-    0.03,
-    0.01,
-    1e-3,
-    1e-4,
-    1e-5,
-)  # falling, so that each solution is a start for the next
+PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
+"""They fall, so that each solution is a start for the next."""
 LEAST_LOGARITHM = -30.0
 
 
@@ -198,9 +190,8 @@ class SM(MappedMethod):
         """Yield the classifier of each penalty, each found from the one before, and whether it converged."""
         rows = front.rows(features)
         classifier = LogisticRegression(max_iter=self.max_iterations, tol=self.tol, warm_start=True)
-        halves = (
-            2 if numbers.max() == 1 else 1
-        )  # of two classes it keeps a_1 - a_0, whose square is twice ‖A‖²
+        # Of two classes scikit-learn keeps a_1 - a_0, whose square is twice ‖A‖²
+        halves = 2 if numbers.max() == 1 else 1
         for penalty in penalties:
             classifier.set_params(C=halves / (penalty * len(rows)))
             with warnings.catch_warnings(record=True) as caught:

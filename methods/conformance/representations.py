@@ -35,8 +35,7 @@ def stores_its_parameters(subject: Subject) -> None:
         if getattr(method, name) is not value and getattr(method, name) != value:
             raise NonconformityError(
                 f"the constructor changes {name!r} from {value!r} to {getattr(method, name)!r}, so that "
-                "records "
-                "state a setting that was not run; store it as it is, and convert it in fit"
+                "records state a setting that was not run; store it as it is, and convert it in fit"
             )
     defaults = {name: each.default for name, each in inspect.signature(subject.method).parameters.items()}
     plain = subject.method() if inspect.Parameter.empty not in defaults.values() else method
@@ -44,8 +43,7 @@ def stores_its_parameters(subject: Subject) -> None:
         if plain is not method and getattr(plain, name) is not default and getattr(plain, name) != default:
             raise NonconformityError(
                 f"the constructor changes the default of {name!r} from {default!r} to "
-                f"{getattr(plain, name)!r}; "
-                "store it as it is, and convert it in fit"
+                f"{getattr(plain, name)!r}; store it as it is, and convert it in fit"
             )
 
 
@@ -87,8 +85,7 @@ def leaves_global_numbers_alone(subject: Subject) -> None:
     if changed:
         raise NonconformityError(
             f"fit or transform uses the global random state of {' and '.join(changed)}; draw from a "
-            "generator "
-            "of its own, seeded with self.random_state"
+            "generator of its own, seeded with self.random_state"
         )
 
 
@@ -131,8 +128,7 @@ def maps_row_by_row(subject: Subject) -> None:
         if not same_order or not np.allclose(alone[at][0], whole[at][3], rtol=RTOL, atol=ATOL):
             raise NonconformityError(
                 f"transform_{modality} gives an item another representation alone than among others, as if "
-                "it "
-                "learned from test items; use statistics of the training pairs, computed in fit"
+                "it learned from test items; use statistics of the training pairs, computed in fit"
             )
 
 
@@ -145,8 +141,7 @@ def gives_usable_representations(subject: Subject) -> None:
         if rows.ndim != 2 or len(rows) != len(test) or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
             raise NonconformityError(
                 f"{name} returned {rows.dtype} of shape {rows.shape} for {len(test)} items; return real "
-                "numbers, "
-                f"({len(test)}, k) with k of at least 1"
+                f"numbers, ({len(test)}, k) with k of at least 1"
             )
         if not np.isfinite(rows).all():
             raise NonconformityError(
@@ -171,8 +166,7 @@ def beats_chance(subject: Subject) -> None:
     if found < chance + MARGIN:
         raise NonconformityError(
             f"MAP is {found:.3f} on easy pairs, where shuffled labels give {chance:.3f}; is row i of the "
-            "images "
-            "still the partner of row i of the texts, and do both transforms map into the same space?"
+            "images still the partner of row i of the texts, and do both transforms map into the same space?"
         )
 
 

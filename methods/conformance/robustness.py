@@ -212,8 +212,7 @@ def goes_on_from_its_checkpoint(subject: Subject) -> None:
     ):
         raise NonconformityError(
             "a fit that went on from its checkpoint ends otherwise; save the states of optimisers and of "
-            "random "
-            "generators with the weights"
+            "random generators with the weights"
         )
 
 
@@ -255,8 +254,7 @@ def gives_the_same_on_a_gpu(subject: Subject) -> None:
     if abs(maps[0] - maps[1]) > MARGIN:
         raise NonconformityError(
             f"MAP is {maps[0]:.3f} on the processor and {maps[1]:.3f} on the GPU; do all tensors of a loss "
-            "lie "
-            "on one device, in one precision?"
+            "lie on one device, in one precision?"
         )
 
 

@@ -99,10 +99,10 @@ class SampleCurvature:
 
 
 class ViewProducts(Protocol):
-    """The products of one view from which H follows for any weights of the terms; computed once."""
+    """The products of one view from which H follows for any weight and sigma; computed once."""
 
     def curvature(self, weight: float, sigma: float) -> Curvature:
-        """Return H for these factors."""
+        """Return H with this weight of XᵀX and this sigma."""
 
     def mean_energy(self) -> float:
         """Return the mean of the diagonal of XᵀX."""

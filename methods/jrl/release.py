@@ -209,7 +209,7 @@ class JRLRelease(MappedMethod):
         )
 
     def _minimise(self, problem: JointRegression, start: Projections) -> tuple[Projections, int]:
-        """Return the projections of the last loss evaluated, and how many were."""
+        """Return the projections of the last loss that was evaluated, and how many losses were."""
         current, last = start, problem.loss(start, self.gamma)
         for passes in range(2, self.max_passes + 1):
             current = Projections(

@@ -1,4 +1,4 @@
-"""Layers and activations that several networks use, and the modalities they are named by."""
+"""Layers that several networks use, groups of columns by name, and the error of reconstruction."""
 
 from __future__ import annotations
 
