@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cmbench.choices import united_choices
 from cmbench.choosing import chosen_methods, listed, published
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import base_name
@@ -26,7 +27,6 @@ from cmbench.profiles import (
     check_reach,
     named_profile,
     shared_profile,
-    united_choices,
     warn_of_other_versions,
 )
 from cmbench.pruning import PruningRule

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cmbench.current import code_of, newest_version
 from cmbench.disk import replacing, writing_to
 from cmbench.errors import StoreError
-from cmbench.estimates import settings_of
 from cmbench.ownership import has_ended, sweep
+from cmbench.records import Record, cell_name, parameters_of
 from cmbench.store import Store
 
 FAILURES = ("crashed", "failed", "out-of-memory", "timeout")
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -29,9 +26,7 @@ class Removal:
     reason: str
 
     def __str__(self) -> str:
-        record, seed = self.record, self.record["seed"]
-        name = f"{record['dataset']['name']}/{record['method']['name']}"
-        return f"{name}{'' if seed is None else f' seed {seed}'} ({record['key']}): {self.reason}"
+        return f"{cell_name(self.record)}: {self.reason}"
 
 
 def set_aside(store: Store) -> list[tuple[Path, Path]]:
@@ -154,7 +149,6 @@ def _newest_by_cell(store: Store) -> dict[str, str]:
 
 def _identity(record: Record) -> str:
     """Return what the records of a cell share under all versions of its method's code."""
-    method = record["method"]
-    settings = settings_of(method["parameters"], method.get("practical", ()))
-    content = [record["dataset"]["fingerprint"], method["name"], settings, record["seed"]]
+    content = [record["dataset"]["fingerprint"], record["method"]["name"]]
+    content += [parameters_of(record), record["seed"]]
     return json.dumps([*content, dict(record["protocol"])], sort_keys=True)

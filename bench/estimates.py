@@ -14,9 +14,7 @@ from statistics import median
 from typing import Any
 
 from cmbench.plan import Cell, effective_parameters
-from cmbench.schema import RANDOM_STATE
-
-Record = Mapping[str, Any]
+from cmbench.records import Record, parameters_of, without_seed
 
 SIMILAR = 4.0
 """A dataset tells of another one that has at most so many times as many training pairs, or as few."""
@@ -90,7 +88,7 @@ class Earlier:
         seconds, pairs = record["durations"].get("total"), record["dataset"]["sizes"].get("train")
         if seconds is None:
             return
-        settings = settings_of(record["method"]["parameters"], record["method"].get("practical", ()))
+        settings = _as_text(parameters_of(record))
         self._same.setdefault((method, fingerprint, settings), []).append(seconds)
         self._on_dataset.setdefault((method, fingerprint), []).append(seconds)
         if pairs:
@@ -99,7 +97,7 @@ class Earlier:
     def estimate(self, cell: Cell) -> Estimate | None:
         """Return the estimate of a cell from the records that are most like it."""
         method, fingerprint = cell.method.name, cell.dataset.fingerprint
-        settings = settings_of(cell.parameters, cell.method.practical)
+        settings = _as_text(without_seed(cell.parameters, cell.method.practical))
         there = self._there(method, fingerprint, settings)
         if there is not None:
             return there
@@ -129,7 +127,8 @@ def _typical(cell: Cell) -> Estimate | None:
     if not known or not 1 / SIMILAR <= ratio <= SIMILAR:
         return None
     defaults = effective_parameters(cell.method, {}, cell.seed)
-    if settings_of(cell.parameters, cell.method.practical) != settings_of(defaults, cell.method.practical):
+    practical = cell.method.practical
+    if without_seed(cell.parameters, practical) != without_seed(defaults, practical):
         return None
     return Estimate(ratio * seconds[cell.method.name], OTHER_MACHINE)
 
@@ -141,12 +140,8 @@ def typical() -> tuple[int, Mapping[str, float]]:
     return held["pairs"], held["seconds"]
 
 
-def settings_of(parameters: Mapping[str, Any], practical: Iterable[str]) -> str:
-    """Return parameters as text, without the seed and those that a result does not depend on."""
-    left_out = {RANDOM_STATE, *practical}
-    return json.dumps(
-        {name: value for name, value in parameters.items() if name not in left_out}, sort_keys=True
-    )
+def _as_text(parameters: Mapping[str, Any]) -> str:
+    return json.dumps(parameters, sort_keys=True)
 
 
 def longest_first(cells: Iterable[Cell], expected: Mapping[str, Estimate]) -> list[Cell]:

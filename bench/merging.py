@@ -12,15 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cmbench.choices import says_more, with_choice
 from cmbench.current import bring_notes
 from cmbench.disk import DAMAGE, replacing, replacing_folder, writing_to
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
-from cmbench.profiles import says_more, with_choice
+from cmbench.records import Record, cell_name
 from cmbench.schema import finished_at
 from cmbench.store import Arrays, Problem, Store
 
-Record = Mapping[str, Any]
 Fate = Literal["new", "equal", "extended", "replaced", "kept", "running", "unreadable"]
 
 REPLACED = "replaced"
@@ -45,9 +45,7 @@ class Meeting:
     reason: str = ""
 
     def __str__(self) -> str:
-        record, seed = self.theirs, self.theirs["seed"]
-        name = f"{record['dataset']['name']}/{record['method']['name']}"
-        name += f"{'' if seed is None else f' seed {seed}'} ({record['key']})"
+        name = cell_name(self.theirs)
         if self.fate == "running":
             return f"{name}: a run has this cell now, and it is left alone"
         if self.fate == "unreadable":

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import LARGEST_SEED
@@ -21,12 +21,10 @@ from cmbench.schema import RANDOM_STATE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cmbench.choices import Tuning
     from cmbench.methods.contract import Method
     from cmbench.profile_files import Profile
     from cmbench.pruning import PruningRule
-
-Tuning: TypeAlias = Mapping[str, Any]
-"""How a profile chose the parameters, as ``cmbench.profile_files.Profile.tuning`` says it."""
 
 
 @dataclass(frozen=True, eq=False)

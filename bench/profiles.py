@@ -18,12 +18,10 @@ from cmbench.datasets.draft import before_limit
 from cmbench.errors import CmbenchError, CmbenchWarning
 from cmbench.methods.parameters import parameters_of
 from cmbench.profile_files import TUNED, Profile, profile_path, read_profile
-from cmbench.report.records import choices_of, joint_choice
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
-    from cmbench.plan import Cell, Tuning
-    from cmbench.store import Store
+    from cmbench.plan import Cell
 
 
 PAPER = "paper"
@@ -221,62 +219,3 @@ def _lent(table: Mapping[str, Any], parent: type[Method], variant: type[Method])
     spent = ("trials", "failed", "exhausted", "budget", "protocol", *(() if is_of_today else ("version",)))
     kept = {name: entry[name] for name in spent if name in entry}
     return {**kept, "parameters": parameters, "unset": unset, "like": parent.name}
-
-
-def says_more(tuning: Tuning, known: Tuning | None) -> bool:
-    """Return whether ``tuning`` tells of a choice that a record which says ``known`` is to tell of too."""
-    before = choices_of(known)
-    return any(choice not in before for choice in choices_of(united_choices(tuning, known)))
-
-
-def united_choices(tuning: Tuning, known: Tuning | None) -> dict[str, Any]:
-    """Return what a record says that said ``known``, now that ``tuning`` came to the same parameters.
-
-    A record stands in a row of tables for each choice that was made on several splits by themselves, and in
-    that of its parameters. Of each row it tells the latest choice. Parameters that a search chose for the
-    method itself stay so named where they are also those of the method that it is a variant of.
-    """
-    rows: dict[tuple[str, str | None] | None, Tuning] = {}
-    for choice in (*choices_of(tuning), *choices_of(known)):
-        row = joint_choice(choice)
-        if row not in rows or _distance(choice) < _distance(rows[row]):
-            rows[row] = choice
-    latest, *earlier = sorted(rows.values(), key=_distance)
-    return {**latest, "earlier": earlier} if earlier else dict(latest)
-
-
-def _distance(choice: Tuning) -> int:
-    """Return 0 for a choice for the method itself, 1 for another method's, 2 where no search has chosen."""
-    if not choice:
-        return 2
-    return 1 if "like" in choice else 0
-
-
-def note_choices(store: Store, cells: Iterable[Cell], earlier: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write into stored records which profile the parameters of cells come from, where they do not say so.
-
-    ``earlier`` are the summaries of the records of a store, by key.
-    """
-    for cell in cells:
-        known = earlier.get(cell.key)
-        if cell.tuning is None or known is None or _tells(known, cell.tuning):
-            continue
-        record = store.find(cell.key)
-        if record is not None:
-            arrays = store.arrays(record) if record["status"] == "ok" else None
-            store.put(with_choice(record, cell.tuning), arrays)
-
-
-def with_choice(record: Mapping[str, Any], tuning: Tuning) -> dict[str, Any]:
-    """Return a record that tells of this choice of its parameters too."""
-    united = united_choices(tuning, record["method"].get("tuning"))
-    told = {**record, "method": {**record["method"], "tuning": united}}
-    if record.get("configuration"):
-        told["configuration"] = {**record["configuration"], "profile": united}
-    return told
-
-
-def _tells(record: Mapping[str, Any], tuning: Tuning) -> bool:
-    """Return whether a record says already what it is to say after this choice."""
-    known = record["method"].get("tuning")
-    return known is not None and united_choices(tuning, known) == known

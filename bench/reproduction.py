@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmbench.command import command, whole_dataset
 from cmbench.current import code_of, source_folder
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.limiting import limited
@@ -22,14 +23,7 @@ from cmbench.evaluation.protocol import PROTOCOLS, Protocol
 from cmbench.execution.provenance import provenance
 from cmbench.methods.parameters import added_later
 from cmbench.methods.registry import Registry, registry
-from cmbench.report.command import (
-    base_dataset,
-    command,
-    is_trial,
-    whole_dataset,
-)
-from cmbench.report.records import Record, split_of
-from cmbench.report.rows import parameters_of
+from cmbench.records import Record, base_dataset, commit_text, is_trial, parameters_of, split_of
 from cmbench.runner import finished
 from cmbench.schema import LEFT_OUT
 from cmbench.store import DEFAULT_STORE, Store
@@ -161,9 +155,10 @@ def _again(
             allow_repeated=True,
         )
     except MethodError as error:
+        commit = commit_text(record["provenance"])
         raise MethodError(
             f"cell {record['key']} cannot be run with today's code ({error}); it is of version "
-            f"{code_of(record)} of {name!r}{_commit(record)}"
+            f"{code_of(record)} of {name!r}{commit and f', of commit {commit}'}"
         ) from error
     return Store(store).find(summary["key"]) or summary
 
@@ -175,11 +170,6 @@ def then_and_since(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     entry = registry().entries.get(name)
     return {**(added_later(entry.load()) if entry else {}), **parameters}
-
-
-def _commit(record: Record) -> str:
-    git = record["provenance"].get("git")
-    return f", of commit {git['commit'][:12]}" if git else ""
 
 
 def _dataset(record: Record, given: str | Path | None) -> Dataset:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from cmbench.agenda import DEFAULT_DATASETS, Agenda, at_least_one, planned, unreadable
+from cmbench.choices import note_choices
 from cmbench.current import keep_source, note, with_cards
 from cmbench.datasets.contract import Dataset
 from cmbench.disk import remove_abandoned
@@ -31,7 +32,6 @@ from cmbench.methods.registry import Registry
 from cmbench.ownership import sweep, workspace
 from cmbench.plan import Cell
 from cmbench.profile_files import Profile
-from cmbench.profiles import note_choices
 from cmbench.pruning import PruningRule
 from cmbench.store import DEFAULT_STORE, Problem
 

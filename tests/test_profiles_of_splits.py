@@ -11,12 +11,12 @@ from click.testing import CliRunner
 
 from cmbench.agenda import planned
 from cmbench.cli.main import cli
+from cmbench.command import command
 from cmbench.datasets import save_npz
 from cmbench.datasets.splits import redrawn
 from cmbench.profile_files import Profile, read_profile
-from cmbench.report.command import command, is_trial
+from cmbench.records import is_trial, split_of
 from cmbench.report.description import described
-from cmbench.report.records import split_of
 from cmbench.report.table import render
 from cmbench.runner import finished
 from cmbench.store import Store

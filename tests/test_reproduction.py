@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 import cmbench
 from cmbench.cli.main import cli
+from cmbench.command import command
 from cmbench.datasets import save_npz
 from cmbench.errors import DatasetError, MethodError, StoreError
 from cmbench.methods.registry import load_method
 from cmbench.profile_files import Profile
-from cmbench.report.command import command
 from cmbench.report.description import described
 from cmbench.reproduction import reproduced, then_and_since
 from cmbench.store import Store
@@ -101,6 +101,24 @@ def test_the_command_of_records_gives_cells_with_the_same_keys(place, tmp_path):
     assert {record["key"]: record["map"] for record in again} == {
         record["key"]: record["map"] for record in wanted
     }
+
+
+def test_a_cell_without_a_seed_is_run_again_without_one(place, tmp_path):
+    frame = cmbench.run(
+        place / "toy data.npz",
+        ["noisy"],
+        plugins=[place / "noisy.py"],
+        parameters={"noisy": {"random_state": None}},
+        store=tmp_path / "store",
+        **QUICK,
+    )
+    (record,) = Store(tmp_path / "store").records()
+    assert record["seed"] is None
+    words = shlex.split(command([record]))
+    assert "noisy.random_state=null" in words
+    done = CliRunner().invoke(cli, [*words[1:], "--store", str(tmp_path / "again")])
+    assert done.exit_code == 0, done.output
+    assert {each["key"] for each in Store(tmp_path / "again").records()} == set(frame["key"])
 
 
 def test_seeds_and_splits_of_a_method_are_told_together_with_the_command_first(place):
@@ -203,7 +221,10 @@ def test_what_keeps_a_cell_from_being_reproduced_is_named_with_the_remedy(place,
     with pytest.raises(MethodError, match=r"--plugin FILE\.py"):
         reproduced(unknown, store)
     renamed = {**record, "method": {**record["method"], "parameters": {"components": 3}}}
-    with pytest.raises(MethodError, match="cannot be run with today's code"):
+    git = {"commit": "0123456789abcdef", "dirty": True}
+    renamed["provenance"] = {**record["provenance"], "git": git}
+    of_commit = "of commit 0123456789ab with local changes$"
+    with pytest.raises(MethodError, match=f"cannot be run with today's code .*{of_commit}"):
         reproduced(renamed, store)
 
 

@@ -22,8 +22,9 @@ from cmbench.cli.options import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from cmbench.records import Record
     from cmbench.report.kept import Kept
-    from cmbench.report.records import Group, Record
+    from cmbench.report.records import Group
     from cmbench.report.significance import Arrays
     from cmbench.report.space import Projection
 

@@ -116,7 +116,7 @@ def cell_record(
 
 
 def _configuration(cell: Cell, limits: Limits) -> dict[str, Any]:
-    """Return what a run has to be told to give this cell again; see ``cmbench.report.command``."""
+    """Return what a run has to be told to give this cell again; see ``cmbench.command``."""
     file, _, _ = cell.entry.location.rpartition(":")
     return {
         "dataset": cell.given,

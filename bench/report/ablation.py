@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 from cmbench.errors import ReportError
+from cmbench.records import Record, without_seed
 from cmbench.report.delimited import csv_of, csv_row, empty_row
 from cmbench.report.facts import Fact, columns_of, fact_notes
 from cmbench.report.footer import brief, footer
@@ -28,12 +29,11 @@ from cmbench.report.layout import (
     with_digits,
 )
 from cmbench.report.published import Published, published_maps
-from cmbench.report.records import Group, Record, groups, only_group
+from cmbench.report.records import Group, groups, only_group
 from cmbench.report.settings import Setting, settings
 from cmbench.report.significance import Arrays, Standing, best_groups, marks_of, significance_note
 from cmbench.report.signs import sign_notes
 from cmbench.report.table import rows_with_facts, written
-from cmbench.schema import RANDOM_STATE
 
 
 @dataclass(frozen=True)
@@ -176,12 +176,8 @@ def _is_own(record: Record) -> bool:
 def _is_like(record: Record, full: Iterable[Record]) -> bool:
     """Return whether an ablation has the parameters of a record of the full model, but for what it fixes."""
     fixed = {*VARIANTS[record["method"]["name"]].fixed, *record["method"].get("practical", ())}
-    return any(_free(record, fixed) == _free(each, fixed) for each in full)
-
-
-def _free(record: Record, fixed: Iterable[str]) -> dict[str, Any]:
-    left_out = {*fixed, RANDOM_STATE}
-    return {name: value for name, value in record["method"]["parameters"].items() if name not in left_out}
+    free = without_seed(record["method"]["parameters"], fixed)
+    return any(without_seed(each["method"]["parameters"], fixed) == free for each in full)
 
 
 def _of_variants(records: Iterable[Record]) -> list[Record]:

@@ -14,11 +14,12 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError
+from cmbench.records import Record
 from cmbench.report.category_dots import Bars, fitting
 from cmbench.report.figure import FONT_POINTS, STYLE, title_of
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import MOST_BARS, looks, spread_note
-from cmbench.report.records import Group, Record, only_group, select
+from cmbench.report.records import Group, only_group, select
 from cmbench.report.searches import fewer_trials_note
 from cmbench.report.settings import Setting, failures_text, settings
 from cmbench.report.significance import Arrays, Standing, best_groups, marked_labels, marked_note

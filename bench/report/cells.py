@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cmbench.current import newest_code
 from cmbench.errors import ReportError, StoreError
+from cmbench.records import Record, base_dataset, split_of
 from cmbench.report.layout import COLUMNS
-from cmbench.report.records import Record, split_of
 from cmbench.store import DEFAULT_STORE, Store, matching
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def stored_cells(folder: str | Path, names: Sequence[str]) -> list[Record]:
 
 
 _FIELDS: Mapping[str, Callable[[Record], Any]] = {
-    "dataset": lambda record: (record["dataset"].get("split_of") or record["dataset"])["name"],
+    "dataset": lambda record: base_dataset(record)["name"],
     "split": split_of,
     "fingerprint": lambda record: record["dataset"]["fingerprint"],
     "method": lambda record: record["method"]["name"],

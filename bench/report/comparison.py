@@ -15,8 +15,9 @@ from cmbench.current import code_of, divided_by_code, tell_of_older
 from cmbench.errors import EvaluationError, ReportError, StoreError, did_you_mean
 from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
+from cmbench.records import Record
 from cmbench.report.layout import BIMODAL, COLUMNS, Column
-from cmbench.report.records import STAND_INS, Group, Record, groups, select
+from cmbench.report.records import STAND_INS, Group, groups, select
 from cmbench.report.settings import Setting, settings
 from cmbench.report.significance import runs_of
 from cmbench.store import Store

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError, StoreError
+from cmbench.records import Record
 from cmbench.report.looks import DASHED, HUES
-from cmbench.report.records import Group, Record, groups
+from cmbench.report.records import Group, groups
 from cmbench.report.settings import Setting, failure_text, settings
 from cmbench.store import Store
 

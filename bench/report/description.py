@@ -9,14 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from cmbench.command import changed_parameters, command, moved_defaults
 from cmbench.current import code_of
 from cmbench.limits import duration_text
 from cmbench.output import plural
+from cmbench.records import Record, base_dataset, commit_text, is_trial, split_of, without_seed
 from cmbench.report.cells import error_of, measures_of
-from cmbench.report.command import changed_parameters, command, is_trial, moved_defaults
-from cmbench.report.records import Record, groups, run_name, split_of
+from cmbench.report.records import groups, run_name
 from cmbench.report.settings import settings, vary_by_split
-from cmbench.schema import LEFT_OUT, RANDOM_STATE
+from cmbench.schema import LEFT_OUT
 from cmbench.store import DEFAULT_STORE
 
 _REPETITION: Mapping[bool | None, str] = {
@@ -58,8 +59,7 @@ def describe(
     """
     statuses = ", ".join(dict.fromkeys(record["status"] for record in records))
     first = records[0]
-    name = (first["dataset"].get("split_of") or first["dataset"])["name"]
-    lines = [f"{name} / {first['method']['paper_name']}  ({statuses})"]
+    lines = [f"{base_dataset(first)['name']} / {first['method']['paper_name']}  ({statuses})"]
     told = [*_heading(records, store, defaults), *_together(records, store)]
     told = [(name, value) for name, value in told if value not in (None, "")]
     width = max(len(name) for name, _ in told)
@@ -141,7 +141,7 @@ def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
         ("code", _code(record["method"])),
         ("preset", record["method"].get("preset")),
         ("chosen", tuning_text(record["method"].get("tuning"))),
-        ("parameters", _plain(_parameters(record))),
+        ("parameters", _plain(without_seed(record["method"]["parameters"]))),
         ("fitted", _plain(record["fitted"])),
         ("seed", record["seed"]),
         ("protocol", f"{record['protocol']['name']} version {record['protocol']['version']}"),
@@ -174,12 +174,6 @@ def _log(record: Record, store: str) -> str:
     """Return where the output of a cell is kept; empty where it is not, as in a store that was given away."""
     log = Path(store, record["log"] or ".")
     return str(log) if log.is_file() else ""
-
-
-def _parameters(record: Record) -> dict[str, Any]:
-    """Return all parameters but the seed, which is told by itself."""
-    seed = {RANDOM_STATE} if record["seed"] is not None else set()
-    return {name: value for name, value in record["method"]["parameters"].items() if name not in seed}
 
 
 def _code(method: Mapping[str, Any]) -> str:
@@ -230,16 +224,6 @@ def _machine(provenance: Mapping[str, Any]) -> str:
     python = f"Python {provenance['python']}" if "python" in provenance else None
     known = (provenance.get("processor"), python, provenance.get("platform"))
     return ", ".join(str(each) for each in known if each)
-
-
-def commit_text(provenance: Mapping[str, Any]) -> str:
-    """Return the commit of the source that a cell ran with; empty where a record does not say.
-
-    >>> commit_text({"git": {"commit": "0123456789abcdef", "dirty": True}})
-    '0123456789ab with local changes'
-    """
-    git = provenance.get("git")
-    return f"{git['commit'][:12]}{' with local changes' if git['dirty'] else ''}" if git else ""
 
 
 def packages_text(provenance: Mapping[str, Any]) -> str:

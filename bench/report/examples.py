@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError, did_you_mean
+from cmbench.records import Record
 from cmbench.report.kept import Kept
-from cmbench.report.records import Record
 
 Modality: TypeAlias = Literal["image", "text"]
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]

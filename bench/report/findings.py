@@ -15,11 +15,12 @@ from cmbench.errors import EvaluationError, StoreError
 from cmbench.evaluation.measures import MAP
 from cmbench.evaluation.nesting import nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
+from cmbench.records import Record
 from cmbench.report.ablation import FULL, VARIANTS, parts_of
 from cmbench.report.footer import chance_of
 from cmbench.report.layout import BIMODAL, printed
 from cmbench.report.published import collection_of
-from cmbench.report.records import Group, Record, groups
+from cmbench.report.records import Group, groups
 from cmbench.report.searches import is_short
 from cmbench.report.settings import Setting, competes, settings
 from cmbench.report.shape import shapes

@@ -9,9 +9,10 @@ import numpy as np
 from cmbench.errors import ReportError, listed
 from cmbench.evaluation.measures import MAP, Measure, chance
 from cmbench.evaluation.protocol import AVERAGES, TASKS, Protocol
+from cmbench.records import split_of
 from cmbench.report.layout import COLUMNS
 from cmbench.report.published import PublishedMap
-from cmbench.report.records import Group, split_of
+from cmbench.report.records import Group
 from cmbench.report.searches import tuning_note
 from cmbench.report.settings import Setting
 

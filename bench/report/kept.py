@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError
-from cmbench.report.records import Record, split_of
+from cmbench.records import Record, split_of
 from cmbench.report.settings import Setting
 from cmbench.store import Store
 

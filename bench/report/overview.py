@@ -12,6 +12,7 @@ import numpy as np
 
 from cmbench.errors import ReportError
 from cmbench.evaluation.statistics import LEVEL, Ranks, ranks
+from cmbench.records import Record
 from cmbench.report.delimited import csv_of
 from cmbench.report.formats import Format
 from cmbench.report.layout import (
@@ -26,7 +27,7 @@ from cmbench.report.layout import (
     column_groups,
     subtitle,
 )
-from cmbench.report.records import Group, Record, groups
+from cmbench.report.records import Group, groups
 from cmbench.report.settings import Setting, competes, rank_in_paper, settings
 from cmbench.report.shape import shape_notes
 from cmbench.report.significance import Arrays, Standing, best_groups, significance_note

@@ -7,7 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from cmbench.report.records import Group, split_of
+from cmbench.records import split_of
+from cmbench.report.records import Group
 
 TABLES = ("I", "II", "III")
 """The tables of the CM-GANs paper, whose values may stand in a leaderboard."""

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 from cmbench.errors import ReportError, listed
+from cmbench.records import Record, base_dataset, split_of
 
-Record: TypeAlias = Mapping[str, Any]
 STAND_INS = {"ccl": "ccl-coarse"}
 """What runs in the place of a method on datasets without parts, as its ``without_parts`` says."""
 
@@ -23,12 +23,12 @@ class Group:
     def dataset(self) -> Mapping[str, Any]:
         """The dataset as the first record of its own split describes it, or else one of another split."""
         described = (record["dataset"] for record in self.records if not record["dataset"].get("split_of"))
-        return next(described, None) or _of_own_split(self.records[0]["dataset"])
+        return next(described, None) or base_dataset(self.records[0])
 
     @property
     def name(self) -> str:
         """The dataset's name; all of them where the same arrays were evaluated under several."""
-        return " = ".join(sorted({_of_own_split(record["dataset"])["name"] for record in self.records}))
+        return " = ".join(sorted({base_dataset(record)["name"] for record in self.records}))
 
     @property
     def protocol(self) -> Mapping[str, Any]:
@@ -105,39 +105,6 @@ def to_draw(records: Sequence[Record], methods: Sequence[str] = ()) -> list[Reco
     return [record for record in records if not record["method"].get("reads_test_labels")] or list(records)
 
 
-def chosen_on_each_split(record: Record) -> bool:
-    """Return whether the parameters were chosen on the record's split, and on others for themselves."""
-    return bool((record["method"].get("tuning") or {}).get("each_split"))
-
-
-def choices_of(tuning: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    """Return all choices that came to the parameters of a record, as its ``tuning`` tells of them.
-
-    The latest is first. An empty one stands for parameters that no search has chosen.
-    """
-    told = tuning or {}
-    latest = {name: value for name, value in told.items() if name != "earlier"}
-    return [latest, *told.get("earlier", ())]
-
-
-def joint_choice(tuning: Mapping[str, Any]) -> tuple[str, str | None] | None:
-    """Return by what a choice is known that was made on each split by itself; None for any other.
-
-    That is a digest of what was chosen on all splits, or the profile where an earlier version of cmbench
-    wrote the record, and the method that it was chosen for, if that is another one.
-    """
-    digest = tuning.get("each_split")
-    if not digest:
-        return None
-    return (digest if isinstance(digest, str) else tuning["profile"]), tuning.get("like")
-
-
-def split_of(record: Record) -> int:
-    """Return the seed of the split that the record is of, 0 for the dataset's own."""
-    drawn = record["dataset"].get("split_of")
-    return int(drawn["seed"]) if drawn else 0
-
-
 def run_name(record: Record) -> str:
     """Return by what a run differs from others of its setting: ``seed 0``, ``seed 0 of split 1``.
 
@@ -159,12 +126,6 @@ def run_names(names: Sequence[str]) -> str:
     return ", ".join(names)
 
 
-def _of_own_split(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the dataset under the name and fingerprint that it has before its pairs are divided anew."""
-    drawn = dataset.get("split_of")
-    return {**dataset, "name": drawn["name"], "fingerprint": drawn["fingerprint"]} if drawn else dataset
-
-
 def measured(record: Record, column: str, *, maps: str = "map", others: str = "measures") -> float | None:
     """Return a number of a record by the key of its column: ``image_to_text``, or ``r@1_image_to_text``."""
     by_task = record[maps] or {}
@@ -175,7 +136,7 @@ def measured(record: Record, column: str, *, maps: str = "map", others: str = "m
 
 
 def _group_key(record: Record) -> str:
-    fingerprint = _of_own_split(record["dataset"])["fingerprint"]
+    fingerprint = base_dataset(record)["fingerprint"]
     return json.dumps([fingerprint, dict(record["protocol"])], sort_keys=True)
 
 
@@ -230,7 +191,7 @@ def _matches(value: str, names: Sequence[str]) -> bool:
 def _dataset_names(record: Record) -> Sequence[str]:
     """Return what the dataset may be called; all splits of it by its name, each by its fingerprint."""
     dataset = record["dataset"]
-    return _of_own_split(dataset)["name"], dataset["name"], dataset["fingerprint"]
+    return base_dataset(record)["name"], dataset["name"], dataset["fingerprint"]
 
 
 def _method_names(record: Record) -> Sequence[str]:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any
 
+from cmbench.choices import choices_of, chosen_on_each_split, joint_choice
 from cmbench.current import code_of
-from cmbench.report.records import Record, choices_of, chosen_on_each_split, joint_choice, split_of
-from cmbench.schema import RANDOM_STATE, finished_at
+from cmbench.records import Record, parameters_of, split_of
+from cmbench.schema import finished_at
 
 
 def rows_of(records: Sequence[Record]) -> list[list[Record]]:
@@ -45,14 +46,6 @@ def traits_of(record: Record, choice: str = "") -> dict[str, Any]:
         which = f", choice {choice}" if choice else ""
         return {"chosen": f"on each split, profile {tuning['profile']}{like}{which}", **code}
     return {**parameters_of(record), **code}
-
-
-def parameters_of(record: Record) -> dict[str, Any]:
-    """Return the parameters that seeds share: without the seed and those that do not change a result."""
-    method = record["method"]
-    left_out = {RANDOM_STATE} if record["seed"] is not None else set()
-    left_out |= set(method.get("practical", ()))
-    return {name: value for name, value in method["parameters"].items() if name not in left_out}
 
 
 def run_of(record: Record) -> tuple[int, int | None]:

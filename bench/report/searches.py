@@ -6,7 +6,7 @@ from typing import Any
 
 from cmbench.current import code_of
 from cmbench.limits import duration_text
-from cmbench.report.records import split_of
+from cmbench.records import split_of
 from cmbench.report.settings import Setting, knows_test_labels
 
 

@@ -8,17 +8,12 @@ from itertools import chain
 from statistics import fmean, stdev
 from typing import Any, Literal, TypeAlias
 
+from cmbench.choices import chosen_on_each_split
 from cmbench.errors import ReportError
 from cmbench.limits import duration_text
-from cmbench.report.records import (
-    Record,
-    chosen_on_each_split,
-    measured,
-    run_name,
-    run_names,
-    split_of,
-)
-from cmbench.report.rows import parameters_of, rows_of, run_of, traits_of
+from cmbench.records import Record, parameters_of, split_of
+from cmbench.report.records import measured, run_name, run_names
+from cmbench.report.rows import rows_of, run_of, traits_of
 from cmbench.schema import LEFT_OUT
 
 Spread: TypeAlias = Literal["seeds", "queries"]

@@ -14,6 +14,7 @@ from functools import partial
 from cmbench.errors import EvaluationError, ReportError, StoreError
 from cmbench.evaluation.agreement import kendall_tau, tau_interval
 from cmbench.evaluation.nesting import nested_in_pairs
+from cmbench.records import Record
 from cmbench.report.delimited import csv_of
 from cmbench.report.footer import footer
 from cmbench.report.formats import Format
@@ -36,7 +37,7 @@ from cmbench.report.published import (
     published_table,
     tables_of,
 )
-from cmbench.report.records import Group, Record, groups, only_group
+from cmbench.report.records import Group, groups, only_group
 from cmbench.report.settings import Setting, knows_test_labels, settings
 from cmbench.report.significance import (
     Arrays,

@@ -14,8 +14,8 @@ from cmbench.evaluation.measures import MAP
 from cmbench.evaluation.nesting import Nested, Run, nested_in_pairs
 from cmbench.evaluation.protocol import AVERAGES
 from cmbench.evaluation.statistics import LEVEL, MOST_METHODS, Comparison, compare_all
+from cmbench.records import Record, split_of
 from cmbench.report.layout import Column, Mark, lone_best
-from cmbench.report.records import Record, split_of
 from cmbench.report.settings import Setting, competes
 
 Arrays: TypeAlias = Callable[[Record], Mapping[str, NDArray[Any]]]

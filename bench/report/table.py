@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 
 from cmbench.errors import ReportError
+from cmbench.records import Record
 from cmbench.report.delimited import csv_text
 from cmbench.report.facts import Fact, added_measures, columns_of, fact_notes, in_order
 from cmbench.report.footer import brief, footer
@@ -25,7 +26,7 @@ from cmbench.report.layout import (
     subtitle,
 )
 from cmbench.report.published import published_maps
-from cmbench.report.records import Record, groups, only_group
+from cmbench.report.records import groups, only_group
 from cmbench.report.settings import Setting, settings
 from cmbench.report.significance import Arrays, best_groups, marks_of, significance_note
 from cmbench.report.signs import sign_notes, signs_of

@@ -6,8 +6,8 @@ from io import StringIO
 import pytest
 from made_records import made_dataset, made_record
 
-from cmbench.profiles import says_more, united_choices
-from cmbench.report.records import split_of
+from cmbench.choices import says_more, united_choices
+from cmbench.records import split_of
 from cmbench.report.searches import tuning_of
 from cmbench.report.settings import settings
 from cmbench.report.table import render

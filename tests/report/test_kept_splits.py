@@ -7,8 +7,8 @@ from made_records import made_dataset, made_record
 
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError
+from cmbench.records import split_of
 from cmbench.report.kept import Kept, on_one_split
-from cmbench.report.records import split_of
 from cmbench.report.settings import settings
 from cmbench.store import Store
 

@@ -12,9 +12,10 @@ from scipy import stats
 
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError
+from cmbench.records import split_of
 from cmbench.report.layout import DEFAULT_VIEW
 from cmbench.report.overview import render as over_datasets
-from cmbench.report.records import groups, split_of
+from cmbench.report.records import groups
 from cmbench.report.settings import PAPER_ORDER
 from cmbench.report.shape import render, shapes, tables
 from cmbench.store import Store

@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cmbench.command import command
 from cmbench.current import code_of
 from cmbench.limits import duration_text
-from cmbench.report.command import command
+from cmbench.records import Record, commit_text, split_of
 from cmbench.report.delimited import csv_text
-from cmbench.report.description import commit_text, packages_text, tuning_text
+from cmbench.report.description import packages_text, tuning_text
 from cmbench.report.facts import duration, largest
 from cmbench.report.formats import latex, markdown
 from cmbench.report.layout import Column, Mark, Row, Section, Table
 from cmbench.report.overview import render as csv_over_datasets
 from cmbench.report.overview import tables as tables_over_datasets
-from cmbench.report.records import Group, Record, groups, measured, run_name, split_of
+from cmbench.report.records import Group, groups, measured, run_name
 from cmbench.report.searches import changed, searches_of
 from cmbench.report.settings import Setting, knows_test_labels, settings
 from cmbench.report.significance import Arrays

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.errors import ReportError, StoreError
+from cmbench.records import Record, split_of
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import MOST_BARS
 from cmbench.report.page.content import Board, Entry, Overall
 from cmbench.report.page.illustrations import Plan
 from cmbench.report.page.sources import Study
-from cmbench.report.records import Record, split_of
 from cmbench.report.settings import Setting
 from cmbench.report.significance import Arrays
 from cmbench.store import Store

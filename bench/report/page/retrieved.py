@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmbench.errors import ReportError, StoreError
+from cmbench.records import split_of
 from cmbench.report.examples import Example, Ranked, examples
 from cmbench.report.kept import settings_on_one_split
 from cmbench.report.layout import BIMODAL
@@ -16,7 +17,6 @@ from cmbench.report.page.illustrations import Illustration, Plan
 from cmbench.report.page.plans import plot_command
 from cmbench.report.page.sources import Study
 from cmbench.report.page.troubles import storing_commands
-from cmbench.report.records import split_of
 from cmbench.report.settings import Setting
 from cmbench.report.significance import Arrays
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from cmbench.current import newest_code
 from cmbench.errors import DamagedRecordWarning, ReportError
+from cmbench.records import Record
 from cmbench.report.cells import stored_records
-from cmbench.report.records import Record, select
+from cmbench.report.records import select
 from cmbench.report.significance import Arrays
 from cmbench.schema import finished_at
 from cmbench.store import DEFAULT_STORE, Problem, Store, lines_of

@@ -6,11 +6,12 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cmbench.report.command import command
+from cmbench.command import command
+from cmbench.records import Record
 from cmbench.report.description import commit_text, packages_text
 from cmbench.report.page.content import Board, Entry
 from cmbench.report.page.sources import Study
-from cmbench.report.records import Record, run_names
+from cmbench.report.records import run_names
 from cmbench.report.settings import failure_text
 from cmbench.report.warned import said_once
 from cmbench.schema import LEFT_OUT

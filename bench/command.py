@@ -11,11 +11,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cmbench.choices import chosen_on_each_split
 from cmbench.datasets.draft import before_limit
 from cmbench.evaluation.protocol import PAPER
-from cmbench.report.records import Record, chosen_on_each_split, split_of
-from cmbench.report.rows import parameters_of
-from cmbench.schema import VALIDATION
+from cmbench.records import Record, base_dataset, is_trial, parameters_of, split_of
+from cmbench.schema import RANDOM_STATE, VALIDATION
 
 
 def command(
@@ -44,7 +44,10 @@ def _options(records: Sequence[Record], store: str | None, defaults: Mapping[str
     yield from ("--methods", method["name"])
     if configuration.get("plugin"):
         yield from ("--plugin", configuration["plugin"])
-    for name, value in {**changed_parameters(first), **moved_defaults(first, defaults)}.items():
+    given = {**changed_parameters(first), **moved_defaults(first, defaults)}
+    if RANDOM_STATE in parameters_of(first):  # a cell without a seed
+        given[RANDOM_STATE] = None
+    for name, value in given.items():
         yield from ("--set", f"{method['name']}.{name}={_json(value)}")
     seeds = sorted({record["seed"] for record in records if record["seed"] is not None})
     if seeds and seeds != [0]:
@@ -75,17 +78,6 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def base_dataset(record: Record) -> Mapping[str, Any]:
-    """Return name and fingerprint of the dataset, before its pairs were divided anew."""
-    base: Mapping[str, Any] = record["dataset"].get("split_of") or record["dataset"]
-    return base
-
-
-def is_trial(record: Record) -> bool:
-    """Return whether a cell is a trial of a search, in which validation pairs were the test pairs."""
-    return str(base_dataset(record)["name"]).endswith(VALIDATION)
-
-
 def whole_dataset(record: Record) -> tuple[str, int | None]:
     """Return the name of the dataset before it was limited to a number of pairs, and that number or None."""
     return before_limit(str(base_dataset(record)["name"]).removesuffix(VALIDATION))
@@ -104,5 +96,5 @@ def changed_parameters(record: Record) -> dict[str, Any]:
 def moved_defaults(record: Record, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that were at the default of their time, which is another today."""
     then = {name: value for name, value in parameters_of(record).items() if name in defaults}
-    others = changed_parameters(record)
+    others = {*changed_parameters(record), RANDOM_STATE}
     return {name: value for name, value in then.items() if name not in others and value != defaults[name]}
