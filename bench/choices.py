@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from cmbench.schema import OK
+
 if TYPE_CHECKING:
     from cmbench.plan import Cell
     from cmbench.records import Record
@@ -81,7 +83,7 @@ def note_choices(store: Store, cells: Iterable[Cell], earlier: Mapping[str, Mapp
             continue
         record = store.find(cell.key)
         if record is not None:
-            arrays = store.arrays(record) if record["status"] == "ok" else None
+            arrays = store.arrays(record) if record["status"] == OK else None
             store.put(with_choice(record, cell.tuning), arrays)
 
 

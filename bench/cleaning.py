@@ -13,9 +13,8 @@ from cmbench.disk import replacing, writing_to
 from cmbench.errors import StoreError
 from cmbench.ownership import has_ended, sweep
 from cmbench.records import Record, cell_name, parameters_of
+from cmbench.schema import OK, has_failed
 from cmbench.store import Store
-
-FAILURES = ("crashed", "failed", "out-of-memory", "timeout")
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def removals(store: Store) -> list[Removal]:
     found = []
     for record in own:
         version = newest.get(_identity(record))
-        if record["status"] in FAILURES:
+        if has_failed(record):
             found.append(Removal(record, record["status"]))
         elif version is not None and version != code_of(record):
             found.append(Removal(record, f"code {code_of(record)} has been replaced by {version}"))
@@ -142,7 +141,7 @@ def _newest_by_cell(store: Store) -> dict[str, str]:
     """Return the newest code that has finished each cell, whatever code it is of."""
     rivals: dict[str, list[Record]] = {}
     for record in store.records():
-        if record["status"] == "ok":
+        if record["status"] == OK:
             rivals.setdefault(_identity(record), []).append(record)
     return {identity: newest_version(store.folder, records) for identity, records in rivals.items()}
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from cmbench.plan import Cell, effective_parameters
 from cmbench.records import Record, parameters_of, without_seed
+from cmbench.schema import OK
 
 SIMILAR = 4.0
 """A dataset tells of another one that has at most so many times as many training pairs, or as few."""
@@ -78,7 +79,7 @@ class Earlier:
         self._on_dataset: dict[tuple[str, str], list[float]] = {}
         self._by_size: dict[str, list[tuple[int, float]]] = {}
         for record in records:
-            if record["status"] == "ok":
+            if record["status"] == OK:
                 self._add(record)
         self._there = cache(self._estimate_there)
         self._scaled = cache(self._scaled_to)

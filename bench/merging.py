@@ -16,9 +16,10 @@ from cmbench.choices import says_more, with_choice
 from cmbench.current import bring_notes
 from cmbench.disk import DAMAGE, replacing, replacing_folder, writing_to
 from cmbench.errors import StoreError
+from cmbench.evaluation.protocol import BIMODAL_AVERAGE
 from cmbench.execution.claims import claims_in
 from cmbench.records import Record, cell_name
-from cmbench.schema import finished_at
+from cmbench.schema import OK, finished_at
 from cmbench.store import Arrays, Problem, Store
 
 Fate = Literal["new", "equal", "extended", "replaced", "kept", "running", "unreadable"]
@@ -57,7 +58,7 @@ class Meeting:
     def _winner(self) -> str:
         winner = "that of here" if self.fate == "kept" else "that of there"
         statuses = {record["status"] for record in (self.ours, self.theirs) if record is not None}
-        failed_once = "ok" in statuses and len(statuses) > 1
+        failed_once = OK in statuses and len(statuses) > 1
         return f"{winner} {'did not fail' if failed_once else 'was run later'}, and stays"
 
 
@@ -199,13 +200,13 @@ def _common_measures(record: Record, other: Record) -> dict[str, Any]:
 
 
 def _precedence(record: Record) -> tuple[bool, str]:
-    return record["status"] == "ok", finished_at(record)
+    return record["status"] == OK, finished_at(record)
 
 
 def _said(record: Record) -> str:
-    if record["status"] != "ok":
+    if record["status"] != OK:
         return str(record["status"])
-    return f"MAP {record['map']['bimodal_average']:.6f}"
+    return f"MAP {record['map'][BIMODAL_AVERAGE]:.6f}"
 
 
 def _next_aside(into: Store) -> Store:
@@ -269,14 +270,14 @@ def _bring_files(record: Record, source: Store, into: Store) -> None:
 
 def _arrays(record: Record, store: Store) -> Arrays:
     """Return the arrays of a record, none where they are gone; ``StoreError`` where they cannot be read."""
-    return store.arrays(record) if record["status"] == "ok" and store.has_arrays(record) else {}
+    return store.arrays(record) if record["status"] == OK and store.has_arrays(record) else {}
 
 
 def _array_names(record: Record, store: Store) -> set[str]:
     """Return the names of a record's arrays, none where they are gone or cannot be read."""
     path = store.arrays_path(record)
     with suppress(StoreError, *DAMAGE):
-        if record["status"] != "ok" or not path.is_file():
+        if record["status"] != OK or not path.is_file():
             return set(_arrays(record, store))
         with np.load(path, allow_pickle=False) as file:  # which reads none of them
             return set(file.files)

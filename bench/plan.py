@@ -241,7 +241,7 @@ def _listed(value: Any) -> Any:
 
 def check_protocol(dataset: Dataset, protocol: Protocol) -> None:
     """Raise ``DatasetError`` where a dataset cannot be evaluated under the protocol."""
-    by_pair = protocol.relevance == "pair"
+    by_pair = protocol.by_pair
     if not by_pair and not dataset.class_names:
         raise DatasetError(
             f"dataset {dataset.name!r} has no categories, by which protocol {protocol.name!r} judges what is "
@@ -269,11 +269,14 @@ def _suitable(
     methods: Collection[tuple[MethodEntry, Mapping[str, Any]]], dataset: Dataset, available: Registry
 ) -> Iterator[tuple[MethodEntry, type[Method], Mapping[str, Any], str]]:
     for wanted, parameters in methods:
-        entry, method = wanted, wanted.load()
-        if method.without_parts and not dataset.train.has_parts:
-            entry = available[method.without_parts]
-            method = entry.load()
-        yield entry, method, parameters, entry.code_version()
+        entry = suitable(wanted, dataset, available)
+        yield entry, entry.load(), parameters, entry.code_version()
+
+
+def suitable(wanted: MethodEntry, dataset: Dataset, available: Registry) -> MethodEntry:
+    """Return a method, or what takes its place where it needs parts of items and the dataset has none."""
+    stand_in = wanted.load().without_parts
+    return available[stand_in] if stand_in and not dataset.train.has_parts else wanted
 
 
 def effective_parameters(

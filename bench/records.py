@@ -34,6 +34,11 @@ def cell_name(record: Record) -> str:
     return f"{record['dataset']['name']}/{record['method']['name']}{seed} ({record['key']})"
 
 
+def is_by_pair(protocol: Mapping[str, Any]) -> bool:
+    """Return whether the pair itself is relevant under the protocol of a record."""
+    return protocol.get("relevance") == "pair"
+
+
 def parameters_of(record: Record) -> dict[str, Any]:
     """Return the parameters that seeds share: without the seed and those that do not change a result."""
     method = record["method"]

@@ -25,7 +25,7 @@ from cmbench.methods.parameters import added_later
 from cmbench.methods.registry import Registry, registry
 from cmbench.records import Record, base_dataset, commit_text, is_trial, parameters_of, split_of
 from cmbench.runner import finished
-from cmbench.schema import LEFT_OUT
+from cmbench.schema import LEFT_OUT, OK, PRUNED
 from cmbench.store import DEFAULT_STORE, Store
 from cmbench.tuning import validation_only
 
@@ -48,7 +48,7 @@ class Reproduction:
     @property
     def difference(self) -> float:
         """The largest difference of a MAP or of the AP of a query; infinite where the cell failed."""
-        if self.again["status"] != "ok":
+        if self.again["status"] != OK:
             return float("inf")
         return max([abs(new - old) for old, new in self.maps.values()] + [self.largest or 0.0])
 
@@ -56,7 +56,7 @@ class Reproduction:
         record = self.record
         lines = [f"{record['dataset']['name']}/{record['method']['name']} ({record['key']})"]
         lines += [f"  note: {note}" for note in self.notes]
-        if self.again["status"] != "ok":
+        if self.again["status"] != OK:
             error = self.again["error"]
             return "\n".join([*lines, f"  {self.again['status']}: {error['type']}: {error['message']}"])
         lines += [
@@ -102,7 +102,7 @@ def reproduced(
     CmbenchError
         Where the dataset or the method cannot be found, or is another one: the message says what to give.
     """
-    if record["status"] != "ok":
+    if record["status"] != OK:
         raise StoreError(
             f"cell {record['key']} has no result to compare ({record['status']}); {_remedy(record, store)}"
         )
@@ -113,7 +113,7 @@ def reproduced(
         warnings.simplefilter("ignore", DatasetWarning)  # the first run told
         again = _again(record, data, available, folder, deadline)
         maps = {task: (value, (again["map"] or {}).get(task, value)) for task, value in record["map"].items()}
-        largest = None if again["status"] != "ok" else _largest(record, store, Store(folder).arrays(again))
+        largest = None if again["status"] != OK else _largest(record, store, Store(folder).arrays(again))
     return Reproduction(record, again, maps, largest, tuple(notes))
 
 
@@ -124,7 +124,7 @@ def _remedy(record: Record, store: Store) -> str:
     place = None if store.folder == Path(DEFAULT_STORE) else str(store.folder)
     again = command([record], store=place)
     option, argument = "--retry-failed", "retry_failed=True"
-    if record["status"] == "pruned":
+    if record["status"] == PRUNED:
         option, argument = "--no-pruning", "pruning=False"
     if again.startswith("cmbench "):
         return f"run it: {again} {option}"

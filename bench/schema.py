@@ -13,9 +13,13 @@ from typing import Any, NoReturn, TypeAlias
 from cmbench.evaluation.protocol import AVERAGES, BIMODAL_TASKS, TASKS
 
 SCHEMA = 1
-STATUSES = ("ok", "failed", "crashed", "timeout", "out-of-memory", "left-out", "pruned")
+OK = "ok"
+FAILURES = ("failed", "crashed", "timeout", "out-of-memory")
 LEFT_OUT = "left-out"
 """The status of a cell whose method cannot run on the dataset."""
+PRUNED = "pruned"
+"""The status of a trial whose training was given up as it fell behind, which is no failure of a method."""
+STATUSES = (OK, *FAILURES, LEFT_OUT, PRUNED)
 RANDOM_STATE = "random_state"
 """The parameter that takes the seed."""
 VALIDATION = " (validation)"
@@ -261,6 +265,11 @@ class Problem:
         return f"{where}: not a readable {self.kind} ({self.reason}); {self.remedy}"
 
 
+def has_failed(record: Mapping[str, Any]) -> bool:
+    """Return whether a cell failed: neither one that was left out nor one that was given up has."""
+    return record["status"] in FAILURES
+
+
 def finished_at(record: Mapping[str, Any]) -> str:
     """Return when a record was made, as text that sorts by time; empty where it does not say."""
     finished = (record.get("provenance") or {}).get("finished")
@@ -300,7 +309,7 @@ def problems(record: Mapping[str, Any]) -> Iterator[str]:
     method = record["method"]
     unknown = [name for name in method.get("defaults", ()) if name not in method["parameters"]]
     yield from (f"method.parameters has no {name!r}, of which method.defaults has one" for name in unknown)
-    if record["status"] == "ok":
+    if record["status"] == OK:
         yield from _problems_of_result(record)
 
 

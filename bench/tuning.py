@@ -27,7 +27,7 @@ from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import base_name
 from cmbench.disk import remove_folder
 from cmbench.errors import CmbenchError, DatasetWarning
-from cmbench.evaluation.protocol import Protocol, get_protocol
+from cmbench.evaluation.protocol import BIMODAL_AVERAGE, Protocol, get_protocol
 from cmbench.execution.checkpoints import own_checkpoints
 from cmbench.execution.job import PRETRAINED
 from cmbench.execution.progress import Progress, result_text
@@ -35,15 +35,15 @@ from cmbench.limits import duration_text
 from cmbench.methods.registry import Registry, registry
 from cmbench.methods.training.progress import Look
 from cmbench.output import plural
-from cmbench.plan import Cell, unfit
+from cmbench.plan import Cell, suitable, unfit
 from cmbench.profile_files import add_to_profile
 from cmbench.pruning import PruningRule
 from cmbench.runner import run
-from cmbench.schema import VALIDATION
+from cmbench.schema import OK, PRUNED, VALIDATION, has_failed
 from cmbench.search import Search, Trial
 from cmbench.store import TUNING_STORE, Store
 
-SCORE = "bimodal_average"
+SCORE = BIMODAL_AVERAGE
 REPEATED = 3  # settings that are run with further seeds before one is chosen
 _LONGEST_REASON = 200  # characters
 
@@ -229,16 +229,11 @@ def _searches(
     told: Callable[[str], None],
 ) -> dict[str, Search]:
     """Return a search for each method that can run on the dataset; of the others it is told why."""
-    names = dict.fromkeys(_suitable(available, name, dataset) for name in methods)
+    names = dict.fromkeys(suitable(available[name], dataset, available).name for name in methods)
     reasons = {name: unfit(available[name].load(), dataset) for name in names}
     for name in filter(reasons.get, names):
         told(f"{dataset.name}: left out {name}: {reasons[name]}")
     return {name: Search(available[name].load(), seed=seed) for name in names if not reasons[name]}
-
-
-def _suitable(available: Registry, name: str, dataset: Dataset) -> str:
-    method = available[name].load()
-    return method.without_parts if method.without_parts and not dataset.train.has_parts else name
 
 
 def _asked(searches: Mapping[str, Search], budget: Budget) -> dict[str, dict[str, Any]]:
@@ -292,7 +287,7 @@ class _Told(Progress):
     def finished(self, cell: Cell, record: Mapping[str, Any], log: Path) -> None:
         seconds = duration_text(record["durations"]["total"])
         ended = result_text(record, log)
-        if record["status"] == "pruned":
+        if record["status"] == PRUNED:
             ended = f"given up after {seconds}: {record['error']['message']}"
         self._told(f"  {cell.label}: {ended}")
 
@@ -344,12 +339,12 @@ class _Trials:
 
 
 def _trial(parameters: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Trial:
-    scores = [record["map"][SCORE] for record in records if record["status"] == "ok"]
+    scores = [record["map"][SCORE] for record in records if record["status"] == OK]
     seconds = sum(_processor_seconds(record) for record in records)
     complete = bool(records) and len(scores) == len(records)
     looks = tuple(Look(*look) for record in records[:1] for look in record.get("looks", ()))
-    pruned = any(record["status"] == "pruned" for record in records)
-    error = next((_reason(record) for record in records if record["status"] not in ("ok", "pruned")), "")
+    pruned = any(record["status"] == PRUNED for record in records)
+    error = next((_reason(record) for record in records if has_failed(record)), "")
     return Trial(parameters, fmean(scores) if complete else None, seconds, looks, pruned, error)
 
 

@@ -21,6 +21,23 @@ WHAT_A_METHOD_IS = (*WHAT_A_DATASET_IS, "cmbench.methods.contract", "cmbench.met
 VIEWS = (*WHAT_A_METHOD_IS, "cmbench.evaluation", "cmbench.methods.views")
 TRAINING = (*VIEWS, "cmbench.methods.training")
 NETWORKS = (*TRAINING, "cmbench.methods.networks")
+WHAT_IS_STORED = (
+    "cmbench.evaluation",
+    "cmbench.schema",
+    "cmbench.records",
+    "cmbench.choices",
+    "cmbench.command",
+    "cmbench.current",
+    "cmbench.index",
+    "cmbench.store",
+    "cmbench.limits",
+    "cmbench.output",
+)
+RAW_PAIRS = (
+    "cmbench.datasets.raw.registry",
+    "cmbench.datasets.scenes.collection",
+    "cmbench.datasets.emoji.thumbnails",
+)
 
 DIRECTIONS = {
     "cmbench.evaluation": ("cmbench.evaluation",),
@@ -39,10 +56,18 @@ DIRECTIONS = {
     "cmbench.methods.ccl": (*NETWORKS, "cmbench.methods.ccl", "cmbench.methods.corr_ae"),
     "cmbench.methods": ("cmbench.methods", "cmbench.evaluation", *WHAT_A_DATASET_IS),
     "cmbench.execution": ("cmbench",),
-    "cmbench.report": ("cmbench",),
+    "cmbench.report": ("cmbench.report", *WHAT_IS_STORED, *RAW_PAIRS),
+    "cmbench.cli": ("cmbench",),
     "cmbench": ("cmbench",),
 }
 """What the files of a folder may import, by folder; the first that holds a module is the one that counts."""
+KEPT_FROM = {
+    "cmbench.execution": ("cmbench.report", "cmbench.runner", "cmbench.tuning", "cmbench.reproduction"),
+    "cmbench": ("cmbench.report",),
+}
+"""What they may not import all the same: who asks for runs, and who tells of them."""
+EXCEPTIONS = {("cmbench", "cmbench.report.cells"), ("cmbench.runner", "cmbench.report.cells")}
+"""A run returns the frame that reports make of records."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +147,8 @@ def may_import(module, other):
     if within(module, "cmbench.methods") and is_method(module) and is_method(other):
         return within(other, folder_of(module), *DIRECTIONS.get(folder_of(module), ()))
     room = next(folder for folder in DIRECTIONS if within(module, folder))
+    if within(other, *KEPT_FROM.get(room, ())):
+        return (module, other) in EXCEPTIONS
     return within(other, *DIRECTIONS[room], *EVERYBODY)
 
 
@@ -159,6 +186,18 @@ def folder_of(module):
         ("cmbench.evaluation.ranking", "cmbench.evaluation.arrays", True),
         ("cmbench.evaluation.ranking", "cmbench.datasets.contract", False),
         ("cmbench.evaluation.evaluator", "cmbench.methods.contract", False),
+        ("cmbench.report.settings", "cmbench.records", True),
+        ("cmbench.report.settings", "cmbench.execution.record", False),
+        ("cmbench.report.settings", "cmbench.plan", False),
+        ("cmbench.report.settings", "cmbench.methods.registry", False),
+        ("cmbench.execution.local", "cmbench.plan", True),
+        ("cmbench.execution.local", "cmbench.runner", False),
+        ("cmbench.execution.local", "cmbench.report.records", False),
+        ("cmbench.profiles", "cmbench.choices", True),
+        ("cmbench.profiles", "cmbench.report.records", False),
+        ("cmbench.runner", "cmbench.report.cells", True),
+        ("cmbench.runner", "cmbench.report.settings", False),
+        ("cmbench.cli.table", "cmbench.report.table", True),
         ("cmbench.runner", "cmbench.methods.registry", True),
         ("cmbench.runner", "cmbench.cli.main", False),
         ("cmbench.__main__", "cmbench.cli.main", True),

@@ -338,10 +338,12 @@ def _chosen(
 
 
 def _group(records: list[Record], methods: list[str] | None = None) -> Group:
-    """Return the records that a figure shows, as the one group they are."""
-    from cmbench.report.records import only_group, to_draw
+    """Return the records that a figure shows, as the one group they are, of which some have finished."""
+    from cmbench.report.records import only_group, refuse_nothing, to_draw
 
-    return only_group(to_draw(records, with_records(methods, records)))
+    group = only_group(to_draw(records, with_records(methods, records)))
+    refuse_nothing(group.finished, group.title)
+    return group
 
 
 def _kept(store: str, group: Group) -> list[Any]:

@@ -45,7 +45,7 @@ def run(
     from cmbench.output import printable
     from cmbench.report.layout import View
     from cmbench.runner import finished
-    from cmbench.schema import LEFT_OUT
+    from cmbench.schema import LEFT_OUT, has_failed
 
     available = available_methods(plugins)
     progress = progress_for(Console(stderr=True), verbose=verbose)
@@ -65,7 +65,7 @@ def run(
     _tell_left_out(records)
     if incomplete is not None:
         raise incomplete
-    failed = sum(record["status"] not in ("ok", LEFT_OUT) for record in records)
+    failed = sum(map(has_failed, records))
     if failed:
         remedy = "'cmbench show METHOD' tells why, --retry-failed runs them again"
         what = "nothing is stored" if options["debug"] else remedy
@@ -91,9 +91,11 @@ def _print(records: Sequence[Mapping[str, Any]], store: str, view: View) -> None
 
 def _tell_left_out(records: Sequence[Mapping[str, Any]]) -> None:
     """Say which methods were left out, and why."""
+    from cmbench.schema import LEFT_OUT
+
     names: dict[tuple[str, str], list[str]] = {}
     for record in records:
-        if record["status"] == "left-out":
+        if record["status"] == LEFT_OUT:
             key = record["dataset"]["name"], record["error"]["message"]
             names.setdefault(key, []).append(record["method"]["name"])
     for (dataset, reason), methods in names.items():

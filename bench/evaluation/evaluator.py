@@ -157,14 +157,14 @@ def evaluate(
     """
     protocol = get_protocol(protocol)
     asked = get_measures(protocol.measures if measures is None else measures)
-    if protocol.relevance == "pair":
+    if protocol.by_pair:
         tasks = pair_tasks(image_representations, text_representations, labels, pictures, retrieval, protocol)
     else:
         texts_labelled = labels if text_labels is None else text_labels
         queries = labelled_sides(image_representations, text_representations, labels, texts_labelled)
         tasks = category_tasks(queries, retrieval, protocol)
     results = {name: _rank_task(task, asked, protocol, first) for name, task in tasks.items()}
-    paired = text_labels is None and protocol.relevance == "category"
+    paired = text_labels is None and not protocol.by_pair
     observed = None if units is None else np.asarray(units)
     errors = partial(standard_errors, paired=paired, units=observed)
     return _evaluation(results, tasks, asked, protocol, errors=errors, own_gallery=retrieval is None)

@@ -87,7 +87,7 @@ class Measure:
     def definition(self, protocol: Protocol) -> str:
         """Return in a sentence what the number is."""
         within = f"among the first {self.cutoff}" if self.cutoff else "in the ranking"
-        by_pair = protocol.relevance == "pair"
+        by_pair = protocol.by_pair
         texts = {
             "map": f"mean AP over the first {self.cutoff} ranks" if self.cutoff else "mean AP",
             "p": f"relevant items {within}, over {self.cutoff}",
@@ -139,7 +139,7 @@ def expected(measure: Measure, ranks: Ranks, protocol: Protocol) -> Floats:
             ranks, cutoff=measure.cutoff or protocol.cutoff, denominator=protocol.denominator
         )
     limit = min(measure.cutoff or ranks.gallery, ranks.gallery)
-    if measure.kind == "medr" or (measure.kind == "r" and protocol.relevance == "pair"):
+    if measure.kind == "medr" or (measure.kind == "r" and protocol.by_pair):
         values = _of_first_group(measure, ranks, limit)
     else:
         values = _of_all_entries(measure, ranks, limit)
@@ -235,7 +235,7 @@ def _chance_values(
         return average_precision_of_one_group(
             among, tied, hits=first, limit=limit, cutoff=cutoff, denominator=protocol.denominator
         )
-    if measure.kind == "r" and protocol.relevance == "pair":
+    if measure.kind == "r" and protocol.by_pair:
         places = np.full(len(counts), limit)
         return np.ones(len(counts)) if first else hit_probability(np.full(len(counts), tied), among, places)
     gain = discounts(gallery) if measure.kind == "ndcg" else np.arange(gallery + 1.0)

@@ -26,7 +26,10 @@ ALLMODAL_TASKS = ("image_to_all", "text_to_all")
 TASKS = (*BIMODAL_TASKS, *ALLMODAL_TASKS)
 
 
-AVERAGES = {"bimodal_average": BIMODAL_TASKS, "allmodal_average": ALLMODAL_TASKS}
+BIMODAL_AVERAGE, ALLMODAL_AVERAGE = "bimodal_average", "allmodal_average"
+
+
+AVERAGES = {BIMODAL_AVERAGE: BIMODAL_TASKS, ALLMODAL_AVERAGE: ALLMODAL_TASKS}
 
 
 _LATER_FIELDS = {"relevance": "category", "unseen_categories": False}
@@ -78,9 +81,14 @@ class Protocol:
             )
 
     @property
+    def by_pair(self) -> bool:
+        """Whether a picture and its own texts are relevant to each other, and nothing else is."""
+        return self.relevance == "pair"
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks that are evaluated."""
-        return BIMODAL_TASKS if self.relevance == "pair" else TASKS
+        return BIMODAL_TASKS if self.by_pair else TASKS
 
     @property
     def averages(self) -> dict[str, tuple[str, ...]]:
@@ -90,7 +98,7 @@ class Protocol:
     @property
     def measures(self) -> tuple[str, ...]:
         """What is reported beside MAP unless other measures are asked for."""
-        return ("r@1", "r@5", "r@10", "medr") if self.relevance == "pair" else ()
+        return ("r@1", "r@5", "r@10", "medr") if self.by_pair else ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, for a record and for the key of a cell.
@@ -124,6 +132,15 @@ HAMMING = Protocol("hamming", similarity="hamming")
 
 
 PROTOCOLS = {protocol.name: protocol for protocol in (PAPER, RELEASE, PAIRS, ZERO_SHOT, HAMMING)}
+
+
+def task_text(task: str) -> str:
+    """Return a task as people read it.
+
+    >>> task_text("image_to_text")
+    'image→text'
+    """
+    return task.replace("_to_", "→")
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.evaluation.measures import MAP
+from cmbench.evaluation.protocol import BIMODAL_TASKS, task_text
 
 if TYPE_CHECKING:
     from cmbench.evaluation.evaluator import Evaluation
@@ -22,7 +23,6 @@ FEWEST_POINTS = 5
 _TIED = 1e-9
 _VALIDATION = "curve_validation_"
 _FALLING = ("loss", "error")  # of curves that are better the lower they are
-_BIMODAL = {"image_to_text": "image→text", "text_to_image": "text→image"}
 
 
 def doubts(evaluation: Evaluation, curves: Curves, fitted: Mapping[str, Any]) -> list[str]:
@@ -42,9 +42,10 @@ def _at_chance(evaluation: Evaluation) -> Iterator[str]:
     A ranking of ties has exactly the MAP of chance, because ties count in expectation over their orders.
     Other rankings are at chance if their MAP is within two standard errors of it, or below.
     """
-    for task, words in _BIMODAL.items():
+    for task in BIMODAL_TASKS:
         if task not in evaluation.map:
             continue
+        words = task_text(task)
         reached, chance = evaluation.map[task], evaluation.chance[MAP.name][task]
         if abs(reached - chance) < _TIED:
             yield f"{words} ranks all items alike, as if those of one side had one representation"

@@ -52,7 +52,7 @@ def _evaluation(cell: Cell, images: NDArray[Any], texts: NDArray[Any]) -> Evalua
         test.labels if dataset.class_names else None,
         protocol=cell.protocol,
         measures=cell.measures,
-        pictures=test.pictures if cell.protocol.relevance == "pair" else None,
+        pictures=test.pictures if cell.protocol.by_pair else None,
         units=dataset.test_units,
         retrieval=gallery,
         first=FIRST,

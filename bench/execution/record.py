@@ -172,7 +172,7 @@ def _gallery(cell: Cell) -> dict[str, NDArray[Any]]:
         found = {"gallery_labels": cell.dataset.retrieval.labels, "gallery_ids": cell.dataset.retrieval.ids}
     if cell.dataset.test_units is not None:
         found["units"] = cell.dataset.test_units
-    if cell.protocol.relevance == "pair":
+    if cell.protocol.by_pair:
         found["pictures"] = cell.dataset.test.pictures
     return found
 

@@ -19,7 +19,7 @@ from cmbench.report.category_dots import Bars, fitting
 from cmbench.report.figure import FONT_POINTS, STYLE, title_of
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import MOST_BARS, looks, spread_note
-from cmbench.report.records import Group, only_group, select
+from cmbench.report.records import Group, only_group, refuse_nothing, select
 from cmbench.report.searches import fewer_trials_note
 from cmbench.report.settings import Setting, failures_text, settings
 from cmbench.report.significance import Arrays, Standing, best_groups, marked_labels, marked_note
@@ -78,8 +78,7 @@ def figure(
     group = only_group(select(list(records), methods=methods or ()))
     all_settings = settings(group.records)
     bars = [setting for setting in all_settings if setting.finished]
-    if not bars:
-        raise ReportError(f"no cell of {group.title} finished, so there is nothing to draw")
+    refuse_nothing(bars, group.title)
     if len(bars) > MOST_BARS:
         raise ReportError(
             f"{len(bars)} bars per category are too many to tell apart; name at most {MOST_BARS} methods"
@@ -194,7 +193,7 @@ def _deviation(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _note(settings: Sequence[Setting]) -> str:
     """Return what is not drawn, and which of what is drawn had fewer trials than others."""
-    failed = [setting for setting in settings if setting.failed]
+    failed = [setting for setting in settings if setting.unfinished]
     fates = "; ".join(f"{setting.label}, {failures_text(setting)}" for setting in failed)
     fewer = fewer_trials_note([setting for setting in settings if setting.finished])
     return "\n".join(filter(None, [fewer, f"Not drawn: {fates}" if fates else ""]))

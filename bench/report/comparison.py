@@ -16,7 +16,7 @@ from cmbench.errors import EvaluationError, ReportError, StoreError, did_you_mea
 from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
 from cmbench.records import Record
-from cmbench.report.layout import BIMODAL, COLUMNS, Column
+from cmbench.report.layout import AVERAGE, Column, columns_of_queries
 from cmbench.report.records import STAND_INS, Group, groups, select
 from cmbench.report.settings import Setting, settings
 from cmbench.report.significance import runs_of
@@ -223,13 +223,8 @@ def _row(name: str, sides: tuple[Side, Side], column: Column) -> tuple[str, Floa
 
 
 def _columns(setting: Setting) -> Sequence[Column]:
-    """Return what can be compared query by query.
-
-    Where the pair itself is relevant, pictures ask in one task and texts in the other, so that an average
-    of the tasks is not one of queries.
-    """
-    by_pair = setting.finished[0]["protocol"].get("relevance") == "pair"
-    return BIMODAL.columns[:2] if by_pair else COLUMNS
+    """Return what can be compared query by query."""
+    return columns_of_queries(setting.finished[0]["protocol"])
 
 
 def _store_rows(
@@ -248,7 +243,7 @@ def _store_rows(
 
 def _store_column(setting: Setting) -> Column:
     columns = _columns(setting)
-    return columns[0] if len(columns) < len(COLUMNS) else BIMODAL.columns[-1]
+    return AVERAGE if AVERAGE in columns else columns[0]
 
 
 def _store_section(

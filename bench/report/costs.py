@@ -16,15 +16,14 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from cmbench.errors import ReportError
 from cmbench.report.facts import duration, largest
 from cmbench.report.figure import STYLE, WIDTHS
-from cmbench.report.layout import BIMODAL, Column
+from cmbench.report.layout import AVERAGE, BIMODAL, Column
 from cmbench.report.lettering import inches
 from cmbench.report.looks import RING, Look, looks, spread_note
 from cmbench.report.panels import POINTS, add_legend, panelled
+from cmbench.report.records import refuse_nothing
 from cmbench.report.searches import fewer_trials_note
 from cmbench.report.settings import Setting
 from cmbench.report.significance import Arrays, best_groups, marked_labels, marked_note
-
-AVERAGE = BIMODAL.columns[2]
 
 
 @dataclass(frozen=True)
@@ -170,8 +169,7 @@ def _runs(setting: Setting) -> int:
 
 def _finished(settings: Sequence[Setting]) -> list[Setting]:
     finished = [setting for setting in settings if setting.finished]
-    if not finished:
-        raise ReportError("no cell finished, so there is nothing to draw")
+    refuse_nothing(finished)
     return finished
 
 

@@ -14,6 +14,7 @@ from cmbench.records import Record
 from cmbench.report.looks import DASHED, HUES
 from cmbench.report.records import Group, groups
 from cmbench.report.settings import Setting, failure_text, settings
+from cmbench.schema import OK
 from cmbench.store import Store
 
 ITERATION = "iteration"
@@ -84,7 +85,7 @@ def fates(trainings: Sequence[RecordedTraining]) -> str:
     reasons = []
     for training in trainings:
         record = training.record
-        reason = "none stored" if record["status"] == "ok" else failure_text(record)
+        reason = "none stored" if record["status"] == OK else failure_text(record)
         reasons.append(reason if record["seed"] is None else f"seed {record['seed']}: {reason}")
     return "; ".join(dict.fromkeys(reasons))  # of several splits once
 
@@ -165,7 +166,7 @@ _PREFIX = "curve_"  # of the names of curves among the arrays of a record
 
 def _stored_curves(store: Store, record: Record) -> dict[str, NDArray[np.float64]]:
     """Return the curves of a record's training, by name; a failed cell has none."""
-    if record["status"] != "ok":
+    if record["status"] != OK:
         return {}
     arrays = store.arrays(record)
     curves = {name.removeprefix(_PREFIX): values for name, values in arrays.items() if _is_curve(name)}
@@ -183,7 +184,7 @@ def _methods_with_curves(store: Store) -> list[str]:
 
 def _has_curves(store: Store, record: Record) -> bool:
     try:
-        return record["status"] == "ok" and any(map(_is_curve, store.arrays(record)))
+        return record["status"] == OK and any(map(_is_curve, store.arrays(record)))
     except StoreError:  # the file is missing, but nobody asked for this record
         return False
 

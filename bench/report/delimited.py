@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
+from cmbench.records import is_by_pair
 from cmbench.report.facts import added_measures, columns_of, duration, in_order, largest
 from cmbench.report.layout import BIMODAL, COLUMNS, DEFAULT_VIEW, Column, Mark, View, column_groups
 from cmbench.report.published import Published, published_maps
@@ -45,7 +46,7 @@ def csv_text(group: Group, *, arrays: Arrays | None = None, view: View = DEFAULT
 
 def _csv_columns(group: Group, view: View) -> list[Column]:
     """Return MAP of all tasks evaluated, and the columns of the measures shown."""
-    maps = BIMODAL.columns if group.protocol.get("relevance") == "pair" else COLUMNS
+    maps = BIMODAL.columns if is_by_pair(group.protocol) else COLUMNS
     measures, _ = columns_of(view)
     groups = column_groups(group, measures, added=added_measures(view))
     asked = (column for columns in groups for column in columns.columns)
@@ -118,7 +119,7 @@ def _origin_of_parameters(setting: Setting) -> dict[str, Any]:
 
 
 def _status(setting: Setting) -> str:
-    if setting.failed:
+    if setting.unfinished:
         return failures_text(setting)
     return f"left out: {setting.left_out}" if setting.left_out else "ok"
 

@@ -17,7 +17,7 @@ from cmbench.records import Record, base_dataset, commit_text, is_trial, split_o
 from cmbench.report.cells import error_of, measures_of
 from cmbench.report.records import groups, run_name
 from cmbench.report.settings import settings, vary_by_split
-from cmbench.schema import LEFT_OUT
+from cmbench.schema import OK, has_failed
 from cmbench.store import DEFAULT_STORE
 
 _REPETITION: Mapping[bool | None, str] = {
@@ -77,11 +77,11 @@ def _heading(
 ) -> Iterator[tuple[str, str]]:
     """Yield what a reader wants first: the command, and which parameters are not the defaults."""
     first = records[0]
-    finished = next((record for record in records if record["status"] == "ok"), None)
+    finished = next((record for record in records if record["status"] == OK), None)
     if is_trial(first):
         alone = "; 'cmbench reproduce' runs it alone" if finished else ""
         yield "trial", f"of the search below{alone}"
-    failed = any(record["status"] not in ("ok", LEFT_OUT) for record in records)
+    failed = any(map(has_failed, records))
     retrying = " --retry-failed" if failed and not is_trial(first) else ""
     yield "run again", f"{command(records, store=store, defaults=defaults)}{retrying}"
     if finished and not is_trial(first):
@@ -105,11 +105,8 @@ def _changes(record: Record) -> Iterator[str]:
     """Yield which parameters were not the defaults; nothing where the record does not say."""
     defaults = record["method"].get("defaults")
     if defaults is not None:
-        changes = (
-            f"{name}={json.dumps(value)} (default {json.dumps(defaults[name])})"
-            for name, value in sorted(changed_parameters(record).items())
-        )
-        yield ", ".join(changes) or "nothing: all parameters are the defaults"
+        changes = changes_text(changed_parameters(record), defaults)
+        yield changes or "nothing: all parameters are the defaults"
 
 
 def _together(records: Sequence[Record], store: str | None) -> Iterator[tuple[str, Any]]:
@@ -141,8 +138,8 @@ def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
         ("code", _code(record["method"])),
         ("preset", record["method"].get("preset")),
         ("chosen", tuning_text(record["method"].get("tuning"))),
-        ("parameters", _plain(without_seed(record["method"]["parameters"]))),
-        ("fitted", _plain(record["fitted"])),
+        ("parameters", values_text(without_seed(record["method"]["parameters"]))),
+        ("fitted", values_text(record["fitted"])),
         ("seed", record["seed"]),
         ("protocol", f"{record['protocol']['name']} version {record['protocol']['version']}"),
         (
@@ -154,10 +151,7 @@ def _facts(record: Mapping[str, Any], store: str) -> list[tuple[str, Any]]:
         *(("note", sentence) for sentence in dataset.get("notes", ())),
         ("images", f"{dataset['image_dimension']}-d, {dataset['image_feature']}"),
         ("texts", f"{dataset['text_dimension']}-d, {dataset['text_feature']}"),
-        (
-            "durations",
-            ", ".join(f"{k} {duration_text(v)}" for k, v in record["durations"].items() if v is not None),
-        ),
+        ("durations", durations_text(record)),
         ("memory", f"{record['peak_memory_bytes'] / 1e6:.0f} MB at most, {record['threads']} thread(s)"),
         ("fence", _fence(record.get("fence"), record["method"].get("source"))),
         ("log", _log(record, store)),
@@ -236,5 +230,30 @@ def packages_text(provenance: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if version)
 
 
-def _plain(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(values.items()))
+def durations_text(record: Record) -> str:
+    """Return how long each step of a cell took, as far as its record says."""
+    durations = (record["durations"] or {}).items()
+    return ", ".join(f"{step} {duration_text(seconds)}" for step, seconds in durations if seconds is not None)
+
+
+def values_text(values: Mapping[str, Any]) -> str:
+    """Return values by name, as JSON.
+
+    >>> values_text({"width": 8, "solver": "exact"})
+    'solver="exact", width=8'
+    """
+    return ", ".join(f"{name}={_value(value)}" for name, value in sorted(values.items()))
+
+
+def changes_text(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """Return values that are not the defaults, with these.
+
+    >>> changes_text({"width": 8}, {"width": 4, "depth": 2})
+    'width=8 (default 4)'
+    """
+    changes = sorted(values.items())
+    return ", ".join(f"{name}={_value(value)} (default {_value(defaults[name])})" for name, value in changes)
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cmbench.errors import ReportError, did_you_mean
 from cmbench.records import Record
 from cmbench.report.kept import Kept
+from cmbench.report.records import refuse_nothing
 
 Modality: TypeAlias = Literal["image", "text"]
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
@@ -141,8 +142,7 @@ def examples(
     number : how many queries of each task, where none is named
     top : how many items of each ranking
     """
-    if not runs:
-        raise ReportError("no cell finished, so there is nothing to draw")
+    refuse_nothing(runs)
     found = []
     for task in tasks:
         numbers = _named(runs[0], task, queries) if queries else _telling(runs, task, contrast, number)

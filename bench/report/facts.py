@@ -9,6 +9,7 @@ from typing import Any
 
 from cmbench.errors import EvaluationError, ReportError
 from cmbench.evaluation.measures import get_measure
+from cmbench.evaluation.protocol import BIMODAL_AVERAGE
 from cmbench.report.layout import Column, View
 from cmbench.report.searches import changed, trials_of, tuning_of
 from cmbench.report.settings import Setting
@@ -167,7 +168,7 @@ def _sorted_by(name: str, columns: Sequence[Column]) -> Column:
     wanted = name.casefold().strip()
     named = [each for each in columns if wanted in (each.key.casefold(), each.alone.casefold())]
     of_measure = [each for each in columns if wanted == each.measure.name]
-    averages = [each for each in of_measure if each.key.endswith("bimodal_average")]
+    averages = [each for each in of_measure if each.key.endswith(BIMODAL_AVERAGE)]
     found = [*named, *averages, *of_measure]
     if not found:
         keys = ", ".join([*(each.key for each in columns), *FACTS])

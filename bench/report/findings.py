@@ -18,7 +18,7 @@ from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
 from cmbench.records import Record
 from cmbench.report.ablation import FULL, VARIANTS, parts_of
 from cmbench.report.footer import chance_of
-from cmbench.report.layout import BIMODAL, printed
+from cmbench.report.layout import AVERAGE, printed
 from cmbench.report.published import collection_of
 from cmbench.report.records import Group, groups
 from cmbench.report.searches import is_short
@@ -26,7 +26,6 @@ from cmbench.report.settings import Setting, competes, settings
 from cmbench.report.shape import shapes
 from cmbench.report.significance import Arrays, Reading, best_groups, reading, runs_of
 
-AVERAGE = BIMODAL.columns[-1]
 BEYOND = (
     "sm",
     "scm",
@@ -302,7 +301,7 @@ def _reservations(group: Group, measured: Sequence[Setting]) -> list[str]:
 
 
 def _failed(group: Group) -> list[str]:
-    counts: Mapping[str, int] = {each.label: len(each.failed) for each in settings(group.records)}
+    counts: Mapping[str, int] = {each.label: len(each.unfinished) for each in settings(group.records)}
     return [f"{label} ({count})" for label, count in counts.items() if count]
 
 

@@ -8,8 +8,16 @@ import numpy as np
 
 from cmbench.errors import ReportError, listed
 from cmbench.evaluation.measures import MAP, Measure, chance
-from cmbench.evaluation.protocol import AVERAGES, TASKS, Protocol
-from cmbench.records import split_of
+from cmbench.evaluation.protocol import (
+    ALLMODAL_AVERAGE,
+    AVERAGES,
+    BIMODAL_AVERAGE,
+    BIMODAL_TASKS,
+    TASKS,
+    Protocol,
+    task_text,
+)
+from cmbench.records import is_by_pair, split_of
 from cmbench.report.layout import COLUMNS
 from cmbench.report.published import PublishedMap
 from cmbench.report.records import Group
@@ -118,23 +126,19 @@ def _protocol(group: Group) -> str:
         _worded(_TIES, protocol["ties"]),
     )
     text = "; ".join(part for part in parts if part)
-    numbers = "Numbers" if _is_by_pair(protocol) else "MAP"
+    numbers = "Numbers" if is_by_pair(protocol) else "MAP"
     return f"{numbers} under protocol {protocol['name']}, version {protocol['version']}: {text}."
-
-
-def _is_by_pair(protocol: Mapping[str, Any]) -> bool:
-    return protocol.get("relevance") == "pair"
 
 
 def _relevance(group: Group) -> str:
     """Return what is relevant, where it is not simply an item of the same category."""
-    if _is_by_pair(group.protocol):
+    if is_by_pair(group.protocol):
         return "relevant is the pair itself, a picture and its own texts, with each distinct picture once"
     return "relevant is what shares a category" if group.dataset.get("multi_label") else ""
 
 
 def _gallery(group: Group) -> str:
-    if _is_by_pair(group.protocol):
+    if is_by_pair(group.protocol):
         return ""
     if _has_retrieval_set(group):
         return "the gallery is a retrieval set, in which no query stands"
@@ -194,7 +198,7 @@ def _counts(group: Group) -> str:
 def _per_task(numbers: Mapping[str, int]) -> str:
     """Return one number for all tasks where it is one, else one per kind, else one per task."""
     if set(numbers) < set(TASKS):
-        return ", ".join(f"{numbers[task]} {task.replace('_to_', '→')}" for task in TASKS if task in numbers)
+        return ", ".join(f"{numbers[task]} {task_text(task)}" for task in TASKS if task in numbers)
     kinds = [{numbers[task] for task in tasks} for tasks in AVERAGES.values()]
     if len(set.union(*kinds)) == 1:
         return f"{numbers[TASKS[0]]} per task"
@@ -210,7 +214,7 @@ def _has_retrieval_set(group: Group) -> bool:
 
 def _chance(group: Group, measures: Sequence[Measure]) -> str:
     """Return what a random ranking is expected to have; earlier records hold the sizes of categories only."""
-    known, by_pair = chance_of(group), _is_by_pair(group.protocol)
+    known, by_pair = chance_of(group), is_by_pair(group.protocol)
     if not known:
         return ""
     kept = bool(group.protocol["keep_query"]) and not _has_retrieval_set(group)
@@ -230,11 +234,11 @@ def chance_of(group: Group) -> Mapping[str, Mapping[str, float]]:
     if known is not None:
         return dict(known)
     counts = group.dataset.get("test_counts")
-    is_other = _is_by_pair(group.protocol) or _has_retrieval_set(group)
+    is_other = is_by_pair(group.protocol) or _has_retrieval_set(group)
     if not counts or is_other or group.dataset.get("multi_label"):
         return {}
     bimodal, allmodal = chance_map(counts, group.protocol)
-    return {MAP.name: {"bimodal_average": bimodal, "allmodal_average": allmodal}}
+    return {MAP.name: {BIMODAL_AVERAGE: bimodal, ALLMODAL_AVERAGE: allmodal}}
 
 
 def _by_task_of(
@@ -247,11 +251,11 @@ def _by_task_of(
 
 def _chance_of(measure: Measure, by_task: Mapping[str, float], *, by_pair: bool, kept: bool) -> str:
     first = " (the query itself first)" if kept else ""
-    words = {"bimodal_average": "bi-modal", "allmodal_average": f"all-modal{first}"}
+    words = {BIMODAL_AVERAGE: "bi-modal", ALLMODAL_AVERAGE: f"all-modal{first}"}
     if by_pair:
-        words = {"image_to_text": "image→text", "text_to_image": "text→image"}
+        words = {task: task_text(task) for task in BIMODAL_TASKS}
     elif measure != MAP:
-        words.pop("allmodal_average")
+        words.pop(ALLMODAL_AVERAGE)
     decimals = 1 if measure.lower_is_better else 3
     values = ", ".join(f"{by_task[key]:.{decimals}f} {word}" for key, word in words.items() if key in by_task)
     return values if measure == MAP or not values else f"{measure.heading} {values}"

@@ -8,7 +8,15 @@ from typing import Any
 
 from cmbench.errors import ReportError
 from cmbench.evaluation.measures import MAP, Measure, get_measure
-from cmbench.evaluation.protocol import PAIRS
+from cmbench.evaluation.protocol import (
+    ALLMODAL_AVERAGE,
+    ALLMODAL_TASKS,
+    BIMODAL_AVERAGE,
+    BIMODAL_TASKS,
+    PAIRS,
+    task_text,
+)
+from cmbench.records import is_by_pair
 from cmbench.report.published import Published, PublishedMap
 from cmbench.report.records import Group
 from cmbench.report.settings import Score, Setting, Spread, failures_text
@@ -48,21 +56,15 @@ class ColumnGroup:
         return len(self.columns)
 
 
-BIMODAL = ColumnGroup(
-    "Bi-modal",
-    (
-        Column("image_to_text", "image→text", "image→text"),
-        Column("text_to_image", "text→image", "text→image"),
-        Column("bimodal_average", "average", "bi-modal average"),
-    ),
-)
+def _of_tasks(tasks: Iterable[str]) -> tuple[Column, ...]:
+    return tuple(Column(task, task_text(task), task_text(task)) for task in tasks)
+
+
+AVERAGE = Column(BIMODAL_AVERAGE, "average", "bi-modal average")
+"""The column by which methods are ranked and drawn where one number stands for all."""
+BIMODAL = ColumnGroup("Bi-modal", (*_of_tasks(BIMODAL_TASKS), AVERAGE))
 ALLMODAL = ColumnGroup(
-    "All-modal",
-    (
-        Column("image_to_all", "image→all", "image→all"),
-        Column("text_to_all", "text→all", "text→all"),
-        Column("allmodal_average", "average", "all-modal average"),
-    ),
+    "All-modal", (*_of_tasks(ALLMODAL_TASKS), Column(ALLMODAL_AVERAGE, "average", "all-modal average"))
 )
 GROUPS = (BIMODAL, ALLMODAL)
 COLUMNS = tuple(column for group in GROUPS for column in group.columns)
@@ -70,8 +72,8 @@ COLUMNS = tuple(column for group in GROUPS for column in group.columns)
 PUBLISHED = ColumnGroup(
     "Published",
     (
-        Column("bimodal_average", "bi-modal", "published bi-modal average"),
-        Column("allmodal_average", "all-modal", "published all-modal average"),
+        Column(BIMODAL_AVERAGE, "bi-modal", "published bi-modal average"),
+        Column(ALLMODAL_AVERAGE, "all-modal", "published all-modal average"),
     ),
 )
 """The published values a table has room for; the CSV holds all six."""
@@ -131,6 +133,15 @@ class View:
 DEFAULT_VIEW = View()
 
 
+def columns_of_queries(protocol: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Return the columns whose numbers are means over queries of the same pairs.
+
+    Where the pair itself is relevant, pictures ask in one task and texts in the other, so that an average
+    of the tasks is not one of queries.
+    """
+    return BIMODAL.columns[:2] if is_by_pair(protocol) else COLUMNS
+
+
 def column_groups(
     group: Group,
     measures: Iterable[str] | None = None,
@@ -145,7 +156,7 @@ def column_groups(
     Where the pair itself is relevant, the measures of a task stand together, else the tasks of a
     measure. Raises ``ReportError`` for a measure that no record holds.
     """
-    by_pair = group.protocol.get("relevance") == "pair"
+    by_pair = is_by_pair(group.protocol)
     by_default = PAIRS.measures if by_pair else (MAP.name,)
     named = (*(by_default if measures is None else measures), *added)
     wanted = list(dict.fromkeys(map(get_measure, named)))
@@ -337,6 +348,6 @@ def _rows_of(
     if setting.finished:
         scores = {column.key: setting.score(column.key) for column in columns}
         rows.append(Row(setting.label, scores, row_marks, None, published))
-    if setting.failed:
+    if setting.unfinished:
         rows.append(Row(setting.label, {}, {}, failures_text(setting), published))
     return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +26,7 @@ from cmbench.report.layout import (
     column_groups,
     subtitle,
 )
-from cmbench.report.records import Group, groups
+from cmbench.report.records import Group, groups, over_datasets
 from cmbench.report.settings import Setting, competes, rank_in_paper, settings
 from cmbench.report.shape import shape_notes
 from cmbench.report.significance import Arrays, Standing, best_groups, significance_note
@@ -121,11 +120,7 @@ def tables(
 
 def _overviews(records: Iterable[Record], view: View) -> list[list[Overview]]:
     """Return for each protocol with several datasets its averages."""
-    by_protocol: dict[str, list[Group]] = {}
-    for group in groups(records):
-        if group.finished:
-            by_protocol.setdefault(json.dumps(group.protocol, sort_keys=True), []).append(group)
-    several = [tuple(found) for found in by_protocol.values() if len(found) > 1]
+    several = over_datasets(groups(records), lambda group: group)
     if not several:
         raise ReportError(
             "no protocol has finished cells on two datasets; run some on another dataset, or leave out what "

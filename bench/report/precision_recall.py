@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from cmbench.errors import ReportError
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.kept import Kept
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import looks, spread_note
 from cmbench.report.panels import POINTS, add_legend, panelled
+from cmbench.report.records import refuse_nothing
 from cmbench.report.searches import fewer_trials_note
 from cmbench.report.significance import Arrays, best_groups, marked_labels, marked_note
 
@@ -41,8 +41,7 @@ def figure(
     ReportError
         Nothing finished, or a record that does not keep precision by recall.
     """
-    if not kept:
-        raise ReportError("no cell finished, so there is nothing to draw")
+    refuse_nothing(kept)
     labels = [each.setting.label for each in kept]
     shown = [each.setting for each in kept]
     standings = {} if arrays is None else best_groups(shown, _TASKS, arrays)

@@ -7,13 +7,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeAlias
 
+from cmbench.evaluation.protocol import BIMODAL_AVERAGE
 from cmbench.records import split_of
 from cmbench.report.records import Group
 
 TABLES = ("I", "II", "III")
 """The tables of the CM-GANs paper, whose values may stand in a leaderboard."""
 
-AVERAGE = "bimodal_average"
 
 SPLITS = ("shipped with cmbench", "lists of the collection")
 """Ends of the origins of splits that published values are of, as recipes of features name them."""
@@ -144,7 +144,7 @@ def tables_of(dataset: str) -> dict[str, dict[str, PublishedMap]]:
     """
     held: dict[str, dict[str, PublishedMap]] = {}
     for value in _all_values():
-        if value.dataset == dataset and value.task == AVERAGE:
+        if value.dataset == dataset and value.task == BIMODAL_AVERAGE:
             held.setdefault(value.table, {})[value.method] = value
     repeated = {name: _all_tables()[name, dataset].repeats for name in held}
     return {name: {**held.get(repeated[name], {}), **values} for name, values in held.items()}

@@ -11,15 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cmbench.errors import ReportError
+from cmbench.evaluation.protocol import BIMODAL_AVERAGE
 from cmbench.evaluation.statistics import LEVEL, Ranks, ranks
 from cmbench.report.figure import STYLE, WIDTHS
-from cmbench.report.layout import BIMODAL
 from cmbench.report.lettering import folded, inches
 from cmbench.report.panels import POINTS
 from cmbench.report.records import Group
 from cmbench.report.settings import competes, settings
 
-AVERAGE = BIMODAL.columns[2].key
 _ROW, _LINE = 0.17, 0.145  # inches between names, and between lines of text
 _BAR_ROW = 0.07  # inches between the bars of groups
 _RANK, _SHORTEST = 0.16, 1.2  # inches from one number of the axis to the next at least, and of an axis
@@ -59,7 +58,7 @@ def ranked(groups: Sequence[Group]) -> Ranked:
         for setting in settings(group.finished):
             if not competes(setting):
                 continue
-            name, score = setting.method["paper_name"], setting.score(AVERAGE)
+            name, score = setting.method["paper_name"], setting.score(BIMODAL_AVERAGE)
             if name in found:
                 raise ReportError(
                     f"{group.title} has several settings of {name}; rank stores that have one each"

@@ -1,14 +1,16 @@
 """Records sorted into groups: those of one dataset under one protocol, whose numbers may be compared."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from cmbench.errors import ReportError, listed
 from cmbench.records import Record, base_dataset, split_of
+from cmbench.schema import OK
 
+T = TypeVar("T")
 STAND_INS = {"ccl": "ccl-coarse"}
 """What runs in the place of a method on datasets without parts, as its ``without_parts`` says."""
 
@@ -38,7 +40,7 @@ class Group:
     @cached_property
     def finished(self) -> tuple[Record, ...]:
         """The records that hold numbers."""
-        return tuple(record for record in self.records if record["status"] == "ok")
+        return tuple(record for record in self.records if record["status"] == OK)
 
     @property
     def title(self) -> str:
@@ -60,6 +62,15 @@ def groups(records: Iterable[Record]) -> list[Group]:
     return sorted(unordered, key=lambda group: (group.title, _group_key(group.records[0])))
 
 
+def over_datasets(items: Iterable[T], group: Callable[[T], Group]) -> list[tuple[T, ...]]:
+    """Return by protocol the items whose groups have finished cells, where these are of several datasets."""
+    by_protocol: dict[str, list[T]] = {}
+    for item in items:
+        if group(item).finished:
+            by_protocol.setdefault(json.dumps(group(item).protocol, sort_keys=True), []).append(item)
+    return [tuple(found) for found in by_protocol.values() if len(found) > 1]
+
+
 def only_group(records: Iterable[Record]) -> Group:
     """Return the one group all records belong to.
 
@@ -77,6 +88,16 @@ def only_group(records: Iterable[Record]) -> Group:
             "cannot be compared"
         )
     return all_groups[0]
+
+
+def refuse_nothing(shown: Sequence[object], title: str = "") -> None:
+    """Raise ``ReportError``, which says what to do, where a figure has nothing to show of a group."""
+    if not shown:
+        whose = f" of {title}" if title else ""
+        raise ReportError(
+            f"no cell{whose} finished, so there is nothing to draw; 'cmbench show METHOD' tells why, and "
+            "'cmbench run --retry-failed' runs again what failed"
+        )
 
 
 def select(

@@ -14,7 +14,7 @@ from cmbench.limits import duration_text
 from cmbench.records import Record, parameters_of, split_of
 from cmbench.report.records import measured, run_name, run_names
 from cmbench.report.rows import rows_of, run_of, traits_of
-from cmbench.schema import LEFT_OUT
+from cmbench.schema import LEFT_OUT, OK, PRUNED, has_failed
 
 Spread: TypeAlias = Literal["seeds", "queries"]
 PAPER_ORDER = (
@@ -69,12 +69,12 @@ class Setting:
     @cached_property
     def finished(self) -> tuple[Record, ...]:
         """The records that hold numbers."""
-        return tuple(record for record in self.records if record["status"] == "ok")
+        return tuple(record for record in self.records if record["status"] == OK)
 
     @cached_property
-    def failed(self) -> tuple[Record, ...]:
-        """The records that hold a failure instead."""
-        return tuple(record for record in self.records if record["status"] not in ("ok", LEFT_OUT))
+    def unfinished(self) -> tuple[Record, ...]:
+        """The records that hold no numbers though the method can run: failures, and trials given up."""
+        return tuple(record for record in self.records if has_failed(record) or record["status"] == PRUNED)
 
     @property
     def seeds(self) -> int:
@@ -225,7 +225,7 @@ def failures_text(setting: Setting) -> str:
     The runs are named where the setting has several: ``seeds 0, 2: out of memory; seed 1: timeout``.
     """
     fates: dict[str, list[str]] = {}
-    for record in setting.failed:
+    for record in setting.unfinished:
         fates.setdefault(failure_text(record), []).append(run_name(record))
     if len(setting.records) == 1:
         return next(iter(fates))

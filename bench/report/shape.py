@@ -19,7 +19,7 @@ from cmbench.report.delimited import csv_of
 from cmbench.report.footer import footer
 from cmbench.report.formats import Format
 from cmbench.report.layout import (
-    BIMODAL,
+    AVERAGE,
     DEFAULT_VIEW,
     Column,
     ColumnGroup,
@@ -51,7 +51,6 @@ from cmbench.report.significance import (
 from cmbench.report.signs import sign_notes, signs_of
 from cmbench.report.table import written
 
-AVERAGE = BIMODAL.columns[-1]
 FEWEST = 6
 """Methods of which an order is compared: of fewer, tau says next to nothing."""
 OF_THE_PAPER = (("I", "XMediaNet"), ("II", "Pascal Sentence"), ("III", "Wikipedia"))

@@ -63,10 +63,9 @@ def best_groups(
     --------
     The methods of a figure of the bi-modal average that are to be marked::
 
-        from cmbench.report.layout import BIMODAL
+        from cmbench.report.layout import AVERAGE
 
-        average = BIMODAL.columns[2]
-        standing = best_groups(settings(records), [average], Store(folder).arrays)[average.key]
+        standing = best_groups(settings(records), [AVERAGE], Store(folder).arrays)[AVERAGE.key]
         best = [mark.best for mark in standing.marks]
     """
     once = reading(arrays)

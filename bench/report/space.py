@@ -19,6 +19,7 @@ from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.kept import Kept
 from cmbench.report.lettering import shortened
 from cmbench.report.panels import POINTS, add_legend, panelled
+from cmbench.report.records import refuse_nothing
 
 Projection: TypeAlias = Literal["pca", "tsne"]
 Floats: TypeAlias = NDArray[np.float64]
@@ -101,8 +102,7 @@ def figure(
         note says so. Of an item of several categories, the first that has a colour counts.
     width : inches
     """
-    if not spaces:
-        raise ReportError("no cell finished, so there is nothing to draw")
+    refuse_nothing(spaces)
     numbers = _numbers(class_names, coloured)
     names = [shortened(class_names[number], width=_LABEL, points=POINTS) for number in numbers]
     note = (

@@ -5,14 +5,17 @@ from math import cos, radians, sin
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from made_records import PROTOCOL, TASKS, made_dataset, made_record
 from matplotlib.container import BarContainer
 from matplotlib.text import Text
 
+from cmbench.cli.main import cli
 from cmbench.errors import ReportError
 from cmbench.report.categories import figure
 from cmbench.report.figure import save
 from cmbench.report.looks import LOOKS, MOST_BARS
+from cmbench.store import Store
 
 NAMES = ("art", "Foundation and Primer", "Perfume and Body Mist", "geography", "Fragrance Gift Set")
 
@@ -112,6 +115,16 @@ def test_failed_cells_are_named_under_the_panels():
     assert heights(drawn).shape == (2, 2, 4)
     with pytest.raises(ReportError, match="nothing to draw"):
         figure([failed("KCCA")])
+
+
+@pytest.mark.parametrize("kind", ["categories", "precision-recall", "costs", "sizes", "space", "examples"])
+def test_where_nothing_finished_the_dataset_and_what_to_do_are_told(kind, tmp_path):
+    Store(tmp_path / "store").put(failed("KCCA"))
+    done = CliRunner().invoke(cli, ["plot", kind, "--store", str(tmp_path / "store")])
+    assert done.exit_code == 1
+    assert "no cell of toy" in done.output
+    assert "nothing to draw; 'cmbench show METHOD' tells why" in done.output
+    assert "'cmbench run --retry-failed'" in done.output
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +9,20 @@ from typing import Any
 
 from cmbench.command import command
 from cmbench.current import code_of
-from cmbench.limits import duration_text
 from cmbench.records import Record, commit_text, split_of
 from cmbench.report.delimited import csv_text
-from cmbench.report.description import packages_text, tuning_text
+from cmbench.report.description import changes_text, durations_text, packages_text, tuning_text, values_text
 from cmbench.report.facts import duration, largest
 from cmbench.report.formats import latex, markdown
 from cmbench.report.layout import Column, Mark, Row, Section, Table
 from cmbench.report.overview import render as csv_over_datasets
 from cmbench.report.overview import tables as tables_over_datasets
-from cmbench.report.records import Group, groups, measured, run_name
+from cmbench.report.records import Group, groups, measured, over_datasets, run_name
 from cmbench.report.searches import changed, searches_of
 from cmbench.report.settings import Setting, knows_test_labels, settings
 from cmbench.report.significance import Arrays
 from cmbench.report.table import table
+from cmbench.schema import OK
 
 Facts = list[tuple[str, str]]
 _MISSING = "\u2013"  # an en dash
@@ -159,7 +158,7 @@ def _board(anchor: str, group: Group, arrays: Arrays) -> Board:
     entries = []
     for at, setting in enumerate(settings(group.records), 1):
         finished = next(rows) if setting.finished else None  # a table has a row for each of the two
-        failed = next(rows) if setting.failed else None
+        failed = next(rows) if setting.unfinished else None
         failure = (failed.failure if failed else None) or setting.left_out
         entries.append(_entry(f"{anchor}-record-{at}", setting, finished, failure, shown.columns))
     return Board(anchor, group, shown, tuple(entries), _downloads(group, shown, arrays))
@@ -167,11 +166,7 @@ def _board(anchor: str, group: Group, arrays: Arrays) -> Board:
 
 def overalls(all_boards: Sequence[Board], arrays: Arrays) -> list[Overall]:
     """Return a table over datasets for each protocol that two datasets or more have results under."""
-    by_protocol: dict[str, list[Board]] = {}
-    for board in all_boards:
-        if board.finished:
-            by_protocol.setdefault(json.dumps(board.group.protocol, sort_keys=True), []).append(board)
-    several = [tuple(chosen) for chosen in by_protocol.values() if len(chosen) > 1]
+    several = over_datasets(all_boards, lambda board: board.group)
     return [_overall(f"over-datasets-{at}", chosen, arrays) for at, chosen in enumerate(several, 1)]
 
 
@@ -205,7 +200,7 @@ def number_of(row: Row, column: Column) -> Number | None:
 
 def _run(record: Record, setting: Setting, columns: Sequence[Column]) -> Run:
     is_alone = not setting.is_random and len(setting.records) == 1 and not split_of(record)
-    finished = record["status"] == "ok"
+    finished = record["status"] == OK
     values = tuple(measured(record, column.key) if finished else None for column in columns)
     return Run(record, "one run" if is_alone else run_name(record), values, _facts_of_run(record))
 
@@ -222,7 +217,7 @@ def _facts(setting: Setting) -> Facts:
         ("preset", method.get("preset")),
         ("tuned", _tuned(setting)),
         ("not at defaults", _changed(setting)),
-        ("parameters", _plain(setting.parameters)),
+        ("parameters", values_text(setting.parameters)),
         ("run again by", command(setting.records)),
     ]
     return [(name, str(value)) for name, value in known if value]
@@ -236,21 +231,18 @@ def _tuned(setting: Setting) -> str:
 def _changed(setting: Setting) -> str:
     """Return the parameters that are not at their defaults, with these."""
     defaults = setting.defaults or {}
-    given = (changed(setting) or {}).items()
-    texts = ((name, json.dumps(value), json.dumps(defaults[name])) for name, value in given)
-    return ", ".join(f"{name}={value} (default {default})" for name, value, default in texts)
+    return changes_text(changed(setting) or {}, defaults)
 
 
 def _facts_of_run(record: Record) -> Facts:
     """Return how one run went, a name and a text each, without what is not known."""
-    provenance, durations = record.get("provenance") or {}, record.get("durations") or {}
+    provenance = record.get("provenance") or {}
     accelerator = provenance.get("accelerator")
-    times = (f"{name} {duration_text(value)}" for name, value in durations.items() if value is not None)
     known = [
         ("key", record["key"]),
-        ("time", ", ".join(times)),
+        ("time", durations_text(record)),
         ("memory", f"{_megabytes(record['peak_memory_bytes'])} at most, {record.get('threads')} thread(s)"),
-        ("fitted", _plain(record.get("fitted") or {})),
+        ("fitted", values_text(record.get("fitted") or {})),
         ("finished", provenance.get("finished")),
         ("processor", provenance.get("processor")),
         ("LD_PRELOAD", provenance.get("preloaded")),
@@ -269,11 +261,6 @@ def _error(record: Record) -> str:
         return ""
     trace = str(error.get("traceback") or "").rstrip()[-_FAILURE_TEXT:]
     return "\n".join(filter(None, [f"{error.get('type')}: {error.get('message')}", trace]))
-
-
-def _plain(values: Mapping[str, Any]) -> str:
-    texts = {name: json.dumps(value, ensure_ascii=False) for name, value in sorted(values.items())}
-    return ", ".join(f"{name}={text}" for name, text in texts.items())
 
 
 def _costs(setting: Setting) -> list[tuple[str, Any, float | None]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cmbench.errors import EvaluationError, StoreError
 from cmbench.evaluation.nesting import Run, of_common_splits
 from cmbench.evaluation.statistics import LEVEL, Comparison, intervals
-from cmbench.report.layout import BIMODAL, COLUMNS, Column
+from cmbench.report.layout import AVERAGE, Column, columns_of_queries
 from cmbench.report.page.content import Board, Entry
 from cmbench.report.significance import Arrays, reading, runs_of
 
@@ -59,8 +59,7 @@ class Pairwise:
     @property
     def main(self) -> Compared:
         """The column that is shown first: the bi-modal average where there is one."""
-        average = BIMODAL.columns[-1]
-        return next((each for each in self.columns if each.column == average), self.columns[0])
+        return next((each for each in self.columns if each.column == AVERAGE), self.columns[0])
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def pairwise(board: Board, arrays: Arrays) -> Pairwise:
     The unit is the test pair, or what several belong to, with the runs of several seeds and splits nested in
     it.
     """
-    columns = _comparable(board)
+    columns = columns_of_queries(board.group.protocol)
     held = {entry: _runs(entry, columns[0], arrays) for entry in board.contenders}
     entries = tuple(entry for entry in held if held[entry])
     lacking = tuple(entry for entry in held if not held[entry])
@@ -131,12 +130,6 @@ def as_data(compared: Pairwise) -> dict[str, Any]:
         ],
         "main": compared.columns.index(compared.main) if compared.columns else 0,
     }
-
-
-def _comparable(board: Board) -> Sequence[Column]:
-    """Return the columns whose numbers are means over queries of the same pairs."""
-    by_pair = board.group.protocol.get("relevance") == "pair"
-    return BIMODAL.columns[:2] if by_pair else COLUMNS
 
 
 def _runs(entry: Entry, column: Column, arrays: Arrays) -> list[Run]:

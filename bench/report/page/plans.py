@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cmbench.errors import ReportError, StoreError
 from cmbench.records import Record, split_of
-from cmbench.report.layout import BIMODAL
+from cmbench.report.layout import AVERAGE
 from cmbench.report.looks import MOST_BARS
 from cmbench.report.page.content import Board, Entry, Overall
 from cmbench.report.page.illustrations import Plan
@@ -105,7 +105,7 @@ def _categories(board: Board, study: Study, arrays: Arrays) -> Plan:
 
 
 def _lowest_first(entry: Entry) -> float:
-    score = entry.setting.score(BIMODAL.columns[-1].key)
+    score = entry.setting.score(AVERAGE.key)
     return score.mean if score else -1.0
 
 

@@ -14,7 +14,7 @@ from cmbench.report.page.sources import Study
 from cmbench.report.records import run_names
 from cmbench.report.settings import failure_text
 from cmbench.report.warned import said_once
-from cmbench.schema import LEFT_OUT
+from cmbench.schema import LEFT_OUT, OK
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ def failures(boards: Sequence[Board]) -> list[Trouble]:
         for board in boards
         for entry in board.entries
         for run in entry.runs
-        if run.record["status"] != "ok"
+        if run.record["status"] != OK
     ]
 
 
