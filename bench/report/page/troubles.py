@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cmbench.command import command
-from cmbench.records import Record
-from cmbench.report.description import commit_text, packages_text
+from cmbench.records import Record, commit_text
+from cmbench.report.description import packages_text
 from cmbench.report.page.content import Board, Entry
 from cmbench.report.page.sources import Study
 from cmbench.report.records import run_names
