@@ -19,9 +19,8 @@ from typing import Any
 
 from cmbench.disk import check_plain, locked, replacing, replacing_folder, writing_to
 from cmbench.errors import CmbenchWarning, StoreError
+from cmbench.records import Record
 from cmbench.schema import REMEDY_FOR_NOTES, Problem, finished_at, problems_of_note
-
-Record = Mapping[str, Any]
 
 LARGEST_SOURCE = 5_000_000
 """Bytes of a plugin's code that are kept; the largest files of more are left out, and named."""

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any, TypeAlias
 
 from cmbench.evaluation.protocol import BIMODAL_AVERAGE
-from cmbench.records import split_of
+from cmbench.records import is_by_pair, split_of
 from cmbench.report.records import Group
 
 TABLES = ("I", "II", "III")
@@ -166,7 +166,7 @@ def _all_values() -> tuple[PublishedMap, ...]:
 
 def _is_of_paper(dataset: Mapping[str, Any], protocol: Mapping[str, Any]) -> bool:
     """Return whether relevance, similarity and gallery are those of the paper."""
-    by_category = protocol.get("relevance", "category") == "category"
+    by_category = not is_by_pair(protocol)
     return by_category and protocol["similarity"] == "cosine" and "retrieval" not in dataset["sizes"]
 
 
