@@ -71,7 +71,7 @@ def summed(values: Floats, units: Integers) -> Floats:
     """Return real (rows, units) of values (rows, pairs), whose means are those of the rows."""
     _, unit = np.unique(units, return_inverse=True)
     count = int(unit.max()) + 1
-    sums = np.stack([np.bincount(unit, row, count) for row in values])
+    sums: Floats = np.stack([np.bincount(unit, row, count) for row in values])
     return sums * (count / len(units))
 
 
@@ -122,10 +122,10 @@ def _units_of(pairs: NDArray[np.str_], runs: Sequence[Run]) -> Integers | None:
     first: dict[str, str] = {}
     for split in {run.split: None for run in runs}:
         of_split = [run for run in runs if run.split == split]
-        units = _units(of_split)
-        if units is not None:
+        known = _units(of_split)
+        if known is not None:
             ids = of_split[0].ids
-            for pair, unit in zip(ids.tolist(), ids[units].tolist(), strict=True):
+            for pair, unit in zip(ids.tolist(), ids[known].tolist(), strict=True):
                 first.setdefault(pair, first.get(unit, unit))
     if not first:
         return None

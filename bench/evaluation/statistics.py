@@ -274,7 +274,8 @@ def judged_by_all(methods: Sequence[Floats]) -> NDArray[np.bool_]:
         raise EvaluationError(
             f"APs of {' and '.join(map(str, sorted(sizes)))} pairs; compare methods on the same test pairs"
         )
-    return ~np.any([np.isnan(values).any(axis=0) for values in methods], axis=0)
+    lacking: NDArray[np.bool_] = np.any([np.isnan(values).any(axis=0) for values in methods], axis=0)
+    return ~lacking
 
 
 def _letters(means: Floats, differs: NDArray[np.bool_]) -> tuple[str, ...]:
