@@ -1,6 +1,7 @@
 """The shape of the source: which way imports point, how long files are, and what must be documented."""
 
 import ast
+import re
 import runpy
 import tomllib
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from cmbench.methods.registry import BUILT_IN
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"bench": "cmbench", "methods": "cmbench.methods", "datasets": "cmbench.datasets"}
@@ -286,6 +289,18 @@ def test_the_packages_that_are_installed_are_the_folders_there_are():
 
 def test_every_folder_with_modules_is_a_package():
     assert not [path for path in sources().values() if not (path.parent / "__init__.py").exists()]
+
+
+def test_the_plan_of_the_house_names_every_room_and_what_lies_beside_rooms():
+    plan = (ROOT / "docs" / "house.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z/]+)/` \| (.*) \|$", plan, flags=re.MULTILINE))
+    folders = {path.parent for path in sources().values()}
+    rooms = {folder for folder in folders if not (folder / "method.py").exists()}  # those are methods
+    assert not {str(room.relative_to(ROOT)) for room in rooms} - set(rows)
+    methods = {home.partition(":")[0].rpartition(".")[2] for home in BUILT_IN.values()}
+    for top in FOLDERS:
+        beside = {path.stem for path in (ROOT / top).glob("[a-z]*.py")} - methods
+        assert not {name for name in beside if f"`{name}`" not in rows[top]}, top
 
 
 def test_no_file_is_longer_than_one_reads():

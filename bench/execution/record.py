@@ -88,13 +88,7 @@ def cell_record(
         "configuration": _configuration(cell, limits),
         "seed": cell.seed,
         "protocol": cell.protocol.as_dict(),
-        "map": None if evaluation is None else dict(evaluation.map),
-        "standard_error": None if evaluation is None else dict(evaluation.standard_error),
-        "category_map": None if evaluation is None else _category_map(cell, evaluation),
-        **_measures(evaluation),
-        "queries": None if evaluation is None else dict(evaluation.queries),
-        "gallery": None if evaluation is None else dict(evaluation.gallery),
-        "dimension": None if evaluation is None else evaluation.dimension,
+        **_results(cell, evaluation),
         "fitted": _capped_values(child.get("fitted", {})),
         "transductive": child.get("transductive", False),
         **_conduct(outcome),
@@ -358,10 +352,24 @@ def _category_map(cell: Cell, evaluation: Evaluation) -> dict[str, list[float | 
     return {task: [by_task[task].get(label) for label in classes] for task in evaluation.protocol.tasks}
 
 
-def _measures(evaluation: Evaluation | None) -> dict[str, Any]:
-    """Return the measures beside MAP, if some were asked for, and what all of them are at chance."""
+def _results(cell: Cell, evaluation: Evaluation | None) -> dict[str, Any]:
+    """Return what was measured; None for each of it where a cell gave no result."""
     if evaluation is None:
-        return {"chance": None}
+        names = ("map", "standard_error", "category_map", "chance", "queries", "gallery", "dimension")
+        return dict.fromkeys(names)
+    return {
+        "map": dict(evaluation.map),
+        "standard_error": dict(evaluation.standard_error),
+        "category_map": _category_map(cell, evaluation),
+        **_measures(evaluation),
+        "queries": dict(evaluation.queries),
+        "gallery": dict(evaluation.gallery),
+        "dimension": evaluation.dimension,
+    }
+
+
+def _measures(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the measures beside MAP, if some were asked for, and what all of them are at chance."""
     chance = {measure: dict(by_task) for measure, by_task in evaluation.chance.items()}
     if not evaluation.measures:
         return {"chance": chance}
