@@ -1,13 +1,17 @@
 """What is installed is what the repository holds: no module forgotten, none left over from an old build."""
 
 import json
+import subprocess
 from importlib.metadata import distribution
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from cmbench.execution.provenance import provenance
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"bench": "cmbench", "methods": "cmbench/methods", "datasets": "cmbench/datasets"}
+COMMIT = PurePosixPath("cmbench/commit.json")
 DATA = {".css", ".csv", ".j2", ".js", ".bib", ".npz", ".toml", ".txt", ".typed"}
 
 
@@ -29,7 +33,17 @@ def sources():
 
 def test_the_wheel_holds_every_source_file_and_nothing_else(installed):
     inside = {path for path in installed if path.parts[0] == "cmbench" and "__pycache__" not in path.parts}
-    assert inside == set(sources())
+    assert inside - {COMMIT} == set(sources())
+
+
+def test_the_wheel_of_a_checkout_names_its_commit(installed):
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    text = (distribution("cmbench").locate_file(COMMIT)).read_text("ascii")
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(text)["commit"] == commit.stdout.strip() == provenance()["git"]["commit"]
 
 
 def test_nothing_is_installed_beside_the_package(installed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -27,6 +28,10 @@ PACKAGES = (
 )
 
 
+COMMIT = "commit.json"
+"""The file of an installed package that names the commit it was built from; see ``setup.py``."""
+
+
 @lru_cache(maxsize=1)
 def provenance() -> dict[str, Any]:
     """Return package versions, the source's git state, and the machine; the same for a whole run."""
@@ -38,7 +43,7 @@ def provenance() -> dict[str, Any]:
         "processor": processor(),
         **({"preloaded": libraries} if libraries else {}),
         "cores": available_cores(),
-        "git": git_state(Path(__file__).parent),
+        "git": git_state(Path(__file__).parent) or built_from(Path(__file__).parents[1] / COMMIT),
         "command": [_program(), *sys.argv[1:]],
     }
 
@@ -84,6 +89,15 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     commit = _git(folder, "rev-parse", "HEAD")
     changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return None if commit is None else {"commit": commit, "dirty": bool(changes)}
+
+
+def built_from(file: Path) -> dict[str, Any] | None:
+    """Return the commit that an installed package was built from; None where it does not say."""
+    try:
+        state = json.loads(file.read_bytes())
+        return {"commit": str(state["commit"]), "dirty": bool(state["dirty"])}
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cmbench.execution import provenance as provenance_module
-from cmbench.execution.provenance import git_state, package_version, processor, provenance
+from cmbench.execution.provenance import built_from, git_state, package_version, processor, provenance
 
 
 def git(folder, *arguments):
@@ -43,6 +43,16 @@ def test_libraries_loaded_first_are_named_and_absent_where_there_are_none(monkey
     provenance.cache_clear()
     assert "preloaded" not in provenance()
     provenance.cache_clear()
+
+
+def test_an_installed_package_has_the_commit_that_it_was_built_from(tmp_path):
+    file = tmp_path / "commit.json"
+    assert built_from(file) is None
+    file.write_text('{"commit": "0123", "dirty": true, "more": 1}')
+    assert built_from(file) == {"commit": "0123", "dirty": True}
+    for damaged in ("", "[]", "{}", '{"commit": "0123"}', "null"):
+        file.write_text(damaged)
+        assert built_from(file) is None
 
 
 def test_a_clean_checkout_has_a_commit(checkout):
