@@ -1,4 +1,4 @@
-"""Writes into the package that is built which commit it is of, so that records of an installed cmbench name it.
+"""Writes into the package that is built which commit it is of, so that records of runs with it name it.
 
 All else that is to be said of the package stands in pyproject.toml.
 """
@@ -30,12 +30,10 @@ class BuildWithCommit(build_py):
 def git(*arguments: str) -> str:
     """Return what git says of this folder; nothing where it is no checkout, or there is no git."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
+    except OSError:
         return ""
-    return done.stdout.strip()
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 setup(cmdclass={"build_py": BuildWithCommit})

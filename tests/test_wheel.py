@@ -40,9 +40,8 @@ def test_the_wheel_of_a_checkout_names_its_commit(installed):
     if not (ROOT / ".git").exists():
         pytest.skip("this is no checkout")
     text = (distribution("cmbench").locate_file(COMMIT)).read_text("ascii")
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-    )
+    asked = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    commit = subprocess.run(asked, capture_output=True, text=True, check=True)
     assert json.loads(text)["commit"] == commit.stdout.strip() == provenance()["git"]["commit"]
 
 
