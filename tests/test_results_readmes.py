@@ -1,0 +1,172 @@
+"""What the READMEs of results say is so: numbers of profiles and records, commands, and links."""
+
+import re
+import tomllib
+from collections import Counter, defaultdict
+from pathlib import Path
+from statistics import mean
+
+import pytest
+from shown_commands import unknown_words
+
+from cmbench.methods.parameters import parameters_of
+from cmbench.methods.registry import DEFAULT_METHODS, registry
+from cmbench.store import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+READMES = {path.parent.name: path.read_text("utf-8") for path in sorted(RESULTS.glob("**/README.md"))}
+TUNED = " ".join(READMES["tuned"].split())
+ABLATIONS = {"cmgans-none", "cmgans-ws", "cmgans-sc", "cmgans-inter", "cmgans-cae"}
+NAMES = {
+    "emoji": "emoji",
+    "scenes": "scenes",
+    "pascal_sentence_mnv2_lsa300": "Pascal Sentence",
+    "wikipedia_cnn128_lda50": "Wikipedia, CNN",
+    "wikipedia_sift128_lda10": "Wikipedia, SIFT",
+}
+
+
+@pytest.fixture(scope="module")
+def searches():
+    """What the profiles have of each method, by dataset and method."""
+    found = {}
+    for path in (ROOT / "bench" / "tuned").glob("*.toml"):
+        datasets = tomllib.loads(path.read_text(encoding="utf-8"))["datasets"]
+        found |= {name: dataset["methods"] for name, dataset in datasets.items()}
+    return found
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """The finished tuned records of parameters of their own, by dataset, protocol and method."""
+    found = defaultdict(list)
+    for record in Store(RESULTS / "tuned").records():
+        if record["status"] == "ok" and "like" not in record["method"].get("tuning", {}):
+            place = record["dataset"]["name"], record["protocol"]["name"], record["method"]["name"]
+            found[place].append(record)
+    return found
+
+
+def test_what_searches_are_said_to_have_cost_is_what_the_profiles_have(searches):
+    spent = {
+        dataset: {name: entry["processor_seconds"] for name, entry in methods.items()}
+        for dataset, methods in searches.items()
+    }
+    scenes, emoji, cnn, sift = (spent[name] for name in ("scenes", "emoji", *sorted(spent)[-2:]))
+    sums = sum(scenes.get(name, 0) for name in {*DEFAULT_METHODS, "ccl-coarse"}), sum(emoji.values())
+    assert len(emoji) == 18
+    for template, values in (
+        ("The eleven took {} seconds of processor time, {} of them for", (sums[0], scenes["cmgans"])),
+        ("The search of CM-GANs took {} seconds of a processor", (emoji["cmgans"],)),
+        ("the seventeen others took {} together", (sums[1] - emoji["cmgans"],)),
+        ("CMDN took {}, CCL {} and Corr-AE {}", map(emoji.get, ("cmdn", "ccl-coarse", "corr-ae"))),
+        ("It took {} seconds of a processor, where that of Deep-SM took {}", (cnn["cmgans"], cnn["deep-sm"])),
+        ("{} seconds of a processor, DSCMR {} and CM-GANs {}", map(sift.get, ("corr-ae", "dscmr", "cmgans"))),
+        (
+            "took more: weight sharing alone {}, neither of both {}, CAE {}",
+            map(sift.get, ("cmgans-ws", "cmgans-none", "cmgans-cae")),
+        ),
+    ):
+        assert template.format(*(f"{round(seconds, -1):,.0f}" for seconds in values)) in TUNED
+    assert f"that of SM, seven trials of six settings, {cnn['sm']:.0f}" in TUNED
+    assert max(sift, key=lambda name: sift[name] * (name not in ABLATIONS)) == "corr-ae"
+
+
+def test_searches_with_failed_trials_are_those_that_are_named(searches):
+    failed = {(name, entry["failed"]) for methods in searches.values() for name, entry in methods.items()}
+    assert {each for each in failed if each[1]} == {("ccl-coarse", 7), ("cmgans-none", 1)}
+
+
+def test_minutes_of_a_row_are_those_of_its_records(rows):
+    table = re.findall(r"^\| (?!dataset)(\w[^|]+) \| ([^a-z]+) \|$", READMES["tuned"], re.MULTILINE)
+    columns = ("cmgans", "cmdn", "ccl-coarse", "corr-ae", "dcca", "dscmr")
+    minutes = {
+        place: sum(record["durations"].get("processor", 0) for record in records) / 60
+        for place, records in rows.items()
+    }
+    told = {
+        f"{title}/{method}": int(number)
+        for title, numbers in table
+        for method, number in zip(columns, numbers.split(" | "), strict=True)
+        if number.isdigit()
+    }
+    assert told == {
+        f"{NAMES[dataset]}/{method}": round(spent)
+        for (dataset, protocol, method), spent in minutes.items()
+        if protocol == "paper" and method in columns
+    }
+    others = {place: spent for place, spent in minutes.items() if place[2] not in columns}
+    assert max(spent for place, spent in others.items() if place[2] not in ABLATIONS) < 3
+
+
+def test_methods_that_are_said_to_have_had_another_library_name_it(rows):
+    named = defaultdict(set)
+    for (dataset, protocol, method), records in rows.items():
+        has_named = all(record["provenance"].get("preloaded") for record in records)
+        assert has_named or protocol == "paper"
+        if has_named and protocol == "paper":
+            named[dataset].add(method)
+    everywhere = {"sm", "scm", "contrastive", "triplet"}
+    assert named["scenes"] == named["wikipedia_cnn128_lda50"] == everywhere
+    assert named["pascal_sentence_mnv2_lsa300"] == everywhere | ABLATIONS | {"lcfs", "jfssl", "acmr", "dscmr"}
+    for dataset in ("emoji", "wikipedia_sift128_lda10"):
+        assert named[dataset] == {place[2] for place in rows if place[0] == dataset}
+
+
+def test_commits_that_records_name_are_counted(rows):
+    commits = [record["provenance"]["git"] for record in Store(RESULTS / "tuned").records()]
+    counts = Counter(commit["commit"][:7] if commit else None for commit in commits)
+    for commit, number in counts.items():
+        assert re.search(rf"[Tt]hat of {number} on|The other {number} come", TUNED)
+        assert commit is None or commit in TUNED
+
+
+@pytest.mark.parametrize("study", ["deep", "cmgans"])
+def test_semantic_matching_beside_earlier_studies_is_that_of_its_records(rows, study):
+    line = re.search(r"^\| SM \| (.*) \|$", READMES[study], re.MULTILINE)[1]
+    means = {
+        dataset: f"{records[0]['map']['bimodal_average']:.3f}".lstrip("0")
+        for (dataset, protocol, method), records in rows.items()
+        if (protocol, method) == ("paper", "sm")
+    }
+    order = ("wikipedia_cnn128_lda50", "wikipedia_sift128_lda10", "pascal_sentence_mnv2_lsa300")
+    assert re.findall(r"\.\d+", line) == [means[dataset] for dataset in order]
+
+
+def test_what_is_said_of_the_updates_of_generators_is_what_searches_chose(searches, rows):
+    parameters = {parameter.name: parameter for parameter in parameters_of(registry()["cmgans"].load())}
+    said = " ".join(parameters["generator_steps"].meaning.split())
+    for dataset, methods in searches.items():
+        first, *tried = methods["cmgans"]["tried"]
+        best = max(tried, key=lambda trial: trial.get("validation_map", 0))
+        chosen = methods["cmgans"]["parameters"]
+        assert chosen["generator_steps"] == (1 if "sift" in dataset else 5)
+        if "sift" not in dataset:
+            values = (first["validation_map"], best["validation_map"])
+            assert " to ".join(f"{value:.3f}".lstrip("0") for value in values) in said
+            assert 0.00015 < chosen["learning_rate"] < 0.00035
+            assert 27 <= chosen["patience"] <= 36
+    spent = [record["durations"]["processor"] for record in rows["emoji", "paper", "cmgans"]]
+    assert f"{mean(spent):.0f} s" in said
+
+
+COMMANDS = sorted(
+    {
+        line.partition("  ")[0]
+        for text in READMES.values()
+        for line in re.findall(r"^ {4}(cmbench .*)$", text.replace(" \\\n       ", ""), re.MULTILINE)
+    }
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_exists(command):
+    assert not unknown_words(command)
+
+
+@pytest.mark.parametrize("study", READMES)
+def test_every_link_leads_somewhere(study):
+    folder = RESULTS if study == "results" else RESULTS / study
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", READMES[study])
+    assert not [link for link in links if not (folder / link).exists()]
