@@ -2,7 +2,7 @@
 
 import pytest
 from click.testing import CliRunner
-from made_records import made_dataset, made_record
+from made_records import made_dataset, made_record, record_of
 
 from cmbench.agenda import planned
 from cmbench.cli.main import cli
@@ -29,12 +29,6 @@ def chosen(toy, folder, **parameters):
     path = folder / "mine.toml"
     write_profile(path, "mine", [Tuned("toy", toy.fingerprint, choices)], Budget(7), protocol="release")
     return path
-
-
-def record_of(method, **tuning):
-    record = made_record(method, paper_name=method)
-    record["method"]["tuning"] = {"profile": "tuned", **tuning}
-    return record
 
 
 @pytest.mark.filterwarnings("ignore::cmbench.errors.CmbenchWarning")

@@ -8,7 +8,7 @@ from io import StringIO
 
 import pytest
 from click.testing import CliRunner
-from made_records import made_record
+from made_records import record_of
 
 import cmbench
 from cmbench.agenda import planned
@@ -43,12 +43,6 @@ class Few(Method):
         return texts[:, :4]
 """
 QUICK = {"threads": 1, "memory": "none", "deadline": "60s", "jobs": 1}
-
-
-def record_of(method, **tuning):
-    record = made_record(method, paper_name=method)
-    record["method"]["tuning"] = {"profile": "tuned", **tuning}
-    return record
 
 
 def tuned(dataset, **parameters):

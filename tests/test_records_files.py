@@ -3,12 +3,12 @@
 import contextlib
 import json
 import os
-import re
 
 import numpy as np
 import pytest
 from killed_writers import Killed, kill_at
 from made_records import made_error, made_record
+from store_files import files_of
 
 from cmbench.cleaning import set_aside
 from cmbench.errors import DamagedRecordWarning, StoreError
@@ -19,12 +19,6 @@ AP = np.array([0.25, 0.5, 1.0])
 
 def a_record(key="00aa", *, dataset="toy", method="cca", **fields):
     return made_record(method, key=key, dataset=dataset, **fields)
-
-
-def files_of(store):
-    """Return the names of all files, with RESULT for the digest in those of arrays."""
-    names = (path.name for path in store.folder.rglob("*") if path.is_file())
-    return sorted(re.sub(r"\.[0-9a-f]{8}\.npz$", ".RESULT.npz", name) for name in names)
 
 
 RECORDS = [

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import re
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from killed_writers import Killed, kill_at
 from made_records import made_error, made_record
+from store_files import files_of
 
 from cmbench.errors import DamagedRecordWarning, StoreError
 from cmbench.store import SCHEMA, Store, matching, read_record
@@ -25,12 +25,6 @@ def a_record(key="00aa", *, dataset="toy", method="cca", **fields):
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")
-
-
-def files_of(store):
-    """Return the names of all files, with RESULT for the digest in those of arrays."""
-    names = (path.name for path in store.folder.rglob("*") if path.is_file())
-    return sorted(re.sub(r"\.[0-9a-f]{8}\.npz$", ".RESULT.npz", name) for name in names)
 
 
 def test_what_was_put_is_found_with_its_arrays(store):

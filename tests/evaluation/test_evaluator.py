@@ -8,6 +8,7 @@ from counted_ranks import chance_average_precision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_records import PROTOCOL
+from representations import cosine
 from scipy.stats import sem
 from sklearn.metrics import average_precision_score
 
@@ -27,10 +28,6 @@ def random_sides(seed, *, queries=60, gallery=90, k=7, classes=5, dtype=np.float
         random.integers(0, classes, queries),
         random.integers(0, classes, gallery),
     )
-
-
-def cosine(x, y):
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)) @ (y / np.linalg.norm(y, axis=1, keepdims=True)).T
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-6), (np.float32, 1e-4)])

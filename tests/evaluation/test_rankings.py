@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from representations import cosine
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from cmbench.evaluation.evaluator import evaluate
@@ -15,10 +16,6 @@ def sides(seed, count=40, k=6, classes=4):
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, count)
     return random.standard_normal((count, k)), random.standard_normal((count, k)), labels
-
-
-def cosine(x, y):
-    return (x / np.linalg.norm(x, axis=1, keepdims=True)) @ (y / np.linalg.norm(y, axis=1, keepdims=True)).T
 
 
 def test_the_first_items_are_those_a_sorted_list_begins_with():

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from made_ablations import NAMES, PAPER, csv_rows, dataset, record, sections
 from made_records import PROTOCOL
+from printed_tables import columns_of
 
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError
@@ -193,13 +194,6 @@ def test_a_csv_of_two_datasets_is_refused_but_a_dataset_without_ablations_is_non
     with pytest.raises(ReportError, match="belong to 2 tables"):
         render([record(), record(data=dataset("b"))], format="csv")
     assert len(csv_rows([record(), record("cca", data=dataset("b"))])) == 8
-
-
-def columns_of(line):
-    """How many columns a LaTeX row fills."""
-    cells = re.split(r"(?<!\\)&", line.removesuffix(r"\\"))
-    spans = [re.search(r"\\multicolumn\{(\d+)\}", cell) for cell in cells]
-    return sum(int(span[1]) if span else 1 for span in spans)
 
 
 @pytest.mark.parametrize(("name", "columns"), [("toy", 4), ("pascal_sentence", 5)])

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 from made_records import TASKS, failed_record, made_dataset, made_error, made_record
+from printed_tables import rows_of
 
 from cmbench.errors import ReportError
 from cmbench.report import ablation
@@ -20,13 +21,6 @@ FORMATS = ("markdown", "latex", "html", "text", "csv")
 
 def seeds(name, *values, **changes):
     return [made_record(name, value, seed=seed, **changes) for seed, value in enumerate(values)]
-
-
-def rows_of(markdown):
-    """The cells of a Markdown table by row, the heading first."""
-    lines = [line for line in markdown.splitlines() if line.startswith("|")]
-    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-    return [rows[0], *rows[2:]]
 
 
 class Cells(HTMLParser):

@@ -7,6 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 from made_records import PROTOCOL, made_dataset, made_record, on_split
+from printed_tables import cells_of
 
 from cmbench.datasets.raw.splits import read_splits, shipped_splits
 from cmbench.report.published import published_dataset, published_maps
@@ -149,11 +150,6 @@ def test_every_value_of_tables_one_to_three_is_given_and_no_other():
         for value in published_maps(Group((record("CCA", dataset(name)),))).values()
     }
     assert found == expected
-
-
-def cells_of(text, label):
-    (line,) = [line for line in text.splitlines() if line.startswith(f"| {label} ")]
-    return [cell.strip() for cell in line.split("|")[1:-1]]
 
 
 def test_published_averages_stand_in_columns_of_their_own_with_source_and_confidence():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from made_records import PROTOCOL, TASKS, made_dataset, made_record, on_split
+from printed_tables import cells_of
 from scipy import stats
 
 from cmbench.cli.main import cli
@@ -45,11 +46,6 @@ def records(name="wikipedia_cnn", methods=NAMES, *, protocol="paper"):
         made_record(method.lower(), float(value), paper_name=method, dataset=dataset(name), protocol=protocol)
         for method, value in zip(methods, values, strict=True)
     ]
-
-
-def cells_of(text, label):
-    (line,) = [line for line in text.splitlines() if line.startswith(f"| {label} ")]
-    return [cell.strip() for cell in line.split("|")[1:-1]]
 
 
 def test_each_published_table_of_our_methods_is_a_column_and_what_is_unknown_a_dash():

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_records import NUMBERS, PROTOCOL, TASKS, made_dataset, made_error, made_record, on_split
+from printed_tables import columns_of, rows_of
 
 import cmbench
 from cmbench.errors import ReportError
@@ -43,13 +44,6 @@ def failed(status, paper_name="CFA", *, error=None, total=50.04, **changes):
     return record(
         paper_name, **{**nothing, "status": status, "error": error, "durations": durations, **changes}
     )
-
-
-def rows_of(markdown):
-    """The cells of a Markdown table by row, the heading first."""
-    lines = [line for line in markdown.splitlines() if line.startswith("|")]
-    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-    return [rows[0], *rows[2:]]
 
 
 def labels_of(records):
@@ -295,13 +289,6 @@ def test_a_csv_of_one_seed_holds_the_exact_number_and_no_deviation():
     (row,) = csv_rows([record("CCA", value)])
     assert float(row["image_to_text"]) == value
     assert row["image_to_text_std"] == ""
-
-
-def columns_of(line):
-    """How many columns a LaTeX row fills."""
-    cells = re.split(r"(?<!\\)&", line.removesuffix(r"\\"))
-    spans = [re.search(r"\\multicolumn\{(\d+)\}", cell) for cell in cells]
-    return sum(int(span[1]) if span else 1 for span in spans)
 
 
 def test_a_latex_table_has_booktabs_rules_and_rows_of_equal_length():

@@ -144,3 +144,10 @@ def failed_record(method="cca", status="failed", *, error=None, **changes):
 def made_error(type="Error", exit_status=None, message="a message"):
     """The error of a failed cell as its record holds it."""
     return {"type": type, "message": message, "traceback": "", "exit_status": exit_status}
+
+
+def record_of(method, **tuning):
+    """A record of a method whose parameters a search chose, of which ``tuning`` says more."""
+    record = made_record(method, paper_name=method)
+    record["method"]["tuning"] = {"profile": "tuned", **tuning}
+    return record
