@@ -47,14 +47,16 @@ YARDSTICKS = ("cca", "deep-sm")
 class Finding:
     """What records of one dataset show of a method.
 
-    ``in_first`` says whether it is the best or cannot be told apart from it, ``above_variants`` whether it is
-    above each of its variants, by more than chance; both are None where that was not tested. ``beyond`` says
+    ``in_first`` says whether it is the best or cannot be told apart from it, ``in_first_of_paper`` the same
+    without the methods beyond the paper, and ``above_variants`` whether it is above each of its variants, by
+    more than chance; each is None where that was not tested. ``beyond`` says
     of each method beyond the paper whether its mean is above chance and above the methods of ``YARDSTICKS``,
     by the names of these.
     """
 
     group: Group
     in_first: bool | None
+    in_first_of_paper: bool | None
     above_variants: bool | None
     sentences: tuple[str, ...]
     beyond: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
@@ -96,6 +98,12 @@ def summary(found: Sequence[Finding], method: str = FULL.name) -> list[str]:
         f"{label} is the best, or cannot be told apart from the best, {where}."
         for where in _shares([bool(finding.in_first) for finding in first], first)
     ]
+    alone = [finding for finding in found if finding.in_first_of_paper is not None]
+    if any(finding.beyond for finding in alone):
+        told += [
+            f"Without the methods beyond the paper it is so {where}."
+            for where in _shares([bool(finding.in_first_of_paper) for finding in alone], alone)
+        ]
     told += [
         f"It is above each of its ablations, tuned for themselves, by more than chance {where}."
         for where in _shares([bool(finding.above_variants) for finding in above], above)
@@ -174,10 +182,11 @@ def _finding(group: Group, method: str, arrays: Reading) -> Finding:
         if each.score(AVERAGE.key) and each.method["name"] not in ablations and competes(each)
     ]
     place, in_first = _place(measured, method, arrays)
+    alone, in_first_of_paper = _without_beyond(measured, method, arrays) or ([], in_first)
     variants, above = _against_variants(group, arrays) if method == FULL.name else ([], None)
     others, beyond = _beyond_the_paper(group, measured)
-    sentences = [*place, *variants, *others, *_order(group, arrays), *_reservations(group, measured)]
-    return Finding(group, in_first, above, tuple(sentences), beyond)
+    sentences = [*place, *alone, *variants, *others, *_order(group, arrays), *_reservations(group, measured)]
+    return Finding(group, in_first, in_first_of_paper, above, tuple(sentences), beyond)
 
 
 def _place(measured: Sequence[Setting], method: str, arrays: Reading) -> tuple[list[str], bool | None]:
@@ -185,16 +194,45 @@ def _place(measured: Sequence[Setting], method: str, arrays: Reading) -> tuple[l
     ranked = sorted(measured, key=lambda setting: -_mean(setting))
     if len(ranked) < 2:
         return ["Fewer than two methods have numbers, so that nothing is compared."], None
-    standing = best_groups(ranked, [AVERAGE], arrays)[AVERAGE.key]
-    best = [each for each, mark in zip(ranked, standing.marks, strict=True) if mark.best]
+    best, untested = _first_group(ranked, arrays)
     told = [f"Highest {AVERAGE.alone}: {_named(ranked[0])}."]
-    if not standing.pairs:
-        return [*told, *_place_of(ranked, method), f"Not tested: {standing.untested}."], None
-    others = [_named(each) for each in best if each is not ranked[0]]
-    told.append(f"Not told apart from it: {', '.join(others) or 'none'} (of {len(ranked)} methods).")
+    if untested:
+        return [*told, *_place_of(ranked, method), f"Not tested: {untested}."], None
+    told.append(f"Not told apart from it: {_listed(best[1:])} (of {len(ranked)} methods).")
     own = [each for each in ranked if each.method["name"] == method]
     is_first = any(each in best for each in own) if own else None
     return [*told, *_place_of(ranked, method), *_margin(ranked, own, arrays)], is_first
+
+
+def _first_group(ranked: Sequence[Setting], arrays: Reading) -> tuple[list[Setting], str]:
+    """Return the highest and what cannot be told apart from it, in order, or why that was not tested."""
+    standing = best_groups(ranked, [AVERAGE], arrays)[AVERAGE.key]
+    best = [each for each, mark in zip(ranked, standing.marks, strict=True) if mark.best]
+    return best, "" if standing.pairs else standing.untested
+
+
+def _listed(chosen: Sequence[Setting]) -> str:
+    return ", ".join(_named(each) for each in chosen) or "none"
+
+
+def _without_beyond(
+    measured: Sequence[Setting], method: str, arrays: Reading
+) -> tuple[list[str], bool | None] | None:
+    """Return the first group without the methods beyond the paper, and whether the method is in it.
+
+    None where there are none of them, or fewer than two others.
+    """
+    ranked = sorted(
+        (each for each in measured if each.method["name"] not in BEYOND), key=lambda each: -_mean(each)
+    )
+    if not 2 <= len(ranked) < len(measured):
+        return None
+    best, untested = _first_group(ranked, arrays)
+    own = [each for each in ranked if each.method["name"] == method]
+    if untested or not own:
+        return [], None
+    told = f"Without the methods beyond the paper: highest {_named(best[0])}; not told apart from it"
+    return [f"{told}: {_listed(best[1:])} (of {len(ranked)} methods)."], any(each in best for each in own)
 
 
 def _margin(ranked: Sequence[Setting], own: Sequence[Setting], arrays: Reading) -> Iterator[str]:
