@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -218,9 +218,18 @@ def marked_note(mark: str, standings: Mapping[str, Standing]) -> str:
     )
 
 
-def compared_text(tested: Sequence[Standing]) -> str:
+def compared_text(tested: Iterable[Standing]) -> str:
     """Return how many test pairs were compared, and in how many groups where some belong together."""
-    counts = sorted({(each.pairs, each.units) for each in tested})
+    return pairs_text((each.pairs, each.units) for each in tested)
+
+
+def pairs_text(compared: Iterable[tuple[int, int]]) -> str:
+    """Return numbers of test pairs in words, with those of their units where some belong together.
+
+    >>> pairs_text([(100, 100), (80, 80)]), pairs_text([(360, 119)])
+    ('80 or 100 test pairs', '360 test pairs in 119 groups of what belongs together')
+    """
+    counts = sorted(set(compared))
     told = f"{' or '.join(str(pairs) for pairs, _ in counts)} test pairs"
     if all(pairs == units for pairs, units in counts):
         return told

@@ -67,6 +67,22 @@ def test_the_group_that_cannot_be_told_from_the_best_is_bold_in_every_column():
     )
 
 
+def test_pairs_that_belong_together_are_one_observation_and_controls_are_compared_with_nothing():
+    random = np.random.default_rng(0)
+    base = np.repeat(random.uniform(0.2, 0.8, PAIRS // 20), 20)
+    better = base + np.repeat(random.normal(0.03, 0.05, PAIRS // 20), 20)
+    cells = [measured("a", better), measured("b", base), measured("random", base - 0.1)]
+    apart, arrays = stored(*cells)
+    text = render(apart, arrays=arrays)
+    assert not cells_of(text, "B")[0].startswith("**")
+    assert "for the 1 comparison(s) of a column" in text
+    for _, held in cells:
+        held["units"] = np.arange(PAIRS) // 20 * 20
+    text = render(apart, arrays=arrays)
+    assert {cells_of(text, name)[0].startswith("**") for name in "AB"} == {True}
+    assert f"over {PAIRS} test pairs in {PAIRS // 20} groups of what belongs together; two-sided" in text
+
+
 def test_without_stored_values_the_best_number_is_bold_alone_and_the_footer_says_whose_are_missing():
     ap = three()
     complete = [measured(name, values) for name, values in ap.items()]

@@ -16,7 +16,7 @@ from cmbench.evaluation.nesting import Run, of_common_splits
 from cmbench.evaluation.statistics import LEVEL, Comparison, intervals
 from cmbench.report.layout import AVERAGE, Column, columns_of_queries
 from cmbench.report.page.content import Board, Entry
-from cmbench.report.significance import Arrays, reading, runs_of
+from cmbench.report.significance import Arrays, pairs_text, reading, runs_of
 
 Floats = NDArray[np.float64]
 STEPS = 65_534
@@ -27,10 +27,14 @@ DECIDING = 5  # queries for and against, where the page shows them without JavaS
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """A column: of each entry the APs (runs, queries), the tests, and the intervals of all differences."""
+    """A column: of each entry the APs (runs, queries), the tests, and the intervals of all differences.
+
+    ``pairs`` says in words what was compared.
+    """
 
     column: Column
     values: tuple[Floats, ...]
+    pairs: str
     tests: Comparison
     low: Floats
     high: Floats
@@ -144,7 +148,8 @@ def _compared(column: Column, entries: Sequence[Entry], arrays: Arrays) -> Compa
     """Return the comparison in a column; ``EvaluationError`` where none can be made."""
     nested, tests = reading(arrays).compared([entry.setting for entry in entries], column)
     low, high = intervals(nested.in_units())
-    return Compared(column, tuple(nested.values), tests, low, high)
+    pairs = pairs_text([(int(np.count_nonzero(nested.judged)), tests.pairs)])
+    return Compared(column, tuple(nested.values), pairs, tests, low, high)
 
 
 def _queries(
