@@ -292,7 +292,7 @@ def test_every_folder_with_modules_is_a_package():
 
 
 def test_the_plan_of_the_house_names_every_room_and_what_lies_beside_rooms():
-    plan = (ROOT / "docs" / "house.md").read_text("utf-8")
+    plan = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `([a-z/]+)/` \| (.*) \|$", plan, flags=re.MULTILINE))
     folders = {path.parent for path in sources().values()}
     rooms = {folder for folder in folders if not (folder / "method.py").exists()}  # those are methods
