@@ -4,6 +4,7 @@ All else that is to be said of the package stands in pyproject.toml.
 """
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -29,8 +30,12 @@ class BuildWithCommit(build_py):
 
 def git(*arguments: str) -> str:
     """Return what git says of this folder; nothing where it is no checkout, or there is no git."""
+    # a commit hook is told of its own repository by these; the question here is whose this folder is
+    others = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    environment = {name: value for name, value in os.environ.items() if name not in others}
+    asked = ["git", "-C", str(ROOT), *arguments]
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
+        done = subprocess.run(asked, capture_output=True, text=True, env=environment)
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,6 +1,5 @@
 """The page over all datasets: tables of equal searches, and below them those of earlier studies."""
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from tabulate import tabulate
 
 from cmbench.errors import ReportError
 from cmbench.methods.registry import DEFAULT_METHODS
+from cmbench.profile_files import read_profile
 from cmbench.profiles import PACKAGED
 from cmbench.report import ablation, findings, overview, shape
 from cmbench.report.facts import MISSING
@@ -110,8 +110,7 @@ def search_costs(records: Sequence[Mapping[str, Any]]) -> str:
     for fingerprint in datasets:
         path = PACKAGED / f"{fingerprint[:32]}.toml"
         if path.exists():
-            chosen = tomllib.loads(path.read_text("utf-8"))["datasets"]
-            for name, choice in chosen[datasets[fingerprint]]["methods"].items():
+            for name, choice in read_profile(path).datasets[fingerprint].items():
                 minutes.setdefault(name, {})[fingerprint] = choice["processor_seconds"] / 60
     if not minutes:
         return ""

@@ -23,6 +23,7 @@ from cmbench.evaluation.average_precision import (
 from cmbench.evaluation.codes import as_codes
 from cmbench.evaluation.components import Components
 from cmbench.evaluation.measures import MAP, Measure, chance, expected, get_measures
+from cmbench.evaluation.nesting import summed
 from cmbench.evaluation.protocol import AVERAGES, PAPER, Protocol, get_protocol
 from cmbench.evaluation.ranking import map_ranks
 from cmbench.evaluation.tasks import (
@@ -317,8 +318,7 @@ def _standard_error(per_query: Floats, units: Integers | None) -> float:
         return 0.0
     if units is None or len(units) != len(per_query):
         return float(valid.std(ddof=1) / np.sqrt(len(valid)))
-    _, unit = np.unique(units[judged], return_inverse=True)
-    sums = np.bincount(unit, valid - valid.mean())
+    (sums,) = summed((valid - valid.mean())[None], units[judged])
     if len(sums) < 2:
         return 0.0
     return float(np.sqrt(len(sums) / (len(sums) - 1) * np.square(sums).sum()) / len(valid))

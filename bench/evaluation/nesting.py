@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ class Nested:
     values: list[Floats]
     units: Integers | None
 
-    @property
+    @cached_property
     def judged(self) -> NDArray[np.bool_]:
         """Whether each pair has a value in every run of all methods; ``EvaluationError`` if sizes differ."""
         return judged_by_all(self.values)
@@ -64,15 +65,17 @@ class Nested:
         [[0.267, 0.533]]
         """
         values = compared_pairs(self.values)
-        return values if self.units is None else [summed(each, self.units[self.judged]) for each in values]
+        if self.units is None:
+            return values
+        units = self.units[self.judged]
+        sums = [summed(each, units) for each in values]
+        return [each * (each.shape[1] / len(units)) for each in sums]
 
 
 def summed(values: Floats, units: Integers) -> Floats:
-    """Return real (rows, units) of values (rows, pairs), whose means are those of the rows."""
+    """Return the sums (rows, units) of values (rows, n) over what has the same number in ``units`` (n,)."""
     _, unit = np.unique(units, return_inverse=True)
-    count = int(unit.max()) + 1
-    sums: Floats = np.stack([np.bincount(unit, row, count) for row in values])
-    return sums * (count / len(units))
+    return np.stack([np.bincount(unit, row) for row in values])
 
 
 def nested_in_pairs(methods: Sequence[Sequence[Run]]) -> Nested:

@@ -146,6 +146,8 @@ def stored_arrays(
     """
     arrays: dict[str, NDArray[Any]] = {"labels": cell.dataset.test.labels, "ids": cell.dataset.test.ids}
     arrays |= {**training, **_gallery(cell), **_components(evaluation)}
+    if cell.dataset.test_units is not None:
+        arrays["units"] = cell.dataset.test_units
     for task in evaluation.protocol.tasks:
         if task in evaluation.first:
             arrays[f"first_{task}"] = _compact(evaluation.first[task])
@@ -160,12 +162,10 @@ def stored_arrays(
 
 
 def _gallery(cell: Cell) -> dict[str, NDArray[Any]]:
-    """Return what else has to be known to say which items of a ranking are right, and which errors count."""
+    """Return what else has to be known to say which items of a ranking are right."""
     found: dict[str, NDArray[Any]] = {}
     if cell.dataset.retrieval is not None:
         found = {"gallery_labels": cell.dataset.retrieval.labels, "gallery_ids": cell.dataset.retrieval.ids}
-    if cell.dataset.test_units is not None:
-        found["units"] = cell.dataset.test_units
     if cell.protocol.by_pair:
         found["pictures"] = cell.dataset.test.pictures
     return found

@@ -93,8 +93,7 @@ def summary(found: Sequence[Finding], method: str = FULL.name) -> list[str]:
     label = _paper_name(found, method)
     first = [finding for finding in found if finding.in_first is not None]
     above = [finding for finding in found if finding.above_variants is not None]
-    told = []
-    told += [
+    told = [
         f"{label} is the best, or cannot be told apart from the best, {where}."
         for where in _shares([bool(finding.in_first) for finding in first], first)
     ]
@@ -181,17 +180,17 @@ def _finding(group: Group, method: str, arrays: Reading) -> Finding:
         for each in settings(group.records)
         if each.score(AVERAGE.key) and each.method["name"] not in ablations and competes(each)
     ]
-    place, in_first = _place(measured, method, arrays)
-    alone, in_first_of_paper = _without_beyond(measured, method, arrays) or ([], in_first)
+    ranked = sorted(measured, key=lambda setting: -_mean(setting))
+    place, in_first = _place(ranked, method, arrays)
+    alone, in_first_of_paper = _without_beyond(ranked, method, arrays) or ([], in_first)
     variants, above = _against_variants(group, arrays) if method == FULL.name else ([], None)
     others, beyond = _beyond_the_paper(group, measured)
     sentences = [*place, *alone, *variants, *others, *_order(group, arrays), *_reservations(group, measured)]
     return Finding(group, in_first, in_first_of_paper, above, tuple(sentences), beyond)
 
 
-def _place(measured: Sequence[Setting], method: str, arrays: Reading) -> tuple[list[str], bool | None]:
+def _place(ranked: Sequence[Setting], method: str, arrays: Reading) -> tuple[list[str], bool | None]:
     """Return which methods are in the first group, where the method stands, and whether it is one of them."""
-    ranked = sorted(measured, key=lambda setting: -_mean(setting))
     if len(ranked) < 2:
         return ["Fewer than two methods have numbers, so that nothing is compared."], None
     best, untested = _first_group(ranked, arrays)
@@ -216,23 +215,21 @@ def _listed(chosen: Sequence[Setting]) -> str:
 
 
 def _without_beyond(
-    measured: Sequence[Setting], method: str, arrays: Reading
+    ranked: Sequence[Setting], method: str, arrays: Reading
 ) -> tuple[list[str], bool | None] | None:
     """Return the first group without the methods beyond the paper, and whether the method is in it.
 
     None where there are none of them, or fewer than two others.
     """
-    ranked = sorted(
-        (each for each in measured if each.method["name"] not in BEYOND), key=lambda each: -_mean(each)
-    )
-    if not 2 <= len(ranked) < len(measured):
+    others = [each for each in ranked if each.method["name"] not in BEYOND]
+    if not 2 <= len(others) < len(ranked):
         return None
-    best, untested = _first_group(ranked, arrays)
-    own = [each for each in ranked if each.method["name"] == method]
+    best, untested = _first_group(others, arrays)
+    own = [each for each in others if each.method["name"] == method]
     if untested or not own:
         return [], None
     told = f"Without the methods beyond the paper: highest {_named(best[0])}; not told apart from it"
-    return [f"{told}: {_listed(best[1:])} (of {len(ranked)} methods)."], any(each in best for each in own)
+    return [f"{told}: {_listed(best[1:])} (of {len(others)} methods)."], any(each in best for each in own)
 
 
 def _margin(ranked: Sequence[Setting], own: Sequence[Setting], arrays: Reading) -> Iterator[str]:
