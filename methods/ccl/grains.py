@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Modality, Parts, Split
+from cmbench.datasets.draft import Modality, Parts, Split, offsets_of
 from cmbench.errors import MethodError
 from cmbench.methods.corr_ae.correspondence import CorrespondenceFitting, CorrespondenceSettings
 from cmbench.methods.networks.pretraining import train_stack
@@ -87,7 +87,7 @@ def completed(items: Items, view: str) -> Parts:
     # The features of an item without parts go in where its parts would be
     empty = np.flatnonzero(counts == 0)
     values = np.insert(parts.values, parts.offsets[empty], features[empty], axis=0)
-    return Parts(values, np.concatenate([[0], np.cumsum(np.maximum(counts, 1))]).astype(np.int64))
+    return Parts(values, offsets_of(np.maximum(counts, 1)))
 
 
 def part_means(codes: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Split
 from cmbench.errors import CmbenchError
@@ -29,7 +28,6 @@ from cmbench.methods.conformance.subject import (
     NonconformityError,
     Skipped,
     Subject,
-    chosen_parts,
     easy_pairs,
     mapped,
     pairs_of,
@@ -77,7 +75,7 @@ def copes_with_an_unseen_category(subject: Subject) -> None:
     Labels of training then have a gap: three categories are left, called 0, 1 and 3.
     """
     train, validation, test = easy_pairs()
-    fewer = _chosen(train, np.flatnonzero(train.labels != 2))
+    fewer = train.take(np.flatnonzero(train.labels != 2))
     try:
         found = mapped(subject.fitted(fewer, validation), test)
     except CmbenchError:
@@ -92,17 +90,6 @@ def copes_with_an_unseen_category(subject: Subject) -> None:
         raise NonconformityError(
             "a category without training pairs gives NaN; do not divide by the number of its pairs"
         )
-
-
-def _chosen(split: Split, rows: NDArray[np.intp]) -> Split:
-    return Split(
-        split.images[rows],
-        split.texts[rows],
-        split.labels[rows],
-        split.ids[rows],
-        chosen_parts(split.image_parts, rows),
-        chosen_parts(split.text_parts, rows),
-    )
 
 
 def refuses_features_of_another_width(subject: Subject) -> None:
@@ -135,7 +122,7 @@ def _told(what: str) -> Iterator[None]:
 def learns_from_few_rows(subject: Subject) -> None:
     """Fewer training pairs than features are learned from, or refused with a message."""
     train, validation, test = easy_pairs()
-    few = _chosen(train, np.arange(8))
+    few = train.take(np.arange(8))
     try:
         found = mapped(subject.fitted(few, validation), test)
     except CmbenchError:

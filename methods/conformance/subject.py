@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Parts, Split
+from cmbench.datasets.draft import Parts, Split, offsets_of
 from cmbench.errors import MethodError
 from cmbench.methods.contract import Method, Unlabelled
 
@@ -49,9 +49,9 @@ def pairs_of(name: str, count: int, seed: int) -> Split:
 def parts_of(rows: NDArray[np.float32], noise: np.random.Generator) -> Parts:
     """Return one to three noisy copies of each row."""
     counts = noise.integers(1, 4, len(rows))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     values = np.repeat(rows, counts, axis=0)
-    return Parts((values + 0.3 * noise.standard_normal(values.shape)).astype(np.float32), offsets)
+    noisy = (values + 0.3 * noise.standard_normal(values.shape)).astype(np.float32)
+    return Parts(noisy, offsets_of(counts))
 
 
 def mapped(method: Method, split: Split, rows: Any = slice(None)) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -60,19 +60,11 @@ def mapped(method: Method, split: Split, rows: Any = slice(None)) -> tuple[NDArr
     if not method.uses_parts:
         return np.asarray(method.transform_images(images)), np.asarray(method.transform_texts(texts))
     chosen = np.arange(len(split))[rows]
-    parts = [chosen_parts(parts, chosen) for parts in (split.image_parts, split.text_parts)]
+    given = (split.image_parts, split.text_parts)
+    parts = [None if each is None else each.take(chosen) for each in given]
     to_image: Callable[..., Any] = method.transform_images
     to_text: Callable[..., Any] = method.transform_texts
     return np.asarray(to_image(images, parts[0])), np.asarray(to_text(texts, parts[1]))
-
-
-def chosen_parts(parts: Parts | None, items: NDArray[np.intp]) -> Parts | None:
-    """Return the parts of some items; None of none."""
-    if parts is None:
-        return None
-    values = [parts[int(item)] for item in items]
-    offsets = np.concatenate([[0], np.cumsum([len(rows) for rows in values])]).astype(np.int64)
-    return Parts(np.concatenate(values), offsets)
 
 
 @dataclass(frozen=True, eq=False)
