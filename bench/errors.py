@@ -79,6 +79,16 @@ def listed(names: Sequence[object], most: int = 3, *, between: str = ", ") -> st
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
+def either(values: Iterable[object]) -> str:
+    """Return alternatives in words.
+
+    >>> print(either([100]), "/", either([80, 100]), "/", either([80, 100, 360]))
+    100 / 80 or 100 / 80, 100 or 360
+    """
+    *others, last = map(str, values)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def installed(library: str, package: str, purpose: str) -> Any:
     """Return an optional library, or raise ``DatasetError`` that says what to install for ``purpose``."""
     try:

@@ -2,22 +2,29 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from cmbench.errors import ReportError
-from cmbench.methods.registry import DEFAULT_METHODS
+from cmbench.evaluation.protocol import PAPER
+from cmbench.methods.registry import CONTROLS, DEFAULT_METHODS
 from cmbench.profile_files import read_profile
 from cmbench.profiles import PACKAGED
-from cmbench.report import ablation, findings, overview, shape
+from cmbench.records import Record
+from cmbench.report import ablation, findings, overview, rank_figure, shape
+from cmbench.report.costs import PROCESSOR, costs_of_datasets
 from cmbench.report.facts import MISSING
+from cmbench.report.figure import WIDTHS, save
 from cmbench.report.layout import View
-from cmbench.report.significance import reading
+from cmbench.report.records import groups, select
+from cmbench.report.significance import Reading, reading
 from cmbench.report.table import render
 from cmbench.schema import finished_at
 from cmbench.store import Store
 
+T = TypeVar("T")
 LEADERBOARD = """\
 # Leaderboard
 
@@ -89,7 +96,7 @@ def tuned_sections(folder: Path) -> list[str]:
     ablated = [record for record in every if record["dataset"]["fingerprint"] in with_ablations]
     parts: dict[str, Callable[[], str]] = {
         "What the records show": lambda: findings.render(every, arrays=arrays),
-        "All datasets": lambda: overview.render(methods, arrays=arrays),
+        "All datasets": lambda: overview.render(methods, arrays=arrays) + figures(methods, arrays, folder),
         "Each dataset": lambda: render(methods, arrays=arrays, view=FACTS_SHOWN),
         "What the searches cost": lambda: search_costs(methods),
         "Ablations of CM-GANs": lambda: ablation.render(ablated, arrays=arrays),
@@ -97,6 +104,31 @@ def tuned_sections(folder: Path) -> list[str]:
     }
     texts = {heading: text for heading, part in parts.items() if (text := made_or_none(part))}
     return [f"## {heading}\n\n{text}" for heading, text in texts.items()] if every else []
+
+
+def figures(records: Sequence[Record], arrays: Reading, folder: Path) -> str:
+    """Draw the figures over all datasets into the folder of tuned runs, and return what shows them.
+
+    They are of protocol paper, of the methods without controls. What cannot be drawn is left out.
+    """
+    held = [each for each in select(records, protocol=PAPER.name) if each["method"]["name"] not in CONTROLS]
+    drawn: dict[str, tuple[str, Callable[[], Figure]]] = {
+        "costs.png": (
+            "MAP, the bi-modal average, against the time of a processor that a run took",
+            lambda: costs_of_datasets(groups(held), arrays=arrays, time=PROCESSOR),
+        ),
+        "ranks.png": (
+            "Average ranks of methods over datasets, with the critical difference",
+            lambda: rank_figure.figure(rank_figure.ranked(groups(held)), width=WIDTHS["page"]),
+        ),
+    }
+    shown = ""
+    for name, (title, draw) in drawn.items():
+        drawing = made_or_none(draw)
+        if drawing is not None:
+            save(drawing, folder / name)
+            shown += f"\n![{title}]({folder.name}/{name})\n"
+    return shown
 
 
 def search_costs(records: Sequence[Mapping[str, Any]]) -> str:
@@ -123,8 +155,8 @@ def search_costs(records: Sequence[Mapping[str, Any]]) -> str:
     return f"{table}\n\nThe last search of each method; CM-GANs' first ones are not counted.\n"
 
 
-def made_or_none(part: Callable[[], str]) -> str | None:
-    """Return the text of a part of the page; None where the records hold nothing for it."""
+def made_or_none(part: Callable[[], T]) -> T | None:
+    """Return a part of the page; None where the records hold nothing for it."""
     try:
         return part()
     except ReportError:  # one dataset alone has no overview, and not every one has published values

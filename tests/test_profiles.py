@@ -16,7 +16,7 @@ from cmbench.cli.main import cli
 from cmbench.datasets import save_npz
 from cmbench.datasets.splits import redrawn
 from cmbench.errors import CmbenchError, CmbenchWarning, MethodError
-from cmbench.methods.registry import DEFAULT_METHODS, registry
+from cmbench.methods.registry import BEYOND, DEFAULT_METHODS, registry
 from cmbench.profile_files import Profile, profile_path, profile_text, write_profile
 from cmbench.profiles import tuned_profile
 from cmbench.report.table import render
@@ -90,8 +90,7 @@ def test_what_was_tuned_for_scenes_comes_with_the_package(tmp_path):
     scenes = cmbench.load_dataset("scenes")
     profile = tuned_profile({scenes.fingerprint: "scenes"}, tmp_path / "runs")
     known = profile.datasets[scenes.fingerprint]
-    since = {"sm", "scm", "ridge", "lcfs", "jfssl", "contrastive", "triplet"}
-    assert set(known) == {*DEFAULT_METHODS, "ccl-coarse", *since} - {"ccl"}
+    assert set(known) == {*DEFAULT_METHODS, *BEYOND, "ccl-coarse"} - {"ccl"}
     assert all(entry.get("exhausted") or entry["trials"] == 40 for entry in known.values())
     with warnings.catch_warnings():
         warnings.simplefilter("error", CmbenchWarning)

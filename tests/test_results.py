@@ -208,6 +208,9 @@ def test_the_page_of_equal_searches_is_made_of_what_is_brought_from_a_store(copi
     assert "above each of its ablations, tuned for themselves, by more than chance on 2 of 2 datasets" in page
     assert re.search(r"\| Method .*\| +trials \| +seeds \| +CPU s \| +MB", page)
     assert leaderboard.NOT_YET not in page
+    shown = re.findall(r"^!\[.*\]\((.*)\)$", page, flags=re.MULTILINE)
+    assert shown == ["tuned/costs.png"]  # of two methods there are no ranks
+    assert (copied / shown[0]).read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_an_earlier_search_chose_gives_way_to_a_later_one_on_the_same_dataset_alone(tmp_path):

@@ -106,23 +106,35 @@ def precision_recall(width: str | None, output: Path | None, **choice: Any) -> N
 
 @plot.command()
 @choice_options
-def costs(width: str | None, output: Path | None, **choice: Any) -> None:
-    """Draw MAP, the bi-modal average, against the time of training, and against the most memory of a run.
+@click.option(
+    "--time",
+    type=click.Choice(["clock", "processor"]),
+    default="clock",
+    show_default=True,
+    help="That of training by the clock, or that of a processor, which other work beside it does not change.",
+)
+def costs(time: str, width: str | None, output: Path | None, **choice: Any) -> None:
+    """Draw MAP, the bi-modal average, against time, and against the most memory of a run.
 
-    Lines through points are one standard deviation of MAP over seeds and splits to either side.
+    Of several datasets under one protocol, each has a panel of MAP against time. Lines through points are one
+    standard deviation of MAP over seeds and splits to either side.
     """
-    from cmbench.report.costs import cost_figure
+    from cmbench.report.costs import TIMES, cost_figure, costs_of_datasets
     from cmbench.report.figure import title_of
+    from cmbench.report.records import groups, to_draw
     from cmbench.report.settings import settings
 
-    group = _group(_chosen(**choice), choice["methods"])
+    records = _chosen(**choice)
+    several = groups(to_draw(records, with_records(choice["methods"], records)))
+    options: dict[str, Any] = {"arrays": _arrays(choice["store"]), "time": TIMES[time]}
+    if len(several) > 1:
+        drawn = costs_of_datasets(several, width=_width(width or "page"), **options)
+        return _save(drawn, output, "costs")
+    group = _group(records, choice["methods"])
     drawn = cost_figure(
-        settings(group.records),
-        width=_width(width or "column"),
-        title=title_of(group),
-        arrays=_arrays(choice["store"]),
+        settings(group.records), width=_width(width or "column"), title=title_of(group), **options
     )
-    _save(drawn, output, "costs", group.name)
+    return _save(drawn, output, "costs", group.name)
 
 
 @plot.command()

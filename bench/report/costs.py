@@ -1,8 +1,8 @@
-"""MAP against what it costs: time of training, memory, and the size of the representation."""
+"""MAP against what it costs: time, memory, and the size of the representation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
 from statistics import median_low
@@ -15,15 +15,16 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from cmbench.errors import ReportError
 from cmbench.report.facts import duration, largest
-from cmbench.report.figure import STYLE, WIDTHS
+from cmbench.report.figure import STYLE, WIDTHS, title_of
 from cmbench.report.layout import AVERAGE, BIMODAL, Column
 from cmbench.report.lettering import inches
 from cmbench.report.looks import RING, Look, looks, spread_note
-from cmbench.report.panels import POINTS, add_legend, panelled
-from cmbench.report.records import refuse_nothing
+from cmbench.report.panels import POINTS, add_legend, panelled, panels_beside
+from cmbench.report.records import Group, refuse_nothing, refuse_several_protocols
 from cmbench.report.searches import fewer_trials_note
 from cmbench.report.settings import Setting
-from cmbench.report.significance import Arrays, best_groups, marked_labels, marked_note
+from cmbench.report.settings import settings as settings_of
+from cmbench.report.significance import Arrays, Standing, best_groups, marked_labels, marked_note
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ def bytes_text(size: float) -> str:
 
 
 _MINUTE, _HOUR = 60.0, 3600.0
-TIME = Quantity(
-    "time of training",
-    lambda setting: duration(setting, "fit"),
-    seconds_text,
-    (0.001, 0.01, 0.1, 1.0, 10.0, _MINUTE, 10 * _MINUTE, _HOUR, 10 * _HOUR, 100 * _HOUR),
+_TIMES = (0.001, 0.01, 0.1, 1.0, 10.0, _MINUTE, 10 * _MINUTE, _HOUR, 10 * _HOUR, 100 * _HOUR)
+TIME = Quantity("time of training", lambda setting: duration(setting, "fit"), seconds_text, _TIMES)
+PROCESSOR = Quantity(
+    "time of a processor", lambda setting: duration(setting, "processor"), seconds_text, _TIMES
 )
+TIMES = {"clock": TIME, "processor": PROCESSOR}
+"""What ``cmbench plot costs --time`` takes: that of the clock is longer beside other work, and that of a
+processor, of a whole cell, knows nothing of a GPU."""
 
 
 def _memory(setting: Setting) -> float | None:
@@ -98,14 +101,26 @@ _GAP = 0.06  # inches between the texts of ticks
 _AXIS = 0.55  # inches that a panel is wider than its axis
 
 
+@dataclass(frozen=True)
+class _Panel:
+    """The settings of a panel, what is drawn of them, and the labels of those with a ring."""
+
+    settings: Sequence[Setting]
+    quantity: Quantity
+    column: Column
+    ringed: Collection[str]
+    title: str = ""
+
+
 def cost_figure(
     settings: Sequence[Setting],
     *,
     width: float = WIDTHS["column"],
     title: str = "",
     arrays: Arrays | None = None,
+    time: Quantity = TIME,
 ) -> Figure:
-    """Return a figure of MAP against the time of training, and against memory.
+    """Return a figure of MAP against time, and against memory.
 
     Points are means over runs, of memory the most; bars are the standard deviation of MAP over runs. Raises
     ``ReportError`` where nothing finished. A note tells where times were measured on several processors, or
@@ -113,17 +128,37 @@ def cost_figure(
     around points that cannot be told apart from the best; see ``cmbench.report.significance.best_groups``.
     """
     finished = _finished(settings)
-    standings = {} if arrays is None else best_groups(finished, [AVERAGE], arrays)
-    told = [
-        _differing_machines(finished),
-        marked_note("Ring", standings),
-        spread_note("Bar", map(_runs, finished)),
-        fewer_trials_note(finished),
-    ]
-    pairs = [(TIME, AVERAGE), (MEMORY, AVERAGE)]
-    note = " ".join(filter(None, told))
-    ringed = marked_labels(finished, standings)
-    return _drawn(finished, pairs, width=width, title=title, note=note, ringed=ringed)
+    standings = _standings(finished, [AVERAGE], arrays)
+    ringed = marked_labels(finished, standings).get(AVERAGE.key, ())
+    panels = [_Panel(finished, quantity, AVERAGE, ringed) for quantity in (time, MEMORY)]
+    note = _note(panels, standings, _differing_machines(finished))
+    return _drawn(panels, width=width, title=title, note=note)
+
+
+def costs_of_datasets(
+    groups: Sequence[Group],
+    *,
+    width: float = WIDTHS["page"],
+    arrays: Arrays | None = None,
+    time: Quantity = TIME,
+) -> Figure:
+    """Return a figure of MAP against time with a panel for each dataset.
+
+    Points, bars, rings and notes are those of ``cost_figure``. Raises ``ReportError`` where protocols differ,
+    or nothing finished on a dataset.
+    """
+    refuse_several_protocols(groups)
+    panels: list[_Panel] = []
+    tested: dict[str, Standing] = {}
+    for group in groups:
+        refuse_nothing(group.finished, group.title)
+        finished = _finished(settings_of(group.finished))
+        standings = _standings(finished, [AVERAGE], arrays)
+        ringed = marked_labels(finished, standings).get(AVERAGE.key, ())
+        panels.append(_Panel(finished, time, AVERAGE, ringed, title_of(group)))
+        tested.update((group.title, standing) for standing in standings.values())
+    differing = _differing_machines([each for panel in panels for each in panel.settings])
+    return _drawn(panels, width=width, title="", note=_note(panels, tested, differing))
 
 
 def size_figure(
@@ -149,22 +184,12 @@ def size_figure(
             "cmbench made them; run the cells again with --force"
         )
     columns = BIMODAL.columns[:2]
-    standings = {} if arrays is None else best_groups(finished, columns, arrays)
-    missing = f"Not drawn, size not recorded: {', '.join(unknown)}" if unknown else ""
-    told = [
-        marked_note("Ring", standings),
-        spread_note("Bar", map(_runs, known)),
-        fewer_trials_note(known),
-        missing,
-    ]
-    note = " ".join(filter(None, told))
-    pairs = [(SIZE, column) for column in columns]
+    standings = _standings(finished, columns, arrays)
     ringed = marked_labels(finished, standings)
-    return _drawn(known, pairs, width=width, title=title, note=note, joined=True, ringed=ringed)
-
-
-def _runs(setting: Setting) -> int:
-    return len(setting.finished)
+    missing = f"Not drawn, size not recorded: {', '.join(unknown)}" if unknown else ""
+    panels = [_Panel(known, SIZE, column, ringed.get(column.key, ())) for column in columns]
+    note = _note(panels, standings, after=missing)
+    return _drawn(panels, width=width, title=title, note=note, joined=True)
 
 
 def _finished(settings: Sequence[Setting]) -> list[Setting]:
@@ -173,29 +198,44 @@ def _finished(settings: Sequence[Setting]) -> list[Setting]:
     return finished
 
 
-def _drawn(
-    settings: Sequence[Setting],
-    pairs: Sequence[tuple[Quantity, Column]],
-    *,
-    width: float,
-    title: str,
-    note: str,
-    ringed: Mapping[str, Sequence[str]],
-    joined: bool = False,
-) -> Figure:
-    found = (
-        _looks_of_methods(settings) if joined else dict(zip(_labels(settings), looks(settings), strict=True))
-    )
+def _standings(
+    settings: Sequence[Setting], columns: Sequence[Column], arrays: Arrays | None
+) -> dict[str, Standing]:
+    return {} if arrays is None else best_groups(settings, columns, arrays)
+
+
+def _note(
+    panels: Sequence[_Panel], standings: Mapping[str, Standing], before: str = "", after: str = ""
+) -> str:
+    """Return what stands below: what rings and bars are, and which searches were shorter than others."""
+    runs = [len(each.finished) for panel in panels for each in panel.settings]
+    shorter = {panel.title: fewer_trials_note(panel.settings) for panel in panels}
+    searches = [f"{title}: {note}" if title and note else note for title, note in shorter.items()]
+    told = [before, marked_note("Ring", standings), spread_note("Bar", runs), *searches, after]
+    return " ".join(filter(None, told))
+
+
+def _drawn(panels: Sequence[_Panel], *, width: float, title: str, note: str, joined: bool = False) -> Figure:
+    """Return the figure of these panels; ``joined`` draws the settings of a method as one line."""
+    named = _method if joined else _label
+    firsts: dict[str, Setting] = {}
+    for panel in panels:
+        for setting in panel.settings:
+            firsts.setdefault(named(setting), setting)
+    found = dict(zip(firsts, looks(list(firsts.values())), strict=True))
+    alike = len({panel.title for panel in panels}) == 1
     with mpl.rc_context(STYLE):
-        drawing, panels = panelled(width, len(pairs), list(found), title=title, note=note)
-        for panel, (quantity, column) in zip(panels, pairs, strict=True):
+        drawing, axes = panelled(width, len(panels), list(found), title=title, note=note, share_y=alike)
+        length = width / panels_beside(width, len(panels)) - _AXIS
+        for panel, drawn in zip(panels, axes, strict=True):
             for label, look in found.items():
-                members = [each for each in settings if (_method(each) if joined else each.label) == label]
-                _draw_points(panel, members, quantity, column, look)
-                best = [each for each in members if each.label in ringed.get(column.key, ())]
-                _draw_rings(panel, best, quantity, column)
-            _draw_axes(panel, quantity, width / len(pairs) - _AXIS)
-            panel.set_ylabel(f"MAP, {column.alone}" if column != AVERAGE else "MAP", fontsize=7)
+                members = [each for each in panel.settings if named(each) == label]
+                _draw_points(drawn, members, panel.quantity, panel.column, look)
+                best = [each for each in members if each.label in panel.ringed]
+                _draw_rings(drawn, best, panel.quantity, panel.column)
+            _draw_axes(drawn, panel.quantity, length)
+            drawn.set_ylabel(f"MAP, {panel.column.alone}" if panel.column != AVERAGE else "MAP", fontsize=7)
+            drawn.set_title(panel.title, fontsize=POINTS)
         keys = [Line2D([], [], linestyle="none", **look.point()) for look in found.values()]
         add_legend(drawing, keys, list(found), title=title)
     return drawing
@@ -262,18 +302,12 @@ def _apart(quantity: Quantity, left: float, right: float, length: float) -> list
     return max(ends, key=lambda shown: (len(shown), shown[-1] / shown[0] if shown else 0.0))
 
 
-def _labels(settings: Sequence[Setting]) -> list[str]:
-    return [setting.label for setting in settings]
+def _label(setting: Setting) -> str:
+    return setting.label
 
 
 def _method(setting: Setting) -> str:
     return str(setting.method["paper_name"])
-
-
-def _looks_of_methods(settings: Sequence[Setting]) -> dict[str, Look]:
-    firsts = {_method(setting): setting for setting in reversed(settings)}
-    ordered = [firsts[name] for name in dict.fromkeys(map(_method, settings))]
-    return dict(zip(map(_method, ordered), looks(ordered), strict=True))
 
 
 def _differing_machines(settings: Sequence[Setting]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cmbench.errors import ReportError, listed
+from cmbench.errors import ReportError, either, listed
 from cmbench.evaluation.measures import MAP, Measure, chance
 from cmbench.evaluation.protocol import (
     ALLMODAL_AVERAGE,
@@ -189,7 +189,7 @@ def _counts(group: Group) -> str:
         return ""
     by_split = [first[split] for split in sorted(first)]
     queries, gallery = (
-        " or ".join(dict.fromkeys(_per_task(record[field]) for record in by_split))
+        either(dict.fromkeys(_per_task(record[field]) for record in by_split))
         for field in ("queries", "gallery")
     )
     return f"Queries: {queries}. Gallery items: {gallery}."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from cmbench.errors import either
 from cmbench.report.settings import Setting
 
 
@@ -202,8 +203,8 @@ def spread_note(mark: str, runs: Iterable[int]) -> str:
     >>> spread_note("Bars", [1, 5, 5, 2])
     'Bars: one standard deviation over 2 or 5 runs to either side.'
     """
-    several = " or ".join(map(str, sorted(set(runs) - {0, 1})))
-    return f"{mark}: one standard deviation over {several} runs to either side." if several else ""
+    several = sorted(set(runs) - {0, 1})
+    return f"{mark}: one standard deviation over {either(several)} runs to either side." if several else ""
 
 
 def _place(name: str) -> int:

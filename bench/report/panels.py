@@ -35,7 +35,7 @@ def panelled(
     ``note`` stands below, folded to the width. ``title`` and ``labels`` are those that ``add_legend`` will be
     given, which stand above.
     """
-    beside = max(1, min(count, int(width / _NARROWEST)))
+    beside = panels_beside(width, count)
     rows = ceil(count / beside)
     titles = _title_lines(title, width)
     notes = folded(note, width=width - _MARGIN, lines=12, points=POINTS)
@@ -55,6 +55,16 @@ def panelled(
         panel.yaxis.label.set_fontsize(POINTS)
         panel.title.set_fontsize(POINTS)
     return drawing, panels[:count]
+
+
+def panels_beside(width: float, count: int) -> int:
+    """Return how many of so many panels stand side by side on that many inches, in rows as even as can be.
+
+    >>> panels_beside(7.0, 4), panels_beside(7.0, 5), panels_beside(3.3, 5)
+    (4, 3, 2)
+    """
+    rows = ceil(count / max(1, int(width / _NARROWEST)))
+    return ceil(count / rows)
 
 
 def legend_shape(labels: Sequence[str], width: float) -> tuple[int, int]:

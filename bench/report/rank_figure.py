@@ -16,7 +16,7 @@ from cmbench.evaluation.statistics import LEVEL, Ranks, ranks
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.lettering import folded, inches
 from cmbench.report.panels import POINTS
-from cmbench.report.records import Group
+from cmbench.report.records import Group, refuse_several_protocols
 from cmbench.report.settings import competes, settings
 
 _ROW, _LINE = 0.17, 0.145  # inches between names, and between lines of text
@@ -49,35 +49,38 @@ class Ranked:
 def ranked(groups: Sequence[Group]) -> Ranked:
     """Return the ranks, by mean MAP of both directions, of the methods that finished on every dataset.
 
-    ``ReportError`` where a method stands in several settings, where protocols differ, or fewer than two
+    ``ReportError`` where one of these stands in several settings, where protocols differ, or fewer than two
     datasets or three methods are left: then no critical difference is defined.
     """
-    scores: list[dict[str, float]] = []
-    for group in groups:
-        found: dict[str, float] = {}
-        for setting in settings(group.finished):
-            if not competes(setting):
-                continue
-            name, score = setting.method["paper_name"], setting.score(BIMODAL_AVERAGE)
-            if name in found:
-                raise ReportError(
-                    f"{group.title} has several settings of {name}; rank stores that have one each"
-                )
-            if score is not None:
-                found[name] = score.mean
-        scores.append(found)
-    if len({(group.protocol["name"], group.protocol["version"]) for group in groups}) > 1:
-        raise ReportError("ranks under several protocols say nothing; choose one with --protocol")
+    scores = [_scores(group) for group in groups]
+    refuse_several_protocols(groups)
     names = [name for name in scores[0] if all(name in found for found in scores)] if scores else []
     if len(groups) < 2 or len(names) < 3:
         raise ReportError(
             f"{len(names)} methods finished on each of {len(groups)} datasets; ranks need three methods and "
             "two datasets"
         )
+    for group, found in zip(groups, scores, strict=True):
+        several = [name for name in names if len(found[name]) > 1]
+        if several:
+            raise ReportError(
+                f"{group.title} has several settings of {several[0]}; leave it out with --methods, or rank "
+                "stores that have one each"
+            )
     everywhere = dict.fromkeys(name for found in scores for name in found)
     left_out = tuple(name for name in everywhere if name not in names)
-    table = [[found[name] for name in names] for found in scores]
+    table = [[found[name][0] for name in names] for found in scores]
     return Ranked(tuple(names), ranks(table), len(groups), left_out)
+
+
+def _scores(group: Group) -> dict[str, list[float]]:
+    """Return the bi-modal averages of each method's settings by its name, but for controls and bounds."""
+    scores: dict[str, list[float]] = {}
+    for setting in settings(group.finished):
+        score = setting.score(BIMODAL_AVERAGE) if competes(setting) else None
+        if score is not None:
+            scores.setdefault(setting.method["paper_name"], []).append(score.mean)
+    return scores
 
 
 def figure(found: Ranked, *, width: float | None = None) -> Figure:

@@ -100,6 +100,16 @@ def refuse_nothing(shown: Sequence[object], title: str = "") -> None:
         )
 
 
+def refuse_several_protocols(groups: Iterable[Group]) -> None:
+    """Raise ``ReportError``, which says what to do, where these are not all of one protocol."""
+    protocols = {json.dumps(group.protocol, sort_keys=True) for group in groups}
+    if len(protocols) > 1:
+        raise ReportError(
+            f"these records are of {len(protocols)} protocols, whose numbers cannot be compared; choose one "
+            "with --protocol"
+        )
+
+
 def select(
     records: Sequence[Record],
     *,

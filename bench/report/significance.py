@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.errors import EvaluationError, StoreError
+from cmbench.errors import EvaluationError, StoreError, either
 from cmbench.evaluation.measures import MAP
 from cmbench.evaluation.nesting import Nested, Run, nested_in_pairs
 from cmbench.evaluation.protocol import AVERAGES
@@ -230,10 +230,10 @@ def pairs_text(compared: Iterable[tuple[int, int]]) -> str:
     ('80 or 100 test pairs', '360 test pairs in 119 groups of what belongs together')
     """
     counts = sorted(set(compared))
-    told = f"{' or '.join(str(pairs) for pairs, _ in counts)} test pairs"
+    told = f"{either(dict.fromkeys(pairs for pairs, _ in counts))} test pairs"
     if all(pairs == units for pairs, units in counts):
         return told
-    return f"{told} in {' or '.join(str(units) for _, units in counts)} groups of what belongs together"
+    return f"{told} in {either(dict.fromkeys(units for _, units in counts))} groups of what belongs together"
 
 
 def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Setting]) -> str:
@@ -245,7 +245,7 @@ def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Sett
     alone = "Bold: the best number of a column alone, or with those that print the same"
     if not tested:
         return f"{alone}; whether others differ from it by chance was not tested ({'; '.join(reasons)})."
-    twos = " or ".join(map(str, sorted({each.comparisons for each in tested})))
+    twos = either(sorted({each.comparisons for each in tested}))
     several = {
         "seeds": any(each.seeds > 1 for each in settings),
         "splits": any(len(each.splits) > 1 for each in settings),

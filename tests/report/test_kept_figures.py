@@ -167,6 +167,32 @@ def test_a_processor_that_is_not_known_is_not_counted_as_one_of_another_kind():
     assert "processors" not in drawn.get_supxlabel()
 
 
+def test_of_several_datasets_each_has_a_panel_of_its_times():
+    records = [
+        made_record(method, value, dataset=dataset, durations={"fit": 9.0, "processor": seconds})
+        for dataset, method, value, seconds in (
+            ("data_b", "cca", 0.4, 70.0),
+            ("data_a", "cca", 0.3, 2.0),
+            ("data_a", "cfa", 0.2, 70.0),
+        )
+    ]
+    drawn = costs.costs_of_datasets(groups(records), time=costs.PROCESSOR)
+    first, second = drawn.axes
+    assert (first.get_title(), second.get_title()) == ("data a", "data b")
+    found = [tuple(container[0].get_xydata()[0]) for container in (*first.containers, *second.containers)]
+    np.testing.assert_allclose(found, [(70.0, 0.2), (2.0, 0.3), (70.0, 0.4)])
+    assert {panel.get_xlabel() for panel in drawn.axes} == {"time of a processor"}
+    fills = [panel.containers[-1][0].get_markerfacecolor() for panel in drawn.axes]
+    assert fills == [look.colour for look in looks(settings_of(["cca"]))] * 2
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["CFA", "CCA"]
+    other = made_record("cca", dataset="data_b", protocol="pairs")
+    with pytest.raises(ReportError, match="of 2 protocols, .* choose one with --protocol"):
+        costs.costs_of_datasets(groups([*records, other]))
+    failed = made_record("cca", dataset="data_c", status="failed")
+    with pytest.raises(ReportError, match="no cell of data_c .* finished"):
+        costs.costs_of_datasets(groups([*records, failed]))
+
+
 def test_settings_of_one_method_are_joined_in_the_order_of_their_size():
     sizes = [(32, 0.5), (8, 0.3), (16, 0.4)]
     records = [cost("cca", 1, 1e8, size, value, parameters={"n": size}) for size, value in sizes]
@@ -260,8 +286,11 @@ def test_methods_that_did_not_finish_everywhere_are_named_and_too_few_are_refuse
     with pytest.raises(ReportError, match="3 methods finished on each of 1 datasets"):
         rank_figure.ranked(groups(board(rows[1:])))
     twice = [*board(rows), made_record("cca", 0.5, dataset="data 0", paper_name="CCA", parameters={"n": 1})]
-    with pytest.raises(ReportError, match="several settings of CCA"):
+    with pytest.raises(ReportError, match="several settings of CCA; leave it out with --methods"):
         rank_figure.ranked(groups(twice))
+    not_ranked = {"dataset": "data 0", "paper_name": "KCCA", "parameters": {"n": 1}}
+    found = rank_figure.ranked(groups([*board(rows), made_record("kcca", 0.5, **not_ranked)]))
+    assert found.left_out == ("KCCA",)
 
 
 def test_looks_are_the_methods_own_in_every_figure_and_no_two_are_alike():
@@ -314,13 +343,14 @@ def test_every_figure_is_drawn_by_its_command(figure, options, store, tmp_path):
     assert path.read_text(encoding="utf-8").startswith("<?xml")
 
 
-def test_ranks_are_drawn_by_their_command(tmp_path):
+@pytest.mark.parametrize("words", [("ranks",), ("costs", "--time", "processor")])
+def test_figures_of_several_datasets_are_drawn_by_their_command(words, tmp_path):
     store = Store(tmp_path / "store")
     for record in board([[0.1, 0.2, 0.3, 0.4]] * 2):
         store.put(record)
-    words = ["plot", "ranks", "--store", str(store.folder), "-o", str(tmp_path / "ranks.pdf")]
+    words = ["plot", *words, "--store", str(store.folder), "-o", str(tmp_path / "figure.pdf")]
     assert CliRunner().invoke(cli, words).exit_code == 0
-    assert (tmp_path / "ranks.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("text", ["wide", "0.5", "99", "nan", ""])
