@@ -304,4 +304,9 @@ def _there(path: Path, fingerprint: str) -> Mapping[str, Any]:
 
 def profile_path(tuning_store: str | Path, fingerprint: str) -> Path:
     """Return where the store of a search keeps the profile of a dataset."""
-    return Path(tuning_store) / "profiles" / f"{fingerprint[:32]}.toml"
+    return Path(tuning_store) / "profiles" / profile_name(fingerprint)
+
+
+def profile_name(fingerprint: str) -> str:
+    """Return the name of a file that is found by its dataset."""
+    return f"{fingerprint[:32]}.toml"

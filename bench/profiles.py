@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cmbench.datasets.draft import before_limit
 from cmbench.errors import CmbenchError, CmbenchWarning
 from cmbench.methods.parameters import parameters_of
-from cmbench.profile_files import TUNED, Profile, profile_path, read_profile
+from cmbench.profile_files import TUNED, Profile, profile_name, profile_path, read_profile
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
@@ -59,16 +59,18 @@ def tuned_profile(
 
 def _tuned_before(fingerprint: str, folders: Sequence[Path]) -> dict[str, Any]:
     """Return the table of the methods of a dataset, from the stores of searches and the package."""
-    files = [
-        *(profile_path(folder, fingerprint) for folder in folders),
-        PACKAGED / f"{fingerprint[:32]}.toml",
-    ]
+    files = [*(profile_path(folder, fingerprint) for folder in folders), packaged_profile(fingerprint)]
     return {
         method: entry
         for file in reversed(files)
         if file.exists()
         for method, entry in read_profile(file).datasets.get(fingerprint, {}).items()
     }
+
+
+def packaged_profile(fingerprint: str) -> Path:
+    """Return where the package has the profile of a dataset, if it has one."""
+    return PACKAGED / profile_name(fingerprint)
 
 
 def _given(name: str, place: str | None) -> str:

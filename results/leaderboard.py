@@ -11,7 +11,7 @@ from cmbench.errors import ReportError
 from cmbench.evaluation.protocol import PAPER
 from cmbench.methods.registry import CONTROLS, DEFAULT_METHODS
 from cmbench.profile_files import read_profile
-from cmbench.profiles import PACKAGED
+from cmbench.profiles import packaged_profile
 from cmbench.records import Record
 from cmbench.report import ablation, findings, overview, rank_figure, shape
 from cmbench.report.costs import PROCESSOR, costs_of_datasets
@@ -140,7 +140,7 @@ def search_costs(records: Sequence[Mapping[str, Any]]) -> str:
     names = {record["method"]["name"]: record["method"]["paper_name"] for record in records}
     minutes: dict[str, dict[str, float]] = {}
     for fingerprint in datasets:
-        path = PACKAGED / f"{fingerprint[:32]}.toml"
+        path = packaged_profile(fingerprint)
         if path.exists():
             for name, choice in read_profile(path).datasets[fingerprint].items():
                 minutes.setdefault(name, {})[fingerprint] = choice["processor_seconds"] / 60

@@ -1,4 +1,4 @@
-"""Figures of what records keep: precision by recall, costs, sizes, the common space, ranks over datasets."""
+"""Figures of what records keep: precision by recall, costs, sizes, the common space."""
 
 import re
 from itertools import pairwise
@@ -16,14 +16,13 @@ from cmbench.errors import ReportError
 from cmbench.evaluation.components import components
 from cmbench.evaluation.evaluator import evaluate
 from cmbench.methods.registry import BUILT_IN, GROUPS
-from cmbench.report import costs, precision_recall, rank_figure, space
+from cmbench.report import costs, precision_recall, space
 from cmbench.report.facts import FACTS
 from cmbench.report.figure import save, width_of
 from cmbench.report.kept import Kept
 from cmbench.report.looks import LOOKS, METHODS, looks
 from cmbench.report.page.content import boards
 from cmbench.report.panels import POINTS
-from cmbench.report.records import groups
 from cmbench.report.settings import settings
 from cmbench.store import Store
 
@@ -167,32 +166,6 @@ def test_a_processor_that_is_not_known_is_not_counted_as_one_of_another_kind():
     assert "processors" not in drawn.get_supxlabel()
 
 
-def test_of_several_datasets_each_has_a_panel_of_its_times():
-    records = [
-        made_record(method, value, dataset=dataset, durations={"fit": 9.0, "processor": seconds})
-        for dataset, method, value, seconds in (
-            ("data_b", "cca", 0.4, 70.0),
-            ("data_a", "cca", 0.3, 2.0),
-            ("data_a", "cfa", 0.2, 70.0),
-        )
-    ]
-    drawn = costs.costs_of_datasets(groups(records), time=costs.PROCESSOR)
-    first, second = drawn.axes
-    assert (first.get_title(), second.get_title()) == ("data a", "data b")
-    found = [tuple(container[0].get_xydata()[0]) for container in (*first.containers, *second.containers)]
-    np.testing.assert_allclose(found, [(70.0, 0.2), (2.0, 0.3), (70.0, 0.4)])
-    assert {panel.get_xlabel() for panel in drawn.axes} == {"time of a processor"}
-    fills = [panel.containers[-1][0].get_markerfacecolor() for panel in drawn.axes]
-    assert fills == [look.colour for look in looks(settings_of(["cca"]))] * 2
-    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["CFA", "CCA"]
-    other = made_record("cca", dataset="data_b", protocol="pairs")
-    with pytest.raises(ReportError, match="of 2 protocols, .* choose one with --protocol"):
-        costs.costs_of_datasets(groups([*records, other]))
-    failed = made_record("cca", dataset="data_c", status="failed")
-    with pytest.raises(ReportError, match="no cell of data_c .* finished"):
-        costs.costs_of_datasets(groups([*records, failed]))
-
-
 def test_settings_of_one_method_are_joined_in_the_order_of_their_size():
     sizes = [(32, 0.5), (8, 0.3), (16, 0.4)]
     records = [cost("cca", 1, 1e8, size, value, parameters={"n": size}) for size, value in sizes]
@@ -240,57 +213,6 @@ def test_t_sne_is_that_of_scikit_learn_on_the_stored_axes(store):
     values = store.arrays(first.setting.finished[0])["component_values"].astype(np.float64)
     expected = TSNE(perplexity=(len(values) - 1) / 3, init="pca", random_state=0).fit_transform(values)
     np.testing.assert_allclose(space.points(first, "tsne").places, expected, atol=1e-2)
-
-
-def board(scores, names=("cca", "cfa", "jrl", "kcca")):
-    return [
-        made_record(name, value, dataset=f"data {at}", paper_name=name.upper())
-        for at, row in enumerate(scores)
-        for name, value in zip(names, row, strict=False)
-        if value is not None
-    ]
-
-
-def test_ranks_are_averages_over_datasets_and_bars_join_what_does_not_differ():
-    rows = [[0.1, 0.2, 0.3, 0.4]] * 12
-    found = rank_figure.ranked(groups(board(rows)))
-    assert found.names == ("JRL", "KCCA", "CFA", "CCA")
-    np.testing.assert_allclose(found.ranks.average, [2, 1, 3, 4])
-    assert found.ranks.critical_difference == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 12)), abs=2e-3)
-    assert found.groups == [(0, 1), (1, 2), (2, 3)]  # 1.35: neighbours alone
-    drawn = rank_figure.figure(found)
-    texts = [text.get_text() for text in drawn.axes[0].texts]
-    assert [text for text in texts if "." in text and "K" in text] == ["KCCA 1.00"]
-    assert "Average ranks by bi-modal average MAP over 12 datasets. Friedman p < 0.001." in " ".join(texts)
-    bars = [line for line in drawn.axes[0].lines if line.get_linewidth() > 2]
-    assert len(bars) == 3
-
-
-def test_ranks_have_room_between_long_names_or_a_narrow_width_is_refused():
-    names = [f"method with a rather long name {at}" for at in range(6)]
-    found = rank_figure.ranked(groups(board([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]] * 2, names)))
-    drawn = rank_figure.figure(found)
-    axis = drawn.axes[0].lines[0].get_xdata()
-    assert axis[1] - axis[0] >= 1.2
-    with pytest.raises(ReportError, match=r"on 2.5 inches there is no room .* a --width of [\d.]+ inches"):
-        rank_figure.figure(found, width=2.5)
-    assert rank_figure.figure(found, width=9.0).get_figwidth() == 9.0
-
-
-def test_methods_that_did_not_finish_everywhere_are_named_and_too_few_are_refused():
-    rows = [[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, None]]
-    found = rank_figure.ranked(groups(board(rows)))
-    assert found.left_out == ("KCCA",)
-    texts = " ".join(text.get_text() for text in rank_figure.figure(found).axes[0].texts)
-    assert "Not on all datasets: KCCA." in texts
-    with pytest.raises(ReportError, match="3 methods finished on each of 1 datasets"):
-        rank_figure.ranked(groups(board(rows[1:])))
-    twice = [*board(rows), made_record("cca", 0.5, dataset="data 0", paper_name="CCA", parameters={"n": 1})]
-    with pytest.raises(ReportError, match="several settings of CCA; leave it out with --methods"):
-        rank_figure.ranked(groups(twice))
-    not_ranked = {"dataset": "data 0", "paper_name": "KCCA", "parameters": {"n": 1}}
-    found = rank_figure.ranked(groups([*board(rows), made_record("kcca", 0.5, **not_ranked)]))
-    assert found.left_out == ("KCCA",)
 
 
 def test_looks_are_the_methods_own_in_every_figure_and_no_two_are_alike():
@@ -341,16 +263,6 @@ def test_every_figure_is_drawn_by_its_command(figure, options, store, tmp_path):
     assert result.exit_code == 0, result.output
     assert "CM-GANs" not in result.output
     assert path.read_text(encoding="utf-8").startswith("<?xml")
-
-
-@pytest.mark.parametrize("words", [("ranks",), ("costs", "--time", "processor")])
-def test_figures_of_several_datasets_are_drawn_by_their_command(words, tmp_path):
-    store = Store(tmp_path / "store")
-    for record in board([[0.1, 0.2, 0.3, 0.4]] * 2):
-        store.put(record)
-    words = ["plot", *words, "--store", str(store.folder), "-o", str(tmp_path / "figure.pdf")]
-    assert CliRunner().invoke(cli, words).exit_code == 0
-    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("text", ["wide", "0.5", "99", "nan", ""])
