@@ -38,10 +38,18 @@ records here show of that stands first; it can be no more than a difference, an 
 
 This page is written by `python results/produce.py leaderboard` from the records in this folder; no figure on
 it is written by hand. [tuned](tuned/README.md) has the commands that made the records of its first part, in
-which every method had the same number of trials on validation pairs, and says where that was not quite so:
-CM-GANs was searched a second time on `scenes` and on Wikipedia (CNN), with its patience beside what was
-searched before, when the test numbers of its first search were known; SM, SCM and, on Pascal Sentence, ACMR,
-DSCMR, InfoNCE and Triplet were searched again in the same way. A row can be looked up and run again:
+which every method had the same number of trials on validation pairs, and says where that was not quite so.
+Methods were searched again, with more in their spaces or other defaults, when the test numbers of an earlier
+search were known: CM-GANs on `scenes`, Wikipedia (CNN) and Pascal Sentence; Deep-SM, SM and SCM everywhere;
+DCCA on Wikipedia (CNN); and ACMR, DSCMR, InfoNCE and Triplet on Pascal Sentence. What had the higher MAP on
+validation pairs was kept; the trials told are those of the search that chose.
+
+Tests and intervals are of other test pairs and other seeds. They do not know of another search: twenty trials
+drawn anew may choose other parameters, and the README of tuned has examples of up to .018 on test. The two
+sets of Wikipedia are features of the same test pairs, so that four sets of real features are three
+collections, and Friedman's test, which takes all datasets for independent, is too sure.
+
+A row can be looked up and run again:
 
     cmbench show scenes/cca --store results/tuned
     cmbench reproduce scenes/cca --store results/tuned
@@ -59,7 +67,12 @@ which would repeat labels of data that nobody has licensed, and so no difference
 a dataset has other numbers above, those above are the ones to cite: every method had the same search there.
 """
 NOT_YET = "There are no records of tuned runs in this folder yet.\n"
-FACTS_SHOWN = View(columns=("trials", "seeds", "processor", "memory"))
+FACTS_SHOWN = View(columns=("map", "trials", "seeds", "processor", "memory"))
+COUNTED = """\
+Of each method the search that chose its parameters; others of it are not counted. Some were made without the
+library that [others had loaded first](tuned/README.md#running-a-row-again), and without it a fit takes 1.5 to
+1.9 times as long ([measured](../docs/many-machines.md#faster-products-on-amd-processors)).
+"""
 
 
 def make_leaderboard(results: Path) -> None:
@@ -152,7 +165,7 @@ def search_costs(records: Sequence[Mapping[str, Any]]) -> str:
         if name in minutes
     ]
     table = tabulate(rows, ["minutes of a processor", *datasets.values()], "pipe", ".1f", missingval=MISSING)
-    return f"{table}\n\nThe last search of each method; CM-GANs' first ones are not counted.\n"
+    return f"{table}\n\n{COUNTED}"
 
 
 def made_or_none(part: Callable[[], T]) -> T | None:

@@ -1,11 +1,12 @@
 """Make the results of a study: ``python results/produce.py STUDY [PART ...] [--from FOLDER]``.
 
 STUDY is ``traditional``, ``deep``, ``cmgans``, ``features``, ``scenes`` or ``tuned``, each a folder beside
-this file; or ``searches``, which keeps what ``cmbench tune`` tried for ``tuned``; or ``leaderboard``, which
-writes one page of the records of ``tuned``, with those of the first three below them, and runs nothing; or
-``typical``, which writes how long methods take with their defaults, for ``cmbench plan`` where nothing has
-run yet. FOLDER holds the feature files, for ``features`` the raw pairs, for ``tuned`` the store of runs with
-``--profile``, for ``searches`` that of ``cmbench tune``, and for ``typical`` that of a run on ``scenes`` with
+this file; or ``searches``, which keeps what ``cmbench tune`` tried for ``tuned``, and ``unchosen``, which
+keeps apart what it tried again without finding better; or ``leaderboard``, which writes one page of the
+records of ``tuned``, with those of the first three below them, and runs nothing; or ``typical``, which writes
+how long methods take with their defaults, for ``cmbench plan`` where nothing has run yet. FOLDER holds the
+feature files, for ``features`` the raw pairs, for ``tuned`` the store of runs with ``--profile``, for
+``searches`` and ``unchosen`` that of ``cmbench tune``, and for ``typical`` that of a run on ``scenes`` with
 the defaults; ``scenes`` is built in and needs none. A PART is one of these; by default all are made, in this
 order:
 
@@ -150,7 +151,7 @@ def write_typical(source: Path) -> None:
     TYPICAL.write_text(f"{TYPICAL_HEAD}pairs = {pairs}\n\n[seconds]\n{''.join(lines)}", encoding="utf-8")
 
 
-OTHERS = ("features", "scenes", "tuned", "searches", "leaderboard", "typical")
+OTHERS = ("features", "scenes", "tuned", "searches", "unchosen", "leaderboard", "typical")
 
 
 def main() -> None:
@@ -177,6 +178,8 @@ def main() -> None:
         write_typical(given.folder)
     elif given.study == "searches":
         keep_searches(given.folder, HERE / "tuned" / "searches")
+    elif given.study == "unchosen":
+        keep_searches(given.folder, HERE / "tuned" / "searches" / "unchosen")
     elif given.study == "tuned":
         if "final" in parts:
             collect_tuned(given.folder, HERE / "tuned")

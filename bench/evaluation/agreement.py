@@ -40,6 +40,27 @@ def kendall_tau(scores: ArrayLike, others: ArrayLike) -> Floats:
     return tau
 
 
+def chance_of_tau(scores: ArrayLike, others: ArrayLike) -> float:
+    """Return the two-sided p of a Kendall's tau-b that is as far from 0, if all orders were as likely.
+
+    It takes both orders as they are: of few methods, an order tells little however surely it was measured.
+
+    M. G. Kendall, A new measure of rank correlation, Biometrika 30, 1938.
+
+    Parameters
+    ----------
+    scores, others : real (methods,)
+
+    Examples
+    --------
+    >>> chance_of_tau([1, 2, 3, 4], [1, 2, 3, 4]) == 2 / 24
+    True
+    """
+    from scipy.stats import kendalltau  # takes most of a second to import, and is rarely needed
+
+    return float(kendalltau(scores, others).pvalue)
+
+
 def tau_interval(
     methods: Sequence[ArrayLike], others: ArrayLike, *, resamples: int = 1_999, seed: int = 0
 ) -> tuple[float, float]:

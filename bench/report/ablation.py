@@ -138,7 +138,8 @@ class Part:
 def parts_of(group: Group, which: Which | None = None) -> list[Part]:
     """Return the tables of a group: one, or where parameters were chosen for an ablation itself, two.
 
-    What was chosen for an ablation stands in the first as well where it is that of the full model.
+    What was chosen for an ablation stands in the first as well where it is that of the full model. The first
+    is left out where no ablation has these parameters, unless ``which`` asks for it.
     """
     full = [record for record in group.records if record["method"]["name"] == FULL.name]
     others = [record for record in group.records if record["method"]["name"] != FULL.name]
@@ -148,7 +149,8 @@ def parts_of(group: Group, which: Which | None = None) -> list[Part]:
         return [Part(group, None)]
     same = [record for record in others if not _is_own(record) or _is_like(record, full)]
     of_search = [record for record in full if _is_own(record)] or full
-    parts = [Part(Group((*full, *same)), "same"), Part(Group((*of_search, *own)), "own")]
+    parts = [Part(Group((*full, *same)), "same")] if same or which == "same" else []
+    parts.append(Part(Group((*of_search, *own)), "own"))
     return [part for part in parts if which in (None, part.which)]
 
 
@@ -221,7 +223,7 @@ def _table(part: Part, arrays: Arrays | None, view: View) -> Table:
         (columns,),
         shown,
         sections,
-        footer(group, measured, shown_values(sections, shown), notes=[*notes, *fact_notes(facts)]),
+        footer(group, measured, shown_values(sections, shown), notes=[*notes, *fact_notes(facts, measured)]),
         view,
         tuple(fact.heading for fact in facts),
         (*brief(group, measured), *notes),

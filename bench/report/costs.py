@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from cmbench.errors import ReportError
-from cmbench.report.facts import duration, largest
+from cmbench.report.facts import duration, largest, unequal_times
 from cmbench.report.figure import STYLE, WIDTHS, title_of
 from cmbench.report.layout import AVERAGE, BIMODAL, Column
 from cmbench.report.lettering import inches
@@ -131,7 +131,7 @@ def cost_figure(
     standings = _standings(finished, [AVERAGE], arrays)
     ringed = marked_labels(finished, standings).get(AVERAGE.key, ())
     panels = [_Panel(finished, quantity, AVERAGE, ringed) for quantity in (time, MEMORY)]
-    note = _note(panels, standings, _differing_machines(finished))
+    note = _note(panels, standings, unequal_times(finished))
     return _drawn(panels, width=width, title=title, note=note)
 
 
@@ -157,7 +157,7 @@ def costs_of_datasets(
         ringed = marked_labels(finished, standings).get(AVERAGE.key, ())
         panels.append(_Panel(finished, time, AVERAGE, ringed, title_of(group)))
         tested.update((group.title, standing) for standing in standings.values())
-    differing = _differing_machines([each for panel in panels for each in panel.settings])
+    differing = unequal_times([each for panel in panels for each in panel.settings])
     return _drawn(panels, width=width, title="", note=_note(panels, tested, differing))
 
 
@@ -234,7 +234,7 @@ def _drawn(panels: Sequence[_Panel], *, width: float, title: str, note: str, joi
                 best = [each for each in members if each.label in panel.ringed]
                 _draw_rings(drawn, best, panel.quantity, panel.column)
             _draw_axes(drawn, panel.quantity, length)
-            drawn.set_ylabel(f"MAP, {panel.column.alone}" if panel.column != AVERAGE else "MAP", fontsize=7)
+            drawn.set_ylabel(f"MAP, {panel.column.alone}", fontsize=7)
             drawn.set_title(panel.title, fontsize=POINTS)
         keys = [Line2D([], [], linestyle="none", **look.point()) for look in found.values()]
         add_legend(drawing, keys, list(found), title=title)
@@ -308,15 +308,3 @@ def _label(setting: Setting) -> str:
 
 def _method(setting: Setting) -> str:
     return str(setting.method["paper_name"])
-
-
-def _differing_machines(settings: Sequence[Setting]) -> str:
-    records = [record for setting in settings for record in setting.finished]
-    known = (record["provenance"].get("processor") for record in records)
-    machines = {processor for processor in known if processor}  # one that is not known may be any of these
-    threads = sorted({record["threads"] for record in records})
-    preloaded = {str(record["provenance"].get("preloaded")) for record in records}
-    told = [f"on {len(machines)} kinds of processors"] if len(machines) > 1 else []
-    told += [f"with {' or '.join(map(str, threads))} threads"] if len(threads) > 1 else []
-    told += ["with different libraries loaded first (LD_PRELOAD)"] if len(preloaded) > 1 else []
-    return f"Times are of runs {' and '.join(told)}." if told else ""

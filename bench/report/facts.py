@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from cmbench.errors import EvaluationError, ReportError
+from cmbench.errors import EvaluationError, ReportError, either
 from cmbench.evaluation.measures import get_measure
 from cmbench.evaluation.protocol import BIMODAL_AVERAGE
+from cmbench.records import Record
 from cmbench.report.layout import Column, View
 from cmbench.report.searches import changed, trials_of, tuning_of
 from cmbench.report.settings import Setting
@@ -115,6 +116,8 @@ FACTS = {
     )
 }
 """The facts a table can show, by name."""
+TIMES = ("seconds", "processor")
+"""Those of them that are times."""
 
 
 def columns_of(view: View) -> tuple[Sequence[str] | None, list[Fact]]:
@@ -176,6 +179,33 @@ def _sorted_by(name: str, columns: Sequence[Column]) -> Column:
     return found[0]
 
 
-def fact_notes(facts: Sequence[Fact]) -> list[str]:
-    """Return the line that says what the columns of facts hold."""
-    return [f"Columns: {'; '.join(fact.definition for fact in facts)}."] if facts else []
+def fact_notes(facts: Sequence[Fact], settings: Sequence[Setting]) -> list[str]:
+    """Return the lines that say what the columns of facts hold, and where their times are not alike."""
+    if not facts:
+        return []
+    told = [f"Columns: {'; '.join(fact.definition for fact in facts)}."]
+    if any(fact.name in TIMES for fact in facts) and (unequal := unequal_times(settings, named=True)):
+        told.append(unequal)
+    return told
+
+
+def unequal_times(settings: Sequence[Setting], *, named: bool = False) -> str:
+    """Return the sentence that tells where times are of several processors, numbers of threads or libraries.
+
+    A library is one of LD_PRELOAD, which may be faster; ``named`` says which settings had it.
+    """
+    records = [record for setting in settings for record in setting.finished]
+    known = (record["provenance"].get("processor") for record in records)
+    machines = {processor for processor in known if processor}  # one that is not known may be any of these
+    threads = sorted({record["threads"] for record in records})
+    told = [f"on {len(machines)} kinds of processors"] if len(machines) > 1 else []
+    told += [f"with {either(threads)} threads"] if len(threads) > 1 else []
+    if len({_preloaded(record) for record in records}) > 1:
+        with_one = ", ".join(each.label for each in settings if any(map(_preloaded, each.finished)))
+        which = f"; {with_one} had one" if named else ""
+        told.append(f"with different libraries loaded first (LD_PRELOAD{which})")
+    return f"Times are of runs {' and '.join(told)}." if told else ""
+
+
+def _preloaded(record: Record) -> str:
+    return str(record["provenance"].get("preloaded") or "")

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from cmbench.errors import EvaluationError, StoreError
 from cmbench.evaluation.measures import MAP
 from cmbench.evaluation.nesting import nested_in_pairs
-from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
+from cmbench.evaluation.statistics import (
+    LEVEL,
+    MOST_RESAMPLES,
+    RESAMPLES,
+    Difference,
+    difference,
+    holm,
+)
 from cmbench.records import Record
 from cmbench.report.ablation import FULL, VARIANTS, parts_of
 from cmbench.report.footer import chance_of
@@ -23,7 +30,7 @@ from cmbench.report.published import collection_of
 from cmbench.report.records import Group, groups
 from cmbench.report.searches import is_short
 from cmbench.report.settings import Setting, competes, settings
-from cmbench.report.shape import shapes
+from cmbench.report.shape import P_NOTE, shapes
 from cmbench.report.significance import Arrays, Reading, best_groups, reading, runs_of
 
 BEYOND = (
@@ -240,10 +247,11 @@ def _margin(ranked: Sequence[Setting], own: Sequence[Setting], arrays: Reading) 
     """
     for each in own:
         other = ranked[0] if each is not ranked[0] else ranked[1]
-        found = _difference(each, other, arrays)
+        found = _difference(each, other, arrays, resamples=MOST_RESAMPLES)
+        chance = f"p = {found.p:.2g}" if found.p >= 0.001 else "p < 0.001"
         yield (
             f"{_named(each)} less {_named(other)}: {found.mean:+.3f} (95 % interval {found.low:+.3f} to "
-            f"{found.high:+.3f}; p = {found.p:.2g} if these two alone had been compared)."
+            f"{found.high:+.3f}; {chance} if these two alone had been compared)."
         )
 
 
@@ -277,9 +285,11 @@ def _against_variants(group: Group, arrays: Reading) -> tuple[list[str], bool | 
     return [f"{sentence}{'; '.join(told)} (Holm)."], above
 
 
-def _difference(first: Setting, second: Setting, arrays: Reading) -> Difference:
+def _difference(
+    first: Setting, second: Setting, arrays: Reading, *, resamples: int = RESAMPLES
+) -> Difference:
     nested = nested_in_pairs([runs_of(each, AVERAGE, arrays) for each in (first, second)])
-    return difference(*nested.in_units())
+    return difference(*nested.in_units(), resamples=resamples)
 
 
 def _beyond_the_paper(
@@ -319,7 +329,8 @@ def _yardsticks(group: Group, measured: Sequence[Setting]) -> Iterator[tuple[str
 def _order(group: Group, arrays: Reading) -> list[str]:
     collection = collection_of(group)
     found = shapes(group, collection, arrays) if collection else []
-    return [f"Order of methods, Kendall's tau with {shape.heading}: {shape.text}." for shape in found]
+    told = "; ".join(f"{shape.heading} {shape.text}" for shape in found)
+    return [f"Order of methods, Kendall's tau with published tables ({P_NOTE}): {told}."] if found else []
 
 
 def _reservations(group: Group, measured: Sequence[Setting]) -> list[str]:

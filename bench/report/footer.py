@@ -218,14 +218,14 @@ def _chance(group: Group, measures: Sequence[Measure]) -> str:
     if not known:
         return ""
     kept = bool(group.protocol["keep_query"]) and not _has_retrieval_set(group)
-    parts = [
-        _chance_of(measure, _by_task_of(measure, group, known), by_pair=by_pair, kept=kept)
+    values = {
+        measure: _chance_of(measure, _by_task_of(measure, group, known), by_pair=by_pair, kept=kept)
         for measure in measures
-    ]
-    start = "Chance (a random ranking)"
+    }
     if list(measures) == [MAP]:
-        start = "Chance (expected MAP of a random ranking)"
-    return f"{start}: {'; '.join(part for part in parts if part)}."
+        return f"Chance (expected MAP of a random ranking): {values[MAP]}."
+    parts = (f"{measure.heading} {text}" for measure, text in values.items() if text)
+    return f"Chance (a random ranking): {'; '.join(parts)}."
 
 
 def chance_of(group: Group) -> Mapping[str, Mapping[str, float]]:
@@ -257,8 +257,7 @@ def _chance_of(measure: Measure, by_task: Mapping[str, float], *, by_pair: bool,
     elif measure != MAP:
         words.pop(ALLMODAL_AVERAGE)
     decimals = 1 if measure.lower_is_better else 3
-    values = ", ".join(f"{by_task[key]:.{decimals}f} {word}" for key, word in words.items() if key in by_task)
-    return values if measure == MAP or not values else f"{measure.heading} {values}"
+    return ", ".join(f"{by_task[key]:.{decimals}f} {word}" for key, word in words.items() if key in by_task)
 
 
 def _seeds(settings: Sequence[Setting]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from cmbench.errors import EvaluationError, ReportError, StoreError
-from cmbench.evaluation.agreement import kendall_tau, tau_interval
+from cmbench.evaluation.agreement import chance_of_tau, kendall_tau, tau_interval
 from cmbench.evaluation.nesting import nested_in_pairs
 from cmbench.records import Record
 from cmbench.report.delimited import csv_of
@@ -53,6 +53,7 @@ from cmbench.report.table import written
 
 FEWEST = 6
 """Methods of which an order is compared: of fewer, tau says next to nothing."""
+P_NOTE = "p: of orders that have nothing to do with each other"
 OF_THE_PAPER = (("I", "XMediaNet"), ("II", "Pascal Sentence"), ("III", "Wikipedia"))
 STAND_INS = {"CCL (coarse only)": "CCL"}
 """Methods that stand for a published one where data lack what it needs, by paper name."""
@@ -65,13 +66,14 @@ class Shape:
     """How far the order of methods in a published table is ours.
 
     ``interval`` are the bounds of tau over new test pairs and seeds, None where there are none for a
-    ``reason``.
+    ``reason``. ``p`` is two-sided, of the hypothesis that the orders have nothing to do with each other.
     """
 
     heading: str
     collection: str
     tau: float
     methods: tuple[str, ...]
+    p: float
     interval: tuple[float, float] | None
     reason: str = ""
 
@@ -81,8 +83,8 @@ class Shape:
         tau = f"{self.tau:.2f} over {len(self.methods)} methods"
         if self.interval is not None:
             low, high = self.interval
-            return f"{tau} (95 % interval {low:.2f} to {high:.2f})"
-        return f"{tau} (no interval: {self.reason})"
+            return f"{tau} (95 % interval {low:.2f} to {high:.2f}; p = {self.p:.2g})"
+        return f"{tau} (no interval: {self.reason}; p = {self.p:.2g})"
 
 
 def render(
@@ -145,7 +147,8 @@ def shape_notes(found: Iterable[Group], arrays: Arrays | None) -> list[str]:
                 told.append(f"{shape.text} on {group.name} with {shape.heading} of the paper")
     if not told:
         return []
-    return [f"Order of methods, Kendall's tau of bi-modal averages: {'; '.join(told)}; {_yardstick()}."]
+    heading = f"Order of methods, Kendall's tau of bi-modal averages ({P_NOTE})"
+    return [f"{heading}: {'; '.join(told)}; {_yardstick()}."]
 
 
 def _heading(key: tuple[str, str]) -> tuple[str, str]:
@@ -188,10 +191,12 @@ def _shape(table: str, collection: str, ours: Mapping[str, Setting], arrays: Rea
     if len(names) < FEWEST:
         return None
     chosen, theirs = [ours[name] for name in names], [values[name].map for name in names]
-    tau = float(kendall_tau(list(map(_mean, chosen)), theirs)[0])
+    means = list(map(_mean, chosen))
+    tau = float(kendall_tau(means, theirs)[0])
     if math.isnan(tau):
         return None
-    made = partial(Shape, published_table(table, collection).heading, collection, tau, names)
+    heading, p = published_table(table, collection).heading, chance_of_tau(means, theirs)
+    made = partial(Shape, heading, collection, tau, names, p)
     lacking = [each.label for each in chosen if not _is_stored(each, arrays)]
     if lacking:
         of = "any" if len(lacking) == len(chosen) else ", ".join(lacking)
@@ -295,7 +300,8 @@ def _notes(
             yield f"{setting.label} stands for {STAND_INS[setting.method['paper_name']]} of the tables."
     told = [f"{shape.heading} {shape.text}" for shape in shapes(group, collection, arrays)]
     few = f"no published table holds {FEWEST} of these methods"
-    yield f"Order of methods, Kendall's tau-b with ours: {'; '.join(told) or few}; {_yardstick()}."
+    heading = f"Order of methods, Kendall's tau-b with ours ({P_NOTE})"
+    yield f"{heading}: {'; '.join(told) or few}; {_yardstick()}."
 
 
 def _terms(column: Column, collection: str, measured: Sequence[Setting]) -> str:

@@ -85,7 +85,7 @@ def table(records: Iterable[Record], *, arrays: Arrays | None = None, view: View
         group,
         measured,
         shown_values(sections, beside),
-        notes=[*notes, *fact_notes(facts)],
+        notes=[*notes, *fact_notes(facts, measured)],
         measures=of_columns,
     )
     return Table(

@@ -1,10 +1,12 @@
 """Kendall's tau against SciPy's, and its interval against a bootstrap by loops."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from cmbench.evaluation.agreement import kendall_tau, tau_interval
+from cmbench.evaluation.agreement import chance_of_tau, kendall_tau, tau_interval
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -18,6 +20,14 @@ def test_tau_is_that_of_scipy_also_with_ties(seed):
 def test_where_all_tie_there_is_no_tau():
     assert np.isnan(kendall_tau([1, 1, 1], [1, 2, 3])).all()
     assert np.isnan(kendall_tau([1, 2, 3], [1, 1, 1])).all()
+
+
+@pytest.mark.parametrize("order", [[1, 2, 3, 4, 5, 6], [2, 1, 3, 6, 5, 4], [4, 1, 5, 6, 3, 2]])
+def test_the_chance_of_a_tau_is_the_share_of_all_orders_that_are_as_close(order):
+    plain = np.arange(6)
+    taus = np.abs(kendall_tau(list(permutations(plain)), plain))
+    expected = np.mean(taus >= abs(kendall_tau(order, plain)[0]) - 1e-12)
+    assert chance_of_tau(order, plain) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_interval_is_that_of_a_bootstrap_over_pairs():

@@ -54,6 +54,9 @@ def test_settings_of_the_full_model_and_own_ones_are_two_tables_that_say_which()
 
 
 def test_one_of_the_tables_can_be_chosen_and_own_ones_that_were_never_made_are_an_error():
+    full = [each for each in SAME if each["method"]["name"] == "cmgans"]
+    assert list(blocks(render([*full, *OWN]))) == BOTH[1:]  # and no table of the full model alone
+    assert list(blocks(render([*full, *OWN], which="same"))) == BOTH[:1]
     assert list(blocks(render([*SAME, *OWN], which="own"))) == BOTH[1:]
     assert list(blocks(render([*SAME, *OWN], which="same"))) == BOTH[:1]
     assert list(blocks(render(SAME, which="same"))) == [

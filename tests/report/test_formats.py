@@ -208,6 +208,18 @@ def test_warnings_that_differ_in_numbers_alone_are_said_once():
     ) in text
 
 
+def test_a_column_of_times_says_which_rows_had_a_library_that_others_had_not():
+    durations = {"fit": 1.0, "transform": 1.0, "processor": 3.0}
+    made = [
+        made_record(name, durations=durations, provenance={"preloaded": preloaded})
+        for name, preloaded in (("a", "fast.so"), ("b", None), ("c", None))
+    ]
+    told = "Times are of runs with different libraries loaded first (LD_PRELOAD; A had one)."
+    assert told in render(made, view=View(columns=("processor",)))
+    assert "LD_PRELOAD" not in render(made, view=View(columns=("memory",)))
+    assert "LD_PRELOAD" not in render(made[1:], view=View(columns=("processor",)))
+
+
 def test_a_csv_holds_costs_errors_and_where_parameters_come_from():
     given = made_record("a", 0.5, parameters={"k": 50}, warnings=["odd"])
     given["method"]["defaults"] = {"k": 10}

@@ -97,7 +97,9 @@ def test_with_values_per_query_there_is_an_interval_around_the_order():
     (shape,) = shapes(groups(made)[0], "Wikipedia", lambda record: held[record["key"]])
     low, high = shape.interval
     assert 0.7 < low <= shape.tau <= high <= 1
-    assert f"(95 % interval {low:.2f} to {high:.2f})" in render(made, arrays=lambda each: held[each["key"]])
+    assert f"(95 % interval {low:.2f} to {high:.2f}; p = {shape.p:.2g})" in render(
+        made, arrays=lambda each: held[each["key"]]
+    )
     del held[made[0]["key"]]["ap_image_to_text"]
     (shape,) = shapes(groups(made)[0], "Wikipedia", lambda record: held[record["key"]])
     assert shape.interval is None
@@ -110,7 +112,7 @@ def test_without_an_interval_it_says_whether_values_or_common_pairs_are_missing(
     names = {0: [f"own {at}" for at in range(462)], 1: [f"drawn {at}" for at in range(462)]}
     made[-1] = on_split(made[-1], 1)
     text = render(made, arrays=lambda record: ap | {"ids": np.array(names[split_of(record)])})
-    assert "(no interval: no split was run with every method; compare runs of the same splits)" in text
+    assert "(no interval: no split was run with every method; compare runs of the same splits; p = " in text
     assert "no values per query" not in text
 
 

@@ -4,9 +4,10 @@ from itertools import permutations, product
 from math import isclose
 
 import pytest
-from made_records import made_dataset, made_record
+from made_records import TASKS, made_dataset, made_record
 
 from cmbench.report.footer import chance_map
+from cmbench.report.layout import View
 from cmbench.report.table import render
 
 
@@ -56,3 +57,10 @@ def test_no_query_stands_first_where_the_gallery_is_a_retrieval_set():
     text = render([made_record(dataset=data, chance={"map": averages})])
     assert "Chance (expected MAP of a random ranking): 0.250 bi-modal, 0.500 all-modal." in text
     assert "Chance" not in render([made_record(dataset=data)])  # of which earlier records do not say enough
+
+
+def test_of_several_measures_the_chance_of_each_is_told_by_its_name():
+    chance = {"map": {"bimodal_average": 0.25}, "p@10": {"bimodal_average": 0.125}}
+    measures = {"p@10": dict.fromkeys((*TASKS, "bimodal_average", "allmodal_average"), 0.3)}
+    text = render([made_record(chance=chance, measures=measures)], view=View(measures=("p@10", "map")))
+    assert "Chance (a random ranking): P@10 0.125 bi-modal; MAP 0.250 bi-modal." in text
