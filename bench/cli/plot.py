@@ -62,6 +62,14 @@ def choice_options(command: Command) -> Command:
     return command
 
 
+def over_datasets_options(command: Command) -> Command:
+    """Give a verb the same for records of several datasets."""
+    chosen = (store_option, stored_datasets_option, *_CHOICE[2:])
+    for option in reversed((*chosen, width_option, output_option)):
+        command = option(command)
+    return command
+
+
 @click.group()
 def plot() -> None:
     """Draw figures from stored records."""
@@ -105,7 +113,7 @@ def precision_recall(width: str | None, output: Path | None, **choice: Any) -> N
 
 
 @plot.command()
-@choice_options
+@over_datasets_options
 @click.option(
     "--time",
     type=click.Choice(["clock", "processor"]),
@@ -117,20 +125,20 @@ def costs(time: str, width: str | None, output: Path | None, **choice: Any) -> N
     """Draw MAP, the bi-modal average, against time, and against the most memory of a run.
 
     Of several datasets under one protocol, each has a panel of MAP against time. Lines through points are one
-    standard deviation of MAP over seeds and splits to either side.
+    standard deviation of MAP over seeds and splits to either side. Controls are drawn where they are named.
     """
     from cmbench.report.costs import TIMES, cost_figure, costs_of_datasets
     from cmbench.report.figure import title_of
-    from cmbench.report.records import groups, to_draw
+    from cmbench.report.records import refuse_nothing
     from cmbench.report.settings import settings
 
-    records = _chosen(**choice)
-    several = groups(to_draw(records, with_records(choice["methods"], records)))
+    groups = _groups_of_methods(**choice)
     options: dict[str, Any] = {"arrays": _arrays(choice["store"]), "time": TIMES[time]}
-    if len(several) > 1:
-        drawn = costs_of_datasets(several, width=_width(width or "page"), **options)
+    if len(groups) > 1:
+        drawn = costs_of_datasets(groups, width=_width(width or "page"), **options)
         return _save(drawn, output, "costs")
-    group = _group(records, choice["methods"])
+    (group,) = groups
+    refuse_nothing(group.finished, group.title)
     drawn = cost_figure(
         settings(group.records), width=_width(width or "column"), title=title_of(group), **options
     )
@@ -200,32 +208,13 @@ def space(
 
 
 @plot.command()
-@store_option
-@stored_datasets_option
-@stored_methods_option
-@one_protocol_option
-@all_versions_option
-@width_option
-@output_option
-def ranks(
-    store: str,
-    datasets: tuple[str, ...],
-    methods: list[str] | None,
-    protocol: str | None,
-    all_versions: bool,
-    width: str | None,
-    output: Path | None,
-) -> None:
+@over_datasets_options
+def ranks(width: str | None, output: Path | None, **choice: Any) -> None:
     """Draw average ranks over datasets, by bi-modal average MAP, with the critical difference of methods."""
-    from cmbench.report.cells import stored_records
     from cmbench.report.rank_figure import figure, ranked
-    from cmbench.report.records import groups, select
 
-    records = stored_records(store, all_versions=all_versions)
-    shown = with_records(methods, records, datasets)
-    chosen = select(records, datasets=datasets, methods=shown, protocol=protocol)
     inches = None if width is None else _width(width)
-    _save(figure(ranked(groups(chosen)), width=inches), output, "ranks")
+    _save(figure(ranked(_groups_of_methods(**choice)), width=inches), output, "ranks")
 
 
 @plot.command()
@@ -347,6 +336,26 @@ def _chosen(
 
     datasets = () if dataset is None else (dataset,)
     return select(stored_records(store, all_versions=all_versions), datasets=datasets, protocol=protocol)
+
+
+def _groups_of_methods(
+    *,
+    store: str,
+    datasets: tuple[str, ...],
+    methods: list[str] | None,
+    protocol: str | None,
+    all_versions: bool,
+) -> list[Group]:
+    """Return the records of these methods by dataset and protocol, of all but controls if none is named."""
+    from cmbench.report.cells import stored_records
+    from cmbench.report.records import groups, select, to_draw
+    from cmbench.report.settings import UNLEARNED
+
+    records = stored_records(store, all_versions=all_versions)
+    shown = with_records(methods, records, datasets)
+    chosen = to_draw(select(records, datasets=datasets, protocol=protocol), shown)
+    learned = [record for record in chosen if record["method"]["name"] not in UNLEARNED]
+    return groups(chosen if methods else learned or chosen)
 
 
 def _group(records: list[Record], methods: list[str] | None = None) -> Group:

@@ -114,7 +114,7 @@ def tables(
     which: Which | None = None,
 ) -> list[Table]:
     """Return a table with the three parts, or two of them, for each dataset and protocol; as ``render``."""
-    found = groups(_of_variants(records))
+    found = _with_ablations(groups(_of_variants(records)))
     return [_table(part, arrays, view) for group in found for part in parts_of(group, which)]
 
 
@@ -152,6 +152,14 @@ def parts_of(group: Group, which: Which | None = None) -> list[Part]:
     parts = [Part(Group((*full, *same)), "same")] if same or which == "same" else []
     parts.append(Part(Group((*of_search, *own)), "own"))
     return [part for part in parts if which in (None, part.which)]
+
+
+def _with_ablations(found: Sequence[Group]) -> list[Group]:
+    """Return the groups in which an ablation was run, all if there are none."""
+    ablated = [
+        group for group in found if {record["method"]["name"] for record in group.records} != {FULL.name}
+    ]
+    return ablated or list(found)
 
 
 def _refuse_own(group: Group, which: Which | None) -> None:

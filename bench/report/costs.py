@@ -17,10 +17,16 @@ from cmbench.errors import ReportError
 from cmbench.report.facts import duration, largest, unequal_times
 from cmbench.report.figure import STYLE, WIDTHS, title_of
 from cmbench.report.layout import AVERAGE, BIMODAL, Column
-from cmbench.report.lettering import inches
+from cmbench.report.lettering import folded, inches
 from cmbench.report.looks import RING, Look, looks, spread_note
 from cmbench.report.panels import POINTS, add_legend, panelled, panels_beside
-from cmbench.report.records import Group, refuse_nothing, refuse_several_protocols
+from cmbench.report.records import (
+    Group,
+    limited_note,
+    of_all_pairs,
+    refuse_nothing,
+    refuse_several_protocols,
+)
 from cmbench.report.searches import fewer_trials_note
 from cmbench.report.settings import Setting
 from cmbench.report.settings import settings as settings_of
@@ -99,6 +105,8 @@ SIZE = Quantity(
 )
 _GAP = 0.06  # inches between the texts of ticks
 _AXIS = 0.55  # inches that a panel is wider than its axis
+_HEIGHT = 1.55  # inches of an axis
+_LINE = 0.14  # inches of a line of a title
 
 
 @dataclass(frozen=True)
@@ -144,13 +152,15 @@ def costs_of_datasets(
 ) -> Figure:
     """Return a figure of MAP against time with a panel for each dataset.
 
-    Points, bars, rings and notes are those of ``cost_figure``. Raises ``ReportError`` where protocols differ,
-    or nothing finished on a dataset.
+    Points, bars, rings and notes are those of ``cost_figure``. First tries on a part of the pairs are left
+    out where there are two others. Raises ``ReportError`` where protocols differ, or nothing finished on a
+    dataset.
     """
     refuse_several_protocols(groups)
+    shown = of_all_pairs(groups, lambda group: group)
     panels: list[_Panel] = []
     tested: dict[str, Standing] = {}
-    for group in groups:
+    for group in shown:
         refuse_nothing(group.finished, group.title)
         finished = _finished(settings_of(group.finished))
         standings = _standings(finished, [AVERAGE], arrays)
@@ -158,7 +168,8 @@ def costs_of_datasets(
         panels.append(_Panel(finished, time, AVERAGE, ringed, title_of(group)))
         tested.update((group.title, standing) for standing in standings.values())
     differing = unequal_times([each for panel in panels for each in panel.settings])
-    return _drawn(panels, width=width, title="", note=_note(panels, tested, differing))
+    note = _note(panels, tested, differing, limited_note(groups, shown))
+    return _drawn(panels, width=width, title="", note=note)
 
 
 def size_figure(
@@ -224,10 +235,14 @@ def _drawn(panels: Sequence[_Panel], *, width: float, title: str, note: str, joi
             firsts.setdefault(named(setting), setting)
     found = dict(zip(firsts, looks(list(firsts.values())), strict=True))
     alike = len({panel.title for panel in panels}) == 1
+    length = width / panels_beside(width, len(panels)) - _AXIS
+    titles = [folded(panel.title, width=length, lines=3, points=POINTS) for panel in panels]
+    height = _HEIGHT + max(map(len, titles)) * _LINE
     with mpl.rc_context(STYLE):
-        drawing, axes = panelled(width, len(panels), list(found), title=title, note=note, share_y=alike)
-        length = width / panels_beside(width, len(panels)) - _AXIS
-        for panel, drawn in zip(panels, axes, strict=True):
+        drawing, axes = panelled(
+            width, len(panels), list(found), title=title, note=note, share_y=alike, plot_height=height
+        )
+        for panel, drawn, lines in zip(panels, axes, titles, strict=True):
             for label, look in found.items():
                 members = [each for each in panel.settings if named(each) == label]
                 _draw_points(drawn, members, panel.quantity, panel.column, look)
@@ -235,7 +250,7 @@ def _drawn(panels: Sequence[_Panel], *, width: float, title: str, note: str, joi
                 _draw_rings(drawn, best, panel.quantity, panel.column)
             _draw_axes(drawn, panel.quantity, length)
             drawn.set_ylabel(f"MAP, {panel.column.alone}", fontsize=7)
-            drawn.set_title(panel.title, fontsize=POINTS)
+            drawn.set_title("\n".join(lines), fontsize=POINTS)
         keys = [Line2D([], [], linestyle="none", **look.point()) for look in found.values()]
         add_legend(drawing, keys, list(found), title=title)
     return drawing

@@ -26,7 +26,7 @@ from cmbench.report.layout import (
     column_groups,
     subtitle,
 )
-from cmbench.report.records import Group, groups, over_datasets
+from cmbench.report.records import Group, groups, limited_note, over_datasets
 from cmbench.report.settings import Setting, competes, rank_in_paper, settings
 from cmbench.report.shape import shape_notes
 from cmbench.report.significance import Arrays, Standing, best_groups, significance_note
@@ -41,11 +41,13 @@ class Overview:
     """The settings of several datasets under one protocol, by label, and how they rank in one column.
 
     ``by_label`` holds for each dataset its settings with a number in ``column``, in the order of ``groups``.
+    ``note`` names datasets that were left out.
     """
 
     groups: tuple[Group, ...]
     column: Column
     by_label: tuple[Mapping[str, Setting], ...]
+    note: str
 
     @cached_property
     def labels(self) -> list[str]:
@@ -120,13 +122,25 @@ def tables(
 
 def _overviews(records: Iterable[Record], view: View) -> list[list[Overview]]:
     """Return for each protocol with several datasets its averages."""
-    several = over_datasets(groups(records), lambda group: group)
+    every = groups(records)
+    several = over_datasets(every, lambda group: group)
     if not several:
         raise ReportError(
             "no protocol has finished cells on two datasets; run some on another dataset, or leave out what "
             "chooses datasets"
         )
-    return [[_overview(found, column, view) for column in _averages(found[0], view)] for found in several]
+    return [
+        [
+            _overview(found, column, view, limited_note(_alike(found[0], every), found))
+            for column in _averages(found[0], view)
+        ]
+        for found in several
+    ]
+
+
+def _alike(group: Group, every: Iterable[Group]) -> list[Group]:
+    """Return the groups with finished cells under the protocol of a group."""
+    return [each for each in every if each.finished and each.protocol == group.protocol]
 
 
 def _averages(group: Group, view: View) -> list[Column]:
@@ -136,7 +150,7 @@ def _averages(group: Group, view: View) -> list[Column]:
     return averages or [part.columns[0] for part in found]
 
 
-def _overview(found: tuple[Group, ...], column: Column, view: View) -> Overview:
+def _overview(found: tuple[Group, ...], column: Column, view: View, note: str) -> Overview:
     by_label = (
         {
             setting.label: setting
@@ -145,7 +159,7 @@ def _overview(found: tuple[Group, ...], column: Column, view: View) -> Overview:
         }
         for group in found
     )
-    return Overview(found, column, tuple(by_label))
+    return Overview(found, column, tuple(by_label), note)
 
 
 def _table(parts: Sequence[Overview], arrays: Arrays | None, view: View) -> Table:
@@ -162,6 +176,7 @@ def _table(parts: Sequence[Overview], arrays: Arrays | None, view: View) -> Tabl
         significance_note(standings, of_all),
         *(note for part in parts for note in _rank_notes(part)),
         _WINS if any(part.wins for part in parts) else "",
+        parts[0].note,
         *shape_notes(found, arrays),
         "Parameters, seeds and splits may differ between datasets; 'cmbench table' tells of each, and what "
         "signs behind names stand for.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -16,7 +16,7 @@ from cmbench.evaluation.statistics import LEVEL, Ranks, ranks
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.lettering import folded, inches
 from cmbench.report.panels import POINTS
-from cmbench.report.records import Group, refuse_several_protocols
+from cmbench.report.records import Group, limited_note, of_all_pairs, refuse_several_protocols
 from cmbench.report.settings import competes, settings
 
 _ROW, _LINE = 0.17, 0.145  # inches between names, and between lines of text
@@ -27,12 +27,16 @@ _ALL_NUMBERED = 12  # methods up to which each rank has its number
 
 @dataclass(frozen=True)
 class Ranked:
-    """Methods with their ranks over datasets; those ``left_out`` did not finish on all of these."""
+    """Methods with their ranks over datasets; those ``left_out`` did not finish on all of these.
+
+    ``note`` names datasets that were left out.
+    """
 
     names: tuple[str, ...]
     ranks: Ranks
     datasets: int
     left_out: tuple[str, ...]
+    note: str = ""
 
     @property
     def groups(self) -> list[tuple[int, int]]:
@@ -52,15 +56,16 @@ def ranked(groups: Sequence[Group]) -> Ranked:
     ``ReportError`` where one of these stands in several settings, where protocols differ, or fewer than two
     datasets or three methods are left: then no critical difference is defined.
     """
-    scores = [_scores(group) for group in groups]
     refuse_several_protocols(groups)
+    shown = of_all_pairs(groups, lambda group: group)
+    scores = [_scores(group) for group in shown]
     names = [name for name in scores[0] if all(name in found for found in scores)] if scores else []
-    if len(groups) < 2 or len(names) < 3:
+    if len(shown) < 2 or len(names) < 3:
         raise ReportError(
-            f"{len(names)} methods finished on each of {len(groups)} datasets; ranks need three methods and "
-            "two datasets"
+            f"{len(names)} methods finished on each of {len(shown)} datasets; ranks need three methods and "
+            f"two datasets{_fewest(shown, scores)}"
         )
-    for group, found in zip(groups, scores, strict=True):
+    for group, found in zip(shown, scores, strict=True):
         several = [name for name in names if len(found[name]) > 1]
         if several:
             raise ReportError(
@@ -70,7 +75,7 @@ def ranked(groups: Sequence[Group]) -> Ranked:
     everywhere = dict.fromkeys(name for found in scores for name in found)
     left_out = tuple(name for name in everywhere if name not in names)
     table = [[found[name][0] for name in names] for found in scores]
-    return Ranked(tuple(names), ranks(table), len(groups), left_out)
+    return Ranked(tuple(names), ranks(table), len(shown), left_out, limited_note(groups, shown))
 
 
 def _scores(group: Group) -> dict[str, list[float]]:
@@ -81,6 +86,14 @@ def _scores(group: Group) -> dict[str, list[float]]:
         if score is not None:
             scores.setdefault(setting.method["paper_name"], []).append(score.mean)
     return scores
+
+
+def _fewest(groups: Sequence[Group], scores: Sequence[Mapping[str, object]]) -> str:
+    """Return which of more than two datasets has the fewest methods, and what leaves it out."""
+    if len(groups) < 3:
+        return ""
+    counts = [len(found) for found in scores]
+    return f"; {groups[counts.index(min(counts))].name} has {min(counts)}: choose others with --dataset"
 
 
 def figure(found: Ranked, *, width: float | None = None) -> Figure:
@@ -190,4 +203,4 @@ def _note(found: Ranked) -> str:
         parts.append(f"Friedman p = {p:.3f}{verdict}." if p >= 0.001 else "Friedman p < 0.001.")
     if found.left_out:
         parts.append(f"Not on all datasets: {', '.join(found.left_out)}.")
-    return " ".join(parts)
+    return " ".join(filter(None, [*parts, found.note]))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
+from cmbench.command import whole_dataset
 from cmbench.errors import ReportError, listed
 from cmbench.records import Record, base_dataset, split_of
 from cmbench.schema import OK
@@ -43,6 +44,11 @@ class Group:
         return tuple(record for record in self.records if record["status"] == OK)
 
     @property
+    def is_limited(self) -> bool:
+        """Whether the dataset is a part of the pairs of another one, as ``--limit`` makes it."""
+        return whole_dataset(self.records[0])[1] is not None
+
+    @property
     def title(self) -> str:
         """Dataset, start of its fingerprint, and protocol: ``wikipedia (0c1d2e3f), protocol paper 1``."""
         protocol = f"protocol {self.protocol['name']} {self.protocol['version']}"
@@ -63,12 +69,33 @@ def groups(records: Iterable[Record]) -> list[Group]:
 
 
 def over_datasets(items: Iterable[T], group: Callable[[T], Group]) -> list[tuple[T, ...]]:
-    """Return by protocol the items whose groups have finished cells, where these are of several datasets."""
+    """Return by protocol the items whose groups have finished cells, where these are of several datasets.
+
+    First tries on a part of the pairs are left out, as by ``of_all_pairs``.
+    """
     by_protocol: dict[str, list[T]] = {}
     for item in items:
         if group(item).finished:
             by_protocol.setdefault(json.dumps(group(item).protocol, sort_keys=True), []).append(item)
-    return [tuple(found) for found in by_protocol.values() if len(found) > 1]
+    kept = (of_all_pairs(found, group) for found in by_protocol.values())
+    return [tuple(found) for found in kept if len(found) > 1]
+
+
+def of_all_pairs(items: Sequence[T], group: Callable[[T], Group]) -> list[T]:
+    """Return the items whose datasets have all their pairs, if there are two or more; else all items.
+
+    A first try with ``--limit`` is a dataset of its own, on which few methods were run and numbers mean
+    little: averages over datasets are not to be made of it because it happens to lie in the same store.
+    """
+    whole = [item for item in items if not group(item).is_limited]
+    return whole if len(whole) > 1 else list(items)
+
+
+def limited_note(groups: Iterable[Group], shown: Sequence[Group]) -> str:
+    """Return the sentence that names the groups that ``of_all_pairs`` left out; empty for none."""
+    titles = {group.title for group in shown}
+    names = [group.name for group in groups if group.title not in titles]
+    return f"Left out, since of a part of the pairs alone (--limit): {', '.join(names)}." if names else ""
 
 
 def only_group(records: Iterable[Record]) -> Group:

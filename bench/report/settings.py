@@ -31,6 +31,8 @@ PAPER_ORDER = (
     "CCA",
 )
 """The rows of Tables I to III (arXiv 1710.05106), from the top."""
+MOST_NAMED = 3
+"""Parameters in which settings of a method differ that each label names."""
 UNLEARNED = ("random", "majority")
 """Controls that make nothing of the features: they show what chance gives, and compete with no method."""
 
@@ -187,7 +189,9 @@ def settings(records: Iterable[Record], *, spread: Spread = "seeds") -> list[Set
     """Return the settings as tables list them: the paper's methods in its order, then others by name.
 
     Settings of one method are ordered by their parameters, smaller numbers first, and are
-    labelled by the parameters in which they differ: ``CCA (n_components=10)``. A record may stand in several.
+    labelled by the parameters in which they differ: ``CCA (n_components=10)``; where these are more than
+    ``MOST_NAMED``, by the first that tell them apart: ``CCA (n_components=10, …)``. A record may stand in
+    several.
     The records must be of one dataset and one protocol; two records of one cell raise ``ReportError``.
     """
     members: dict[str, list[Record]] = {}
@@ -240,10 +244,27 @@ def _settings_of(cells: Sequence[Sequence[Record]], shared: set[str]) -> list[Se
     differing = [name for name in names if _differs(name, traits)]
     order = sorted(range(len(cells)), key=lambda at: [_rank(traits[at], name) for name in differing])
     told = {name: _told([values[name] for values in traits if name in values]) for name in differing}
-    return [
-        Setting(_label(cells[at][0], traits[at], told, shared), _one_per_seed(cells[at]), choice=choices[at])
-        for at in order
-    ]
+    parts = [_parts(each, told) for each in traits]
+    telling = _telling(parts)
+    labels = [_label(records[0], each, telling, shared) for records, each in zip(cells, parts, strict=True)]
+    return [Setting(labels[at], _one_per_seed(cells[at]), choice=choices[at]) for at in order]
+
+
+def _parts(traits: Mapping[str, Any], told: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return what a label says of each parameter that differs, nothing of one that the setting lacks."""
+    return [f"{key}={texts[str(traits[key])]}" if key in traits else "" for key, texts in told.items()]
+
+
+def _telling(parts: Sequence[Sequence[str]]) -> int:
+    """Return how many of the parameters that differ labels name: all of a few, or those that tell all apart.
+
+    Settings that two searches chose differ in ten parameters, which nobody reads in a row of a table.
+    """
+    differing = len(parts[0])
+    if differing <= MOST_NAMED:
+        return differing
+    counts = range(1, differing + 1)
+    return next((n for n in counts if len({tuple(each[:n]) for each in parts}) == len(parts)), differing)
 
 
 def _told_choices(cells: Sequence[Sequence[Record]]) -> list[str]:
@@ -280,15 +301,15 @@ def _rank(traits: Mapping[str, Any], name: str) -> tuple[int, float, str]:
     return (0, float(value), str(value)) if is_number else (1, 0.0, str(value))
 
 
-def _label(
-    record: Record, traits: Mapping[str, Any], told: Mapping[str, Mapping[str, str]], shared: set[str]
-) -> str:
+def _label(record: Record, parts: Sequence[str], telling: int, shared: set[str]) -> str:
     method = record["method"]
     label: str = method["paper_name"]
     if label in shared:
         label += f" [{method['name']}]"
-    parts = [f"{key}={texts[str(traits[key])]}" for key, texts in told.items() if key in traits]
-    return f"{label} ({', '.join(parts)})" if parts else label
+    named = [part for part in parts[:telling] if part]
+    if telling < len(parts):
+        named.append("…")
+    return f"{label} ({', '.join(named)})" if named else label
 
 
 def _shared_paper_names(members: Mapping[str, Sequence[Record]]) -> set[str]:

@@ -81,7 +81,8 @@ def runs_of(setting: Setting, column: Column, arrays: Arrays) -> list[Run]:
     """Return the runs of a setting with what the column is the mean of: AP or another measure of each query.
 
     For an average of two tasks it is the mean of the two queries of a pair. Raises ``StoreError`` where the
-    arrays of a record are missing, or lack the measure.
+    arrays of a record are missing, or lack the measure, and ``EvaluationError`` where the two tasks have
+    other queries.
     """
     task = column.key.removeprefix(f"{column.measure.name}_")
     kind = "ap" if column.measure == MAP else column.measure.name
@@ -93,6 +94,9 @@ def _run(record: Record, names: Sequence[str], held: Mapping[str, NDArray[Any]])
     missing = [name for name in names if name not in held]
     if missing:
         raise StoreError(f"the arrays of cell {record['key']} lack {missing[0]}; run it again with --force")
+    counts = sorted({len(held[name]) for name in names})
+    if len(counts) > 1:
+        raise EvaluationError(f"the two directions have {' and '.join(map(str, counts))} queries")
     values: NDArray[np.float64] = np.mean([held[name] for name in names], axis=0, dtype=np.float64)
     ids = held.get("ids", np.empty(0, dtype=np.str_))
     return Run(record["seed"], split_of(record), ids, values, held.get("units"))
@@ -193,6 +197,8 @@ def _lacking(settings: Sequence[Setting], column: Column, arrays: Reading) -> tu
             runs_of(setting, column, arrays)
         except StoreError:
             lacking.append(setting.label)
+        except EvaluationError:  # of which the test will tell
+            continue
     return lacking, len(lacking) < len(settings)
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from click.testing import CliRunner
 from made_ablations import NAMES, PAPER, csv_rows, record, sections
-from made_records import on_split
+from made_records import made_dataset, on_split
 
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError
@@ -51,6 +51,13 @@ def test_settings_of_the_full_model_and_own_ones_are_two_tables_that_say_which()
         assert "profile tuned, from 3 trials each" in found[title]
     assert "Chosen for cmgans, and not for itself: CM-GANs only inter, CM-GANs with sc" in found[BOTH[0]]
     assert "not for itself" not in found[BOTH[1]]
+
+
+def test_a_dataset_with_the_full_model_alone_has_no_table_beside_one_with_ablations():
+    full = [each for each in SAME if each["method"]["name"] == "cmgans"]
+    elsewhere = [{**each, "key": "0" * 16, "dataset": made_dataset("another")} for each in full]
+    assert list(blocks(render([*SAME, *OWN, *elsewhere]))) == BOTH
+    assert len(blocks(render(elsewhere))) == 1
 
 
 def test_one_of_the_tables_can_be_chosen_and_own_ones_that_were_never_made_are_an_error():

@@ -8,9 +8,11 @@ from made_records import made_record
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError
 from cmbench.report import costs, rank_figure
+from cmbench.report.layout import AVERAGE
 from cmbench.report.looks import looks
 from cmbench.report.records import groups
 from cmbench.report.settings import settings
+from cmbench.report.significance import best_groups
 from cmbench.store import Store
 
 
@@ -89,6 +91,50 @@ def test_of_several_datasets_each_has_a_panel_of_its_times():
     failed = made_record("cca", dataset="data_c", status="failed")
     with pytest.raises(ReportError, match=r"no cell of data_c .* finished"):
         costs.costs_of_datasets(groups([*records, failed]))
+
+
+def test_a_first_try_on_a_part_of_the_pairs_is_left_out_and_named():
+    whole = board([[0.1, 0.2, 0.3, 0.4]] * 2)
+    tried = [made_record("cca", 0.9, dataset="data 0-limit-20", paper_name="CCA")]
+    found = rank_figure.ranked(groups([*whole, *tried]))
+    assert (found.datasets, found.left_out) == (2, ())
+    told = "Left out, since of a part of the pairs alone (--limit): data 0-limit-20."
+    assert told in " ".join(text.get_text() for text in rank_figure.figure(found).axes[0].texts)
+    drawn = costs.costs_of_datasets(groups([*whole, *tried]))
+    assert [panel.get_title() for panel in drawn.axes] == ["data 0", "data 1"]
+    assert told in " ".join(drawn.get_supxlabel().split())
+    assert len(costs.costs_of_datasets(groups([*whole[:4], *tried])).axes) == 2  # or there would be one
+
+
+def test_directions_with_other_numbers_of_queries_have_no_average_to_test():
+    """A picture with two texts asks once, and each text once: what protocol pairs gives."""
+    made = [made_record(name, value, protocol="pairs") for name, value in (("cca", 0.4), ("cfa", 0.5))]
+    values = np.linspace(0.2, 0.8, 40)
+    held = {"ap_image_to_text": values[:20], "ap_text_to_image": values, "ids": np.arange(40).astype(str)}
+    standing = best_groups(settings(made), [AVERAGE], lambda record: held)[AVERAGE.key]
+    assert standing.untested == "the two directions have 20 and 40 queries"
+    assert [mark.best for mark in standing.marks] == [True, False]
+    assert costs.cost_figure(settings(made), arrays=lambda record: held).axes
+
+
+def test_of_three_datasets_the_one_with_the_fewest_methods_is_named():
+    made = board([[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4], [0.1, 0.2]])
+    with pytest.raises(ReportError, match="; data 2 has 2: choose others with --dataset"):
+        rank_figure.ranked(groups(made))
+
+
+def test_costs_of_the_datasets_that_are_named_are_drawn_without_controls(tmp_path):
+    store = Store(tmp_path / "store")
+    for record in board([[0.1, 0.2, 0.3, 0.4]] * 3, ("cca", "cfa", "jrl", "random")):
+        store.put(record)
+    words = ["plot", "costs", "--store", str(store.folder), "-o", str(tmp_path / "f.svg")]
+    chosen = ["--dataset", "data 0", "--dataset", "data 2"]
+    assert CliRunner().invoke(cli, [*words, *chosen]).exit_code == 0
+    drawn = (tmp_path / "f.svg").read_text(encoding="utf-8")
+    assert ("data 0" in drawn, "data 1" in drawn, "data 2" in drawn) == (True, False, True)
+    assert "RANDOM" not in drawn
+    assert CliRunner().invoke(cli, [*words, "--methods", "cca,random"]).exit_code == 0
+    assert "RANDOM" in (tmp_path / "f.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("words", [("ranks",), ("costs", "--time", "processor")])

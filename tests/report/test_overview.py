@@ -132,6 +132,13 @@ def test_two_versions_of_a_dataset_are_told_apart():
     assert heading[1:3] == ["first (66697273)", "first (7365636f)"]
 
 
+def test_a_first_try_on_a_part_of_the_pairs_is_no_dataset_to_rank_on():
+    tried = [made_record("a", 0.9, dataset="first-limit-20")]
+    text = render([*records(), *tried])
+    told = "Left out, since of a part of the pairs alone (--limit): first-limit-20."
+    assert text.replace(f"- {told}\n", "") == render(records())
+
+
 def test_a_csv_is_one_table_and_the_order_of_records_does_not_matter():
     rows = list(csv.DictReader(io.StringIO(render(records(), format="csv"))))
     assert len(rows) == 6

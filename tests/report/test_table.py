@@ -162,6 +162,15 @@ def test_settings_of_a_method_are_rows_labelled_by_the_parameters_that_differ():
     ]
 
 
+def test_of_many_parameters_that_differ_a_label_names_those_that_tell_settings_apart():
+    names = "abcde"
+    chosen = [(1, 1, 1, 1, 1), (1, 2, 2, 2, 2), (1, 2, 3, 3, 3), (2, 1, 4, 4, 4)]
+    cells = [record("CCA", parameters=dict(zip(names, values, strict=True))) for values in chosen]
+    first = ["a=1, b=1, …", "a=1, b=2, …", "a=2, b=1, …"]
+    assert labels_of([cells[0], cells[1], cells[3]]) == [f"CCA ({text})" for text in first]
+    assert labels_of(cells)[1:3] == ["CCA (a=1, b=2, c=2, …)", "CCA (a=1, b=2, c=3, …)"]
+
+
 @pytest.mark.parametrize(
     ("ridges", "told"),
     [
