@@ -80,9 +80,9 @@ def plot() -> None:
 def categories(width: str | None, output: Path | None, **choice: Any) -> None:
     """Draw the MAP of every category as bars, image→text and text→image.
 
-    Where the bars do not fit a --width, categories have rows with points instead; where a page has
-    no room for so many, a curve shows their MAPs in order. Lines on bars and through points are one standard
-    deviation over seeds and splits to either side.
+    Where the bars do not fit a --width, or are many, categories have rows with points instead; where a
+    page has no room for so many, a curve shows their MAPs in order. Lines on bars and through points are
+    one standard deviation over seeds and splits to either side.
     """
     from cmbench.report.categories import figure
 

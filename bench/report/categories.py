@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cmbench.errors import ReportError
 from cmbench.records import Record
 from cmbench.report.category_dots import Bars, fitting
-from cmbench.report.figure import FONT_POINTS, STYLE, title_of
+from cmbench.report.figure import FONT_POINTS, STYLE, WIDTHS, title_of
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import MOST_BARS, looks, spread_note
 from cmbench.report.records import Group, only_group, refuse_nothing, select
@@ -37,6 +37,7 @@ _BAR = 0.036  # inches, the narrowest bar
 _LABEL_STEP = 0.21  # inches between labels at 45 degrees that do not touch at 8 points
 _MARGIN = 0.8  # inches for the axis with its label
 _WIDEST, _NARROWEST = 12.0, 6.5
+_MANY = 5  # bars of a category, of which nobody reads more than two rows
 _PLOT_HEIGHT = 1.35
 _MARK_POINTS = 3.2  # no wider than the narrowest bar
 _LINE = 0.2  # inches for a line of the legend or a title
@@ -57,14 +58,15 @@ def figure(
     are named under the panels.
 
     In a ``width`` that is given, categories that would wrap have a row each instead, with a point for each
-    setting. Where a page is not high enough for so many rows, there is a curve for each setting of the MAPs
-    of its categories, and the easiest and the hardest are named.
+    setting; so they have on a page where none is given and five bars or more of each category would wrap
+    into more than two rows. Where a page is not high enough for so many rows, there is a curve for each
+    setting of the MAPs of its categories, and the easiest and the hardest are named.
 
     Parameters
     ----------
     records : records of one dataset under one protocol
     methods : names or paper names of the methods to draw; all by default
-    width : inches; by default what the bars need, up to 12
+    width : inches; by default what the bars need, up to 12, or a page
     arrays : ``Store(folder).arrays`` of the store the records are from. With it, averages that cannot be told
         apart from the best have a mark, or a ring, or a thick curve; see
         ``cmbench.report.significance.best_groups``
@@ -85,6 +87,8 @@ def figure(
         )
     note = _note(all_settings)
     drawn = _bars(group, bars, _standings(bars, arrays))
+    if width is None and len(bars) >= _MANY and geometry(len(bars), drawn.names, drawn.labels).rows > 2:
+        width = WIDTHS["page"]
     if width is not None and geometry(len(bars), drawn.names, drawn.labels, width=width).rows > 1:
         return fitting(drawn, _TASKS, width=width, title=title_of(group), note=note)
     with mpl.rc_context(STYLE):

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from cmbench.cli.main import cli
 from cmbench.errors import ReportError
 from cmbench.report.categories import figure
-from cmbench.report.figure import save
+from cmbench.report.figure import WIDTHS, save
 from cmbench.report.looks import LOOKS, MOST_BARS
 from cmbench.store import Store
 
@@ -65,7 +65,14 @@ def heights(drawn):
     )
 
 
-@pytest.mark.parametrize(("methods", "categories"), [(1, 3), (3, 10), (5, 20), (11, 20), (3, 66), (11, 66)])
+def test_bars_of_which_nobody_reads_so_many_rows_give_way_to_points_on_a_page():
+    many = figure(board(11, 66))
+    assert many.get_size_inches()[0] == pytest.approx(WIDTHS["page"])
+    assert not any(panel.containers for panel in many.axes)
+    assert all(panel.containers for panel in figure(board(3, 66)).axes)
+
+
+@pytest.mark.parametrize(("methods", "categories"), [(1, 3), (3, 10), (5, 20), (11, 20), (3, 66), (11, 40)])
 def test_there_is_a_bar_per_method_category_and_task_and_one_for_the_average(methods, categories):
     drawn = figure(board(methods, categories))
     bars = [bar for panel in drawn.axes for container in panel.containers for bar in container]
@@ -154,7 +161,7 @@ def turned_boxes(labels):
 
 @pytest.mark.parametrize(
     ("methods", "categories"),
-    [(methods, categories) for categories in (10, 20, 66) for methods in (1, 3, 5, 11)] + [(3, 200)],
+    [(methods, categories) for categories in (10, 20, 40) for methods in (1, 3, 5, 11)] + [(3, 66), (3, 200)],
 )
 def test_nothing_overlaps_and_bars_are_wide_enough(methods, categories):
     drawn = figure(board(methods, categories))
