@@ -261,7 +261,10 @@ def _place_of(ranked: Sequence[Setting], method: str) -> list[str]:
 
 
 def _against_variants(group: Group, arrays: Reading) -> tuple[list[str], bool | None]:
-    """Return how CM-GANs differs from its ablations, each tuned for itself, and whether it is above all."""
+    """Return how CM-GANs differs from its ablations, each tuned for itself, and whether it is above all.
+
+    While some were not run, it is not known to be above all.
+    """
     records = tuple(record for record in group.records if record["method"]["name"] in VARIANTS)
     own = [part for part in parts_of(Group(records)) if part.which == "own"] if records else []
     if not own:
@@ -282,7 +285,9 @@ def _against_variants(group: Group, arrays: Reading) -> tuple[list[str], bool | 
     ]
     sentence = f"{full[0].label} ({printed(_mean(full[0]))}) less its ablations, each tuned for itself: "
     above = all(found.mean > 0 and p <= LEVEL for found, p in zip(tested, corrected, strict=True))
-    return [f"{sentence}{'; '.join(told)} (Holm)."], above
+    lacking = [name for name in VARIANTS if name not in {each.method["name"] for each in shown}]
+    without = f" Not run: {', '.join(VARIANTS[name].paper_name for name in lacking)}." if lacking else ""
+    return [f"{sentence}{'; '.join(told)} (Holm).{without}"], None if above and lacking else above
 
 
 def _difference(

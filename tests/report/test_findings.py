@@ -75,7 +75,13 @@ def test_ablations_that_were_tuned_for_themselves_are_tested_against_the_full_mo
     assert "+0.100, p = 0.0002" in sentence
     assert "CMGANS-SC" not in sentence
     assert "place 2 of 2" in " ".join(found.sentences)  # ablations do not compete
-    (above,) = Runs().add("cmgans", 0.2, rate=1).add("cca", 0.3).add("cmgans-cae", 0.1, rate=2).found()
+    runs = Runs().add("cmgans", 0.2, rate=1).add("cca", 0.3)
+    for at, name in enumerate(["cmgans-none", "cmgans-ws", "cmgans-sc", "cmgans-inter"]):
+        runs.add(name, 0.1, rate=at + 2)
+    (some,) = runs.found()
+    assert some.above_variants is None  # of the last nothing is known
+    assert any(each.endswith("(Holm). Not run: CM-GANs-CAE.") for each in some.sentences)
+    (above,) = runs.add("cmgans-cae", 0.1, rate=9).found()
     assert above.above_variants is True
 
 
