@@ -149,12 +149,11 @@ def sound_datasets(
     These are of the split seeds 1 to splits - 1. With ``limit``, that many pairs of each split are taken
     first. Raises and warns as ``sound_dataset`` does.
     """
-    unseen = rules.unseen_categories
-    loaded = [sound_dataset(item, unseen_categories=unseen, allow_repeated=allow_repeated) for item in given]
+    loaded = [sound_dataset(item, rules, allow_repeated=allow_repeated) for item in given]
     if limit is not None:
         loaded = [limited(dataset, limit) for dataset in loaded]
     drawn = [
-        sound_dataset(redrawn(dataset, seed), allow_repeated=allow_repeated)
+        sound_dataset(redrawn(dataset, seed), rules, allow_repeated=allow_repeated)
         for dataset in loaded
         for seed in range(1, at_least_one("splits", splits))
     ]
@@ -187,19 +186,17 @@ def _files(datasets: Sequence[str | Path | Dataset]) -> list[Path]:
     return [Path(given).expanduser() for given in datasets if isinstance(given, Path | str)]
 
 
-def sound_dataset(
-    item: str | Path | Dataset, *, unseen_categories: bool = False, allow_repeated: bool = False
-) -> Dataset:
+def sound_dataset(item: str | Path | Dataset, rules: Protocol, *, allow_repeated: bool = False) -> Dataset:
     """Return a dataset whose numbers mean something, with a ``DatasetWarning`` for what is questionable.
 
     Raises ``DatasetError`` where validation pairs cannot choose, or pairs stand in two splits and
-    ``allow_repeated`` does not let them pass. ``unseen_categories`` is for ``load_dataset``.
+    ``allow_repeated`` does not let them pass.
     """
     if not isinstance(item, Dataset):
-        item = load_dataset(item, unseen_categories=unseen_categories)
+        item = load_dataset(item, unseen_categories=rules.unseen_categories)
     dataset = item
     refuse_unsound(dataset.name, dataset.findings, allow_repeated=allow_repeated)
-    for finding in dataset.findings:
+    for finding in dataset.findings_under(by_pair=rules.by_pair):
         warnings.warn(f"dataset {dataset.name!r}: {finding.sentence}", DatasetWarning, stacklevel=3)
     return dataset
 

@@ -28,6 +28,10 @@ class Dataset(Draft):
         """What makes numbers on this dataset questionable; every row is read once for it."""
         return findings(self)
 
+    def findings_under(self, *, by_pair: bool) -> tuple[Finding, ...]:
+        """Return what makes numbers questionable where pairs, or categories, decide what is relevant."""
+        return tuple(finding for finding in self.findings if not (by_pair and finding.by_category))
+
     @cached_property
     def test_units(self) -> NDArray[np.int64] | None:
         """For each test pair the row of the first one that it belongs with; None where each stands alone."""

@@ -57,11 +57,13 @@ class Finding:
     sentence : what it is, with numbers, names and the remedy
     stops : whether numbers would mean nothing, so that a run is refused
     repeated : whether it is refused for pairs that stand in two splits, which a user may allow
+    by_category : whether it matters only where relevance goes by category, and not by pair
     """
 
     sentence: str
     stops: bool = False
     repeated: bool = False
+    by_category: bool = False
 
 
 def findings(draft: Draft, *, thorough: bool = False) -> tuple[Finding, ...]:
@@ -173,13 +175,21 @@ def _rows_of_zeros(draft: Draft, zeros: Mapping[tuple[str, str], Sequence[int]])
 
 
 def _images_with_several_texts(draft: Draft, distinct: dict[str, int]) -> Iterator[Finding]:
-    for name, split in draft.splits:
-        if 2 * distinct[name] <= len(split):  # captions, and no accident
-            yield Finding(
-                f"the {len(split)} {FULL_NAMES[name]} pairs have {distinct[name]} different images, so "
-                f"an image has {len(split) / distinct[name]:.3g} texts on average, and a gallery of images "
-                "holds each as often"
-            )
+    captioned = {  # by captions, and no accident
+        name: len(split) for name, split in draft.splits[1:] if 2 * distinct[name] <= len(split)
+    }
+    if not (captioned and draft.class_names):
+        return
+    counts = (
+        f"the {pairs} {FULL_NAMES[name]} pairs have {distinct[name]} different images"
+        for name, pairs in captioned.items()
+    )
+    average = sum(captioned.values()) / sum(distinct[name] for name in captioned)
+    yield Finding(
+        f"{' and '.join(counts)}, so an image has {average:.3g} texts on average, and a gallery of images "
+        "holds each as often; --protocol pairs counts each picture once, and its own texts alone as relevant",
+        by_category=True,
+    )
 
 
 def _trained_on_test(draft: Draft) -> Iterator[Finding]:

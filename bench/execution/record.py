@@ -270,7 +270,7 @@ def _dataset(cell: Cell) -> dict[str, Any]:
     return {
         **card_fields(dataset),
         "fingerprint": dataset.fingerprint,
-        "warnings": [finding.sentence for finding in dataset.findings],
+        "warnings": [finding.sentence for finding in dataset.findings_under(by_pair=cell.protocol.by_pair)],
         "sizes": {
             "train": len(dataset.train),
             "validation": len(dataset.validation),

@@ -1,15 +1,21 @@
 """Rows that stand twice are found by content, against a literal comparison of every row with every other."""
 
+import json
 import re
+import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
+import cmbench
+from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Draft, Split
 from cmbench.datasets.registry import load_dataset
 from cmbench.datasets.repetitions import near_copies, repetitions, row_digests
 from cmbench.datasets.soundness import findings
+from cmbench.errors import DatasetWarning
 
 
 def a_split(name, rows, seed, *, labels=None):
@@ -93,13 +99,48 @@ def test_pairs_that_stand_twice_in_one_split_are_counted():
     assert repetitions(a_draft(train=train)).within == {"train": 1}
 
 
-def test_several_texts_of_an_image_are_said():
-    test = a_split("c", 100, 3)
-    test.images[:] = np.repeat(test.images[:20], 5, axis=0)
-    sentences = [finding.sentence for finding in findings(a_draft(test=test))]
-    assert any(
-        "the 100 test pairs have 20 different images, so an image has 5 texts" in each for each in sentences
+def captioned(name, rows, seed):
+    """Return a split with five texts for each image."""
+    split = a_split(name, rows, seed)
+    split.images[:] = np.repeat(split.images[: rows // 5], 5, axis=0)
+    return split
+
+
+@pytest.fixture
+def captions():
+    return a_draft(
+        train=captioned("a", 400, 1), validation=captioned("b", 40, 2), test=captioned("c", 100, 3)
     )
+
+
+def test_several_texts_of_an_image_are_said_once_with_the_remedy(captions):
+    (finding,) = (each for each in findings(captions) if "texts on average" in each.sentence)
+    assert finding.sentence.startswith(
+        "the 40 validation pairs have 8 different images and the 100 test pairs have 20 different images, so "
+        "an image has 5 texts on average"
+    )
+    assert "--protocol pairs counts each picture once" in finding.sentence
+    assert not finding.stops
+
+
+def test_several_texts_of_an_image_are_not_said_where_each_picture_counts_once(captions, tmp_path):
+    dataset = Dataset(
+        "toy", captions.train, captions.validation, captions.test, captions.class_names, captions.card
+    )
+    run = partial(cmbench.run, dataset, "cfa", store=tmp_path, threads=1, memory="none")
+    with pytest.warns(DatasetWarning, match="5 texts on average"):
+        run(protocol="paper")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DatasetWarning)
+        run(protocol="pairs")
+    records = [json.loads(path.read_text("utf-8")) for path in tmp_path.rglob("cfa-*.json")]
+    said = {record["protocol"]["name"]: len(record["dataset"]["warnings"]) for record in records}
+    assert said == {"paper": 1, "pairs": 0}
+
+
+def test_several_texts_of_an_image_are_not_said_without_categories(captions):
+    splits = (replace(split, labels=np.zeros((len(split), 0), np.int64)) for _, split in captions.splits)
+    assert not findings(Draft("toy", *splits, ()))
 
 
 def test_digests_are_equal_where_rows_are_and_nowhere_else():
