@@ -155,9 +155,11 @@ def _labels_outside(draft: Draft, count: int) -> Iterator[str]:
         outside = (split.labels < 0) | (split.labels >= count)
         if outside.any():
             row = int(np.argmax(outside))
+            label = int(split.labels[row])
+            unlabelled = f"; leave out these pairs if {label} means that they have no label"
             yield (
-                f"labels_{name} row {row} holds {int(split.labels[row])}, outside 0..{count - 1}; "
-                "labels count from 0 and class_names names every class"
+                f"labels_{name} row {row} holds {label}, outside 0..{count - 1}; labels count from 0 and "
+                f"class_names names every class{unlabelled if label < 0 else ''}"
             )
 
 

@@ -6,7 +6,7 @@ A dataset has either one category an item, numbered from 0 (n,), or several labe
 * texts, one an item: categories in alphabetical order. ``sky;sea`` is two labels.
 * a matrix with exactly one 1 in every row of every split (one-hot): the category is its column.
 * a matrix of -1 and 1: -1 is 0.
-* numbers from 1, if no item has 0: one is subtracted.
+* numbers from 1, if no item has 0: one is subtracted. ``first_label`` says what others count from.
 * floats that are whole numbers.
 """
 
@@ -25,6 +25,7 @@ from cmbench.datasets.formats.casting import int_vector, text_vector
 from cmbench.errors import DatasetError, listed
 
 SEPARATOR = ";"
+AS_TEXTS = "save them as texts (labels.astype(str))"
 _SHOWN = 5  # categories named in a note
 
 
@@ -229,18 +230,47 @@ def _from_numbers(
         largest = max((int(vector.max()) for vector in held.values()), default=0)
         return SettledLabels(dict(labels), names or tuple(map(str, range(largest + 1))))
     key = min(held, key=lambda key: int(held[key].min()))
-    smallest, largest = int(held[key].min()), max(int(vector.max()) for vector in held.values())
+    used = np.unique(np.concatenate([*held.values()]))
+    smallest, largest = int(used[0]), int(used[-1])
     notes: tuple[str, ...] = ()
     if first is None and smallest == 1 and (names is None or len(names) == largest):
         first, notes = 1, ("labels count from 1, read as categories from 0",)
+    if names is None:
+        _check_negative(key, held[key], used, first)
+        _check_gaps(used, first, sum(map(len, held.values())))
     _check_first_label(key, smallest, first)
-    if names is None and largest > sum(map(len, held.values())):
-        raise DatasetError(
-            f"the largest label is {largest}, more than there are pairs; renumber them or add class_names"
-        )
     shifted = {key: vector - first for key, vector in labels.items()} if first else dict(labels)
     last = largest - (first or 0)
     return SettledLabels(shifted, names or tuple(str(label) for label in range(last + 1)), notes)
+
+
+def _has_gaps(used: Labels) -> bool:
+    """Return whether most numbers between the smallest label and the largest are none."""
+    return int(used[-1]) - int(used[0]) >= 2 * len(used)
+
+
+def _check_negative(key: str, vector: Labels, used: Labels, first: int | None) -> None:
+    smallest, row = int(vector.min()), int(vector.argmin())
+    if first is None and smallest < 0:
+        remedy = AS_TEXTS if _has_gaps(used) else f"add first_label = {smallest}"
+        raise DatasetError(
+            f"{key} row {row} holds {smallest}, and labels count from 0: leave out these pairs if {smallest} "
+            f"means that they have no label; if yours count from {smallest}, {remedy}"
+        )
+
+
+def _check_gaps(used: Labels, first: int | None, pairs: int) -> None:
+    """Raise ``DatasetError`` where most of the categories that the numbers stand for would have no pair."""
+    smallest, largest = int(used[0]), int(used[-1])
+    begins_later = first is None and smallest > 0
+    most_without_pairs = _has_gaps(used) if begins_later else largest - (first or 0) > pairs
+    if most_without_pairs:
+        raise DatasetError(
+            f"the labels are {len(used)} numbers from {smallest} to {largest} with gaps between them "
+            f"({listed(used.tolist(), _SHOWN)}): {AS_TEXTS}, or number those of all splits together with "
+            "np.unique(labels, return_inverse=True)[1]; if the numbers between are classes without pairs, "
+            "add class_names and first_label"
+        )
 
 
 def _check_first_label(key: str, smallest: int, first: int | None) -> None:

@@ -98,7 +98,11 @@ BROKEN = [
     (NAMES_RULE, a_draft(class_names=("cat", "dog", "cat")), "classes 0 and 2 are both called 'cat'"),
     (NAMES_RULE, a_draft(class_names=("cat", " ", "owl")), "class 1 has no name"),
     (LABELS_RULE, with_train(labels=with_value(TRAIN.labels, 5, 3)), r"labels_train row 5 holds 3, .*0\.\.2"),
-    (LABELS_RULE, with_train(labels=with_value(TRAIN.labels, 0, -1)), "labels_train row 0 holds -1"),
+    (
+        LABELS_RULE,
+        with_train(labels=with_value(TRAIN.labels, 0, -1)),
+        "labels_train row 0 holds -1.*no label",
+    ),
     (TRAINED_RULE, with_train(labels=np.minimum(TRAIN.labels, 1)), r"test has class\(es\) 2 that no"),
     (
         IDS_RULE,

@@ -282,3 +282,44 @@ def test_labels_that_differ_in_how_accents_are_stored_are_one_category(tmp_path)
 def test_labels_of_half_precision_are_read_without_a_warning(tmp_path):
     labels = by_split(lambda count: (np.arange(count) % 3).astype(np.float16))
     assert load_file(file_with(tmp_path / "toy.npz", labels)).train.labels.tolist() == [0, 1, 2] * 4
+
+
+def numbered(*numbers):
+    return by_split(lambda count: np.array(numbers)[np.arange(count) % len(numbers)])
+
+
+@pytest.mark.parametrize("numbers", [(7, 107, 207, 307), (7, 8, 9, 40)])
+@pytest.mark.parametrize("copies", [1, 50])
+def test_numbers_with_gaps_are_answered_at_once_with_what_works(numbers, copies, tmp_path):
+    rows = {name: np.tile(labels, copies) for name, labels in numbered(*numbers).items()}
+    with pytest.raises(
+        DatasetError, match=rf"{numbers[0]} to {numbers[-1]} with gaps .*np\.unique"
+    ) as caught:
+        settled_labels({f"labels_{name}": labels for name, labels in rows.items()})
+    assert "add first_label =" not in str(caught.value)
+    texts = {name: labels.astype(str) for name, labels in numbered(*numbers).items()}
+    assert len(load_file(file_with(tmp_path / "toy.npz", texts)).class_names) == len(numbers)
+
+
+def test_large_numbers_without_gaps_count_from_the_smallest(tmp_path):
+    labels = numbered(10**6, 10**6 + 1, 10**6 + 2)
+    with pytest.raises(DatasetError, match="add first_label = 1000000"):
+        load_file(file_with(tmp_path / "toy.npz", labels))
+    loaded = load_file(file_with(tmp_path / "said.npz", labels, first_label=10**6))
+    assert loaded.class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "remedy"),
+    [((-1, 0, 1), "add first_label = -1"), ((-100, 0, 100, 200), r"save them as texts \(labels\.astype")],
+)
+def test_negative_numbers_without_names_may_be_classes_or_pairs_without_a_label(numbers, remedy, tmp_path):
+    message = rf"labels_train row 0 holds {numbers[0]}, .* leave out these pairs if .* no label; .*{remedy}"
+    with pytest.raises(DatasetError, match=message) as caught:
+        load_file(file_with(tmp_path / "toy.npz", numbered(*numbers)))
+    assert "class_names" not in str(caught.value)
+
+
+def test_a_negative_first_label_is_taken(tmp_path):
+    loaded = load_file(file_with(tmp_path / "toy.npz", numbered(-1, 0, 1), first_label=-1))
+    assert loaded.train.labels.tolist() == [0, 1, 2] * 4
