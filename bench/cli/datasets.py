@@ -404,8 +404,8 @@ def _print_marked(console: Console, rows: Sequence[tuple[Text | str, str]]) -> N
 
 def _verdict(result: FileCheck) -> str:
     if result.holds:
-        warnings = len(result.findings)
-        return f"Ready to run, with {warnings} warning(s)." if warnings else "Ready to run."
+        ready = "Ready to run with --protocol pairs" if result.by_pair else "Ready to run"
+        return f"{ready}, with {len(result.findings)} warning(s)." if result.findings else f"{ready}."
     stopping = [finding for finding in result.findings if finding.stops]
     if all(rule.holds for rule in result.rules) and all(finding.repeated for finding in stopping):
         return "A run refuses this dataset, unless --allow-repeated is given; the table then says so."

@@ -290,7 +290,10 @@ def _settled_labels(values: Values, file: FeatureFile, names: tuple[str, ...]) -
     if _is_unlabelled(file):
         counts = {name: len(values.get(file_key("texts", name), ())) for name in names}
         matrices = {file_key("labels", name): np.zeros((n, 0), np.int64) for name, n in counts.items()}
-        note = "there are no labels: items have no category, and only the pair itself can be relevant"
+        note = (
+            "there are no labels: items have no category, and only the pair itself can be relevant "
+            "(--protocol pairs)"
+        )
         return {**matrices, "class_names": (), "notes": [*values.get("notes", ()), note]}, []
     if not all(key in values for key in keys):
         return {}, []

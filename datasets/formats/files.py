@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from cmbench.datasets.contract import Dataset
+from cmbench.datasets.draft import Card
 from cmbench.datasets.formats.division import Shares
 from cmbench.datasets.formats.feature_file import FeatureFile, Reading, draft_of
 from cmbench.datasets.formats.matlab import read_mat
@@ -52,6 +53,7 @@ class FileCheck:
     unused : keys that no dataset has a place for
     notes : what was done to read it
     findings : of a dataset that keeps the rules, what makes its numbers questionable
+    by_pair : whether the pairs have no categories, so that the protocol ``pairs`` alone ranks them
     """
 
     path: Path
@@ -59,6 +61,7 @@ class FileCheck:
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    by_pair: bool = False
 
     @property
     def holds(self) -> bool:
@@ -109,7 +112,25 @@ def check_file(path: Path | str, *, keys: Mapping[str, str] | None = None) -> Fi
     may_break = {rule.sentence for rule in RULES if rule.may_break}
     if reading.draft is None or not all(rule.holds for rule in rules if rule.rule not in may_break):
         return FileCheck(path, rules, file.unused, reading.notes)
-    return FileCheck(path, rules, file.unused, reading.notes, findings(reading.draft, thorough=True))
+    return FileCheck(
+        path,
+        rules,
+        file.unused,
+        (*reading.notes, *_hints(reading.draft.card)),
+        findings(reading.draft, thorough=True),
+        by_pair=not reading.draft.class_names,
+    )
+
+
+def _hints(card: Card) -> Iterator[str]:
+    """Yield what would make the tables of a dataset say more."""
+    features = {"image_feature": card.image_feature, "text_feature": card.text_feature}
+    unknown = [key for key, feature in features.items() if feature == Card().image_feature]
+    if unknown:
+        yield (
+            f"tables call the features unknown; say in {' and '.join(unknown)} what they are, such as "
+            "'VGG-19 fc7'"
+        )
 
 
 def read_file(path: Path, keys: Mapping[str, str] | None = None) -> FeatureFile:

@@ -117,18 +117,44 @@ def test_info_names_the_split_file_of_a_collection_with_its_checksum(run):
     assert digest in " ".join(lines)
 
 
-def test_check_of_a_sound_file_passes_every_rule(run, tmp_path, dataset):
+@pytest.fixture
+def sound():
+    """The arrays of a sound file, labels aside, and what its features are."""
     random = np.random.default_rng(0)
-    images = random.standard_normal((60, 5)).astype(np.float32)
-    texts = random.standard_normal((60, 3)).astype(np.float32)
-    rows = {"train": slice(20), "val": slice(20, 40), "test": slice(40, 60)}
-    keys = {f"images_{name}": images[at] for name, at in rows.items()}
-    keys |= {f"texts_{name}": texts[at] for name, at in rows.items()}
-    np.savez(tmp_path / "a.npz", **keys, **{f"labels_{name}": np.arange(20) % 4 for name in rows})
+    widths = {"images": 5, "texts": 3}
+    arrays = {
+        f"{kind}_{name}": random.standard_normal((20, width)).astype(np.float32)
+        for kind, width in widths.items()
+        for name in ("train", "val", "test")
+    }
+    return {**arrays, "image_feature": "VGG-19 fc7", "text_feature": "LDA"}
+
+
+LABELS = {f"labels_{name}": np.arange(20) % 4 for name in ("train", "val", "test")}
+
+
+def test_check_of_a_sound_file_passes_every_rule(run, tmp_path, sound):
+    np.savez(tmp_path / "a.npz", **sound, **LABELS)
     status, lines = run("check", tmp_path / "a.npz")
     assert status == 0
     assert all(line.startswith("pass ") for line in lines[:11])
     assert lines[11:] == ["", "Ready to run."]
+
+
+def test_check_of_a_file_without_labels_names_the_protocol_that_takes_it(run, tmp_path, sound):
+    np.savez(tmp_path / "a.npz", **sound)
+    status, lines = run("check", tmp_path / "a.npz")
+    assert status == 0
+    assert lines[-1] == "Ready to run with --protocol pairs."
+
+
+@pytest.mark.parametrize("left_out", [["image_feature"], ["image_feature", "text_feature"]])
+def test_check_says_which_keys_tell_what_the_features_are(run, tmp_path, sound, left_out):
+    told = {key: array for key, array in sound.items() if key not in left_out}
+    np.savez(tmp_path / "a.npz", **told, **LABELS)
+    status, lines = run("check", tmp_path / "a.npz")
+    assert (status, lines[-1]) == (0, "Ready to run.")
+    assert f"note tables call the features unknown; say in {' and '.join(left_out)} what" in " ".join(lines)
 
 
 def test_check_shows_everything_broken_and_exits_with_1(run, tmp_path, dataset):
