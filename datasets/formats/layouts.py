@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmbench.datasets.draft import FULL_NAMES
 from cmbench.datasets.formats.feature_file import (
     ALL_PAIRS,
     CASTS,
@@ -107,11 +108,9 @@ def feature_file(
     turned = _column_for_each_pair(arrays)
     problems += _perhaps_turned(arrays, turned)
     arrays |= {meaning: arrays[meaning].T for meaning in turned}
-    notes = [
-        *layout.notes,
-        *(f"{meaning} had a column for each pair and was transposed" for meaning in turned),
-    ]
-    return FeatureFile(path, tuple(keys), arrays, tuple(problems), layout.keys, tuple(notes))
+    transposed = f"transposed, since they had a column for each pair: {', '.join(turned)}"
+    notes = (*layout.notes, *([transposed] if turned else []))
+    return FeatureFile(path, tuple(keys), arrays, tuple(problems), layout.keys, notes)
 
 
 def _different_labels(layout: Layout, read: Callable[[str], NDArray[Any]]) -> Iterator[str]:
@@ -175,7 +174,8 @@ def layout_of(keys: Sequence[str], given: Mapping[str, str] | None = None) -> La
     _check_given(keys, given)
     known = {key: key for key in keys if key in CASTS and key not in given} | dict(given)
     free = [key for key in keys if key not in known.values()]
-    notes, problems, same = [], [], []
+    named: dict[str, str] = {}
+    problems, same = [], []
     for meaning, candidates in _candidates(free, known).items():
         key, *others = candidates
         if (
@@ -189,9 +189,26 @@ def layout_of(keys: Sequence[str], given: Mapping[str, str] | None = None) -> La
                 f"{meaning} could be {' or '.join(candidates)}; say which it is with --key {meaning}={key}"
             )
             continue
-        known[meaning] = key
-        notes.append(f"{key} was read as {meaning}")
-    return Layout(known, tuple(notes), tuple(problems), tuple(same))
+        known[meaning] = named[meaning] = key
+    return Layout(known, tuple(_other_names(named)), tuple(problems), tuple(same))
+
+
+def _other_names(named: Mapping[str, str]) -> Iterator[str]:
+    """Yield in one sentence how keys were read; those that merely put the split first need no word."""
+    others = [(key, meaning) for meaning, key in named.items() if key not in _split_first(meaning)]
+    if others:
+        (key, meaning), *rest = others
+        yield ", ".join([f"{key} was read as {meaning}", *(f"{key} as {meaning}" for key, meaning in rest)])
+
+
+def _split_first(meaning: str) -> tuple[str, ...]:
+    """Return the other spellings of a key that no one can mistake, as of ``train/images.npy``.
+
+    >>> _split_first("images_val")
+    ('val_images', 'validation_images')
+    """
+    kind, _, name = meaning.rpartition("_")
+    return f"{name}_{kind}", f"{FULL_NAMES.get(name, name)}_{kind}"
 
 
 def _check_given(keys: Sequence[str], given: Mapping[str, str]) -> None:

@@ -48,7 +48,9 @@ def test_each_split_may_have_a_folder_of_its_own(suffix, arrays, tmp_path):
     for other in ("notes", "\u52a8\u7269"):  # no folders of a split
         (tmp_path / other).mkdir()
         np.save(tmp_path / other / "images_test.npy", np.zeros(3))
-    assert_same(load_file(tmp_path), arrays)
+    dataset = load_file(tmp_path)
+    assert_same(dataset, arrays)
+    assert not any("read as images" in note for note in dataset.card.notes)
 
 
 def test_each_split_may_have_an_npz_file_of_its_own(arrays, tmp_path):
