@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from cmbench.datasets.category_names import doubtful_names
+from cmbench.datasets.constancy import all_the_same, still_in_training
 from cmbench.datasets.draft import (
     FULL_NAMES,
     Draft,
@@ -43,6 +44,9 @@ FEW_PAIRS = 20
 
 FEW_PRODUCTS = 1e10
 """Multiplications in the search for near-copies before a run, about half a second on one core."""
+
+FEW_COLUMNS = 0.1
+"""The share of the columns of features that training may well lack: rare words, say."""
 
 TRAINED = "trained on"
 """What cards say of features whose networks have learned from the dataset."""
@@ -80,6 +84,7 @@ def findings(draft: Draft, *, thorough: bool = False) -> tuple[Finding, ...]:
         *_comparing(draft),
         *_trained_on_test(draft),
         *(_near_copies(copies, draft) for copies in near if len(copies.images) > len(copies.same)),
+        *_still_in_training(draft),
         *_categories(draft),
     ]
     return tuple(sorted(all_findings, key=lambda finding: not finding.stops))
@@ -94,11 +99,32 @@ def _nothing_to_learn(train: Split) -> Iterator[Finding]:
         rows = getattr(train, name)
         if rows.shape[1] == 0:
             yield Finding(f"{name} have no features (0 columns); see how the file was made", stops=True)
-        elif all((rows[start : start + 4096] == rows[0]).all() for start in range(0, len(rows), 4096)):
+        elif all_the_same(rows):
             yield Finding(
                 f"the {name} of all {len(train)} training pairs are the same; see how the file was made",
                 stops=True,
             )
+
+
+def _still_in_training(draft: Draft) -> Iterator[Finding]:
+    """Yield how many features have one value in training and others later, where they are not just a few."""
+    if len(draft.train) < 2:
+        return
+    for modality, rows in draft.train.views.items():
+        width = rows.shape[1]
+        later = [split.views[modality] for _, split in draft.splits[1:]]
+        still = still_in_training(rows, later, fewest=FEW_COLUMNS * width)
+        if FEW_COLUMNS * width <= len(still) < width:  # all are told of as rows that are the same
+            yield Finding(
+                f"{len(still)} of {width} {modality} features are constant in training and vary in other "
+                "splits, so that nothing can be learned of them: methods leave them out or take them for "
+                f"noise, and results are too low; {_more_varied(draft)}"
+            )
+
+
+def _more_varied(draft: Draft) -> str:
+    limited = before_limit(base_name(draft))[1]
+    return "a larger --limit may do" if limited else "see how the features of the training pairs were made"
 
 
 def refuse_unsound(name: str, questionable: Sequence[Finding], *, allow_repeated: bool = False) -> None:
@@ -341,7 +367,7 @@ def _category(draft: Draft) -> str:
 def _same_rows(split: Split, name: str) -> Iterator[Finding]:
     consequence = "all candidates tie" if name == "validation" else "all of them tie in every ranking"
     for modality, rows in (("image", split.images), ("text", split.texts)):
-        if (rows == rows[:1]).all():
+        if all_the_same(rows):
             yield Finding(
                 f"all {name} pairs have the same {modality} features, so {consequence}; look at how "
                 "the features were made",
