@@ -26,6 +26,7 @@ from cmbench.datasets.draft import (
     category_counts,
     row_slices,
 )
+from cmbench.datasets.formats.division import helpful_share
 from cmbench.datasets.repetitions import (
     ALIKE,
     MOST_PRODUCTS,
@@ -302,8 +303,7 @@ def _ids_of(name: str, draft: Draft) -> list[str]:
 
 def _choosing(draft: Draft) -> Iterator[Finding]:
     """Yield what keeps the validation pairs from telling settings of a method apart."""
-    remedy = f"methods choose parameters by the MAP of the validation pairs; {_more_validation_pairs(draft)}"
-    validation = draft.validation
+    validation, remedy = draft.validation, _more_validation_pairs(draft, than=(0, 0))
     if len(validation) < 2:
         yield Finding(
             f"there is {len(validation)} validation pair, which every setting ranks first; {remedy}",
@@ -318,17 +318,20 @@ def _choosing(draft: Draft) -> Iterator[Finding]:
         )
         return
     yield from _same_rows(validation, "validation")
-    yield from _little_to_choose(draft, remedy)
+    yield from _little_to_choose(draft)
     yield from _sorted_by_category(draft)
 
 
-def _more_validation_pairs(draft: Draft) -> str:
-    """Return how validation pairs come to suffice: by a larger limit, or drawn from training."""
+def _more_validation_pairs(draft: Draft, *, than: tuple[int, int]) -> str:
+    """Return why validation pairs have to suffice, and how they do: by a larger limit, drawn, or others."""
+    share = helpful_share(draft.train, len(draft.class_names), enough=FEW_PAIRS, than=than)
     if before_limit(base_name(draft))[1]:
-        return "a larger --limit leaves more of them"
-    shares = (0.1, 0.2, 0.3, 0.4)
-    share = next((share for share in shares if share * len(draft.train) >= FEW_PAIRS), 0.5)
-    return f"'cmbench datasets convert IN -o OUT --validation {share}' draws others from training"
+        remedy = "a larger --limit leaves more of them"
+    elif share is not None:
+        remedy = f"'cmbench datasets convert IN -o OUT --validation {share}' draws others from training"
+    else:
+        remedy = "add others, since those drawn from the training pairs would choose no better"
+    return f"methods choose parameters by the MAP of the validation pairs; {remedy}"
 
 
 def _comparing(draft: Draft) -> Iterator[Finding]:
@@ -375,15 +378,15 @@ def _same_rows(split: Split, name: str) -> Iterator[Finding]:
             )
 
 
-def _little_to_choose(draft: Draft, remedy: str) -> Iterator[Finding]:
-    validation = draft.validation
+def _little_to_choose(draft: Draft) -> Iterator[Finding]:
+    validation, categories = draft.validation, len(draft.class_names)
+    counts = np.array(category_counts(validation.labels, categories), dtype=np.int64)
+    remedy = _more_validation_pairs(draft, than=(int((counts > 1).sum()), len(validation)))
     if len(validation) < FEW_PAIRS:
         yield Finding(
             f"there are {len(validation)} validation pairs, too few to tell settings apart but by luck; "
             f"{remedy}"
         )
-    categories = len(draft.class_names)
-    counts = np.array(category_counts(validation.labels, categories), dtype=np.int64)
     trained = np.array(category_counts(draft.train.labels, categories), dtype=np.int64) > 0
     scarce = [draft.class_names[label] for label in np.flatnonzero((counts < 2) & trained)]
     if scarce:

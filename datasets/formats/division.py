@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Split
+from cmbench.datasets.draft import Split, category_counts
 from cmbench.datasets.together import belonging_together
 from cmbench.errors import DatasetError
 
@@ -64,6 +64,38 @@ def drawn(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
                 chosen[of_category[group]] = True
                 left -= len(of_category[group])
     return split.take(np.flatnonzero(~chosen)), split.take(np.flatnonzero(chosen))
+
+
+def helpful_share(split: Split, categories: int, *, enough: int, than: tuple[int, int]) -> float | None:
+    """Return the share of training pairs to draw for validation; None where none makes a better choice.
+
+    Parameters
+    ----------
+    split : the training pairs
+    categories : how many there are
+    enough : the number of pairs that the smallest share is to give, where one does
+    than : how many categories have two validation pairs, and how many pairs there are
+    """
+    pairs = {share: _found_by(split, categories, share) for share in (0.1, 0.2, 0.3, 0.4, 0.5)}
+    twice, before = than
+    better = [
+        share
+        for share, (of_two, found) in pairs.items()
+        if (of_two, min(found, enough)) > (twice, min(before, enough))
+    ]
+    return next((share for share in better if pairs[share][1] >= enough), better[-1] if better else None)
+
+
+def _found_by(split: Split, categories: int, share: float) -> tuple[int, int]:
+    """Return how many categories get two pairs by that share, and how many pairs it is; (0, 0) if useless."""
+    pairs = int(share * len(split))
+    counts = np.array(category_counts(split.labels, categories), dtype=np.int64)
+    of_each = (share * counts + 0.5).astype(np.int64)
+    if categories:
+        pairs = min(pairs, int(of_each.sum()))
+    one_category = categories and ((of_each > 0).sum() < 2 or counts.max() == len(split))
+    nothing_left = ((of_each == counts) & (counts > 0)).any() or len(split) - pairs < 2
+    return (0, 0) if pairs < 2 or one_category or nothing_left else (int((of_each > 1).sum()), pairs)
 
 
 def _strata(split: Split) -> Rows:

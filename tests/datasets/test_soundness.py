@@ -12,6 +12,9 @@ from cmbench.cli.main import cli
 from cmbench.cli.show import show
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Draft, Split
+from cmbench.datasets.formats.division import Shares
+from cmbench.datasets.formats.feature_file import draft_of
+from cmbench.datasets.formats.files import read_file
 from cmbench.datasets.formats.numpy_files import save_npz
 from cmbench.datasets.limiting import limited
 from cmbench.datasets.rules import broken_rules
@@ -127,6 +130,48 @@ def test_what_is_advised_against_few_validation_pairs_makes_them_more(pairs, nam
     train = a_split("train", np.arange(pairs) % 4, 9)
     (finding,) = findings(Draft(name, train, whole.validation, whole.test, whole.class_names))
     assert remedy in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("labels", "training"),
+    [
+        ([2], [2, 1]),
+        ([2], [2] * 40),
+        ([2] * 30, [2, 2, 2, 1]),
+        (np.arange(8) % 4, np.arange(16) % 4),
+        ([*np.arange(40) % 3, 3], [*np.arange(60) % 3, 3, 3]),
+    ],
+    ids=["two training pairs", "one category", "one pair of another", "no more pairs", "none of the scarce"],
+)
+def test_no_draw_is_advised_that_would_choose_no_better(labels, training):
+    whole = a_dataset(labels)
+    draft = Draft("toy", a_split("train", training, 9), whole.validation, whole.test, whole.class_names)
+    sentences = [finding.sentence for finding in findings(draft) if "methods choose" in finding.sentence]
+    assert sentences
+    for sentence in sentences:
+        assert sentence.endswith(
+            "add others, since those drawn from the training pairs would choose no better"
+        )
+
+
+@pytest.mark.parametrize(
+    ("labels", "training", "share"),
+    [
+        ([2], np.arange(4) % 2, 0.5),
+        ([2] * 30, np.arange(40) % 4, 0.5),
+        ([*np.arange(40) % 3, 3], [*np.arange(300) % 3, *[3] * 6], 0.3),
+    ],
+    ids=["one pair", "one category", "a scarce one"],
+)
+def test_the_draw_that_is_advised_mends_what_it_is_advised_for(labels, training, share, tmp_path):
+    whole = a_dataset(labels)
+    draft = Draft("toy", a_split("a", training, 9), whole.validation, whole.test, whole.class_names)
+    faults = {finding.sentence for finding in findings(draft) if "methods choose" in finding.sentence}
+    assert all(f"--validation {share}' draws" in fault for fault in faults)
+    save_npz(tmp_path / "a.npz", draft)
+    reading = draft_of(read_file(tmp_path / "a.npz"), Shares(share))
+    assert not faults & {finding.sentence for finding in findings(reading.draft)}
+    assert not any(finding.stops for finding in findings(reading.draft))
 
 
 def test_a_split_of_a_limited_dataset_has_a_larger_limit_as_its_remedy():
