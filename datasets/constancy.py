@@ -33,11 +33,11 @@ def still_in_training(train: FloatMatrix, others: Sequence[FloatMatrix], *, fewe
     >>> still_in_training(train, [test], fewest=1)
     array([0])
     """
-    still = np.arange(train.shape[1], dtype=np.int64)
+    still: Columns = np.arange(train.shape[1], dtype=np.int64)
     for block in blocks(train):
         still = still[(_of(block, still) == train[0, still]).all(axis=0)]
         if len(still) < max(1, fewest):
-            return still[:0]
+            return np.empty(0, dtype=np.int64)
     moved = np.zeros(len(still), dtype=np.bool_)
     for rows in others:
         for block in blocks(rows):
