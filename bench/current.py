@@ -4,7 +4,8 @@ A run writes both beside the records, before its first cell:
 
 * ``current/FINGERPRINT.json``: what the dataset's card said, and which code each method had. A card that
   was corrected since, for the same arrays, therefore stands in tables without running anything again; and
-  code that was changed and changed back is known to be the newest, although its records are not.
+  code that was changed and changed back is known to be the newest, although its records are not. Of the code
+  for splits that were drawn anew, what is noted for the dataset's own counts, which every run begins with.
 * ``sources/DIGEST/``: the files of a plugin's code, once for each version of it. ``DIGEST`` are the last
   digits of the code version in its records.
 """
@@ -19,7 +20,7 @@ from typing import Any
 
 from cmbench.disk import check_plain, locked, replacing, replacing_folder, writing_to
 from cmbench.errors import CmbenchWarning, StoreError
-from cmbench.records import Record
+from cmbench.records import Record, base_dataset
 from cmbench.schema import REMEDY_FOR_NOTES, Problem, finished_at, problems_of_note
 
 LARGEST_SOURCE = 5_000_000
@@ -60,7 +61,7 @@ def bring_notes(source: Path, into: Path, records: Iterable[Record]) -> None:
     """
     by_dataset: dict[str, dict[str, list[Record]]] = {}
     for record in records:
-        stem = _path(into, record["dataset"]["fingerprint"]).stem
+        stem = _path(into, base_dataset(record)["fingerprint"]).stem
         by_dataset.setdefault(stem, {}).setdefault(record["method"]["name"], []).append(record)
     for path in _notes(source):
         theirs, ours = _read(path), _read(_path(into, path.stem))
@@ -95,7 +96,7 @@ def with_cards(folder: Path, records: Iterable[dict[str, Any]]) -> list[dict[str
 def newest_code(folder: Path, records: Sequence[Record]) -> list[Record]:
     """Return the records of the newest code of each method, on each dataset under each protocol.
 
-    A ``CmbenchWarning`` says what is left out.
+    Splits of a dataset that were drawn anew are of that dataset. A ``CmbenchWarning`` says what is left out.
     """
     newest, older = divided_by_code(folder, records)
     tell_of_older(older, remedy="--all-versions shows them")
@@ -130,9 +131,9 @@ def tell_of_older(records: Sequence[Record], *, remedy: str) -> None:
 
 
 def newest_version(folder: Path, rivals: Sequence[Record]) -> str:
-    """Return the newest code version of records of one method on one dataset."""
+    """Return the newest code version of records of one method on one dataset, splits of it among them."""
     versions = {code_of(record) for record in rivals}
-    noted = _read(_path(folder, rivals[0]["dataset"]["fingerprint"])).get("code", {})
+    noted = _read(_path(folder, base_dataset(rivals[0])["fingerprint"])).get("code", {})
     last = noted.get(rivals[0]["method"]["name"])
     return str(last) if last in versions else code_of(max(rivals, key=finished_at))
 
@@ -144,7 +145,7 @@ def code_of(record: Record) -> str:
 
 
 def _rivalry(record: Record) -> str:
-    dataset, method = record["dataset"]["fingerprint"], record["method"]["name"]
+    dataset, method = base_dataset(record)["fingerprint"], record["method"]["name"]
     return json.dumps([dataset, method, dict(record["protocol"])], sort_keys=True)
 
 

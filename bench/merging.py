@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -13,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 
 from cmbench.choices import says_more, with_choice
-from cmbench.current import bring_notes
+from cmbench.current import bring_notes, code_of
 from cmbench.disk import DAMAGE, replacing, replacing_folder, writing_to
 from cmbench.errors import StoreError
 from cmbench.evaluation.protocol import BIMODAL_AVERAGE
 from cmbench.execution.claims import claims_in
-from cmbench.records import Record, cell_name
+from cmbench.records import Record, base_dataset, cell_name
 from cmbench.schema import OK, finished_at
 from cmbench.store import Arrays, Problem, Store
 
@@ -66,12 +66,14 @@ class Meeting:
 class Comparison:
     """What merging a store into another does, record by record, and what cannot be read there.
 
-    ``aside`` is the store that replaced records were put into, if there were any.
+    ``aside`` is the store that replaced records were put into, if there were any, and ``other_code`` says of
+    which methods new records are of another code than those here of the same dataset.
     """
 
     meetings: list[Meeting]
     problems: list[Problem]
     aside: Path | None = None
+    other_code: tuple[str, ...] = ()
 
     def count(self, *fates: Fate) -> int:
         """Return how many records have one of these fates."""
@@ -101,7 +103,7 @@ def compared(source: Store, into: Store) -> Comparison:
         else _meeting(record, known.get(record["key"]), source, into)
         for record in theirs.records
     ]
-    return Comparison(meetings, theirs.problems)
+    return Comparison(meetings, theirs.problems, other_code=_of_other_code(meetings, ours.records))
 
 
 def merge_into(source: Store, into: Store) -> Comparison:
@@ -130,7 +132,7 @@ def merge_into(source: Store, into: Store) -> Comparison:
                 )
         done.append(meeting)
     bring_notes(source.folder, into.folder, into.summaries())
-    return Comparison(done, comparison.problems, aside.folder if aside.folder.exists() else None)
+    return replace(comparison, meetings=done, aside=aside.folder if aside.folder.exists() else None)
 
 
 def report(comparison: Comparison, source: str, into: str, *, dry_run: bool) -> Iterator[str]:
@@ -154,6 +156,34 @@ def report(comparison: Comparison, source: str, into: str, *, dry_run: bool) -> 
         where = f"; the other numbers are in {comparison.aside}" if comparison.aside else ""
         verb = "would replace" if dry_run else "replaced"
         yield f"of those that differ {replaced} {verb} what was here{where}"
+    if comparison.other_code:
+        yield (
+            f"of other code than here: {'; '.join(comparison.other_code)}; tables show the newest code of a "
+            "method on a dataset, --all-versions every one"
+        )
+
+
+def _of_other_code(meetings: Iterable[Meeting], ours: Iterable[Record]) -> tuple[str, ...]:
+    """Return the methods of which what is new has another code than all records here of its dataset."""
+    here: dict[tuple[str, str], set[str]] = {}
+    for record in ours:
+        here.setdefault(_method_on_dataset(record), set()).add(code_of(record))
+    new = [meeting.theirs for meeting in meetings if meeting.fate == "new"]
+    other: dict[str, tuple[set[str], set[str]]] = {}
+    for record in new:
+        known = here.get(_method_on_dataset(record), {code_of(record)})
+        if code_of(record) not in known:
+            there, known_there = other.setdefault(record["method"]["name"], (set(), set()))
+            there.add(code_of(record))
+            known_there.update(known)
+    return tuple(
+        f"{name} ({', '.join(sorted(there))} there, {', '.join(sorted(known))} here)"
+        for name, (there, known) in sorted(other.items())
+    )
+
+
+def _method_on_dataset(record: Record) -> tuple[str, str]:
+    return record["method"]["name"], base_dataset(record)["fingerprint"]
 
 
 def _meeting(theirs: Record, ours: Record | None, source: Store, into: Store) -> Meeting:

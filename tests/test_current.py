@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from made_records import made_dataset, made_record
+from made_records import made_dataset, made_record, on_split
 
 from cmbench import current
 from cmbench.cleaning import set_aside
@@ -148,6 +148,19 @@ def test_the_newest_code_is_chosen_for_each_dataset_and_protocol(store):
     put(store, "1-cc", key="00c1", protocol="release", finished="2027-01-01T00:00:00+00:00")
     assert sorted(shown(store)) == ["1-aa", "1-bb", "1-cc"]
     assert newest_code(store.folder, []) == []
+
+
+def test_the_newest_code_is_chosen_for_all_splits_of_a_dataset_together(store):
+    """One split of other code would else stand in a row of its own, and no split have every method."""
+    old, new = (
+        {**made_record("mine", 0.5, key=key), "provenance": {"finished": f"2026-01-0{day}"}}
+        for key, day in (("00a1", 1), ("00b1", 2))
+    )
+    for record, version in ((old, "1-aa"), (on_split(old, 1), "1-aa"), (new, "1-bb")):
+        store.put({**record, "method": {**record["method"], "code_version": version}})
+    assert shown(store) == ["1-bb"]
+    note(store.folder, FINGERPRINT, CARD, {"mine": "1-aa"})  # what a run of any split notes
+    assert shown(store) == ["1-aa", "1-aa"]
 
 
 def test_stores_that_are_copied_together_keep_their_notes(store, tmp_path):
