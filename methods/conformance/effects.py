@@ -30,17 +30,20 @@ ALTERNATIVES = 8  # values of a parameter that are tried, at most
 NUMBERS = (0.5, 0.1, 1.0, 0.01, 0.9)  # tried where there is no number to multiply
 
 
-def gives_every_parameter_an_effect(subject: Subject) -> None:
+def gives_every_parameter_an_effect(subject: Subject) -> str | None:
     """Another value of each parameter changes representations, the course of training, or what a fit tells.
 
     Parameters that are ``practical`` may be without effect. One that counts only where others have
-    certain values says so (``When`` in its annotation), and is tried with those.
+    certain values says so (``When`` in its annotation), and is tried with those. Returns which ones were
+    without effect and are not judged, because the epochs that were given end before patience does.
     """
     judged = [parameter for parameter in parameters_of(subject.method) if _is_judged(subject, parameter)]
     if not judged:
         raise Skipped("has no parameters that could change anything")
     trials = Trials(subject)
     without = {parameter.name: values for parameter in judged if (values := trials.without_effect(parameter))}
+    too_short = {name: said for name in without if (said := _epochs_that_end_first(subject, name))}
+    without = {name: values for name, values in without.items() if name not in too_short}
     if without:
         tried = "; ".join(
             f"{name} ({', '.join(dict.fromkeys(map(repr, values)))})" for name, values in without.items()
@@ -50,6 +53,19 @@ def gives_every_parameter_an_effect(subject: Subject) -> None:
             "parameter or leave it out; name it in practical if no result may depend on it, or annotate it "
             "with When(OTHER=VALUE) if it counts only then"
         )
+    return f"not judged: {'; '.join(too_short.values())}" if too_short else None
+
+
+def _epochs_that_end_first(subject: Subject, name: str) -> str:
+    """Return that a patience cannot act, in words, where epochs or patience were given so; else nothing."""
+    counted = f"{name.removesuffix('patience')}epochs"
+    if not name.endswith("patience") or not {name, counted} & set(subject.parameters):
+        return ""
+    usual = {each.name: _usual_value(subject, each) for each in parameters_of(subject.method)}
+    patience, epochs = usual.get(name), usual.get(counted)
+    if not isinstance(patience, Integral) or not isinstance(epochs, Integral) or patience < epochs:
+        return ""
+    return f"{name} = {patience}, which needs more than {counted} = {epochs}; give {counted} beyond it"
 
 
 def _is_judged(subject: Subject, parameter: Parameter) -> bool:

@@ -1,8 +1,8 @@
 """What every method has to keep, as checks that serve the command line and pytest alike.
 
 A check is a function of a ``Subject``, a method with the parameters it is tried with, and raises
-``NonconformityError`` with one sentence that names the remedy. A method that cannot keep a check says so,
-with a reason, in the class attribute ``nonconforming`` ::
+``NonconformityError`` with one sentence that names the remedy; it may return what it did not judge. A method
+that cannot keep a check says so, with a reason, in the class attribute ``nonconforming`` ::
 
     nonconforming = {"seeds_differ": "the seed draws a few rows for a width, which seldom changes it"}
 
@@ -53,13 +53,13 @@ from cmbench.methods.conformance.subject import (
 )
 from cmbench.methods.contract import Method
 
-Check = Callable[[Subject], None]
+Check = Callable[[Subject], str | None]
 Status = Literal["passed", "failed", "expected", "skipped"]
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What came out of a check: ``message`` tells what failed, or why a failure is expected."""
+    """What came out of a check: ``message`` tells what failed, why that is expected, or is not judged."""
 
     check: str
     status: Status
@@ -101,7 +101,7 @@ def result_of(check: Check, subject: Subject) -> CheckResult:
     """Run a check and return what came out; an error of the method counts as a failure."""
     reasons, name = subject.method.nonconforming, check.__name__
     try:
-        check(subject)
+        not_judged = check(subject)
     except Skipped as reason:
         return CheckResult(name, "skipped", str(reason))
     except NonconformityError as error:
@@ -109,7 +109,7 @@ def result_of(check: Check, subject: Subject) -> CheckResult:
     except (Exception, SystemExit) as error:
         message = f"{type(error).__name__}: {error}"
     else:
-        return CheckResult(name, "passed")
+        return CheckResult(name, "passed", not_judged or "")
     if name in reasons:
         return CheckResult(name, "expected", reasons[name])
     return CheckResult(name, "failed", message)

@@ -180,8 +180,25 @@ def test_a_parameter_is_tried_with_those_it_counts_with_and_where_waiting_counts
     gives_every_parameter_an_effect(Subject(Powers))
     with pytest.raises(NonconformityError, match=r"change nothing of power \(5\.0, 0\.05, 1\.0\): .*When"):
         gives_every_parameter_an_effect(Subject(PowersUnsaid))
-    with pytest.raises(NonconformityError, match="change nothing of patience"):
-        gives_every_parameter_an_effect(Subject(Powers, {"epochs": 1}))
+
+
+class NeverWaits(Powers):
+    def fit(self, train, validation):
+        self.patience, given = 10, self.patience
+        super().fit(train, validation)
+        self.patience = given
+        return self
+
+
+def test_a_patience_that_the_given_epochs_leave_no_room_for_is_not_judged():
+    result = result_of(gives_every_parameter_an_effect, Subject(Powers, {"epochs": 1}))
+    assert (result.status, result.message) == (
+        "passed",
+        "not judged: patience = 10, which needs more than epochs = 1; give epochs beyond it",
+    )
+    for given in ({}, {"epochs": 11}):
+        with pytest.raises(NonconformityError, match="change nothing of patience"):
+            gives_every_parameter_an_effect(Subject(NeverWaits, given))
 
 
 def test_what_a_method_refuses_and_what_is_practical_is_not_held_against_it():
