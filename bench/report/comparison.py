@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from cmbench.current import code_of, divided_by_code, tell_of_older
 from cmbench.errors import EvaluationError, ReportError, StoreError, did_you_mean
 from cmbench.evaluation.nesting import Run, nested_in_pairs
 from cmbench.evaluation.statistics import LEVEL, Difference, difference, holm
-from cmbench.records import Record
+from cmbench.records import Record, split_of
 from cmbench.report.layout import AVERAGE, Column, columns_of_queries
 from cmbench.report.records import STAND_INS, Group, groups, select
 from cmbench.report.settings import Setting, settings
@@ -23,7 +23,17 @@ from cmbench.report.significance import runs_of
 from cmbench.store import Store
 
 Floats = NDArray[np.float64]
+_SAME_RUNS = ("the same runs", *("",) * 4)
 HEADINGS = ("", "first", "second", "difference", "± error", "95 % interval", "p", "p corrected")
+
+
+class Row(NamedTuple):
+    """Values of both sides nested in units, and whether they are of the very same runs."""
+
+    name: str
+    first: Floats
+    second: Floats
+    same_runs: bool
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,10 @@ class Side:
     def runs(self, column: Column) -> list[Run]:
         """Return what ``runs_of`` does: AP of each run."""
         return runs_of(self.setting, column, self.store.arrays)
+
+    def keys(self, splits: Collection[int]) -> set[str]:
+        """Return the keys of the finished cells of these splits."""
+        return {record["key"] for record in self.setting.finished if split_of(record) in splits}
 
 
 def compare_methods(store: Store, records: Sequence[Record], first: str, second: str) -> str:
@@ -93,7 +107,7 @@ _FOOTER = (
     "differ from those of a table; corrected by Holm's method for the rows of its table, * marks "
     f"{LEVEL:g} or less. A leaderboard corrects for all pairs of its methods, so that two may both be bold "
     "there and have a * here; of a pair picked for its numbers, the leaderboard's is the fair answer. "
-    "A method with one run says nothing of other seeds."
+    "A method with one run says nothing of other seeds. The same runs, by key and values, are not compared."
 )
 
 
@@ -216,10 +230,12 @@ def _section(title: str, first: Side, second: Side) -> str:
     return f"**{title}**; {names}\n\n{_table(columns)}"
 
 
-def _row(name: str, sides: tuple[Side, Side], column: Column) -> tuple[str, Floats, Floats]:
+def _row(name: str, sides: tuple[Side, Side], column: Column) -> Row:
     """Return the values of both sides nested in units, of the pairs that have one in every run."""
     first, second = nested_in_pairs([side.runs(column) for side in sides]).in_units()
-    return name, first, second
+    common = set(sides[0].setting.splits) & set(sides[1].setting.splits)
+    same_cells = sides[0].keys(common) == sides[1].keys(common)
+    return Row(name, first, second, same_cells and np.array_equal(first, second))
 
 
 def _columns(setting: Setting) -> Sequence[Column]:
@@ -229,7 +245,7 @@ def _columns(setting: Setting) -> Sequence[Column]:
 
 def _store_rows(
     stores: tuple[Store, Store], pairs: Iterable[tuple[Setting, Setting]]
-) -> tuple[list[tuple[str, Floats, Floats]], list[str]]:
+) -> tuple[list[Row], list[str]]:
     """Return the rows of a table of two stores, and why other settings have none."""
     rows, lacking = [], []
     for setting, other in pairs:
@@ -246,9 +262,7 @@ def _store_column(setting: Setting) -> Column:
     return AVERAGE if AVERAGE in columns else columns[0]
 
 
-def _store_section(
-    group: Group, stores: tuple[Store, Store], rows: Sequence[tuple[str, Floats, Floats]]
-) -> str:
+def _store_section(group: Group, stores: tuple[Store, Store], rows: Sequence[Row]) -> str:
     column = _store_column(settings(group.finished)[0])
     head = f"**{group.title}**; {column.alone}, first: {stores[0].folder}, second: {stores[1].folder}"
     return f"{head}\n\n{_table(rows)}"
@@ -259,12 +273,17 @@ def _named(setting: Setting) -> str:
     return f"{setting.label} ({runs} run{'s' if runs > 1 else ''})"
 
 
-def _table(rows: Sequence[tuple[str, Floats, Floats]]) -> str:
-    differences = [difference(first, second) for _, first, second in rows]
-    corrected = holm([measured.p for measured in differences])
+def _table(rows: Sequence[Row]) -> str:
+    measured = [difference(row.first, row.second) for row in rows if not row.same_runs]
+    compared = zip(measured, holm([each.p for each in measured]), strict=True)
     lines = [
-        [name, f"{np.mean(first):.4f}", f"{np.mean(second):.4f}", *_cells(measured, p)]
-        for (name, first, second), measured, p in zip(rows, differences, corrected, strict=True)
+        [
+            row.name,
+            f"{np.mean(row.first):.4f}",
+            f"{np.mean(row.second):.4f}",
+            *(_SAME_RUNS if row.same_runs else _cells(*next(compared))),
+        ]
+        for row in rows
     ]
     alignment = ("left", *("right",) * (len(HEADINGS) - 1))
     return tabulate(lines, HEADINGS, tablefmt="pipe", disable_numparse=True, colalign=alignment)
