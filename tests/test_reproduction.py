@@ -131,7 +131,7 @@ def test_seeds_and_splits_of_a_method_are_told_together_with_the_command_first(p
     assert lines[3].split(maxsplit=1) == ["changed", 'size=2 (default 3), words="12" (default "auto")']
     assert sum(line.startswith("  key ") for line in lines) == 4
     assert sum(line.startswith("  code ") for line in lines) == 1
-    assert "seed 1 of split 1: " in text
+    assert "seed 1 on split 1: " in text
 
 
 def test_show_says_where_nothing_was_changed(place):

@@ -164,24 +164,30 @@ def to_draw(records: Sequence[Record], methods: Sequence[str] = ()) -> list[Reco
 
 
 def run_name(record: Record) -> str:
-    """Return by what a run differs from others of its setting: ``seed 0``, ``seed 0 of split 1``.
+    """Return by what a run differs from others of its setting: ``seed 0``, ``seed 0 on split 1``.
 
     Where the method has no seeds that is ``split 1``, or ``own split`` for that of the dataset.
     """
     seed = "" if record["seed"] is None else f"seed {record['seed']}"
     split = f"split {split_of(record)}" if split_of(record) else ""
-    return " of ".join(filter(None, [seed, split])) or "own split"
+    return " on ".join(filter(None, [seed, split])) or "own split"
 
 
 def run_names(names: Sequence[str]) -> str:
-    """Return the names of several runs together.
+    """Return the names of several runs together, those with seeds by split.
 
-    >>> run_names(["seed 0", "seed 1 of split 2"]), run_names(["own split", "split 2"])
-    ('seeds 0, 1 of split 2', 'own split, split 2')
+    >>> run_names(["seed 0", "seed 2", "seed 2 on split 1"]), run_names(["own split", "split 2"])
+    ('seeds 0, 2 and seed 2 on split 1', 'own split, split 2')
     """
-    if len(names) > 1 and all(name.startswith("seed ") for name in names):
-        return f"seeds {', '.join(name.removeprefix('seed ') for name in names)}"
-    return ", ".join(names)
+    if not all(name.startswith("seed ") for name in names):
+        return ", ".join(names)
+    seeds: dict[str, list[str]] = {}
+    for name in names:
+        seed, on, split = name.removeprefix("seed ").partition(" on ")
+        seeds.setdefault(f"{on}{split}", []).append(seed)
+    return " and ".join(
+        f"seed{'s' if len(found) > 1 else ''} {', '.join(found)}{where}" for where, found in seeds.items()
+    )
 
 
 def measured(record: Record, column: str, *, maps: str = "map", others: str = "measures") -> float | None:

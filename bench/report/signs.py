@@ -77,4 +77,7 @@ def _warnings(setting: Setting) -> list[str]:
     """Return the warnings of a setting, with the runs that have them where not all have."""
     every = len(setting.finished)
     told = said_once((run_name(record), record.get("warnings") or ()) for record in setting.finished)
-    return [text if len(runs) == every else f"{text} ({run_names(runs)} of {every})" for text, runs in told]
+    return [
+        text if len(runs) == every else f"{text} (in {len(runs)} of {every} runs: {run_names(runs)})"
+        for text, runs in told
+    ]

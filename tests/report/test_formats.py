@@ -7,7 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from made_records import TASKS, failed_record, made_dataset, made_error, made_record
+from made_records import TASKS, failed_record, made_dataset, made_error, made_record, on_split
 from printed_tables import rows_of
 
 from cmbench.errors import ReportError
@@ -189,10 +189,17 @@ def test_warnings_stand_under_the_table_with_their_seeds():
     text = render(cells)
     assert [row[0] for row in rows_of(text)[1:]] == ["A !", "B !"]
     assert (
-        "- ! Warnings: A: collapsed (seed 0 of 3); A: odd (seeds 0, 2 of 3); B: at chance.\n"
-        in text.replace("\\", "")
-    )
+        "- ! Warnings: A: collapsed (in 1 of 3 runs: seed 0); A: odd (in 2 of 3 runs: seeds 0, 2); "
+        "B: at chance.\n"
+    ) in text.replace("\\", "")
     assert "! Warnings: A: collapsed" in on_screen(tables(cells))
+
+
+def test_a_warning_of_some_splits_says_of_which_run_each_seed_is():
+    cells = [record for own in seeds("a", 0.5, 0.4) for record in (own, on_split(own, 1))]
+    for cell in cells[1:]:
+        cell["warnings"] = ["odd"]
+    assert "A: odd (in 3 of 4 runs: seed 1 and seeds 0, 1 on split 1)" in render(cells)
 
 
 def test_warnings_that_differ_in_numbers_alone_are_said_once():
@@ -204,7 +211,7 @@ def test_warnings_that_differ_in_numbers_alone_are_said_once():
     text = render(cells).replace("\\", "")
     assert (
         "- ! Warnings: RANDOM: text→image is at chance (MAP -1e-3 to 0.2, of 0.25); "
-        "RANDOM: unit 3 is dead (seed 0 of 3); RANDOM: unit 5 is dead (seeds 0, 1 of 3).\n"
+        "RANDOM: unit 3 is dead (in 1 of 3 runs: seed 0); RANDOM: unit 5 is dead (in 2 of 3 runs: seeds 0, 1).\n"
     ) in text
 
 

@@ -137,7 +137,7 @@ def test_runs_of_a_method_without_seeds_are_called_by_their_splits():
     headings = [each.text for each in parsed.find("h4") if "plit" in each.text or "run" in each.text]
     assert headings == ["One run", *["Own split", "Split 1"] * 2, "Split 2"]
     assert "own split, split 1: timeout" in parsed.find("table", class_="sortable board")[0].text
-    assert "CFA: it is odd (own split of 2)" in text
+    assert "CFA: it is odd (in 1 of 2 runs: own split)" in text
     assert not re.search(r"[Ss]eeds? [Nn]one", text)
 
 
