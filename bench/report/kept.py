@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from cmbench.errors import ReportError
+from cmbench.errors import ReportError, StoreError
 from cmbench.records import Record, split_of
 from cmbench.report.settings import Setting
 from cmbench.store import Store
+
+T = TypeVar("T")
+
+
+class NotKeptError(ReportError):
+    """A record does not keep the arrays that a figure is made of."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +28,36 @@ class Kept:
     setting: Setting
 
     def arrays(self, record: Record, *names: str, called: str) -> Mapping[str, NDArray[Any]]:
-        """Return the arrays of a record, these among them; ``ReportError`` where one is missing."""
+        """Return the arrays of a record, these among them; ``NotKeptError`` where one is missing."""
         arrays = self.store.arrays(record)
         if any(name not in arrays for name in names):
-            raise ReportError(
+            raise NotKeptError(
                 f"{self.setting.label} on {record['dataset']['name']}: its record has no {called}; an "
                 "earlier cmbench made it, or it was left out when it was shared. 'cmbench show "
                 f"{record['key']} --store {self.store.folder}' says how to run it again; do it with --force"
             )
         return arrays
+
+
+def of_all(kept: Sequence[Kept], read: Callable[[Kept], T]) -> list[T]:
+    """Return what ``read`` gives of each.
+
+    Where a record keeps nothing of it, the error names the methods whose records do.
+    """
+    found, lacking, errors = [], set(), []
+    for each in kept:
+        try:
+            found.append(read(each))
+        except (NotKeptError, StoreError) as error:
+            lacking.add(each.setting.method["name"])
+            errors.append(error)
+    if not errors:
+        return found
+    others = dict.fromkeys(each.setting.method["name"] for each in kept)
+    named = ",".join(name for name in others if name not in lacking)
+    if not named:
+        raise errors[0]
+    raise ReportError(f"{errors[0]}. --methods {named} draws those that have it") from errors[0]
 
 
 def on_one_split(kept: Sequence[Kept]) -> list[Kept]:

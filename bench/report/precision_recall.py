@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from cmbench.report.figure import STYLE, WIDTHS
-from cmbench.report.kept import Kept
+from cmbench.report.kept import Kept, of_all
 from cmbench.report.layout import BIMODAL
 from cmbench.report.looks import looks, spread_note
 from cmbench.report.panels import POINTS, add_legend, panelled
@@ -44,6 +44,7 @@ def figure(
     refuse_nothing(kept)
     labels = [each.setting.label for each in kept]
     shown = [each.setting for each in kept]
+    precisions = of_all(kept, lambda each: {task.key: precision(each, task.key) for task in _TASKS})
     standings = {} if arrays is None else best_groups(shown, _TASKS, arrays)
     thick = marked_labels(shown, standings)
     runs = [len(setting.finished) for setting in shown]
@@ -53,8 +54,8 @@ def figure(
         drawing, panels = panelled(width, len(_TASKS), labels, title=title, note=note)
         drawn = looks(shown)
         for panel, task in zip(panels, _TASKS, strict=True):
-            for each, look in zip(kept, drawn, strict=True):
-                curves = precision(each, task.key)
+            for each, look, both in zip(kept, drawn, precisions, strict=True):
+                curves = both[task.key]
                 at = (np.arange(curves.shape[1]) + 0.5) / curves.shape[1]
                 mean = curves.mean(axis=0)
                 panel.plot(at, mean, **look.line(thick=each.setting.label in thick.get(task.key, ())))

@@ -211,7 +211,8 @@ def test_warnings_that_differ_in_numbers_alone_are_said_once():
     text = render(cells).replace("\\", "")
     assert (
         "- ! Warnings: RANDOM: text→image is at chance (MAP -1e-3 to 0.2, of 0.25); "
-        "RANDOM: unit 3 is dead (in 1 of 3 runs: seed 0); RANDOM: unit 5 is dead (in 2 of 3 runs: seeds 0, 1).\n"
+        "RANDOM: unit 3 is dead (in 1 of 3 runs: seed 0); "
+        "RANDOM: unit 5 is dead (in 2 of 3 runs: seeds 0, 1).\n"
     ) in text
 
 

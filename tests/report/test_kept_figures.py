@@ -86,6 +86,10 @@ def test_records_without_curves_or_space_say_how_to_fill_them(store):
         ReportError, match=r"JRL on toy: its record has no precision by recall.*show \w+ --store"
     ):
         precision_recall.figure(kept(store))
+    with pytest.raises(ReportError, match=r"--force\. --methods cmgans,cca draws those that have it$"):
+        precision_recall.figure(kept(store))
+    with pytest.raises(ReportError, match=r"do it with --force$"):
+        precision_recall.figure([each for each in kept(store) if each.setting.label == "JRL"])
     with pytest.raises(ReportError, match="no picture of the common space"):
         [space.points(each) for each in kept(store)]
     for figure in (precision_recall.figure, lambda none: space.figure(none, [])):
