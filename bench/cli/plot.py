@@ -192,13 +192,13 @@ def space(
 
     Categories have colours, pictures are circles and texts triangles.
     """
-    from cmbench.report.kept import on_one_split
+    from cmbench.report.kept import of_all, on_one_split
     from cmbench.report.space import figure, points
 
     group = _group(_chosen(**choice), choice["methods"])
     shown = on_one_split(_kept(choice["store"], group))
     drawn = figure(
-        [points(kept, projection) for kept in shown],
+        of_all(shown, lambda kept: points(kept, projection)),
         group.dataset["class_names"],
         coloured=categories or (),
         width=_width(width or "column"),
@@ -271,13 +271,14 @@ def examples(
 ) -> None:
     """Draw what methods retrieve for some queries: right items in green, wrong ones in red.
 
-    The queries are those you name, or those at which one method fails most where another does not. Pictures
+    The queries are those you name, or those at which one method fails most where another does not; a line
+    under the figure says which. Pictures
     and texts are looked up by id in the folder of the raw pairs.
     """
     from cmbench.report.example_figure import figure, shown_ids
-    from cmbench.report.examples import Ranked
+    from cmbench.report.examples import Ranked, which_queries
     from cmbench.report.examples import examples as examples_of
-    from cmbench.report.kept import on_one_split
+    from cmbench.report.kept import of_all, on_one_split
     from cmbench.report.raw_pairs import raw_pairs
 
     group = _group(_chosen(**choice), choice["methods"])
@@ -286,17 +287,12 @@ def examples(
         for word in directions or ("image-to-text", "text-to-image")
     ]
     asked = on_one_split(_kept(choice["store"], group))
-    runs = [Ranked.of(kept, tasks) for kept in asked]
-    found = examples_of(
-        runs,
-        tasks,
-        queries=queries or (),
-        contrast=_two(contrast),
-        number=number,
-        top=top,
-    )
+    runs = of_all(asked, lambda kept: Ranked.of(kept, tasks))
+    choice_of_queries: dict[str, Any] = {"queries": queries or (), "contrast": _two(contrast)}
+    found = examples_of(runs, tasks, **choice_of_queries, number=number, top=top)
     shown = raw_pairs(group.dataset, shown_ids(found), pairs, kind=kind)
-    drawn = figure(found, shown, width=_width(width or "page"), note=_title_on_split(group, asked))
+    note = f"{_title_on_split(group, asked)}. {which_queries(runs, tasks, **choice_of_queries)}."
+    drawn = figure(found, shown, width=_width(width or "page"), note=note)
     _save(drawn, output, "examples", group.name)
 
 

@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from cmbench.report.examples import Answer, Example, Item
+from cmbench.report.examples import HEADINGS, Answer, Example, Item
 from cmbench.report.figure import STYLE, WIDTHS
-from cmbench.report.layout import COLUMNS
 from cmbench.report.lettering import clipped, folded, inches, shortened
 from cmbench.report.raw_pairs import Pair
 
@@ -30,7 +29,6 @@ _LARGEST_PICTURE = 0.95
 _CATEGORY_SHARE = 0.3  # of the width of a list
 _MARK_WIDTH = 0.1  # inches of a mark and the space after it
 _DOTS = 300  # of pictures, per inch
-_HEADINGS = {column.key: column.heading for column in COLUMNS}
 
 
 def figure(
@@ -154,7 +152,7 @@ class _Page:
     plan: _Plan
 
     def example(self, example: Example, top: float) -> None:
-        heading = f"{_HEADINGS[example.task]}: {example.query.category or example.query.id}"
+        heading = f"{HEADINGS[example.task]}: {example.query.category or example.query.id}"
         room = (self.plan.width - 2 * _MARGIN) / _BOLD
         self._write(shortened(heading, width=room, points=_POINTS), _MARGIN, top, bold=True)
         top -= _LINE

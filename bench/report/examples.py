@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from cmbench.errors import ReportError, did_you_mean
 from cmbench.records import Record
 from cmbench.report.kept import Kept
+from cmbench.report.layout import COLUMNS
 from cmbench.report.records import refuse_nothing
 
 Modality: TypeAlias = Literal["image", "text"]
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+HEADINGS = {column.key: column.heading for column in COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,28 @@ def examples(
             answers = tuple(run.answer(task, at, top) for run in runs)
             found.append(Example(task, runs[0].query(task, at), answers))
     return found
+
+
+def which_queries(
+    runs: Sequence[Ranked],
+    tasks: Sequence[str],
+    *,
+    queries: Sequence[str] = (),
+    contrast: tuple[str, str] | None = None,
+) -> str:
+    """Return by what ``examples`` chooses the queries of these runs and tasks, in words."""
+    if queries:
+        return "Queries: chosen by --queries"
+    by_task = {task: _by_contrast(*_contrasted(runs, task, contrast)) for task in tasks}
+    if len(set(by_task.values())) == 1:
+        return f"Queries: {by_task[tasks[0]]}"
+    return f"Queries: {'; '.join(f'{HEADINGS[task]} {words}' for task, words in by_task.items())}"
+
+
+def _by_contrast(better: Ranked, worse: Ranked) -> str:
+    if better is worse:
+        return f"of lowest AP by {better.label}"
+    return f"where {better.label} is most ahead of {worse.label}"
 
 
 def _named(run: Ranked, task: str, queries: Sequence[str]) -> list[int]:

@@ -13,7 +13,7 @@ from cmbench.cli.main import cli
 from cmbench.datasets.scenes import collection
 from cmbench.errors import ReportError
 from cmbench.report import example_figure
-from cmbench.report.examples import Answer, Example, Item, Ranked, examples
+from cmbench.report.examples import Answer, Example, Item, Ranked, examples, which_queries
 from cmbench.report.figure import save
 from cmbench.report.fonts import quiet
 from cmbench.report.kept import Kept
@@ -112,6 +112,19 @@ def test_queries_are_found_at_which_one_method_fails_most_against_another_each_o
     assert alone[0].query.id == "pair-4"  # its lowest AP
     with pytest.raises(ReportError, match="'kcca' is none of the methods shown: JRL, CCA"):
         examples(runs, ["image_to_text"], contrast=("kcca", "jrl"))
+
+
+def test_by_what_queries_are_chosen_is_said_of_each_direction():
+    runs = [ranked("jrl", [0.9] * 6), ranked("cca", [0.1] * 6)]
+    tasks = ["image_to_text", "text_to_image"]
+    assert which_queries(runs, tasks) == "Queries: where JRL is most ahead of CCA"
+    assert which_queries(runs, tasks, contrast=("cca", "jrl")) == "Queries: where CCA is most ahead of JRL"
+    assert which_queries(runs[:1], tasks) == "Queries: of lowest AP by JRL"
+    assert which_queries(runs, tasks, queries=["pair-1"]) == "Queries: chosen by --queries"
+    runs[0].record["map"]["text_to_image"] = 0.05
+    assert which_queries(runs, tasks) == (
+        "Queries: image→text where JRL is most ahead of CCA; text→image where CCA is most ahead of JRL"
+    )
 
 
 def test_a_label_stands_for_its_own_run_even_where_it_is_the_name_of_another_method():
