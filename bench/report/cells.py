@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmbench.current import newest_code
-from cmbench.errors import ReportError, StoreError
+from cmbench.errors import ReportError, StoreError, did_you_mean, listed
 from cmbench.records import Record, base_dataset, split_of
 from cmbench.report.layout import COLUMNS
 from cmbench.store import DEFAULT_STORE, Store, matching
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MOST_NAMED = 30
+"""Cells that a message names."""
 
 
 def stored_records(folder: str | Path, *, all_versions: bool = False) -> list[Record]:
@@ -48,12 +52,19 @@ def stored_cells(folder: str | Path, names: Sequence[str]) -> list[Record]:
     for name in names:
         cells = {record["key"]: record for record in matching(records, name)}
         if not cells:
-            available = sorted(
-                {f"{record['dataset']['name']}/{record['method']['name']}" for record in records}
-            )
-            raise StoreError(f"no cell {name!r} in {folder}; it has {', '.join(available) or 'none'}")
+            raise StoreError(_no_cell(name, folder, records))
         named |= cells
     return list(named.values())
+
+
+def _no_cell(name: str, folder: str | Path, records: Sequence[Record]) -> str:
+    """Return that no cell has this name, and what cells there are: of its dataset alone if it names one."""
+    cells = {(record["dataset"]["name"], record["method"]["name"]) for record in records}
+    of_dataset = {cell for cell in cells if cell[0] == name.rpartition("/")[0]}
+    available = sorted("/".join(cell) for cell in of_dataset or cells)
+    known = available if "/" in name else sorted({method for _, method in cells})
+    has = listed(available, MOST_NAMED) or "none"
+    return f"no cell {name!r} in {folder}{did_you_mean(name, known)}; it has {has}"
 
 
 _FIELDS: Mapping[str, Callable[[Record], Any]] = {

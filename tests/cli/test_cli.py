@@ -291,7 +291,8 @@ def test_nothing_is_made_where_nothing_is_run(command, place):
 
 def test_errors_reach_the_shell_of_a_process(place):
     done = python("-m", "cmbench", "show", "kcca", "--store", place.stored, status=1)
-    assert done.stderr == f"cmbench: no cell 'kcca' in {place.stored}; it has toy/cca, toy/cfa\n"
+    told = f"cmbench: no cell 'kcca' in {place.stored} (did you mean 'cca'?); it has toy/cca, toy/cfa\n"
+    assert done.stderr == told
     done = python("-m", "cmbench", "run", "--jobs", "none", status=2)
     assert "Traceback" not in done.stderr
 
