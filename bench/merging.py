@@ -106,6 +106,25 @@ def compared(source: Store, into: Store) -> Comparison:
     return Comparison(meetings, theirs.problems, other_code=_of_other_code(meetings, ours.records))
 
 
+def foreseen(source: Store, into: Store) -> Comparison:
+    """Return what ``merge_into`` would do with each record; nothing is changed.
+
+    The arrays of records that it would bring or replace are read, which ``compared`` does not do.
+    """
+    comparison = compared(source, into)
+    return replace(comparison, meetings=[_foreseen(each, source, into) for each in comparison.meetings])
+
+
+def _foreseen(meeting: Meeting, source: Store, into: Store) -> Meeting:
+    if meeting.fate in ("equal", "unreadable"):
+        return meeting
+    try:
+        _arrays_of_both(meeting.theirs, meeting.ours, source, into)
+    except StoreError as error:
+        return replace(meeting, fate="unreadable", reason=str(error))
+    return meeting
+
+
 def merge_into(source: Store, into: Store) -> Comparison:
     """Bring the records of ``source`` into a store, with arrays, logs, cards and plugins' code.
 
@@ -251,7 +270,7 @@ def _merged(planned: Meeting, source: Store, into: Store, aside: Store) -> Meeti
     theirs = planned.theirs
     try:  # before anything is written; a run may have finished the cell meanwhile
         ours = into.find_own(theirs["key"], theirs["method"]["name"]) or planned.ours
-        brought, held = _arrays(theirs, source), _arrays(ours, into) if ours else {}
+        brought, held = _arrays_of_both(theirs, ours, source, into)
     except StoreError as error:
         return replace(planned, fate="unreadable", reason=str(error))
     meeting = _meeting(theirs, ours, source, into)
@@ -301,6 +320,11 @@ def _bring_files(record: Record, source: Store, into: Store) -> None:
 def _arrays(record: Record, store: Store) -> Arrays:
     """Return the arrays of a record, none where they are gone; ``StoreError`` where they cannot be read."""
     return store.arrays(record) if record["status"] == OK and store.has_arrays(record) else {}
+
+
+def _arrays_of_both(theirs: Record, ours: Record | None, source: Store, into: Store) -> tuple[Arrays, Arrays]:
+    """Return the arrays of two records of a cell as ``_arrays`` does; none of ours where there is no such."""
+    return _arrays(theirs, source), _arrays(ours, into) if ours else {}
 
 
 def _array_names(record: Record, store: Store) -> set[str]:

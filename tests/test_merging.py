@@ -12,7 +12,7 @@ from cmbench.cli.main import cli
 from cmbench.current import note
 from cmbench.errors import StoreError
 from cmbench.execution.claims import claims_in
-from cmbench.merging import compared, merge_into
+from cmbench.merging import compared, foreseen, merge_into
 from cmbench.report.cells import stored_records
 from cmbench.store import Store
 
@@ -290,8 +290,10 @@ def test_damaged_arrays_leave_their_cell_alone_and_the_others_are_merged(stores,
     damaged = {"here": here, "there": there}[place]
     record = next(each for each in damaged.records() if each["method"]["name"] == "later-there")
     damaged.arrays_path(record).write_bytes(b"PK")
+    before = foreseen(there, here)
     done = merge_into(there, here)
-    assert fates(done) == {**FATES, "later-there": "unreadable"}
+    assert fates(done) == fates(before) == {**FATES, "later-there": "unreadable"}
+    assert [meeting.reason for meeting in before.meetings] == [meeting.reason for meeting in done.meetings]
     assert not done.is_peaceful
     assert here.find(record["key"])["map"]["bimodal_average"] == 0.4
     assert "later-there" not in {each["method"]["name"] for each in Store(done.aside).records()}

@@ -24,13 +24,13 @@ def merge(sources: tuple[str, ...], store: str, dry_run: bool) -> None:
     whose files cannot be read, here or there. The exit status is 1 if any numbers differ, or a cell is left
     alone.
     """
-    from cmbench.merging import compared, merge_into, report
+    from cmbench.merging import foreseen, merge_into, report
     from cmbench.output import printable
     from cmbench.store import Store
 
     into, all_well = Store(store), True
     for source in sources:
-        comparison = compared(Store(source), into) if dry_run else merge_into(Store(source), into)
+        comparison = foreseen(Store(source), into) if dry_run else merge_into(Store(source), into)
         for problem in comparison.problems:
             click.echo(printable(f"cmbench: left out: {problem}"), err=True)
         for line in report(comparison, source, store, dry_run=dry_run):
