@@ -85,6 +85,7 @@ def _format_of(output: Path | None) -> Format | None:
     help="What to show beside the numbers: seconds, memory, weights, seeds, trials, profile, family, or "
     "further measures such as p@10.",
 )
+@click.option("--averages", is_flag=True, help="Show the averages alone, without the two directions.")
 @click.option(
     "--sort",
     metavar="COLUMN",
@@ -181,18 +182,22 @@ def _refuse_contradictions(
         raise click.UsageError(
             "--ablation, --overview and --published are tables of their own, two tables at least; give one"
         )
-    if published and (named["sort"] or named["columns"] or named["measures"]):
+    if published and (named["sort"] or named["columns"] or named["measures"] or named["averages"]):
         raise click.UsageError(
-            "--published has columns and an order of its own; leave --sort, --columns and --measures out"
+            "--published has columns and an order of its own; leave --sort, --columns, --measures and "
+            "--averages out"
         )
-    if overview and (named["sort"] or named["columns"]):
+    if overview and (named["sort"] or named["columns"] or named["averages"]):
         raise click.UsageError(
-            "--overview sorts by average rank and has its own columns; leave --sort and --columns out"
+            "--overview sorts by average rank and has its own columns, averages; leave --sort, --columns and "
+            "--averages out"
         )
     if ablation and named["methods"] is not None:
         raise click.UsageError("the rows of --ablation are those of the paper; leave --methods out")
-    if ablation and named["measures"] is not None:
-        raise click.UsageError("the columns of --ablation are those of the paper; leave --measures out")
+    if ablation and (named["measures"] is not None or named["averages"]):
+        raise click.UsageError(
+            "the columns of --ablation are those of the paper; leave --measures and --averages out"
+        )
     if named["settings"] is not None and not ablation:
         raise click.UsageError("--settings chooses a table of --ablation, which is not given")
 

@@ -45,10 +45,10 @@ def csv_text(group: Group, *, arrays: Arrays | None = None, view: View = DEFAULT
 
 
 def _csv_columns(group: Group, view: View) -> list[Column]:
-    """Return MAP of all tasks evaluated, and the columns of the measures shown."""
-    maps = BIMODAL.columns if is_by_pair(group.protocol) else COLUMNS
+    """Return MAP of all tasks evaluated, and the columns of the measures shown; of averages those alone."""
+    maps = () if view.averages else BIMODAL.columns if is_by_pair(group.protocol) else COLUMNS
     measures, _ = columns_of(view)
-    groups = column_groups(group, measures, added=added_measures(view))
+    groups = column_groups(group, measures, added=added_measures(view), averages=view.averages)
     asked = (column for columns in groups for column in columns.columns)
     return list({column.key: column for column in (*maps, *asked)}.values())
 

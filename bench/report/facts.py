@@ -131,8 +131,9 @@ def columns_of(view: View) -> tuple[Sequence[str] | None, list[Fact]]:
         try:
             get_measure(name)
         except EvaluationError as error:
+            averages = "; --averages shows the averages alone" if name.endswith("_average") else ""
             raise ReportError(
-                f"unknown column {name!r}: there are {', '.join(FACTS)}, and measures ({error})"
+                f"unknown column {name!r}: there are {', '.join(FACTS)}, and measures ({error}){averages}"
             ) from None
     return view.measures, facts
 

@@ -69,6 +69,8 @@ ALLMODAL = ColumnGroup(
 GROUPS = (BIMODAL, ALLMODAL)
 COLUMNS = tuple(column for group in GROUPS for column in group.columns)
 
+_AVERAGES = (BIMODAL_AVERAGE, ALLMODAL_AVERAGE)
+
 PUBLISHED = ColumnGroup(
     "Published",
     (
@@ -103,6 +105,7 @@ class View:
         standard error over queries
     measures : the measures shown; by default those that the protocol reports
     letters : whether the letters of marks stand behind the numbers
+    averages : whether the averages of tasks are shown alone, without the tasks
     columns : what stands beside them: names of ``cmbench.report.facts.FACTS``, and further measures
     sort : the column that rows are ordered by, its key or heading; by default the order of the paper
     digits : decimals of numbers
@@ -113,6 +116,7 @@ class View:
     spread: Spread = "seeds"
     measures: Sequence[str] | None = None
     letters: bool = False
+    averages: bool = False
     columns: Sequence[str] = ()
     sort: str | None = None
     digits: int = DECIMALS
@@ -147,14 +151,16 @@ def column_groups(
     measures: Iterable[str] | None = None,
     *,
     added: Iterable[str] = (),
+    averages: bool = False,
     digits: int = DECIMALS,
 ) -> tuple[ColumnGroup, ...]:
     """Return the columns of a table: those of the measures named, by default those its protocol reports.
 
-    Those of ``added`` come beside them.
+    Those of ``added`` come beside them. With ``averages`` each measure has the averages of its tasks alone.
 
     Where the pair itself is relevant, the measures of a task stand together, else the tasks of a
-    measure. Raises ``ReportError`` for a measure that no record holds.
+    measure, and there are no averages. Raises ``ReportError`` for a measure that no record holds, and for
+    averages that there are not.
     """
     by_pair = is_by_pair(group.protocol)
     by_default = PAIRS.measures if by_pair else (MAP.name,)
@@ -170,6 +176,11 @@ def column_groups(
                 f"no record of {group.title} holds {measure.name}; measure it with 'cmbench run --measures "
                 f"{measure.name}'"
             )
+    if by_pair and averages:
+        raise ReportError(
+            f"{group.title} has no averages, since images are asked for in one task and texts in the other; "
+            "leave --averages out, or choose another table with --dataset and --protocol"
+        )
     if by_pair:
         found = [
             ColumnGroup(column.heading, tuple(_column(column, measure) for measure in wanted))
@@ -177,7 +188,13 @@ def column_groups(
         ]
     else:
         found = list(chain.from_iterable(GROUPS if each == MAP else (_bimodal(each),) for each in wanted))
-    return tuple(with_digits(columns, digits) for columns in found)
+    shown = map(_averages, found) if averages else found
+    return tuple(with_digits(columns, digits) for columns in shown)
+
+
+def _averages(group: ColumnGroup) -> ColumnGroup:
+    averages = tuple(column for column in group.columns if column.key.endswith(_AVERAGES))
+    return replace(group, columns=averages)
 
 
 def with_digits(group: ColumnGroup, digits: int) -> ColumnGroup:

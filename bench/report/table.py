@@ -70,7 +70,9 @@ def table(records: Iterable[Record], *, arrays: Arrays | None = None, view: View
     """
     group = only_group(records)
     measures, facts = columns_of(view)
-    columns = column_groups(group, measures, added=added_measures(view), digits=view.digits)
+    columns = column_groups(
+        group, measures, added=added_measures(view), averages=view.averages, digits=view.digits
+    )
     flat = [column for part in columns for column in part.columns]
     measured = in_order(settings(group.records, spread=view.spread), view, flat)
     published = published_maps(group)

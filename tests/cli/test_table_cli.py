@@ -54,6 +54,35 @@ def titles(text):
     return [line for line in text.splitlines() if line.startswith("### ")]
 
 
+ONE = ("--dataset", "toy", "--protocol", "paper")
+
+
+@pytest.mark.parametrize("format", ["markdown", "latex", "csv", "html", "text"])
+def test_averages_are_shown_without_directions_in_every_format(store, format):
+    words = ("--store", store, *ONE, "--format", format)
+    narrow, whole = (call(table, *words, *more) for more in (("--averages",), ()))
+    assert all(name in narrow for name in ("CCA", "CFA"))
+    value = "0.5" if format == "csv" else "0.500"
+    assert (narrow.count(value), whole.count(value)) == (2 * 2, 2 * 6)
+    assert "CFA" in call(table, *words, "--averages", "--sort", "bimodal_average")
+
+
+def test_averages_that_there_are_not_are_refused(store):
+    with pytest.raises(ReportError, match="no column 'image_to_text' to sort by; there are bimodal_average"):
+        call(table, "--store", store, *ONE, "--averages", "--sort", "image_to_text")
+    for other in ("--overview", "--ablation", "--published"):
+        result = CliRunner().invoke(cli, ["table", "--store", str(store), "--averages", other])
+        assert result.exit_code == 2
+        assert "--averages out" in " ".join(result.output.split())
+    with pytest.raises(ReportError, match=r"'bimodal_average'.*; --averages shows the averages alone"):
+        call(table, "--store", store, *ONE, "--columns", "bimodal_average")
+    pairs = record("toy", "cca", "pairs")
+    pairs["protocol"]["relevance"] = "pair"
+    Store(store).put({**pairs, "measures": {name: {} for name in ("r@1", "r@5", "r@10", "medr", "rsum")}})
+    with pytest.raises(ReportError, match=r"protocol pairs 1 has no averages.*; leave --averages out"):
+        call(table, "--store", store, "--protocol", "pairs", "--averages")
+
+
 def test_a_group_stands_for_its_members_that_have_records(store, tmp_path):
     words = ("--store", store, "--dataset", "toy", "--protocol", "paper", "--methods")
     assert call(table, *words, "paper") == call(table, *words, "cca,cfa") == call(table, *words, "cfa,paper")
