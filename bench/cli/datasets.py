@@ -145,14 +145,17 @@ def convert(
     """Write the dataset in PATH in the form that cmbench uses, and print what was done.
 
     Keys of published files are recognised (I_tr, train_img, XAll and the like), or named with --key.
-    Matrices with a column for each pair are transposed. The card of the new file says what was done.
+    Matrices with a column for each pair are transposed. The card of the new file says what was done. Its
+    dataset has the name that the file says in a key 'name', else that of the new file.
     """
     from cmbench.datasets.formats.division import Shares
     from cmbench.datasets.formats.files import load_file
     from cmbench.datasets.soundness import findings
 
     check_output(output)
-    dataset = load_file(path, keys=keys, shares=Shares(validation, test, seed))
+    name = output.stem if output.suffix == ".npz" else output.name
+    shares = Shares(validation, test, seed)
+    dataset = load_file(path, keys=keys, shares=shares, default_name=name)
     write_dataset(output, dataset)
     console = _console()
     _print_marked(console, [("note", note) for note in dataset.card.notes])

@@ -210,7 +210,8 @@ def _kept(records: Sequence[Record], kind: str, wanted: Sequence[str], names: An
     for value in wanted:
         if not any(_matches(value, names(record)) for record in records):
             available = ", ".join(sorted({names(record)[0] for record in records})) or "none"
-            raise ReportError(f"no record of {kind} {value!r}; {kind}s in these records: {available}")
+            told = "; 'cmbench datasets info FILE' prints the name of a file" if kind == "dataset" else ""
+            raise ReportError(f"no record of {kind} {value!r}; {kind}s in these records: {available}{told}")
     return [record for record in records if any(_matches(value, names(record)) for value in wanted)]
 
 

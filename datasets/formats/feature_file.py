@@ -112,8 +112,11 @@ class Reading:
     notes: tuple[str, ...] = ()
 
 
-def draft_of(file: FeatureFile, shares: Shares | None = None) -> Reading:
-    """Return the file's dataset; ``shares`` says what part of its pairs is drawn for validation and test."""
+def draft_of(file: FeatureFile, shares: Shares | None = None, *, default_name: str = "") -> Reading:
+    """Return the file's dataset; ``shares`` says what part of its pairs is drawn for validation and test.
+
+    Its name is what the file says, else ``default_name``, by default that of the file.
+    """
     shares = shares or Shares()
     values, problems = _cast(file)
     names = _names_of_splits(file, shares)
@@ -132,7 +135,8 @@ def draft_of(file: FeatureFile, shares: Shares | None = None) -> Reading:
     card = replace(_card(values), notes=notes)
     if drawn_notes:  # which the source does not state
         card = replace(card, sizes=None, fingerprint="")
-    name, class_names = values.get("name") or file.default_name, tuple(values["class_names"])
+    name = values.get("name") or default_name or file.default_name
+    class_names = tuple(values["class_names"])
     train, validation, test = (splits[split] for split in SPLIT_NAMES)
     draft = Draft(name, train, validation, test, class_names, card, splits.get(RETRIEVAL))
     return Reading(draft, (), notes[len(stored_notes) :])

@@ -75,6 +75,7 @@ def load_file(
     unseen_categories: bool = False,
     keys: Mapping[str, str] | None = None,
     shares: Shares | None = None,
+    default_name: str = "",
 ) -> Dataset:
     """Return the dataset in a ``.npz`` or ``.mat`` file or a folder of ``.npy`` or ``.mat`` files.
 
@@ -87,9 +88,10 @@ def load_file(
     unseen_categories : whether test pairs may be of categories that no training pair has
     keys : the key in the file of some arrays, by the key they have in a dataset: {"images_train": "I_tr"}
     shares : what part of the pairs is drawn for validation and test, where the file has none
+    default_name : of the dataset, where the file says none; by default the name of the file
     """
     path = Path(path)
-    reading = draft_of(read_file(path, keys), shares)
+    reading = draft_of(read_file(path, keys), shares, default_name=default_name)
     if reading.draft is None:
         raise DatasetError(f"{path}: " + "; ".join(reading.problems))
     card = replace(reading.draft.card, loaded_from=path.absolute())

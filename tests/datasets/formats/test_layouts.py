@@ -164,6 +164,16 @@ def convert(tmp_path):
     return converted
 
 
+def test_a_converted_dataset_is_called_like_the_new_file_unless_it_says_a_name(arrays, tmp_path, convert):
+    np.savez(tmp_path / "foreign.npz", **in_layout(arrays, "I_tr"))
+    dataset, _ = convert(tmp_path / "foreign.npz")
+    assert dataset.name == "out"
+    assert dataset.fingerprint == load_file(tmp_path / "foreign.npz").fingerprint
+    (tmp_path / "out.npz").unlink()
+    np.savez(tmp_path / "foreign.npz", **in_layout(arrays, "I_tr"), name="flowers")
+    assert convert(tmp_path / "foreign.npz")[0].name == "flowers"
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".mat"])
 def test_validation_pairs_are_drawn_from_training_by_category_and_the_card_says_so(
     suffix, arrays, tmp_path, convert
