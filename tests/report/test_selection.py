@@ -3,9 +3,11 @@
 import pytest
 from made_records import PROTOCOL, made_dataset, made_record
 
-from cmbench.errors import ReportError
+from cmbench.errors import ReportError, StoreError
 from cmbench.methods.registry import BUILT_IN, registry
+from cmbench.report.cells import stored_cells
 from cmbench.report.records import STAND_INS, select
+from cmbench.store import Store
 
 DATASET = made_dataset()
 
@@ -66,3 +68,14 @@ def test_what_runs_in_the_place_of_ccl_answers_to_its_name_and_group_where_ccl_i
 def test_the_stand_ins_are_those_that_methods_name():
     named = {name: entry.load().without_parts for name, entry in registry().entries.items()}
     assert {name: stand_in for name, stand_in in named.items() if stand_in and name in BUILT_IN} == STAND_INS
+
+
+def test_an_unknown_cell_of_a_dataset_is_told_those_of_it_alone(tmp_path):
+    for dataset, method in (("toy", "cca"), ("toy", "cmgans"), ("other", "cmgans")):
+        Store(tmp_path).put(made_record(method, dataset=dataset))
+    with pytest.raises(StoreError, match=r"\(did you mean 'toy/cmgans'\?\); it has toy/cca, toy/cmgans$"):
+        stored_cells(tmp_path, ["toy/cmgan"])
+    with pytest.raises(StoreError, match=r"\(did you mean 'cmgans'\?\); it has other/cmgans, toy/cca"):
+        stored_cells(tmp_path, ["cmgan"])
+    with pytest.raises(StoreError, match=r"\(did you mean 'other/cmgans'\?\); it has other/cmgans, toy/cca"):
+        stored_cells(tmp_path, ["othr/cmgans"])

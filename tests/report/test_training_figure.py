@@ -404,13 +404,3 @@ def test_curves_of_unequal_length_are_refused(store):
 def test_an_unknown_cell_is_an_error_that_names_what_there_is(store):
     with pytest.raises(StoreError, match=r"no cell 'dcca' in .*; it has other/cmgans, toy/cca"):
         call("dcca", "--store", store.folder)
-
-
-def test_an_unknown_cell_of_a_dataset_is_told_those_of_it_alone(store):
-    with pytest.raises(
-        StoreError, match=r"'toy/cmgan' in \S+ \(did you mean 'toy/cmgans'\?\); it has (.*)"
-    ) as told:
-        call("toy/cmgan", "--store", store.folder)
-    assert "other/" not in str(told.value)
-    with pytest.raises(StoreError, match=r"\(did you mean 'other/cmgans'\?\); it has other/cmgans, toy/cca"):
-        call("othr/cmgans", "--store", store.folder)
