@@ -58,7 +58,8 @@ def chance_of_tau(scores: ArrayLike, others: ArrayLike) -> float:
     """
     from scipy.stats import kendalltau  # takes most of a second to import, and is rarely needed
 
-    return float(kendalltau(scores, others).pvalue)
+    ours, theirs = (np.asarray(each, dtype=np.float64) for each in (scores, others))
+    return float(kendalltau(ours, theirs).pvalue)
 
 
 def tau_interval(
