@@ -306,9 +306,9 @@ def _label(record: Record, parts: Sequence[str], telling: int, shared: set[str])
     label: str = method["paper_name"]
     if label in shared:
         label += f" [{method['name']}]"
-    named = [part for part in parts[:telling] if part]
-    if telling < len(parts):
-        named.append("…")
+    named = [part for part in parts if part]
+    if len(named) > MOST_NAMED and telling < len(parts):
+        named = [*([part for part in parts[:telling] if part] or named[:1]), "…"]
     return f"{label} ({', '.join(named)})" if named else label
 
 
