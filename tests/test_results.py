@@ -332,12 +332,18 @@ def test_runs_that_were_ranked_on_test_pairs_are_not_kept_as_a_search(tmp_path):
     assert not list(tmp_path.glob("searches/toy*"))
 
 
-def test_every_trial_of_a_packed_search_is_told_by_the_profile_that_came_of_it():
-    """Each was ranked on validation pairs, and no trial is missing or has another MAP."""
+def chosen_by_searches():
+    """Return the entries of methods in the profiles that come with the package, by dataset."""
     chosen = {}
     for path in (RESULTS.parent / "bench" / "tuned").glob("*.toml"):
         datasets = tomllib.loads(path.read_text(encoding="utf-8"))["datasets"]
         chosen |= {name: dataset["methods"] for name, dataset in datasets.items()}
+    return chosen
+
+
+def test_every_trial_of_a_packed_search_is_told_by_the_profile_that_came_of_it():
+    """Each was ranked on validation pairs, and no trial is missing or has another MAP."""
+    chosen = chosen_by_searches()
     archives = sorted((RESULTS / "tuned" / "searches").glob("*.tar.xz"))
     assert archives
     for archive in archives:
@@ -358,10 +364,7 @@ def test_every_trial_of_a_packed_search_is_told_by_the_profile_that_came_of_it()
 
 def test_searches_that_found_nothing_better_are_kept_too():
     """The best mean over seeds of each, on validation pairs, is below that of the search that chose."""
-    chosen = {}
-    for path in (RESULTS.parent / "bench" / "tuned").glob("*.toml"):
-        datasets = tomllib.loads(path.read_text(encoding="utf-8"))["datasets"]
-        chosen |= {name: dataset["methods"] for name, dataset in datasets.items()}
+    chosen = chosen_by_searches()
     archives = sorted((RESULTS / "tuned" / "searches" / "unchosen").glob("*.tar.xz"))
     assert archives
     for archive in archives:

@@ -264,23 +264,30 @@ def takes_time_as_pairs_do(subject: Subject) -> None:
 def takes_memory_as_pairs_do(subject: Subject) -> None:
     """Twice the pairs take about twice the memory: a matrix of pairs by pairs fills any, on real data.
 
-    Where it seems otherwise, four times as many pairs are tried: blocks of a fixed size are full by then.
+    Of few pairs, what a fit takes anyhow hides a matrix, and systems count by many pages: a doubt is enough
+    to try four times as many, of which the growth is plain, and blocks of a fixed size are full.
     """
-    for many in (MANY, 4 * MANY):
-        # of two fits the lower counts: the first loads what libraries keep, and systems count by the page
-        half = min(_memory_of_fit(subject, many // 2) for _ in range(2))
-        whole = _memory_of_fit(subject, many)
-        if whole < LARGE or whole < 2.2 * half:
-            return
-    raise NonconformityError(
-        f"{many} pairs take {whole / 1e6:.0f} MB and {many // 2} take {half / 1e6:.0f} MB, as if "
-        "there were a matrix of pairs by pairs, which would fill 80 GB for 100,000 pairs; compute it in "
-        "blocks, or use a low-rank factor"
-    )
+    halves, wholes = _memories_of_fits(subject, MANY)
+    if max(wholes) < max(LARGE, 1.5 * min(halves)):
+        return
+    halves, wholes = _memories_of_fits(subject, 4 * MANY)
+    half, whole = max(halves), min(wholes)
+    if whole >= 2.2 * half:
+        raise NonconformityError(
+            f"{4 * MANY} pairs take {whole / 1e6:.0f} MB and {2 * MANY} take {half / 1e6:.0f} MB, as if "
+            "there were a matrix of pairs by pairs, which would fill 80 GB for 100,000 pairs; compute it in "
+            "blocks, or use a low-rank factor"
+        )
 
 
 MANY = 800
-LARGE = 2_000_000  # bytes; a matrix of MANY by MANY takes 2.5 MB in float32
+LARGE = 1_500_000  # bytes; a matrix of MANY by MANY takes 2.5 MB in float32
+
+
+def _memories_of_fits(subject: Subject, size: int) -> tuple[list[int], list[int]]:
+    """Return what two fits to half of so many pairs take, and two to all of them."""
+    few, many = ([_memory_of_fit(subject, pairs) for _ in range(2)] for pairs in (size // 2, size))
+    return few, many
 
 
 def _memory_of_fit(subject: Subject, size: int) -> int:
