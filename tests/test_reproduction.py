@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -228,6 +229,12 @@ def test_what_keeps_a_cell_from_being_reproduced_is_named_with_the_remedy(place,
         reproduced(renamed, store)
 
 
+def read(verb, arguments):
+    """Parse the arguments of a verb as those of a command line, which raises ``click.UsageError``."""
+    parent = click.Context(cli, **cli.context_settings)
+    cli.get_command(parent, verb).make_context(verb, list(arguments), parent=parent)
+
+
 def test_a_cell_without_a_result_is_told_with_a_command_that_its_verb_knows(place):
     store = Store(place / "store")
     record = next(r for r in records(place, "cca") if not r["dataset"].get("split_of"))
@@ -245,11 +252,11 @@ def test_a_cell_without_a_result_is_told_with_a_command_that_its_verb_knows(plac
     advice = remedy(record, "failed")
     assert advice.endswith(f" --store {store.folder} --retry-failed")
     name, *arguments = shlex.split(advice.partition("run it: cmbench ")[2])
-    cli.get_command(None, name).make_context(name, arguments)
+    read(name, arguments)
     assert remedy(searched, "failed") == "run it: cmbench tune --trials 3 --retry-failed"
     assert remedy(searched, "pruned") == "run it: cmbench tune --trials 3 --no-pruning"
     for option in ("--retry-failed", "--no-pruning"):
-        cli.get_command(None, "tune").make_context("tune", [option])
+        read("tune", [option])
     assert remedy(from_python, "pruned") == "run again what made it, with pruning=False: search.py"
     assert remedy(record, "left-out") == "its method cannot run on its dataset: no categories"
 
