@@ -303,17 +303,18 @@ def _ids_of(name: str, draft: Draft) -> list[str]:
 
 def _choosing(draft: Draft) -> Iterator[Finding]:
     """Yield what keeps the validation pairs from telling settings of a method apart."""
-    validation, remedy = draft.validation, _more_validation_pairs(draft, than=(0, 0))
+    validation = draft.validation
     if len(validation) < 2:
         yield Finding(
-            f"there is {len(validation)} validation pair, which every setting ranks first; {remedy}",
+            f"there is {len(validation)} validation pair, which every setting ranks first; "
+            f"{_more_validation_pairs(draft)}",
             stops=True,
         )
         return
     if _all_relevant(validation.targets, validation.targets):
         yield Finding(
             f"all {len(validation)} validation pairs are of one category ({_category(draft)}), so every "
-            f"setting has the MAP 1; {remedy}",
+            f"setting has the MAP 1; {_more_validation_pairs(draft)}",
             stops=True,
         )
         return
@@ -322,7 +323,7 @@ def _choosing(draft: Draft) -> Iterator[Finding]:
     yield from _sorted_by_category(draft)
 
 
-def _more_validation_pairs(draft: Draft, *, than: tuple[int, int]) -> str:
+def _more_validation_pairs(draft: Draft, *, than: tuple[int, int] = (0, 0)) -> str:
     """Return why validation pairs have to suffice, and how they do: by a larger limit, drawn, or others."""
     share = helpful_share(draft.train, len(draft.class_names), enough=FEW_PAIRS, than=than)
     if before_limit(base_name(draft))[1]:
@@ -381,14 +382,16 @@ def _same_rows(split: Split, name: str) -> Iterator[Finding]:
 def _little_to_choose(draft: Draft) -> Iterator[Finding]:
     validation, categories = draft.validation, len(draft.class_names)
     counts = np.array(category_counts(validation.labels, categories), dtype=np.int64)
+    trained = np.array(category_counts(draft.train.labels, categories), dtype=np.int64) > 0
+    scarce = [draft.class_names[label] for label in np.flatnonzero((counts < 2) & trained)]
+    if len(validation) >= FEW_PAIRS and not scarce:
+        return
     remedy = _more_validation_pairs(draft, than=(int((counts > 1).sum()), len(validation)))
     if len(validation) < FEW_PAIRS:
         yield Finding(
             f"there are {len(validation)} validation pairs, too few to tell settings apart but by luck; "
             f"{remedy}"
         )
-    trained = np.array(category_counts(draft.train.labels, categories), dtype=np.int64) > 0
-    scarce = [draft.class_names[label] for label in np.flatnonzero((counts < 2) & trained)]
     if scarce:
         chosen_by = "the others" if len(scarce) < trained.sum() else "single pairs, or by none"
         yield Finding(

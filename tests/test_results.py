@@ -341,21 +341,27 @@ def chosen_by_searches():
     return chosen
 
 
+def packed(folder):
+    """Yield the dataset of each archive of searches, and its records, ranked on its validation pairs."""
+    archives = sorted(folder.glob("*.tar.xz"))
+    assert archives
+    for archive in archives:
+        records = [json.loads(text) for text in equal_searches.unpacked(archive).values()]
+        assert all(f"{equal_searches.validated(record)}.tar.xz" == archive.name for record in records)
+        yield archive.name.removesuffix(".tar.xz"), records
+
+
 def test_every_trial_of_a_packed_search_is_told_by_the_profile_that_came_of_it():
     """Each was ranked on validation pairs, and no trial is missing or has another MAP."""
     chosen = chosen_by_searches()
-    archives = sorted((RESULTS / "tuned" / "searches").glob("*.tar.xz"))
-    assert archives
-    for archive in archives:
+    for dataset, tried in packed(RESULTS / "tuned" / "searches"):
         trials = {}
-        for text in equal_searches.unpacked(archive).values():
-            record = json.loads(text)
-            assert f"{equal_searches.validated(record)}.tar.xz" == archive.name
+        for record in tried:
             if record["seed"] in (None, 0):  # further seeds are of the best few alone
                 trials.setdefault(record["method"]["name"], []).append(record)
         assert trials
         for method, records in trials.items():
-            entry = chosen[archive.name.removesuffix(".tar.xz")][method]
+            entry = chosen[dataset][method]
             finished = [record for record in records if record["status"] == "ok"]
             told = {tried["validation_map"] for tried in entry["tried"] if "validation_map" in tried}
             assert told == {round(record["map"]["bimodal_average"], 6) for record in finished}
@@ -365,13 +371,9 @@ def test_every_trial_of_a_packed_search_is_told_by_the_profile_that_came_of_it()
 def test_searches_that_found_nothing_better_are_kept_too():
     """The best mean over seeds of each, on validation pairs, is below that of the search that chose."""
     chosen = chosen_by_searches()
-    archives = sorted((RESULTS / "tuned" / "searches" / "unchosen").glob("*.tar.xz"))
-    assert archives
-    for archive in archives:
+    for dataset, tried in packed(RESULTS / "tuned" / "searches" / "unchosen"):
         seeds = {}
-        for text in equal_searches.unpacked(archive).values():
-            record = json.loads(text)
-            assert f"{equal_searches.validated(record)}.tar.xz" == archive.name
+        for record in tried:
             if record["status"] == "ok":
                 parameters = record["method"]["parameters"] | {"random_state": None}
                 place = record["method"]["name"], json.dumps(parameters, sort_keys=True)
@@ -381,6 +383,5 @@ def test_searches_that_found_nothing_better_are_kept_too():
             if len(values) == 3:
                 best[method] = max(best.get(method, 0.0), sum(values) / 3)
         assert best
-        name = archive.name.removesuffix(".tar.xz")
         for method, value in best.items():
-            assert value <= chosen[name][method]["validation_map"] + 1e-6
+            assert value <= chosen[dataset][method]["validation_map"] + 1e-6

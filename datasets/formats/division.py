@@ -76,7 +76,8 @@ def helpful_share(split: Split, categories: int, *, enough: int, than: tuple[int
     enough : the number of pairs that the smallest share is to give, where one does
     than : how many categories have two validation pairs, and how many pairs there are
     """
-    pairs = {share: _found_by(split, categories, share) for share in (0.1, 0.2, 0.3, 0.4, 0.5)}
+    counts = np.array(category_counts(split.labels, categories), dtype=np.int64)
+    pairs = {share: _found_by(counts, len(split), share) for share in (0.1, 0.2, 0.3, 0.4, 0.5)}
     twice, before = than
     better = [
         share
@@ -86,15 +87,17 @@ def helpful_share(split: Split, categories: int, *, enough: int, than: tuple[int
     return next((share for share in better if pairs[share][1] >= enough), better[-1] if better else None)
 
 
-def _found_by(split: Split, categories: int, share: float) -> tuple[int, int]:
-    """Return how many categories get two pairs by that share, and how many pairs it is; (0, 0) if useless."""
-    pairs = int(share * len(split))
-    counts = np.array(category_counts(split.labels, categories), dtype=np.int64)
+def _found_by(counts: NDArray[np.int64], of: int, share: float) -> tuple[int, int]:
+    """Return how many categories get two pairs by that share, and how many pairs it is; (0, 0) if useless.
+
+    ``counts`` says how many of all pairs, which are ``of``, have each category.
+    """
+    pairs = int(share * of)
     of_each = (share * counts + 0.5).astype(np.int64)
-    if categories:
+    if len(counts):
         pairs = min(pairs, int(of_each.sum()))
-    one_category = categories and ((of_each > 0).sum() < 2 or counts.max() == len(split))
-    nothing_left = ((of_each == counts) & (counts > 0)).any() or len(split) - pairs < 2
+    one_category = len(counts) and ((of_each > 0).sum() < 2 or counts.max() == of)
+    nothing_left = ((of_each == counts) & (counts > 0)).any() or of - pairs < 2
     return (0, 0) if pairs < 2 or one_category or nothing_left else (int((of_each > 1).sum()), pairs)
 
 
