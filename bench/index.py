@@ -19,12 +19,14 @@ from typing import Any, TypeAlias, TypeVar
 from cmbench.disk import DAMAGE, replacing
 
 T = TypeVar("T")
-VERSION = 5
+VERSION = 6
 BULKY = ("category_map", "fitted", "looks", "provenance")
 """Fields of a record that only a figure or ``cmbench show`` needs.
 
-A summary of a record has none of them, but for the time of its end, which stands in ``provenance``.
+A summary of a record has none of them, but of ``provenance`` what is ``PROVENANCE``.
 """
+PROVENANCE = ("finished", "processor", "preloaded")
+"""When a record came to be, and what its times depend on."""
 SETTLED_NS = 2_000_000_000
 """A file that changed less than two seconds before it was read may change again without another time."""
 
@@ -109,10 +111,10 @@ def _is_settled(stamp: Stamp) -> bool:
 
 
 def summary_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record without what is ``BULKY``."""
-    finished = (record.get("provenance") or {}).get("finished")
+    """Return a record without what is ``BULKY``, but for what tables need of ``provenance``."""
+    provenance = record.get("provenance") or {}
     summary = {name: value for name, value in record.items() if name not in BULKY}
-    return {**summary, "provenance": {"finished": finished}}
+    return {**summary, "provenance": {name: provenance.get(name) for name in PROVENANCE}}
 
 
 def read_index(path: Path) -> Index:

@@ -119,13 +119,15 @@ def _still_in_training(draft: Draft) -> Iterator[Finding]:
             yield Finding(
                 f"{len(still)} of {width} {modality} features are constant in training and vary in other "
                 "splits, so that nothing can be learned of them: methods leave them out or take them for "
-                f"noise, and results are too low; {_more_varied(draft)}"
+                f"noise, and results may be too low; {_more_varied(draft)}"
             )
 
 
 def _more_varied(draft: Draft) -> str:
     limited = before_limit(base_name(draft))[1]
-    return "a larger --limit may do" if limited else "see how the features of the training pairs were made"
+    if limited:
+        return "a larger --limit may do"
+    return "more training pairs may help, or see how the features of the training pairs were made"
 
 
 def refuse_unsound(name: str, questionable: Sequence[Finding], *, allow_repeated: bool = False) -> None:
@@ -325,7 +327,9 @@ def _choosing(draft: Draft) -> Iterator[Finding]:
 
 def _more_validation_pairs(draft: Draft, *, than: tuple[int, int] = (0, 0)) -> str:
     """Return why validation pairs have to suffice, and how they do: by a larger limit, drawn, or others."""
-    share = helpful_share(draft.train, len(draft.class_names), enough=FEW_PAIRS, than=than)
+    share = helpful_share(
+        draft.train, len(draft.class_names), enough=FEW_PAIRS, than=than, most_products=FEW_PRODUCTS
+    )
     if before_limit(base_name(draft))[1]:
         remedy = "a larger --limit leaves more of them"
     elif share is not None:

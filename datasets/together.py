@@ -8,16 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Split
-from cmbench.datasets.repetitions import alike_rows, row_digests
+from cmbench.datasets.repetitions import MOST_PRODUCTS, alike_rows, row_digests
 
 Numbers = NDArray[np.int64]
 
 
-def belonging_together(pool: Sequence[Split], shared_after: str = "") -> list[Numbers]:
+def belonging_together(
+    pool: Sequence[Split], shared_after: str = "", *, most_products: float = MOST_PRODUCTS
+) -> list[Numbers]:
     """Return the rows of the pool in groups that must stay in one split, most of them of one row.
 
     Rows share a picture by its name, by equal features or near-copies of them, or by an id PICTURE#NUMBER;
     with ``shared_after``, by what stands after it in their ids. Groups are in the order of their first rows.
+    Near-copies are not looked for where that takes more than ``most_products`` multiplications.
     """
     sizes = [len(split) for split in pool]
     first = _Groups(sum(sizes))
@@ -30,7 +33,7 @@ def belonging_together(pool: Sequence[Split], shared_after: str = "") -> list[Nu
     if shared_after:
         ids = (str(identifier) for split in pool for identifier in split.ids.tolist())
         first.join_equal([identifier.rpartition(shared_after)[2] for identifier in ids])
-    for one, other in alike_rows([split.images for split in pool]):
+    for one, other in alike_rows([split.images for split in pool], most_products=most_products):
         first.join(one, other)
     return first.rows()
 

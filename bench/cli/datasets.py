@@ -146,7 +146,8 @@ def convert(
 
     Keys of published files are recognised (I_tr, train_img, XAll and the like), or named with --key.
     Matrices with a column for each pair are transposed. The card of the new file says what was done. Its
-    dataset has the name that the file says in a key 'name', else that of the new file.
+    dataset has the name that the file says in a key 'name', as files written by cmbench do, else that of the
+    new file.
     """
     from cmbench.datasets.formats.division import Shares
     from cmbench.datasets.formats.files import load_file

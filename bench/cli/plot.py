@@ -125,7 +125,8 @@ def costs(time: str, width: str | None, output: Path | None, **choice: Any) -> N
     """Draw MAP, the bi-modal average, against time, and against the most memory of a run.
 
     Of several datasets under one protocol, each has a panel of MAP against time. Lines through points are one
-    standard deviation of MAP over seeds and splits to either side. Controls are drawn where they are named.
+    standard deviation of MAP over seeds and splits to either side. The controls that learn nothing of the
+    features (random, majority, oracle) are drawn where they are named.
     """
     from cmbench.report.costs import TIMES, cost_figure, costs_of_datasets
     from cmbench.report.figure import title_of
@@ -342,7 +343,7 @@ def _groups_of_methods(
     protocol: str | None,
     all_versions: bool,
 ) -> list[Group]:
-    """Return the records of these methods by dataset and protocol, of all but controls if none is named."""
+    """Return the records of these methods by dataset and protocol; of all that learn if none is named."""
     from cmbench.report.cells import stored_records
     from cmbench.report.records import groups, select, to_draw
     from cmbench.report.settings import UNLEARNED

@@ -101,7 +101,8 @@ def render(
     ``settings``. Without a record of the six methods there is a ``ReportError``.
     """
     if format == "csv":
-        parts = parts_of(only_group(_of_variants(records)), which)
+        of_groups = (group.records for group in _with_ablations(groups(_of_variants(records))))
+        parts = parts_of(only_group(chain.from_iterable(of_groups)), which)
         return csv_of([row for part in parts for row in _csv_rows(part, arrays, view)])
     return written(tables(records, arrays=arrays, view=view, which=which), format)
 

@@ -119,6 +119,20 @@ class _Panel:
     ringed: Collection[str]
     title: str = ""
 
+    @property
+    def drawn(self) -> list[Setting]:
+        """The settings whose records hold the quantity."""
+        return [setting for setting in self.settings if self.quantity.read(setting) is not None]
+
+    @property
+    def missing(self) -> str:
+        """What says which settings are not drawn."""
+        unknown = [setting.label for setting in self.settings if setting not in self.drawn]
+        where = f" on {self.title}" if self.title else ""
+        return (
+            f"Not drawn{where}, {self.quantity.label} not recorded: {', '.join(unknown)}." if unknown else ""
+        )
+
 
 def cost_figure(
     settings: Sequence[Setting],
@@ -131,8 +145,9 @@ def cost_figure(
     """Return a figure of MAP against time, and against memory.
 
     Points are means over runs, of memory the most; bars are the standard deviation of MAP over runs. Raises
-    ``ReportError`` where nothing finished. A note tells where times were measured on several processors, or
-    with other numbers of threads. With ``arrays``, the ``Store(folder).arrays`` of the records, a ring is
+    ``ReportError`` where nothing finished, or no record holds the time or the memory. Notes tell where times
+    were measured on several processors, or with other numbers of threads, and which settings are not drawn
+    for want of the number. With ``arrays``, the ``Store(folder).arrays`` of the records, a ring is
     around points that cannot be told apart from the best; see ``cmbench.report.significance.best_groups``.
     """
     finished = _finished(settings)
@@ -153,8 +168,8 @@ def costs_of_datasets(
     """Return a figure of MAP against time with a panel for each dataset.
 
     Points, bars, rings and notes are those of ``cost_figure``. First tries on a part of the pairs are left
-    out where there are two others. Raises ``ReportError`` where protocols differ, or nothing finished on a
-    dataset.
+    out where there are two others. Raises ``ReportError`` where protocols differ, nothing finished on a
+    dataset, or no record holds the time.
     """
     refuse_several_protocols(groups)
     shown = of_all_pairs(groups, lambda group: group)
@@ -187,19 +202,11 @@ def size_figure(
     ``cost_figure``, in each panel those of its direction.
     """
     finished = _finished(settings)
-    known = [setting for setting in finished if SIZE.read(setting) is not None]
-    unknown = [setting.label for setting in finished if setting not in known]
-    if not known:
-        raise ReportError(
-            f"the records of {', '.join(unknown)} do not hold the size of representations, since an earlier "
-            "cmbench made them; run the cells again with --force"
-        )
     columns = BIMODAL.columns[:2]
     standings = _standings(finished, columns, arrays)
     ringed = marked_labels(finished, standings)
-    missing = f"Not drawn, size not recorded: {', '.join(unknown)}" if unknown else ""
-    panels = [_Panel(known, SIZE, column, ringed.get(column.key, ())) for column in columns]
-    note = _note(panels, standings, after=missing)
+    panels = [_Panel(finished, SIZE, column, ringed.get(column.key, ())) for column in columns]
+    note = _note(panels, standings)
     return _drawn(panels, width=width, title=title, note=note, joined=True)
 
 
@@ -218,11 +225,12 @@ def _standings(
 def _note(
     panels: Sequence[_Panel], standings: Mapping[str, Standing], before: str = "", after: str = ""
 ) -> str:
-    """Return what stands below: what rings and bars are, and which searches were shorter than others."""
-    runs = [len(each.finished) for panel in panels for each in panel.settings]
-    shorter = {panel.title: fewer_trials_note(panel.settings) for panel in panels}
+    """Return what stands below: what rings and bars are, which searches were shorter, and what is missing."""
+    runs = [len(each.finished) for panel in panels for each in panel.drawn]
+    shorter = {panel.title: fewer_trials_note(panel.drawn) for panel in panels}
     searches = [f"{title}: {note}" if title and note else note for title, note in shorter.items()]
-    told = [before, marked_note("Ring", standings), spread_note("Bar", runs), *searches, after]
+    missing = dict.fromkeys(panel.missing for panel in panels)
+    told = [before, marked_note("Ring", standings), spread_note("Bar", runs), *searches, *missing, after]
     return " ".join(filter(None, told))
 
 
@@ -230,8 +238,9 @@ def _drawn(panels: Sequence[_Panel], *, width: float, title: str, note: str, joi
     """Return the figure of these panels; ``joined`` draws the settings of a method as one line."""
     named = _method if joined else _label
     firsts: dict[str, Setting] = {}
+    panels = _measured(panels)
     for panel in panels:
-        for setting in panel.settings:
+        for setting in panel.drawn:
             firsts.setdefault(named(setting), setting)
     found = dict(zip(firsts, looks(list(firsts.values())), strict=True))
     alike = len({panel.title for panel in panels}) == 1
@@ -244,7 +253,7 @@ def _drawn(panels: Sequence[_Panel], *, width: float, title: str, note: str, joi
         )
         for panel, drawn, lines in zip(panels, axes, titles, strict=True):
             for label, look in found.items():
-                members = [each for each in panel.settings if named(each) == label]
+                members = [each for each in panel.drawn if named(each) == label]
                 _draw_points(drawn, members, panel.quantity, panel.column, look)
                 best = [each for each in members if each.label in panel.ringed]
                 _draw_rings(drawn, best, panel.quantity, panel.column)
@@ -254,6 +263,19 @@ def _drawn(panels: Sequence[_Panel], *, width: float, title: str, note: str, joi
         keys = [Line2D([], [], linestyle="none", **look.point()) for look in found.values()]
         add_legend(drawing, keys, list(found), title=title)
     return drawing
+
+
+def _measured(panels: Sequence[_Panel]) -> list[_Panel]:
+    """Return the panels that have something to show; ``ReportError``, which says what to do, without any."""
+    measured = [panel for panel in panels if panel.drawn]
+    if not measured:
+        labels = dict.fromkeys(setting.label for panel in panels for setting in panel.settings)
+        clock = "draw that of the clock (--time clock), or " if panels[0].quantity is PROCESSOR else ""
+        raise ReportError(
+            f"the records of {', '.join(labels)} do not hold the {panels[0].quantity.label}, since an "
+            f"earlier cmbench made them; {clock}run the cells again with --force"
+        )
+    return measured
 
 
 def _draw_points(

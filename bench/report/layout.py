@@ -178,8 +178,8 @@ def column_groups(
             )
     if by_pair and averages:
         raise ReportError(
-            f"{group.title} has no averages, since images are asked for in one task and texts in the other; "
-            "leave --averages out, or choose another table with --dataset and --protocol"
+            f"{group.title} has no averages, since a task may have another gallery than the other, or more "
+            "queries; leave --averages out, or choose another table with --dataset and --protocol"
         )
     if by_pair:
         found = [

@@ -151,15 +151,16 @@ def _averages(group: Group, view: View) -> list[Column]:
 
 
 def _overview(found: tuple[Group, ...], column: Column, view: View, note: str) -> Overview:
-    by_label = (
-        {
-            setting.label: setting
-            for setting in settings(group.records, spread=view.spread)
-            if setting.score(column.key) is not None
-        }
+    shown = [
+        [each for each in settings(group.records, spread=view.spread) if each.score(column.key) is not None]
         for group in found
-    )
-    return Overview(found, column, tuple(by_label), note)
+    ]
+    labels = {setting.full_label: setting.label for held in shown for setting in held}
+    short = list(labels.values())
+    # Settings whose labels leave parameters out may differ in these between datasets; they get full labels.
+    named = {full: label if short.count(label) == 1 else full for full, label in labels.items()}
+    by_label = tuple({named[setting.full_label]: setting for setting in held} for held in shown)
+    return Overview(found, column, by_label, note)
 
 
 def _table(parts: Sequence[Overview], arrays: Arrays | None, view: View) -> Table:

@@ -55,13 +55,15 @@ class Setting:
     ``spread`` says what its deviations are: ``seeds``, the sample standard deviation over seeds and splits,
     if there are two records or more; ``queries``, the standard error over the queries of the test set,
     averaged over records. ``choice`` is a digest of what was chosen on the splits, where the same profile has
-    other settings too.
+    other settings too. ``full_label`` names all parameters that differ between the settings of the method,
+    where ``label`` leaves some out.
     """
 
     label: str
     records: tuple[Record, ...]
     spread: Spread = "seeds"
     choice: str = ""
+    full_label: str = ""
 
     @property
     def method(self) -> Mapping[str, Any]:
@@ -246,8 +248,13 @@ def _settings_of(cells: Sequence[Sequence[Record]], shared: set[str]) -> list[Se
     told = {name: _told([values[name] for values in traits if name in values]) for name in differing}
     parts = [_parts(each, told) for each in traits]
     telling = _telling(parts)
-    labels = [_label(records[0], each, telling, shared) for records, each in zip(cells, parts, strict=True)]
-    return [Setting(labels[at], _one_per_seed(cells[at]), choice=choices[at]) for at in order]
+    short, full = (
+        [_label(records[0], each, count, shared) for records, each in zip(cells, parts, strict=True)]
+        for count in (telling, len(differing))
+    )
+    return [
+        Setting(short[at], _one_per_seed(cells[at]), choice=choices[at], full_label=full[at]) for at in order
+    ]
 
 
 def _parts(traits: Mapping[str, Any], told: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,9 +54,13 @@ def drawn(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
     as the five captions of a picture or crops of it, stay together. Of several labels of an item the first
     counts.
     """
-    strata = _strata(split)
-    groups = belonging_together([split])
-    chosen = np.zeros(len(split), dtype=np.bool_)
+    chosen = _by_lot(_strata(split), belonging_together([split]), share, seed)
+    return split.take(np.flatnonzero(~chosen)), split.take(np.flatnonzero(chosen))
+
+
+def _by_lot(strata: Rows, groups: Sequence[Rows], share: float, seed: int) -> NDArray[np.bool_]:
+    """Return whether each row is drawn; rows of a group are or are not together."""
+    chosen = np.zeros(len(strata), dtype=np.bool_)
     for category in np.unique(strata).tolist():
         of_category = [rows for rows in groups if strata[rows[0]] == category]
         left = int(share * sum(map(len, of_category)) + 0.5)
@@ -63,11 +68,16 @@ def drawn(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
             if len(of_category[group]) <= left:
                 chosen[of_category[group]] = True
                 left -= len(of_category[group])
-    return split.take(np.flatnonzero(~chosen)), split.take(np.flatnonzero(chosen))
+    return chosen
 
 
-def helpful_share(split: Split, categories: int, *, enough: int, than: tuple[int, int]) -> float | None:
+def helpful_share(
+    split: Split, categories: int, *, enough: int, than: tuple[int, int], most_products: float
+) -> float | None:
     """Return the share of training pairs to draw for validation; None where none makes a better choice.
+
+    A better choice has more categories with two pairs, or as many and more pairs, up to ``enough``; and it is
+    not of less than half as many pairs.
 
     Parameters
     ----------
@@ -75,30 +85,28 @@ def helpful_share(split: Split, categories: int, *, enough: int, than: tuple[int
     categories : how many there are
     enough : the number of pairs that the smallest share is to give, where one does
     than : how many categories have two validation pairs, and how many pairs there are
+    most_products : with more multiplications near-copies among pictures are not looked for
     """
-    counts = np.array(category_counts(split.labels, categories), dtype=np.int64)
-    pairs = {share: _found_by(counts, len(split), share) for share in (0.1, 0.2, 0.3, 0.4, 0.5)}
     twice, before = than
-    better = [
-        share
-        for share, (of_two, found) in pairs.items()
-        if (of_two, min(found, enough)) > (twice, min(before, enough))
-    ]
-    return next((share for share in better if pairs[share][1] >= enough), better[-1] if better else None)
+    groups = belonging_together([split], most_products=most_products)
+    better: list[tuple[float, int]] = []
+    for share in (0.1, 0.2, 0.3, 0.4, 0.5):
+        chosen = _by_lot(_strata(split), groups, share, Shares().seed)
+        of_two, found = _choice(split, chosen, categories)
+        if 2 * found >= before and (of_two, min(found, enough)) > (twice, min(before, enough)):
+            better.append((share, found))
+    return next((share for share, found in better if found >= enough), better[-1][0] if better else None)
 
 
-def _found_by(counts: NDArray[np.int64], of: int, share: float) -> tuple[int, int]:
-    """Return how many categories get two pairs by that share, and how many pairs it is; (0, 0) if useless.
-
-    ``counts`` says how many of all pairs, which are ``of``, have each category.
-    """
-    pairs = int(share * of)
-    of_each = (share * counts + 0.5).astype(np.int64)
-    if len(counts):
-        pairs = min(pairs, int(of_each.sum()))
-    one_category = len(counts) and ((of_each > 0).sum() < 2 or counts.max() == of)
-    nothing_left = ((of_each == counts) & (counts > 0)).any() or of - pairs < 2
-    return (0, 0) if pairs < 2 or one_category or nothing_left else (int((of_each > 1).sum()), pairs)
+def _choice(split: Split, chosen: NDArray[np.bool_], categories: int) -> tuple[int, int]:
+    """Return how many categories have two of the chosen pairs, and how many these are; (0, 0) if useless."""
+    found = int(chosen.sum())
+    taken, left = (category_counts(split.labels[rows], categories) for rows in (chosen, ~chosen))
+    one_category = categories and (np.count_nonzero(taken) < 2 or max(taken) == found)
+    used_up = any(count and not rest for count, rest in zip(taken, left, strict=True))
+    if found < 2 or len(split) - found < 2 or one_category or used_up:
+        return 0, 0
+    return sum(count > 1 for count in taken), found
 
 
 def _strata(split: Split) -> Rows:

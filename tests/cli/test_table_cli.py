@@ -57,6 +57,18 @@ def titles(text):
 ONE = ("--dataset", "toy", "--protocol", "paper")
 
 
+def test_a_table_says_that_times_are_with_different_libraries(store):
+    (place,) = store.glob("cells/other/*.json")
+    slow = record("other", "cca")
+    fast = made_record("cfa", dataset="other", provenance={"preloaded": "fast.so"})
+    for each in (slow, fast):
+        (place.parent / f"{each['key']}.json").write_text(json.dumps(each))
+    told = "different libraries loaded first (LD_PRELOAD; CFA had one)"
+    shown = ("--store", store, "--dataset", "other", "--columns", "seconds", "--format", "markdown")
+    for _ in range(2):  # from the records, and from the index
+        assert told in call(table, *shown)
+
+
 @pytest.mark.parametrize("format", ["markdown", "latex", "csv", "html", "text"])
 def test_averages_are_shown_without_directions_in_every_format(store, format):
     words = ("--store", store, *ONE, "--format", format)

@@ -1,6 +1,7 @@
 """Validation pairs that cannot choose are refused, and those that hardly can are named."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -31,8 +32,8 @@ def a_split(name, labels, seed):
     random, labels = np.random.default_rng(seed), np.asarray(labels)
     centres = np.random.default_rng(9).standard_normal((5, 10))
     return Split(
-        (centres[labels] + random.standard_normal((len(labels), 10))).astype(np.float32),
-        (centres[labels, :6] + random.standard_normal((len(labels), 6))).astype(np.float32),
+        (centres[labels % 5] + random.standard_normal((len(labels), 10))).astype(np.float32),
+        (centres[labels % 5, :6] + random.standard_normal((len(labels), 6))).astype(np.float32),
         labels.astype(np.int64),
         np.array([f"{name}{row}" for row in range(len(labels))]),
     )
@@ -120,7 +121,7 @@ def test_few_validation_pairs_are_warned_of():
     ("pairs", "name", "remedy"),
     [
         (240, "toy", "--validation 0.1' draws"),
-        (60, "toy", "--validation 0.4' draws"),
+        (60, "toy", "--validation 0.3' draws"),
         (24, "toy", "--validation 0.5' draws"),
         (240, "toy-limit-8", "a larger --limit leaves more of them"),
     ],
@@ -172,6 +173,38 @@ def test_the_draw_that_is_advised_mends_what_it_is_advised_for(labels, training,
     reading = draft_of(read_file(tmp_path / "a.npz"), Shares(share))
     assert not faults & {finding.sentence for finding in findings(reading.draft)}
     assert not any(finding.stops for finding in findings(reading.draft))
+
+
+def test_the_draw_that_is_advised_keeps_the_texts_of_a_picture_together(tmp_path):
+    whole = a_dataset(np.arange(4) % 4)
+    train = a_split("a", np.repeat(np.arange(60) % 20, 5), 9)
+    pictures = np.repeat(np.arange(60), 5)
+    names = tuple(f"category {at}" for at in range(20))
+    train = replace(
+        train,
+        images=train.images[pictures],
+        ids=np.array([f"p{picture}#{at % 5}" for at, picture in enumerate(pictures)]),
+    )
+    draft = Draft("toy", train, whole.validation, whole.test, names)
+    advised = {
+        float(share)
+        for finding in findings(draft)
+        for share in re.findall(r"--validation (\S+)'", finding.sentence)
+    }
+    assert advised == {0.3}
+    save_npz(tmp_path / "a.npz", draft)
+    reading = draft_of(read_file(tmp_path / "a.npz"), Shares(0.3))
+    assert len(reading.draft.validation) == 100
+
+
+def test_many_validation_pairs_are_not_to_give_way_to_far_fewer():
+    names = tuple(f"category {at}" for at in range(20))
+    train = a_split("a", np.arange(300) % 20, 9)
+    validation = a_split("b", [*np.arange(1900) % 19, 19], 2)
+    draft = Draft("toy", train, validation, a_split("c", np.arange(40) % 20, 3), names)
+    sentences = (finding.sentence for finding in findings(draft))
+    (told,) = (sentence for sentence in sentences if "fewer than two validation pairs" in sentence)
+    assert told.endswith("would choose no better")
 
 
 def test_a_split_of_a_limited_dataset_has_a_larger_limit_as_its_remedy():

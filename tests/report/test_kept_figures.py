@@ -23,6 +23,7 @@ from cmbench.report.kept import Kept
 from cmbench.report.looks import LOOKS, METHODS, looks
 from cmbench.report.page.content import boards
 from cmbench.report.panels import POINTS
+from cmbench.report.records import groups
 from cmbench.report.settings import settings
 from cmbench.store import Store
 
@@ -152,6 +153,21 @@ def test_axes_have_numbers_where_all_points_are_close_to_each_other(fits, memori
         assert left < min(values)
 
 
+def test_what_no_record_holds_is_told_and_not_in_the_legend():
+    old, unknown = cost("cca", 1, 1e8, 8), cost("cfa", 2, 0, 8)
+    for record, seconds in ((unknown, 3.0), (new := cost("jrl", 3, 2e8, 8), 4.0)):
+        record["durations"] = {**record["durations"], "processor": seconds}
+    drawn = costs.cost_figure(settings([old, unknown, new]), time=costs.PROCESSOR)
+    assert [len(axes.containers) for axes in drawn.axes] == [2, 2]
+    assert " ".join(drawn.get_supxlabel().split()) == (
+        "Not drawn, time of a processor not recorded: CCA. Not drawn, memory at most not recorded: CFA."
+    )
+    (memory,) = costs.cost_figure(settings([old]), time=costs.PROCESSOR).axes
+    assert memory.get_xlabel() == "memory at most"
+    with pytest.raises(ReportError, match=r"CCA do not hold the time of a processor.*--time clock"):
+        costs.costs_of_datasets(groups([old]), time=costs.PROCESSOR)
+
+
 def test_times_of_several_machines_are_told():
     one = {"provenance": {"processor": "one"}}
     other = {"provenance": {"processor": "another", "preloaded": "fast.so"}, "threads": 4}
@@ -178,7 +194,7 @@ def test_settings_of_one_method_are_joined_in_the_order_of_their_size():
     (container,) = drawn.axes[0].containers
     np.testing.assert_allclose(container[0].get_xydata(), [(8, 0.3), (16, 0.4), (32, 0.5)])
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["CCA"]
-    assert drawn.get_supxlabel() == "Not drawn, size not recorded: CFA"
+    assert drawn.get_supxlabel() == "Not drawn, size of the representation not recorded: CFA."
     with pytest.raises(ReportError, match="run the cells again with --force"):
         costs.size_figure(settings([old]))
 

@@ -136,7 +136,25 @@ def test_a_first_try_on_a_part_of_the_pairs_is_no_dataset_to_rank_on():
     tried = [made_record("a", 0.9, dataset="first-limit-20")]
     text = render([*records(), *tried])
     told = "Left out, since of a part of the pairs alone (--limit): first-limit-20."
+    assert told in text
     assert text.replace(f"- {told}\n", "") == render(records())
+
+
+def test_settings_whose_labels_leave_out_what_differs_between_datasets_are_no_one_row():
+    cells = []
+    for dataset, other in (("first", 2), ("second", 3)):
+        for depth in ("validation", 4):
+            rest = dict.fromkeys("bcd", other if depth == "validation" else 0)
+            parameters = {"a": depth, **rest}
+            cells.append(made_record("cca", 0.5, dataset=dataset, parameters=parameters))
+        cells.append(made_record("cfa", 0.4, dataset=dataset))
+    rows = {row[0] for row in sections(render(cells))["bi-modal average"][1:]}
+    assert rows == {
+        "CFA",
+        "CCA (a=4, …)",
+        "CCA (a=validation, b=2, c=2, d=2)",
+        "CCA (a=validation, b=3, c=3, d=3)",
+    }
 
 
 def test_a_csv_is_one_table_and_the_order_of_records_does_not_matter():

@@ -47,6 +47,12 @@ def some_records(**changes):
     return records
 
 
+def test_a_first_try_that_is_no_dataset_to_rank_on_is_named():
+    text = page([*some_records(), made_record("cca", 0.5, dataset="toy-limit-20")])
+    assert "2 datasets, protocol paper 1" in text
+    assert "Left out, since of a part of the pairs alone (--limit): toy-limit-20." in text
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_from_data_are_text_and_nothing_else(name):
     dataset = made_dataset(name, class_names=[name, "dog"], image_feature=name, warnings=[name])

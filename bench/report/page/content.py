@@ -137,7 +137,8 @@ class Overall:
 
     def entry(self, label: str, at: int) -> Entry | None:
         """Return the entry of a label on one of the boards."""
-        return next((entry for entry in self.boards[at].finished if entry.label == label), None)
+        entries = self.boards[at].finished
+        return next((each for each in entries if label in (each.label, each.setting.full_label)), None)
 
     def column(self, section: Section) -> Column:
         """Return the column of the boards that a section is about."""
@@ -167,11 +168,15 @@ def _board(anchor: str, group: Group, arrays: Arrays) -> Board:
 def overalls(all_boards: Sequence[Board], arrays: Arrays) -> list[Overall]:
     """Return a table over datasets for each protocol that two datasets or more have results under."""
     several = over_datasets(all_boards, lambda board: board.group)
-    return [_overall(f"over-datasets-{at}", chosen, arrays) for at, chosen in enumerate(several, 1)]
+    return [
+        _overall(f"over-datasets-{at}", chosen, all_boards, arrays) for at, chosen in enumerate(several, 1)
+    ]
 
 
-def _overall(anchor: str, chosen: tuple[Board, ...], arrays: Arrays) -> Overall:
-    records = [record for board in chosen for record in board.group.records]
+def _overall(anchor: str, chosen: tuple[Board, ...], all_boards: Sequence[Board], arrays: Arrays) -> Overall:
+    protocol = chosen[0].group.protocol
+    alike = [board.group for board in all_boards if board.group.protocol == protocol]
+    records = [record for group in alike for record in group.records]  # the table says what it leaves out
     (made,) = tables_over_datasets(records, arrays=arrays)
     stem = f"datasets-{_file_stem(chosen[0].group.protocol['name'])}"
     texts = {
