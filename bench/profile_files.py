@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,10 @@ TUNED = "tuned"
 """The name of the profile of what was tuned before."""
 _TABLE: Rule = lambda value: isinstance(value, dict), "a table"
 _COUNT: Rule = lambda value: type(value) is int and value >= 0, "a whole number of 0 or more"
-_AMOUNT: Rule = lambda value: type(value) in (int, float) and value > 0, "a number above 0"
+_AMOUNT: Rule = (
+    lambda value: type(value) in (int, float) and 0 < value < math.inf,
+    "a finite number above 0",
+)
 _TRUTH: Rule = lambda value: isinstance(value, bool), "true or false"
 _NAMES: Rule = (
     lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),

@@ -65,7 +65,9 @@ class Reproduction:
         return "\n".join([*lines, f"  {self._verdict()}"])
 
     def _verdict(self) -> str:
-        of_queries = "; the store has no APs of single queries to compare" if self.largest is None else ""
+        of_queries = (
+            "; the store has no APs of single queries that can be compared" if self.largest is None else ""
+        )
         if self.difference == 0:
             aps = "" if self.largest is None else ", and so is the AP of every query"
             return f"MAPs are equal to the last bit{aps}{of_queries}"
@@ -113,7 +115,10 @@ def reproduced(
         warnings.simplefilter("ignore", DatasetWarning)  # the first run told
         again = _again(record, data, available, folder, deadline)
         maps = {task: (value, (again["map"] or {}).get(task, value)) for task, value in record["map"].items()}
-        largest = None if again["status"] != OK else _largest(record, store, Store(folder).arrays(again))
+        recorded = _recorded(record, store, notes)
+        largest = None
+        if again["status"] == OK and recorded is not None:
+            largest = _largest(recorded, Store(folder).arrays(again))
     return Reproduction(record, again, maps, largest, tuple(notes))
 
 
@@ -259,12 +264,18 @@ def _protocol(record: Record) -> Protocol:
         ) from error
 
 
-def _largest(record: Record, store: Store, again: Mapping[str, NDArray[Any]]) -> float | None:
-    """Return the largest difference of the AP of a query, NaN being equal to NaN alone."""
+def _recorded(record: Record, store: Store, notes: list[str]) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays that the store has of the record, else None, and a note on those that are damaged."""
     try:
-        recorded = store.arrays(record)
-    except StoreError:
+        return store.arrays(record)
+    except StoreError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            notes.append(str(error))
         return None
+
+
+def _largest(recorded: Mapping[str, NDArray[Any]], again: Mapping[str, NDArray[Any]]) -> float | None:
+    """Return the largest difference of the AP of a query, NaN being equal to NaN alone."""
     names = [name for name in recorded if name.startswith("ap_")]
     if any(name not in again or not _are_alike(again[name], recorded[name]) for name in names):
         return float("inf")

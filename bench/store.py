@@ -98,7 +98,10 @@ class Store:
         Raises ``StoreError`` when the folder cannot be written to.
         """
         path, key = self._path(record), record["key"]
-        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        try:
+            text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{path} cannot hold the record, whose values are no JSON ({error})") from error
         with writing_to(path, raising=StoreError):
             earlier = {*self._paths_of(key, record["method"]["name"]), *self._arrays_of(key)} - {path}
             with replacing(path) as beside:

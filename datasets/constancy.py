@@ -1,4 +1,4 @@
-"""Features that do not vary: rows of a split that are all the same, and columns that stand still in training.
+"""Features that tell nothing: rows of a split that are all the same, and columns that stand still or count.
 
 Everything is read in blocks, so that features may be memory-mapped, and no further than is needed to tell.
 """
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from cmbench.datasets.draft import FloatMatrix, blocks
 
 Columns = NDArray[np.int64]
+
+FEWEST_COUNTED = 20
+"""Rows in which numbers do not grow from each to the next by chance."""
 
 
 def all_the_same(rows: FloatMatrix) -> bool:
@@ -45,6 +48,27 @@ def still_in_training(train: FloatMatrix, others: Sequence[FloatMatrix], *, fewe
             if moved.all():
                 return still
     return still[moved]
+
+
+def counting(splits: Sequence[FloatMatrix]) -> Columns:
+    """Return the columns that in every split hold whole numbers, each larger than that of the row before.
+
+    An index that was written along with features does. Splits of fewer than ``FEWEST_COUNTED`` rows say
+    nothing, and without another there is none.
+
+    >>> rows = np.arange(40, dtype=np.float32).reshape(20, 2)
+    >>> rows[3, 1] = 0.5
+    >>> counting([rows])
+    array([0])
+    """
+    long = [rows for rows in splits if len(rows) >= FEWEST_COUNTED]
+    found: Columns = np.arange(splits[0].shape[1] if long else 0, dtype=np.int64)
+    for rows in long:
+        for part in (rows[:FEWEST_COUNTED], rows):  # of the first rows all columns, of the others few
+            values = part[:, found]
+            grows = (np.diff(values, axis=0) > 0).all(axis=0)
+            found = found[grows & (values == np.floor(values)).all(axis=0)]
+    return found
 
 
 def _of(block: FloatMatrix, columns: Columns) -> FloatMatrix:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.draft import ARRAY_TYPES, file_key, first_non_finite_row, split_arrays
-from cmbench.datasets.soundness import cut_while_sorted
 from cmbench.errors import listed
 
 if TYPE_CHECKING:
@@ -175,6 +175,32 @@ def _test_classes_are_trained(draft: Draft) -> Iterator[str]:
             f"{name} has class(es) {listed(unseen.tolist(), 5)} that no training pair has{cause}; "
             f"move pairs of them into training or drop them{remedy}"
         )
+
+
+def cut_while_sorted(draft: Draft) -> str:
+    """Return the ranges of categories of the splits, if one file sorted by category was cut into them.
+
+    So it is where all splits are sorted, up or down, and the categories of any two overlap in one at most.
+    """
+    if draft.train.labels.ndim != 1:
+        return ""
+    labels = [split.labels for _, split in draft.splits[:3]]
+    steps = np.concatenate([np.diff(part) for part in labels])
+    if not all(map(len, labels)) or ((steps < 0).any() and (steps > 0).any()):
+        return ""
+    names = [name for name, _ in draft.splits[:3]]
+    ranges = sorted(
+        (int(part.min()), int(part.max()), name) for part, name in zip(labels, names, strict=True)
+    )
+    several = any(last > first for first, last, _ in ranges)
+    apart = all(one[1] <= other[0] for one, other in pairwise(ranges))
+    if not (several and apart):
+        return ""
+    return "; ".join(f"{name}: {_range(first, last, draft.class_names)}" for first, last, name in ranges)
+
+
+def _range(first: int, last: int, names: Sequence[str]) -> str:
+    return names[first] if first == last else f"{names[first]} to {names[last]}"
 
 
 def _ids_are_unique(draft: Draft) -> Iterator[str]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 
 from cmbench.datasets.category_names import doubtful_names
-from cmbench.datasets.constancy import all_the_same, still_in_training
+from cmbench.datasets.constancy import all_the_same, counting, still_in_training
 from cmbench.datasets.draft import (
     FULL_NAMES,
     Draft,
@@ -38,6 +37,7 @@ from cmbench.datasets.repetitions import (
     near_copies,
     repetitions,
 )
+from cmbench.datasets.rules import cut_while_sorted
 from cmbench.errors import DatasetError, listed
 
 FEW_PAIRS = 20
@@ -85,6 +85,7 @@ def findings(draft: Draft, *, thorough: bool = False) -> tuple[Finding, ...]:
         *_comparing(draft),
         *_trained_on_test(draft),
         *(_near_copies(copies, draft) for copies in near if len(copies.images) > len(copies.same)),
+        *_counting(draft),
         *_still_in_training(draft),
         *_categories(draft),
     ]
@@ -120,6 +121,19 @@ def _still_in_training(draft: Draft) -> Iterator[Finding]:
                 f"{len(still)} of {width} {modality} features are constant in training and vary in other "
                 "splits, so that nothing can be learned of them: methods leave them out or take them for "
                 f"noise, and results may be too low; {_more_varied(draft)}"
+            )
+
+
+def _counting(draft: Draft) -> Iterator[Finding]:
+    """Yield the columns that count rows, as the index of a table: those of sorted rows tell categories."""
+    for modality in draft.train.views:
+        splits = [split.views[modality] for _, split in draft.splits]
+        for column in counting(splits).tolist():
+            first = ", ".join(f"{number:g}" for number in splits[0][:3, column].tolist())
+            yield Finding(
+                f"column {column} of the {modality} features counts rows ({first}, ... in training), as an "
+                "index that was written along does, and may tell categories; leave it out (of pandas, with "
+                "index=False)"
             )
 
 
@@ -412,29 +426,3 @@ def _sorted_by_category(draft: Draft) -> Iterator[Finding]:
             f"the pairs seem to have been sorted by category when they were divided ({sorted_ranges}); "
             "shuffle them before, or draw by category"
         )
-
-
-def cut_while_sorted(draft: Draft) -> str:
-    """Return the ranges of categories of the splits, if one file sorted by category was cut into them.
-
-    So it is where all splits are sorted, up or down, and the categories of any two overlap in one at most.
-    """
-    if draft.train.labels.ndim != 1:
-        return ""
-    labels = [split.labels for _, split in draft.splits[:3]]
-    steps = np.concatenate([np.diff(part) for part in labels])
-    if not all(map(len, labels)) or ((steps < 0).any() and (steps > 0).any()):
-        return ""
-    names = [name for name, _ in draft.splits[:3]]
-    ranges = sorted(
-        (int(part.min()), int(part.max()), name) for part, name in zip(labels, names, strict=True)
-    )
-    several = any(last > first for first, last, _ in ranges)
-    apart = all(one[1] <= other[0] for one, other in pairwise(ranges))
-    if not (several and apart):
-        return ""
-    return "; ".join(f"{name}: {_range(first, last, draft.class_names)}" for first, last, name in ranges)
-
-
-def _range(first: int, last: int, names: Sequence[str]) -> str:
-    return names[first] if first == last else f"{names[first]} to {names[last]}"

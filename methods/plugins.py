@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -54,11 +54,11 @@ def import_plugin(path: Path) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     try:
-        with _on_path(path.parent), same_folder():
+        with _on_path(path.parent), same_folder(), redirect_stdout(sys.stderr):  # stdout is for tables
             return _imported(Plugin(package, path, home), name, files)
-    except MethodError:
+    except (MethodError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # a plugin's code may raise anything; it must not end the run
+    except BaseException as error:  # a plugin's code may raise anything; it must not end the run
         raise MethodError(broken(f"plugin {path}", error)) from error
 
 

@@ -131,6 +131,11 @@ parameters.n_components = 2
         ('"p"', "", "Invalid value"),
         ('name = "p"', "name = 3", "name of the profile is 3; it must be a text"),
         ("budget.trials = 3", "budget.trials = '3'", "trials of the budget of the profile is '3'"),
+        (
+            "budget.trials = 3",
+            "budget.seconds = inf",
+            "seconds of the budget of the profile is inf; it must be a f",
+        ),
         ("budget.trials = 3", "budget = 3", "budget of the profile is 3; it must be a table"),
         ('protocol = "paper"', 'protocol = ["paper"]', "protocol of the profile is"),
         ('fingerprint = "f"', "", "dataset 'toy' has no fingerprint"),

@@ -281,7 +281,7 @@ def test_the_root_of_the_repository_is_not_on_the_path_of_the_command(namesakes,
     plugin.write_text(ASKING)
     path = [namesakes] if installed else []
     done = python("-m", "cmbench", "methods", "--plugin", plugin, cwd=ROOT, safe=safe, path=path)
-    first, second = done.stdout.splitlines()[:2]
+    first, second = done.stderr.splitlines()[:2]
     assert first == ("datasets: the other datasets" if installed else "none: No module named 'datasets'")
     assert repr(str(ROOT)) not in second
     assert "''" not in second
@@ -295,7 +295,7 @@ def test_the_version_can_be_asked_from_the_root_of_the_repository():
 def test_another_folder_stays_on_the_path_when_python_put_it_there_for_a_reason(namesakes, plugin, tmp_path):
     plugin.write_text(ASKING)
     done = python("-m", "cmbench", "methods", "--plugin", plugin, cwd=namesakes, path=[namesakes])
-    assert done.stdout.startswith("datasets: the other datasets\n")
+    assert done.stderr.startswith("datasets: the other datasets\n")
 
 
 @pytest.mark.parametrize("name", ["datasets", "methods"])

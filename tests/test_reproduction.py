@@ -191,7 +191,10 @@ def test_a_result_that_differs_is_told_by_how_much_and_exits_with_1(place, tmp_p
     assert "note: the code of the method is version 1, and the record is of version 0" in done.output
     assert "LD_PRELOAD: fast.so then, none now" in done.output
     assert "+0.12" in done.output
-    assert "MAPs differ by 0.12 at most; the store has no APs of single queries to compare" in done.output
+    assert (
+        "MAPs differ by 0.12 at most; the store has no APs of single queries that can be compared"
+        in done.output
+    )
     assert CliRunner().invoke(cli, [*arguments, "--tolerance", "0.2"]).exit_code == 0
 
 
@@ -205,6 +208,16 @@ def test_an_ap_that_is_there_in_one_run_alone_is_a_difference(place, tmp_path):
     found = reproduced(record, store)
     assert found.difference == float("inf")
     assert "MAPs differ by 0 at most, and some queries have an AP in one of the runs alone" in str(found)
+
+
+def test_damaged_arrays_are_named_and_not_said_to_be_lacking(place, tmp_path):
+    shutil.copytree(place / "store", tmp_path / "s")
+    store = Store(tmp_path / "s")
+    record = next(each for each in store.records() if each["method"]["name"] == "cca")
+    store.arrays_path(record).write_bytes(b"PK\x03\x04xx")
+    found = reproduced(record, store)
+    assert found.largest is None
+    assert any("npz: cannot be read (" in note for note in found.notes)
 
 
 def test_what_keeps_a_cell_from_being_reproduced_is_named_with_the_remedy(place, toy, tmp_path):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmbench.cli.dataset_output import check_output, write_dataset
+from cmbench.cli.options import Place
 from cmbench.output import printable
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ key_option = click.option(
 
 
 @datasets.command(epilog=FORMATS)
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=Place(path_type=Path))
 @key_option
 @click.pass_context
 def check(context: click.Context, path: Path, keys: dict[str, str]) -> None:
@@ -115,7 +116,7 @@ def check(context: click.Context, path: Path, keys: dict[str, str]) -> None:
 
 
 @datasets.command(epilog=FORMATS)
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=Place(path_type=Path))
 @click.option(
     "--output",
     "-o",

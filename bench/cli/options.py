@@ -43,6 +43,8 @@ def settings_of(texts: Iterable[str], form: str) -> dict[str, dict[str, Any]]:
         name, dot, setting = left.partition(".")
         if not (equals and dot):
             raise click.BadParameter(f"{text!r} is not {form}")
+        if setting in settings.get(name, {}):
+            raise click.BadParameter(f"{name}.{setting} is set twice; leave one of them out")
         try:
             settings.setdefault(name, {})[setting] = json.loads(value)
         except ValueError:
@@ -90,6 +92,15 @@ class Naming(click.types.StringParamType):
         return name
 
 
+class Place(click.Path):
+    """The path of a file or folder; that of a variable that is not set would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).strip():
+            self.fail(f"{str(value)!r} names no file or folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class NamingFolder(Naming):
     """The name of a folder, which need not be there."""
 
@@ -118,6 +129,7 @@ def names_of(_: click.Context, parameter: click.Parameter, text: str | None) -> 
     return names
 
 
+MOST_SPLITS = 1_000
 MOST_SEEDS = 1_000_000
 """What a number of seeds may be; a larger one is meant as a seed."""
 
@@ -287,7 +299,7 @@ measures_option = click.option(
 
 splits_option = click.option(
     "--splits",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MOST_SPLITS),
     default=1,
     show_default=True,
     metavar="N",

@@ -212,9 +212,19 @@ def as_array(representations: object, modality: str) -> NDArray[Any]:
     """Return representations as a NumPy array of real numbers, copied from the GPU if they are there."""
     if hasattr(representations, "detach"):
         representations = representations.detach().cpu().numpy()
+    if isinstance(representations, np.ma.MaskedArray):
+        raise MethodError(
+            f"transform_{modality} returned a masked array; fill what is masked (.filled(0), say)"
+        )
     array = np.asarray(representations)
     if array.dtype.kind not in "fiu":
-        raise MethodError(f"transform_{modality} returned {array.dtype} values; it must return real numbers")
+        is_object = array.dtype.kind == "O" and array.ndim == 0
+        what = f"a {type(representations).__name__}" if is_object else f"{array.dtype} values"
+        dense = "; make it dense with .toarray()" if hasattr(representations, "toarray") else ""
+        raise MethodError(
+            f"transform_{modality} returned {'None' if representations is None else what}; it must return "
+            f"an array of real numbers{dense}"
+        )
     if array.ndim == 2 and array.shape[1] > MOST_COLUMNS:  # before it is written: it may be a broadcast
         raise MethodError(
             f"transform_{modality} returned {array.shape[1]} columns; at most {MOST_COLUMNS} are evaluated, "

@@ -172,10 +172,9 @@ def _standing(settings: Sequence[Setting], column: Column, arrays: Reading) -> S
     chosen = [settings[at] for at in shown]
     verdict = arrays.verdict(chosen, column)
     if verdict is None:
-        lacking, some = _lacking(chosen, column, arrays)
-        if lacking:
-            whose = f" of {', '.join(lacking)}" if some else ""
-            return Standing(alone, untested=f"no values per query are stored{whose}")
+        untested = _lacking(chosen, column, arrays)
+        if untested:
+            return Standing(alone, untested=untested)
         try:
             nested, compared = arrays.compared(chosen, column)
         except EvaluationError as error:
@@ -189,17 +188,20 @@ def _standing(settings: Sequence[Setting], column: Column, arrays: Reading) -> S
     return Standing(of_all, verdict.pairs, verdict.units, twos)
 
 
-def _lacking(settings: Sequence[Setting], column: Column, arrays: Reading) -> tuple[list[str], bool]:
-    """Return the labels of the settings that lack arrays, and whether there are others."""
+def _lacking(settings: Sequence[Setting], column: Column, arrays: Reading) -> str:
+    """Return which settings lack arrays, or why those of one cannot be read; empty where all are there."""
     lacking = []
     for setting in settings:
         try:
             runs_of(setting, column, arrays)
-        except StoreError:
+        except StoreError as error:
+            if error.__cause__ is not None and not isinstance(error.__cause__, FileNotFoundError):
+                return str(error)
             lacking.append(setting.label)
         except EvaluationError:  # of which the test will tell
             continue
-    return lacking, len(lacking) < len(settings)
+    whose = f" of {', '.join(lacking)}" if len(lacking) < len(settings) else ""
+    return f"no values per query are stored{whose}" if lacking else ""
 
 
 def marked_labels(

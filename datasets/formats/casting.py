@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.draft import blocks
 from cmbench.errors import DatasetError
+
+MOST_CHARACTERS = 200
+"""Of the name of a dataset."""
 
 
 def float_matrix(key: str, array: NDArray[Any]) -> NDArray[np.float32]:
@@ -61,7 +65,9 @@ def int_vector(key: str, array: NDArray[Any]) -> NDArray[np.int64]:
     lost = _not_an_int64(vector)
     if lost.any():
         row = int(np.argmax(lost))
-        raise DatasetError(f"{key} row {row} is {vector[row]}, which is not an integer; correct that pair")
+        is_large = np.isfinite(vector[row]) and abs(vector[row]) >= 2.0**63
+        what = "too large for 64 bits with a sign" if is_large else "not an integer"
+        raise DatasetError(f"{key} row {row} is {vector[row]}, which is {what}; correct that pair")
     return vector.astype(np.int64)
 
 
@@ -96,12 +102,43 @@ def text_vector(key: str, array: NDArray[Any]) -> NDArray[np.str_]:
     raise DatasetError(f"{key} is {_kind(array)}; it must be texts")
 
 
+def shown_texts(key: str, array: NDArray[Any]) -> NDArray[np.str_]:
+    """Return ``array`` as ``text_vector`` does, for texts that stand in tables and figures.
+
+    Half a character, as of a file name that is not UTF-8, becomes the replacement character: no font has it.
+    """
+    return np.array([whole_characters(text) for text in text_vector(key, array).tolist()], dtype=np.str_)
+
+
+def whole_characters(text: str) -> str:
+    r"""Return a text with the replacement character for each lone surrogate.
+
+    >>> ascii(whole_characters("caf\udce9"))
+    "'caf\\ufffd'"
+    """
+    return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+
+
 def single_text(key: str, array: NDArray[Any]) -> str:
     """Return the one text in ``array``; an empty array is the empty text."""
-    texts = text_vector(key, np.atleast_1d(array)).tolist()
+    texts = shown_texts(key, np.atleast_1d(array)).tolist()
     if len(texts) > 1:
         raise DatasetError(f"{key} holds {len(texts)} texts; it must be one")
     return str(texts[0]) if texts else ""
+
+
+def one_line(key: str, array: NDArray[Any]) -> str:
+    """Return the one text in ``array``, which stands in lines of terminals and tables, and in names of files.
+
+    At most ``MOST_CHARACTERS`` of them, and no end of line or other control character.
+    """
+    text = single_text(key, array)
+    if len(text) > MOST_CHARACTERS or any(unicodedata.category(character) == "Cc" for character in text):
+        raise DatasetError(
+            f"{key} is {text[:40]!r}{'...' if len(text) > 40 else ''}; it must be one line of at most "
+            f"{MOST_CHARACTERS} characters"
+        )
+    return text
 
 
 def single_int(key: str, array: NDArray[Any]) -> int:

@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.datasets.draft import ARRAY_TYPES, FULL_NAMES, Card, Draft, Parts, Split, file_key, split_arrays
-from cmbench.datasets.formats.casting import float_matrix, int_vector, single_int, single_text, text_vector
+from cmbench.datasets.formats.casting import (
+    float_matrix,
+    int_vector,
+    one_line,
+    shown_texts,
+    single_int,
+    single_text,
+    text_vector,
+    whole_characters,
+)
 from cmbench.datasets.formats.division import Shares, drawn
 from cmbench.datasets.formats.labels import label_array, settled_labels
 from cmbench.errors import DatasetError, listed
@@ -52,11 +61,12 @@ CASTS: dict[str, Cast] = {
     **_SPLIT_CASTS,
     **{file_key("labels", name): label_array for name in (*SPLIT_NAMES, RETRIEVAL, ALL_PAIRS)},
     **dict.fromkeys(GROUPS, int_vector),
-    "class_names": text_vector,
+    "class_names": shown_texts,
     "first_label": single_int,
     "sizes": int_vector,
-    "notes": text_vector,
-    **dict.fromkeys(("name", *CARD_TEXTS), single_text),
+    "notes": shown_texts,
+    "name": one_line,
+    **dict.fromkeys(CARD_TEXTS, single_text),
 }
 """What makes a value of the contract from the array under each known key."""
 
@@ -93,7 +103,7 @@ class FeatureFile:
     def default_name(self) -> str:
         """The name of the folder, or of the file without its ending."""
         path = self.path.resolve()
-        return path.name if path.is_dir() else path.stem
+        return whole_characters(path.name if path.is_dir() else path.stem)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from cmbench.datasets.draft import Card
 from cmbench.datasets.formats.division import Shares
 from cmbench.datasets.formats.feature_file import FeatureFile, Reading, draft_of
 from cmbench.datasets.formats.matlab import read_mat
-from cmbench.datasets.formats.numpy_files import read_folder, read_npz
+from cmbench.datasets.formats.numpy_files import read_folder, read_npz, refuse_special
 from cmbench.datasets.rules import RULES, TYPES, broken_rules
 from cmbench.datasets.soundness import Finding, findings
 from cmbench.disk import kind_of
@@ -141,6 +141,7 @@ def read_file(path: Path, keys: Mapping[str, str] | None = None) -> FeatureFile:
         raise DatasetError(f"{path} does not exist; name a .npz file, a .mat file or a folder of .npy files")
     if not path.is_dir() and path.suffix.lower() not in READERS:
         raise DatasetError(f"{path} is neither .npz nor .mat nor a folder of .npy files; {_way(path)}")
+    refuse_special(path)
     try:
         return read_folder(path, keys) if path.is_dir() else READERS[path.suffix.lower()](path, keys)
     except OSError as error:

@@ -150,6 +150,8 @@ def _hdf5_names(path: Path) -> tuple[str, ...]:
 def _hdf5_leaves(group: h5py.Group, before: str = "") -> Iterator[str]:
     """Yield the names of all variables, and of the fields of structs that are no arrays."""
     for name, node in group.items():
+        if node is None:  # a link to what is not there
+            continue
         if _class(node) == "struct" and not _is_struct_array(node):
             yield from _hdf5_leaves(node, f"{before}{name}.")
         elif not name.startswith("#"):
@@ -204,7 +206,8 @@ def _plain_hdf5_array(key: str, node: Any) -> NDArray[Any]:
 
 
 def _class(node: Any) -> str:
-    return bytes(node.attrs.get("MATLAB_class", b"")).decode()
+    stored = node.attrs.get("MATLAB_class", b"")
+    return stored if isinstance(stored, str) else bytes(stored).decode()
 
 
 def _value(node: h5py.Dataset) -> NDArray[Any]:

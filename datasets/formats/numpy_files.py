@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from cmbench.datasets.formats.feature_file import (
     dataset_arrays,
     split_of,
 )
-from cmbench.datasets.formats.layouts import SPLIT_WORDS, feature_file, words_of
+from cmbench.datasets.formats.layouts import KIND_WORDS, SPLIT_WORDS, feature_file, words_of
 from cmbench.datasets.formats.matlab import open_mat
 from cmbench.disk import DAMAGE, damaged, kind_of, replacing, replacing_folder
 from cmbench.errors import DatasetError
@@ -47,7 +47,7 @@ LINES = (".txt", ".csv", ".tsv")
 TEXT_WORDS = {"id", "ids", "name", "names", "notes", "classnames"}
 """Words of keys whose lines are texts, even if they look like numbers."""
 
-NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf)"
+NUMBER = r"(?i:[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf(inity)?))"
 CARD_KEYS = ("name", *CARD_TEXTS, "sizes", "first_label", "notes")
 
 
@@ -76,9 +76,14 @@ def opened_npz(path: Path) -> NpzFile:
 def read_array(archive: NpzFile, key: str) -> NDArray[Any]:
     """Return an array of an open ``.npz`` file; raises ``DatasetError`` where it is damaged or of objects."""
     try:
-        array: NDArray[Any] = archive[key]
+        array = archive[key]
     except DAMAGE as error:
         raise DatasetError(damaged(key, error)) from error
+    if not isinstance(array, np.ndarray):
+        raise DatasetError(
+            f"{key} is a file in the archive that is no array; unpack the archive into a folder, or write it "
+            "with numpy.savez"
+        )
     return array
 
 
@@ -110,6 +115,8 @@ def read_folder(folder: Path, given: Mapping[str, str] | None = None) -> Feature
         if key in readers:
             problems.append(f"{key} stands in two files, one of them {name}; keep one")
         readers.setdefault(key, read)
+    for key, path in _not_read(folder):
+        readers.setdefault(key, partial(_no_format, path))
     file = feature_file(folder, list(readers), lambda key: readers[key](), given)
     return replace(file, problems=(*problems, *file.problems))
 
@@ -124,14 +131,35 @@ def _arrays_in(folder: Path, within: str = "") -> Iterator[tuple[str, str, Calla
     ``within`` is the name of a folder of one split, which comes before the keys of its files.
     """
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".npy", *LINES):
+        suffix = path.suffix.lower()
+        if suffix in (".npy", ".mat", ".npz", *LINES):
+            refuse_special(path)
+        if suffix in (".npy", *LINES):
             yield within + path.stem, within + path.name, partial(_open_array, path)
-        elif path.suffix in (".mat", ".npz"):
-            names, read = (open_mat if path.suffix == ".mat" else _open_npz)(path)
+        elif suffix in (".mat", ".npz"):
+            names, read = (open_mat if suffix == ".mat" else _open_npz)(path)
             for name in names:
                 yield _key_in_folder(within + path.stem, name, names), within + path.name, partial(read, name)
         elif path.is_dir() and not within and _is_split(path.name):
             yield from _arrays_in(path, f"{path.name}_")
+
+
+def refuse_special(path: Path) -> None:
+    """Raise ``DatasetError`` for what is neither a file nor a folder: whoever opens a FIFO waits for ever."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DatasetError(f"{path} is a pipe or a device, which is not waited for; put the arrays in a file")
+
+
+def _not_read(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield files that are called like an array of a dataset, in a form that is not read, with its key."""
+    for path in sorted(folder.iterdir()):
+        key, dot, suffix = path.name.partition(".")
+        if dot and key in CASTS and f".{suffix.lower()}" not in (".npy", ".mat", ".npz", *LINES):
+            yield key, path
+
+
+def _no_format(path: Path) -> NDArray[Any]:
+    raise DatasetError(f"{path} is in a form that is not read; save it as .npy")
 
 
 def _is_split(name: str) -> bool:
@@ -218,14 +246,21 @@ def _fill(folder: Path, dataset: Draft) -> None:
 
 def _open_array(path: Path) -> NDArray[Any]:
     try:
-        return _open_lines(path) if path.suffix in LINES else np.lib.format.open_memmap(path, mode="r")
+        return (
+            _open_lines(path) if path.suffix.lower() in LINES else np.lib.format.open_memmap(path, mode="r")
+        )
+    except DatasetError:
+        raise
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
     except DAMAGE as error:
         raise DatasetError(damaged(path, error)) from error
 
 
 def _open_lines(path: Path) -> NDArray[Any]:
     """Return what stands in the lines of a UTF-8 file: numbers, or a text in each."""
-    if set(words_of(path.stem)) & TEXT_WORDS:
+    words = words_of(path.stem)
+    if set(words) & TEXT_WORDS:
         return np.array(_lines(path), dtype=np.str_)
     with path.open(encoding="utf-8-sig") as file:
         separator = _separator(file.readline())
@@ -234,6 +269,9 @@ def _open_lines(path: Path) -> NDArray[Any]:
     lines = _lines(path)
     if all(re.fullmatch(NUMBER, line.strip()) for line in lines):
         return _whole(np.array([float(line) for line in lines]))
+    kinds = {KIND_WORDS[word] for word in words if word in KIND_WORDS}
+    if kinds and kinds <= {"images", "texts"}:
+        raise _no_rows(path, lines, next(filter(None, map(_separator, lines)), ","))
     return np.array(lines, dtype=np.str_)
 
 
@@ -248,10 +286,14 @@ def _separator(line: str) -> str | None:
     (',', ' ', None, None)
     """
     for separator in (",", ";", " "):
-        parts = line.split(None if separator == " " else separator)
+        parts = _parts(line, separator)
         if len(parts) > 1 and all(re.fullmatch(NUMBER, part.strip()) for part in parts):
             return separator
     return None
+
+
+def _parts(line: str, separator: str) -> list[str]:
+    return line.split(None if separator == " " else separator)
 
 
 def _numbers(path: Path, separator: str) -> NDArray[Any]:
@@ -261,9 +303,38 @@ def _numbers(path: Path, separator: str) -> NDArray[Any]:
         with path.open(encoding="utf-8-sig") as file:
             return _whole(np.loadtxt(file, delimiter=delimiter, comments=None, ndmin=2))
     except ValueError as error:
-        raise DatasetError(
-            f"{path} has numbers in its first line, and not as many in all ({error}); correct it"
-        ) from None
+        if isinstance(error, UnicodeDecodeError):
+            raise
+        raise _no_rows(path, _lines(path), separator) from None
+
+
+def _no_rows(path: Path, lines: Sequence[str], separator: str) -> DatasetError:
+    """Return the error about a file whose lines are not as many numbers each: the first that is not."""
+    first = 0
+    for at, line in enumerate(lines, 1):
+        parts = [part.strip() for part in _parts(line, separator)]
+        odd = [column for column, part in enumerate(parts, 1) if not re.fullmatch(NUMBER, part)]
+        first = first or len(parts)
+        if not any(parts):
+            continue  # an empty line, which is skipped
+        if len(odd) == len(parts):
+            told = f"line {at} is {_short(line)}, which is no row of numbers"
+        elif odd:
+            cell = parts[odd[0] - 1]
+            told = f"line {at}, column {odd[0]} is {_short(cell) if cell else 'empty'}"
+        elif len(parts) != first:
+            told = f"line {at} has {len(parts)} numbers, and line 1 has {first}"
+        else:
+            continue
+        return DatasetError(
+            f"{path}: {told}; write the numbers of a pair in a line, with points for decimals, commas or "
+            "spaces between them, and neither a header nor quotes"
+        )
+    return DatasetError(f"{path} has lines that are no rows of numbers; save it as .npy")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 def _whole(numbers: NDArray[np.float64]) -> NDArray[Any]:
@@ -296,9 +367,10 @@ def save_blocks(
 def _read_card(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
+    refuse_special(path)
     try:
         card = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is not JSON in UTF-8 ({error}); correct or remove it") from error
     if not isinstance(card, dict):
         raise DatasetError(f"{path} holds a {type(card).__name__}; it must hold one JSON object")

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cmbench.cli.datasets import datasets
+from cmbench.cli.main import cli
 from cmbench.datasets import registry
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Card, Draft, Parts, Split
@@ -183,6 +184,13 @@ def test_check_of_an_unreadable_file_says_what_it_could_not_check(run, tmp_path)
     assert "- 10 more rules are checked when this is mended" in lines
     assert "Keys without a meaning here: note" in lines
     assert lines[-1] == "A run refuses this dataset."
+
+
+@pytest.mark.parametrize("verb", [["check"], ["convert", "-o", "a.npz"]])
+def test_the_empty_path_of_a_variable_that_is_not_set_is_no_folder(verb):
+    done = CliRunner().invoke(cli, ["datasets", verb[0], "", *verb[1:]])
+    assert done.exit_code == 2
+    assert "'' names no file or folder" in done.output
 
 
 def test_check_of_an_absent_path_exits_with_1(run, tmp_path):

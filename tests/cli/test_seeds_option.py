@@ -4,6 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from cmbench.cli.main import cli
 from cmbench.cli.options import seeds_of
 
 
@@ -50,3 +51,17 @@ def test_what_names_no_seed_is_refused(text, message):
     result = CliRunner().invoke(verb, ["--seeds", text])
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "cca.n_components=2", "--set", "cca.n_components=3"), "cca.n_components is set twice"),
+        (("--splits", "1000001"), "1000001 is not in the range 1<=x<=1000"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_runs(arguments, message, tmp_path):
+    done = CliRunner().invoke(cli, ["run", "--methods", "cca", "--store", str(tmp_path / "s"), *arguments])
+    assert done.exit_code == 2
+    assert message in done.output
+    assert not (tmp_path / "s").exists()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cmbench.datasets import draft as drafts
-from cmbench.datasets.constancy import all_the_same, still_in_training
+from cmbench.datasets.constancy import all_the_same, counting, still_in_training
 from cmbench.datasets.draft import Draft, Split
 from cmbench.datasets.soundness import findings
 
@@ -57,6 +57,28 @@ def a_split(name, rows, seed):
         np.arange(rows) % 4,
         np.array([f"{name}{row}" for row in range(rows)]),
     )
+
+
+@pytest.mark.parametrize("step", [1, 7])
+def test_columns_that_count_rows_in_every_split_are_found(step):
+    random = np.random.default_rng(0)
+    splits = [random.standard_normal((rows, 6)).astype(np.float32) for rows in (90, 30, 5)]
+    for rows in splits:
+        rows[:, 2] = np.arange(len(rows)) * step + 3
+        rows[:, 4] = np.arange(len(rows)) * step + 0.5
+        rows[:, 5] = np.arange(len(rows))
+    splits[1][20, 5] = 19
+    splits[2][:] = 0  # five rows tell nothing
+    assert counting(splits).tolist() == [2]
+    assert counting(splits[2:]).tolist() == []
+
+
+def test_an_index_among_the_features_is_told_of():
+    draft = a_draft()
+    for _, split in draft.splits:
+        split.texts[:, 1] = np.arange(len(split))
+    (finding,) = findings(draft)
+    assert finding.sentence.startswith("column 1 of the text features counts rows (0, 1, 2, ... in training)")
 
 
 def a_draft(name="toy", **constant):

@@ -3,13 +3,17 @@
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ordinary_user import as_ordinary_user
+from scipy.sparse import csr_array
 
 import cmbench
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Card
+from cmbench.errors import MethodError
 from cmbench.execution import child_process
+from cmbench.execution.child import as_array
 from cmbench.execution.child_process import KEPT_OF_LOG, LONGEST_LOG, cap_log
 from cmbench.execution.outcome import LONGEST_TEXT, shortened
 from cmbench.execution.record import MOST_FITTED, split_in
@@ -81,6 +85,25 @@ def test_a_message_of_a_hundred_megabytes_leaves_a_small_record(toy, tmp_path):
     assert "characters left out" in message
     (path,) = Store(tmp_path).paths()
     assert path.stat().st_size < 3 * LONGEST_TEXT
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (None, "returned None; it must return an array of real numbers"),
+        (
+            csr_array(np.eye(2)),
+            "returned a csr_array; it must return an array of real numbers; make it dense with .to",
+        ),
+        (np.ma.masked_array(np.eye(2), np.eye(2)), "returned a masked array; fill what is masked"),
+        (np.array(["a"]), "returned <U1 values"),
+        ([None, 1.0], "returned object values"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_named(returned, told):
+    with pytest.raises(MethodError, match="transform_images") as error:
+        as_array(returned, "images")
+    assert told in str(error.value)
 
 
 def test_five_million_broadcast_columns_are_refused_within_little_memory(toy, tmp_path):

@@ -154,6 +154,7 @@ def test_a_class_made_by_a_function_is_found_under_its_variable(plugin):
             "give 0.001, say, or leave out log (broken.py, line 2: rate = SearchRange(0.0, 1.0, log=True))",
         ),
         ("raise SystemExit(3)\n", "cannot be imported: SystemExit: 3"),
+        ("class Skipped(BaseException): ...\n\n\nraise Skipped('why')\n", "cannot be imported: Skipped: why"),
         ("import sys; sys.exit('enough')\n", "cannot be imported: SystemExit: enough"),
         ("1 / 0\n", "cannot be imported: ZeroDivisionError"),
         ("x = 1\n", "defines no method; derive a class from cmbench.methods.contract.Method"),
@@ -175,6 +176,15 @@ def test_a_broken_plugin_is_a_problem_and_the_others_work(plugin, text, message)
     assert str(broken) in problem
     with pytest.raises(MethodError, match=r"plugin .*broken"):
         file_entries(broken)
+
+
+def test_what_a_plugin_prints_as_it_is_imported_does_not_stand_in_a_table(plugin, capsys):
+    names, problems = names_and_problems(
+        plugin("print('loading')\n" + HEAD + method_class("Mine"), "mine.py")
+    )
+    assert (names, problems) == (["mine"], [])
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "loading\n")
 
 
 @pytest.mark.parametrize(

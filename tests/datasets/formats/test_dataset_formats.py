@@ -1,6 +1,7 @@
 """Feature files of every format: the same dataset from each, and clear words about what is wrong."""
 
 import json
+import os
 from zipfile import ZipFile
 
 import h5py
@@ -229,6 +230,11 @@ def test_parts_without_offsets_are_refused(written, dataset):
     ("key", "value", "message"),
     [
         ("labels_val", np.array([0, 1, 2, 0.5, 1, 2]), "labels_val row 3 is 0.5, which is not an integer"),
+        (
+            "labels_val",
+            np.array([0, 2**63], np.uint64),
+            "labels_val row 1 is 9.*, which is too large for 64 bits",
+        ),
         ("labels_val", np.array([0, 1, np.nan, 0, 1, 2]), "labels_val row 2 is nan"),
         ("labels_val", np.eye(6), r"labels_train holds numbers, labels_val holds a matrix of 6 columns"),
         ("labels_val", np.full((6, 3), 0.5), r"labels_val row 0 column 0 is 0.5; .*\(labels > 0\.5\)"),
@@ -285,6 +291,43 @@ def test_a_damaged_array_in_an_npz_is_named_and_the_others_still_checked(tmp_pat
     (tmp_path / "a.npz").write_bytes(content)
     (problem,) = check_file(tmp_path / "a.npz").rules[0].problems
     assert problem.startswith("texts_val cannot be read")
+
+
+def test_a_file_in_an_archive_that_is_no_array_is_named(tmp_path, dataset):
+    save_npz(tmp_path / "a.npz", dataset)
+    with ZipFile(tmp_path / "a.npz") as archive, ZipFile(tmp_path / "b.npz", "w") as other:
+        for name in archive.namelist():
+            if name != "labels_test.npy":
+                other.writestr(name, archive.read(name))
+        other.writestr("labels_test.txt", "1\n2\n")
+    for reading in (load_file, lambda path: load_file(path, keys={"labels_test": "labels_test.txt"})):
+        with pytest.raises(DatasetError, match="labels_test"):
+            reading(tmp_path / "b.npz")
+    with pytest.raises(
+        DatasetError, match=r"labels_test\.txt is a file in the archive that is no array; unpack"
+    ):
+        load_file(tmp_path / "b.npz", keys={"labels_test": "labels_test.txt"})
+
+
+@pytest.mark.parametrize("name", ["a\nb", "x" * 201, "\x1b[31m"])
+def test_a_name_of_several_lines_or_pages_is_refused(name, tmp_path, dataset):
+    arrays = dict(dataset_arrays(dataset))
+    np.savez(tmp_path / "a.npz", **{**arrays, "name": np.array(name)})
+    with pytest.raises(DatasetError, match="it must be one line of at most 200 characters"):
+        load_file(tmp_path / "a.npz")
+
+
+def test_half_characters_of_names_are_replaced(tmp_path, dataset):
+    """No figure can be drawn of them."""
+    arrays = dict(dataset_arrays(dataset))
+    names = [f"\ud800{name}" for name in dataset.class_names]
+    place = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.npz")
+    np.savez(
+        place, **{**{key: arrays[key] for key in arrays if key != "name"}, "class_names": np.array(names)}
+    )
+    read = load_file(place)
+    assert read.name == "caf\ufffd"
+    assert read.class_names == tuple(f"\ufffd{name}" for name in dataset.class_names)
 
 
 def test_a_file_that_is_no_archive_is_refused_without_advice_to_unpickle(tmp_path):

@@ -85,6 +85,15 @@ def test_sparse_features_become_dense(tmp_path, path_73):
         np.testing.assert_array_equal(load_file(path).validation.texts, sparse.toarray())
 
 
+def test_a_class_that_is_a_string_and_a_link_to_nothing_are_no_damage(path_73):
+    expected = load_file(path_73).validation.texts
+    with h5py.File(path_73, "r+") as file:
+        file["texts_val"].attrs["MATLAB_class"] = "double"
+        file["gone"] = h5py.SoftLink("/nowhere")
+        file["elsewhere"] = h5py.ExternalLink("absent.mat", "/x")
+    np.testing.assert_array_equal(load_file(path_73).validation.texts, expected)
+
+
 def test_a_sparse_matrix_of_zeros_has_no_data(path_73):
     with h5py.File(path_73, "r+") as file:
         del file["texts_val"]

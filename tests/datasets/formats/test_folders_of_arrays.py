@@ -1,5 +1,7 @@
 """Folders of arrays in other files than one .npy for each: .mat, .npz, text, or a folder for each split."""
 
+import os
+
 import numpy as np
 import pytest
 from plain_arrays import PAIRS, assert_same, plain_arrays
@@ -80,6 +82,74 @@ def test_a_line_with_another_number_of_numbers_is_named(arrays, tmp_path):
     with (tmp_path / "texts_val.csv").open("a") as file:
         file.write("1,2\n")
     with pytest.raises(
-        DatasetError, match=r"texts_val\.csv has numbers in its first line, .* row \d+.*; correct"
+        DatasetError, match=rf"texts_val\.csv: line {len(arrays['texts_val']) + 1} has 2 numbers, and line 1"
     ):
+        load_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("f0,f1\n1,2\n3,4\n", "line 1 is 'f0,f1', which is no row of numbers"),
+        ("# made by me\n1 2\n", "line 1 is '# made by me', which"),
+        ("0,5;0,3\n0,1;0,2\n", "line 1, column 2 is '5;0'"),
+        ('"1","2"\n', 'line 1 is \'"1","2"\', which'),
+        ("1,2\n3,\n", "line 2, column 2 is empty"),
+        ("1,2\n3,x\n", "line 2, column 2 is 'x'"),
+        ("1,2,\n3,4,\n", "line 1, column 3 is empty"),
+        ("1 2\n\n3\n", "line 3 has 1 numbers, and line 1 has 2"),
+        ("A dog runs.\nA cat.\n", "line 1 is 'A dog runs.', which"),
+    ],
+)
+def test_lines_of_features_that_are_no_numbers_are_named_with_the_remedy(text, told, arrays, tmp_path):
+    for key, array in arrays.items():
+        np.save(tmp_path / f"{key}.npy", array)
+    (tmp_path / "texts_val.npy").unlink()
+    place = tmp_path / "texts_val.csv"
+    place.write_text(text, "utf-8")
+    with pytest.raises(DatasetError) as error:
+        load_file(tmp_path)
+    assert f"{place}: {told}" in str(error.value)
+    assert "write the numbers of a pair in a line, with points for decimals" in str(error.value)
+    assert "damaged" not in str(error.value)
+    place.write_bytes("caf\u00e9".encode("latin-1"))
+    with pytest.raises(DatasetError, match=r"texts_val\.csv is not UTF-8 .*; save it as UTF-8"):
+        load_file(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["labels_test.pt", "labels_test.npy.gz", "labels_test.parquet"])
+def test_an_array_in_a_form_that_is_not_read_is_named(name, arrays, tmp_path):
+    """Without it there would be no word of labels that lie in the folder."""
+    for key, array in arrays.items():
+        np.save(tmp_path / f"{key}.npy", array)
+    (tmp_path / "labels_test.npy").rename(tmp_path / name)
+    (tmp_path / "images_test.pt").write_bytes(b"beside the one that is read")
+    with pytest.raises(DatasetError, match=rf"{name} is in a form that is not read; save it as \.npy"):
+        load_file(tmp_path)
+
+
+def test_endings_may_be_in_capitals(arrays, tmp_path):
+    for key, array in arrays.items():
+        np.save(tmp_path / f"{key}.npy", array)
+    (tmp_path / "labels_test.npy").rename(tmp_path / "labels_test.NPY")
+    assert_same(load_file(tmp_path), arrays)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.mat", "a/labels_test.npy", "a/labels_test.mat", "a/card.json"])
+def test_a_pipe_is_named_and_not_waited_for(name, arrays, tmp_path):
+    (tmp_path / "a").mkdir()
+    for key, array in arrays.items():
+        np.save(tmp_path / "a" / f"{key}.npy", array)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DatasetError, match=rf"{name} is a pipe or a device"):
+        load_file(tmp_path / name.partition("/")[0])
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"source": ' + "[" * 200_000])
+def test_a_card_that_is_nested_too_deeply_is_no_json(text, arrays, tmp_path):
+    for key, array in arrays.items():
+        np.save(tmp_path / f"{key}.npy", array)
+    (tmp_path / "card.json").write_text(text)
+    with pytest.raises(DatasetError, match=r"card\.json is not JSON in UTF-8"):
         load_file(tmp_path)
