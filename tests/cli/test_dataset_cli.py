@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cmbench.cli.datasets import datasets
 from cmbench.cli.main import cli
 from cmbench.datasets import registry
 from cmbench.datasets.contract import Dataset
@@ -49,7 +48,7 @@ def run():
     """Return a function that runs a command and gives its status and the lines it printed."""
 
     def run_it(*arguments):
-        result = CliRunner().invoke(datasets, [str(argument) for argument in arguments])
+        result = CliRunner().invoke(cli, ["datasets", *map(str, arguments)])
         if isinstance(result.exception, DatasetError):
             raise result.exception
         lines = result.output.splitlines()
@@ -88,7 +87,7 @@ def test_info_shows_sizes_features_card_and_pairs_by_category(run, tmp_path, dat
 
 def test_info_for_another_program_has_each_value_whole_on_its_line(tmp_path, dataset):
     save_npz(tmp_path / "a.npz", dataset)
-    lines = CliRunner().invoke(datasets, ["info", str(tmp_path / "a.npz")]).output.splitlines()
+    lines = CliRunner().invoke(cli, ["datasets", "info", str(tmp_path / "a.npz")]).output.splitlines()
     assert f"fingerprint{' ' * (lines[0].index('toy') - 11)}{dataset.fingerprint}" in lines
     assert any(line.endswith(("a source " * 20).strip()) for line in lines)
     assert not any(line.endswith(" ") for line in lines[: lines.index("")])

@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 import cmbench
 from cmbench.cli.main import cli
-from cmbench.cli.show import show
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import Draft, Split
 from cmbench.datasets.formats.division import Shares
@@ -256,7 +255,7 @@ def test_a_run_refuses_repeated_pairs_unless_they_are_allowed_and_then_says_so(l
     assert frame["status"].tolist() == ["ok"]
     (path,) = tmp_path.rglob("cfa-*.json")
     assert "20 of 20 test pairs" in json.loads(path.read_text("utf-8"))["dataset"]["warnings"][0]
-    shown = CliRunner().invoke(show, ["cfa", "--store", str(tmp_path)])
+    shown = CliRunner().invoke(cli, ["show", "cfa", "--store", str(tmp_path)])
     assert "20 of 20 test pairs" in shown.output
 
 

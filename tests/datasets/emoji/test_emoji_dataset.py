@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cmbench.cli.datasets import datasets
+from cmbench.cli.main import cli
 from cmbench.datasets.emoji import collection, thumbnails
 from cmbench.datasets.raw.contract import RawDataset, RawPair
 from cmbench.datasets.raw.emoji import ALIKE, CARD
@@ -161,14 +161,14 @@ def test_the_terms_in_full_lie_beside_the_features():
 
 
 def test_info_tells_the_terms_and_how_to_get_the_raw_pairs():
-    result = CliRunner().invoke(datasets, ["info", "emoji"])
+    result = CliRunner().invoke(cli, ["datasets", "info", "emoji"])
     assert result.exit_code == 0
     text = " ".join(result.output.split())
     assert "pairs 2784 train, 354 val, 360 test" in text
     assert "Twemoji CC BY 4.0" in text
     assert "LICENCES.txt" in result.output.replace("\n", "").replace(" ", "")
     assert "raw pairs Fetch the packages fonts-noto-color-emoji" in text
-    assert "raw pairs" not in CliRunner().invoke(datasets, ["info", "scenes"]).output
+    assert "raw pairs" not in CliRunner().invoke(cli, ["datasets", "info", "scenes"]).output
 
 
 def test_small_pictures_and_texts_are_those_of_the_test_pairs(dataset):

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from plain_arrays import PAIRS, assert_same, plain_arrays
 from scipy.io import savemat
 
-from cmbench.cli.datasets import datasets
+from cmbench.cli.main import cli
 from cmbench.datasets.formats.files import check_file, load_file
 from cmbench.datasets.formats.layouts import layout_of, words_of
 from cmbench.datasets.soundness import findings
@@ -155,7 +155,7 @@ def convert(tmp_path):
 
     def converted(path, *options):
         output = tmp_path / "out.npz"
-        result = CliRunner().invoke(datasets, ["convert", str(path), "-o", str(output), *options])
+        result = CliRunner().invoke(cli, ["datasets", "convert", str(path), "-o", str(output), *options])
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == 0, result.output
