@@ -35,7 +35,8 @@ def run(
 
     Methods learn from the training pairs and choose parameters on the validation pairs; the numbers
     are those of the test pairs. What the store has already is not run again. The exit status is 1 if
-    a cell failed or a plugin could not be loaded; nothing runs then unless --methods names others.
+    a cell failed, if no method can run on the datasets, or if a plugin could not be loaded; then
+    nothing runs unless --methods names others.
     """
     from rich.console import Console
 
@@ -60,7 +61,8 @@ def run(
     except IncompleteRunError as error:
         incomplete, records = error, error.records
     click.echo(err=True)  # on a terminal, a line between progress and table
-    if any(record["status"] != LEFT_OUT for record in records):
+    has_run = any(record["status"] != LEFT_OUT for record in records)
+    if has_run:
         _print(records, store, View(measures=options["measures"]))
     _tell_left_out(records)
     if incomplete is not None:
@@ -72,7 +74,7 @@ def run(
         click.echo(f"cmbench: {failed} of {len(records)} cells failed; {what}", err=True)
     for problem in available.problems:  # again, where it can be seen
         click.echo(printable(f"cmbench: {problem}"), err=True)
-    sys.exit(1 if failed or (plugins and available.problems) else 0)
+    sys.exit(1 if failed or not has_run or (plugins and available.problems) else 0)
 
 
 def _print(records: Sequence[Mapping[str, Any]], store: str, view: View) -> None:

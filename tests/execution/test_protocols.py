@@ -116,6 +116,7 @@ def test_methods_of_one_category_are_left_out_of_several_and_the_reason_is_told(
     nothing = CliRunner().invoke(cli, ["run", "--dataset", str(tmp_path / "tagged.npz"), *alone])
     assert f"left out ccl-coarse: {reason}" in nothing.stderr
     assert not nothing.stdout  # no table without rows
+    assert nothing.exit_code == 1
     record = records_of(tmp_path / "store")["lgcfl"]
     assert record["dataset"]["test_counts"] == tagged(toy).test.labels.sum(axis=0).tolist()
     assert all(0 < value <= 1 for value in record["category_map"]["image_to_text"])
