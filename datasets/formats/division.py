@@ -61,13 +61,15 @@ def drawn(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
 def _by_lot(strata: Rows, groups: Sequence[Rows], share: float, seed: int) -> NDArray[np.bool_]:
     """Return whether each row is drawn; rows of a group are or are not together."""
     chosen = np.zeros(len(strata), dtype=np.bool_)
-    for category in np.unique(strata).tolist():
-        of_category = [rows for rows in groups if strata[rows[0]] == category]
-        left = int(share * sum(map(len, of_category)) + 0.5)
-        for group in np.random.default_rng([seed, category]).permutation(len(of_category)).tolist():
-            if len(of_category[group]) <= left:
-                chosen[of_category[group]] = True
-                left -= len(of_category[group])
+    by_category: dict[int, list[Rows]] = {}
+    for rows in groups:
+        by_category.setdefault(int(strata[rows[0]]), []).append(rows)
+    for category, members in by_category.items():
+        left = int(share * sum(map(len, members)) + 0.5)
+        for at in np.random.default_rng([seed, category]).permutation(len(members)).tolist():
+            if len(members[at]) <= left:
+                chosen[members[at]] = True
+                left -= len(members[at])
     return chosen
 
 
