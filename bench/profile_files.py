@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cmbench.disk import check_plain, locked, replacing, writing_to
 from cmbench.errors import CmbenchError, CmbenchWarning, StoreError
 from cmbench.output import output_file
-from cmbench.schema import TEXT, Rule
+from cmbench.schema import RANDOM_STATE, TEXT, Rule
 
 if TYPE_CHECKING:
     from cmbench.search import Trial
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 TUNED = "tuned"
 """The name of the profile of what was tuned before."""
 _TABLE: Rule = lambda value: isinstance(value, dict), "a table"
+_PARAMETERS: Rule = (
+    lambda value: isinstance(value, dict) and RANDOM_STATE not in value,
+    "a table, and without a random_state, which --seeds sets",
+)
 _COUNT: Rule = lambda value: type(value) is int and value >= 0, "a whole number of 0 or more"
 _AMOUNT: Rule = (
     lambda value: type(value) in (int, float) and 0 < value < math.inf,
@@ -37,7 +41,7 @@ _NAMES: Rule = (
 _FILE: Mapping[str, Rule] = {"name": TEXT, "datasets": _TABLE}
 _OF_FILE: Mapping[str, Rule] = {"budget": _TABLE, "protocol": TEXT}
 _DATASET: Mapping[str, Rule] = {"fingerprint": TEXT, "methods": _TABLE}
-_METHOD: Mapping[str, Rule] = {"parameters": _TABLE, "trials": _COUNT}
+_METHOD: Mapping[str, Rule] = {"parameters": _PARAMETERS, "trials": _COUNT}
 _OF_METHOD: Mapping[str, Rule] = {
     **_OF_FILE,
     "unset": _NAMES,

@@ -149,6 +149,7 @@ parameters.n_components = 2
         ),
         ("trials = 3\nunset", "trials = true\nunset", "trials of method 'cca' is True"),
         ('["ridge"]', '"ridge"', "unset of method 'cca' is 'ridge'; it must be a list of names"),
+        ("parameters.n_components", "parameters.random_state", "without a random_state, which --seeds sets"),
         ("parameters.n_components", "parameter.n_components", "method 'cca' has no parameters"),
         ("2", "[" * 100_000, "recursion|deep"),
         ("paper", "\ud800", "utf-8"),
