@@ -125,7 +125,7 @@ def test_arrays_of_a_store_of_an_earlier_version_are_found(store):
 def test_a_record_that_cannot_be_written_leaves_the_earlier_one_in_place(store):
     old = a_record(mark=1)
     store.put(old, {"ap": AP})
-    with pytest.raises(ValueError, match="JSON"):
+    with pytest.raises(StoreError, match="JSON"):
         store.put(a_record(mark=float("nan")), {"ap": AP * 0})
     with pytest.raises(ValueError, match="allow_pickle"):
         store.put(a_record(mark=2), {"ap": np.array([object()])})
@@ -136,7 +136,7 @@ def test_a_record_that_cannot_be_written_leaves_the_earlier_one_in_place(store):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_nan_and_infinity_are_never_written(store, value):
-    with pytest.raises(ValueError, match="JSON"):
+    with pytest.raises(StoreError, match="JSON"):
         store.put(a_record(mark={"image_to_text": value}))
     assert files_of(store) == []
 

@@ -332,8 +332,8 @@ def test_a_setting_that_there_is_not_is_refused_with_those_there_are(pairs, tmp_
     ],
 )
 def test_a_value_of_another_type_than_its_setting_is_refused_with_the_form(pairs, tmp_path, given, message):
-    training = ["--training", "scratch", "--set", given]
-    result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "out.npz", *QUICK, *training)
+    settings = ["--training", "scratch", "--set", given, *QUICK[: QUICK.index("--set")]]
+    result = extract("pairs_table", "--from", pairs, "-o", tmp_path / "out.npz", *settings)
     assert result.exit_code == 2
     assert message in " ".join(result.output.replace("│", " ").split())
 
