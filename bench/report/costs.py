@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import log
 from statistics import median_low
 
@@ -119,7 +120,7 @@ class _Panel:
     ringed: Collection[str]
     title: str = ""
 
-    @property
+    @cached_property
     def drawn(self) -> list[Setting]:
         """The settings whose records hold the quantity."""
         return [setting for setting in self.settings if self.quantity.read(setting) is not None]
@@ -127,7 +128,7 @@ class _Panel:
     @property
     def missing(self) -> str:
         """What says which settings are not drawn."""
-        unknown = [setting.label for setting in self.settings if setting not in self.drawn]
+        unknown = [setting.label for setting in self.settings if self.quantity.read(setting) is None]
         where = f" on {self.title}" if self.title else ""
         return (
             f"Not drawn{where}, {self.quantity.label} not recorded: {', '.join(unknown)}." if unknown else ""

@@ -44,6 +44,9 @@ CARD = "card.json"
 LINES = (".txt", ".csv", ".tsv")
 """Ends of names of files that hold a pair to a line."""
 
+READ = (".npy", ".npz", ".mat", *LINES)
+"""Ends of names of files in a folder that are read."""
+
 TEXT_WORDS = {"id", "ids", "name", "names", "notes", "classnames"}
 """Words of keys whose lines are texts, even if they look like numbers."""
 
@@ -132,7 +135,7 @@ def _arrays_in(folder: Path, within: str = "") -> Iterator[tuple[str, str, Calla
     """
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
-        if suffix in (".npy", ".mat", ".npz", *LINES):
+        if suffix in READ:
             refuse_special(path)
         if suffix in (".npy", *LINES):
             yield within + path.stem, within + path.name, partial(_open_array, path)
@@ -154,7 +157,7 @@ def _not_read(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield files that are called like an array of a dataset, in a form that is not read, with its key."""
     for path in sorted(folder.iterdir()):
         key, dot, suffix = path.name.partition(".")
-        if dot and key in CASTS and f".{suffix.lower()}" not in (".npy", ".mat", ".npz", *LINES):
+        if dot and key in CASTS and f".{suffix.lower()}" not in READ:
             yield key, path
 
 
@@ -302,9 +305,9 @@ def _numbers(path: Path, separator: str) -> NDArray[Any]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             return _whole(np.loadtxt(file, delimiter=delimiter, comments=None, ndmin=2))
-    except ValueError as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise
+    except UnicodeDecodeError:
+        raise
+    except ValueError:
         raise _no_rows(path, _lines(path), separator) from None
 
 
