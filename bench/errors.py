@@ -26,6 +26,10 @@ class StoreError(CmbenchError):
     """A record in a results store is unreadable or contradicts another."""
 
 
+class DamagedArraysError(StoreError):
+    """The arrays of a record are there, and cannot be read."""
+
+
 class IncompleteRunError(StoreError):
     """Some planned cells have no record that can be read; ``records`` holds those of the others."""
 

@@ -18,7 +18,14 @@ from cmbench.datasets.contract import Dataset
 from cmbench.datasets.limiting import limited
 from cmbench.datasets.registry import load_dataset
 from cmbench.datasets.splits import redrawn
-from cmbench.errors import CmbenchError, DatasetError, DatasetWarning, MethodError, StoreError
+from cmbench.errors import (
+    CmbenchError,
+    DamagedArraysError,
+    DatasetError,
+    DatasetWarning,
+    MethodError,
+    StoreError,
+)
 from cmbench.evaluation.protocol import PROTOCOLS, Protocol
 from cmbench.execution.provenance import provenance
 from cmbench.methods.parameters import added_later
@@ -268,10 +275,11 @@ def _recorded(record: Record, store: Store, notes: list[str]) -> dict[str, NDArr
     """Return the arrays that the store has of the record, else None, and a note on those that are damaged."""
     try:
         return store.arrays(record)
-    except StoreError as error:
-        if not isinstance(error.__cause__, FileNotFoundError):
-            notes.append(str(error))
-        return None
+    except DamagedArraysError as error:
+        notes.append(str(error))
+    except StoreError:  # there are none
+        pass
+    return None
 
 
 def _largest(recorded: Mapping[str, NDArray[Any]], again: Mapping[str, NDArray[Any]]) -> float | None:

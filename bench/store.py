@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cmbench.current import damaged_notes, with_card, with_cards
 from cmbench.disk import DAMAGE, check_plain, replacing, writing_to
-from cmbench.errors import DamagedRecordWarning, StoreError
+from cmbench.errors import DamagedArraysError, DamagedRecordWarning, StoreError
 from cmbench.index import Index, Reading, read_index, write_index
 from cmbench.schema import SCHEMA, Problem, finished_at, parsed
 
@@ -220,7 +220,8 @@ class Store:
             _check_values(held, record)
             return held
         except DAMAGE as error:
-            raise StoreError(
+            kind = StoreError if isinstance(error, FileNotFoundError) else DamagedArraysError
+            raise kind(
                 f"{own}: cannot be read ({error}); copy it from where the record came from, or run the cell "
                 "again with --force"
             ) from error

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.errors import EvaluationError, StoreError, either
+from cmbench.errors import DamagedArraysError, EvaluationError, StoreError, either
 from cmbench.evaluation.measures import MAP
 from cmbench.evaluation.nesting import Nested, Run, nested_in_pairs
 from cmbench.evaluation.protocol import AVERAGES
@@ -194,9 +194,9 @@ def _lacking(settings: Sequence[Setting], column: Column, arrays: Reading) -> st
     for setting in settings:
         try:
             runs_of(setting, column, arrays)
-        except StoreError as error:
-            if error.__cause__ is not None and not isinstance(error.__cause__, FileNotFoundError):
-                return str(error)
+        except DamagedArraysError as error:
+            return str(error)
+        except StoreError:
             lacking.append(setting.label)
         except EvaluationError:  # of which the test will tell
             continue
