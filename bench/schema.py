@@ -133,14 +133,9 @@ BY_CATEGORY: Rule = (
     _or_none(_all_of(_list_of(_or_none(_is_number)))),
     "an object of lists of numbers, or null",
 )
-BY_MEASURE: Rule = (
-    _or_none(_all_of(_all_of(_is_number))),
-    "an object with an object of numbers for each measure, or null",
-)
-ERRORS_BY_MEASURE: Rule = (
-    _or_none(_all_of(_all_of(_or_none(_is_number)))),
-    "an object with an object of numbers for each measure, or null",
-)
+BY_MEASURE: Rule = _all_of(_all_of(_is_number)), "an object with an object of numbers for each measure"
+BY_MEASURE_OR_NULL: Rule = _or_none(BY_MEASURE[0]), f"{BY_MEASURE[1]}, or null"
+ERRORS_BY_MEASURE: Rule = _all_of(_all_of(_or_none(_is_number))), BY_MEASURE[1]
 SPLIT: Rule = (
     _or_none(_with(name=_is_text, fingerprint=_is_text, seed=_is_whole)),
     "an object with name, fingerprint and seed, or null",
@@ -224,7 +219,7 @@ OPTIONAL: Mapping[tuple[str, ...], Rule] = {
     ("category_map",): BY_CATEGORY,
     ("measures",): BY_MEASURE,
     ("measure_errors",): ERRORS_BY_MEASURE,
-    ("chance",): BY_MEASURE,
+    ("chance",): BY_MEASURE_OR_NULL,
     ("dimension",): WHOLE_OR_NULL,
     ("weights",): WHOLE_OR_NULL,
     ("warnings",): TEXTS,

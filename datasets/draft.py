@@ -182,6 +182,14 @@ class Split:
         return np.flatnonzero(self.labels.any(axis=0)) if self.is_multi_label else np.unique(self.labels)
 
     @property
+    def first_categories(self) -> Labels:
+        """A category of each pair (n,): its own, of several the first, of none the number of categories."""
+        if not self.is_multi_label:
+            return self.labels
+        rest = np.ones((len(self), 1), dtype=np.bool_)
+        return np.concatenate([self.labels != 0, rest], axis=1).argmax(axis=1)
+
+    @property
     def targets(self) -> Labels:
         """What relevance goes by when parameters are chosen: labels, or without categories the picture."""
         return self.labels if self.labels.shape[1:] != (0,) else self.pictures

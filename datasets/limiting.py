@@ -50,7 +50,7 @@ def limited(dataset: Dataset, pairs: int) -> Dataset:
 
 def _limited(split: Split, pairs: int, random: np.random.Generator, allowed: Rows) -> Split:
     """Return that many of the allowed pairs of a split, in their order."""
-    strata = _strata(split)[allowed]
+    strata = split.first_categories[allowed]
     order = random.permutation(len(allowed))
     # the k-th pair of a category of m comes at (k + 1/2) / m: shares are kept wherever one cuts
     rank = np.empty(len(allowed))
@@ -60,15 +60,6 @@ def _limited(split: Split, pairs: int, random: np.random.Generator, allowed: Row
         rank[members[0]] = -1.0  # the first of every category comes before all others
     chosen = np.sort(allowed[np.lexsort((order, rank))[:pairs]])
     return split.take(chosen)
-
-
-def _strata(split: Split) -> Labels:
-    """Return the category of each pair; of several the first, and -1 where there is none."""
-    if not split.is_multi_label:
-        return split.labels
-    if not split.labels.shape[1]:
-        return np.full(len(split), -1, dtype=np.int64)
-    return np.where(split.labels.any(axis=1), split.labels.argmax(axis=1), -1).astype(np.int64)
 
 
 def _of(split: Split, categories: Labels | None) -> Rows:

@@ -320,6 +320,8 @@ def _refuse_open_ended(method: type[Method]) -> None:
 
 def _fault_of_name(name: object) -> str:
     """Return why no method can be called so; empty where one can."""
+    if name in GROUPS:
+        return f"the name {name!r} cannot be that of a method, because it stands for several; rename it"
     if isinstance(name, str) and name and name.isprintable() and name[0] != "." and not {*name} & {"/", "\\"}:
         return ""
     return (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from keyword import iskeyword
 from pathlib import Path
 
 from cmbench.disk import writing_to
 from cmbench.errors import MethodError
-from cmbench.methods.registry import BUILT_IN
+from cmbench.methods.registry import BUILT_IN, GROUPS
 
 LINEAR = '''"""TITLE: say in a sentence what is new about it."""
 
@@ -104,10 +105,13 @@ def new_files(name: str, *, deep: bool) -> dict[str, str]:
             f"{name!r} is no name of a method; use small letters, digits and single hyphens, such as "
             "my-method"
         )
-    if name in BUILT_IN:
-        raise MethodError(f"there is a built-in method {name!r}; choose another name")
+    if name in BUILT_IN or name in GROUPS:
+        what = "built-in method" if name in BUILT_IN else "group of methods"
+        raise MethodError(f"there is a {what} {name!r}; choose another name")
     module = name.replace("-", "_")
     title = "".join(word.capitalize() for word in name.split("-"))
+    if iskeyword(module) or iskeyword(title):
+        raise MethodError(f"{name!r} is a word of Python's own; choose another name")
 
     def filled(text: str) -> str:
         return text.replace("MODULE", module).replace("TITLE", title).replace("NAME", name)

@@ -60,6 +60,7 @@ WRONG = [
     (("method", "defaults"), {"size": 3}, "method.parameters has no 'size', of which method.defaults has"),
     (("protocol", "keep_query"), "no", "protocol.keep_query is 'no'; it must be true or false"),
     (("chance",), {"map": {"image_to_text": None}}, "chance is"),
+    (("measures",), None, "measures is None; it must be an object"),
     (("category_map",), {"image_to_text": 0.5}, "category_map is .* an object of lists of numbers"),
     (("configuration",), None, "configuration is None; it must be an object"),
     (("provenance", "git"), {"commit": "abc"}, "provenance.git is .* an object with commit and dirty"),

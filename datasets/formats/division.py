@@ -54,7 +54,7 @@ def drawn(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
     as the five captions of a picture or crops of it, stay together. Of several labels of an item the first
     counts.
     """
-    chosen = _by_lot(_strata(split), belonging_together([split]), share, seed)
+    chosen = _by_lot(split.first_categories, belonging_together([split]), share, seed)
     return split.take(np.flatnonzero(~chosen)), split.take(np.flatnonzero(chosen))
 
 
@@ -93,7 +93,7 @@ def helpful_share(
     groups = belonging_together([split], most_products=most_products)
     better: list[tuple[float, int]] = []
     for share in (0.1, 0.2, 0.3, 0.4, 0.5):
-        chosen = _by_lot(_strata(split), groups, share, Shares().seed)
+        chosen = _by_lot(split.first_categories, groups, share, Shares().seed)
         of_two, found = _choice(split, chosen, categories)
         if 2 * found >= before and (of_two, min(found, enough)) > (twice, min(before, enough)):
             better.append((share, found))
@@ -109,10 +109,3 @@ def _choice(split: Split, chosen: NDArray[np.bool_], categories: int) -> tuple[i
     if found < 2 or len(split) - found < 2 or one_category or used_up:
         return 0, 0
     return sum(count > 1 for count in taken), found
-
-
-def _strata(split: Split) -> Rows:
-    if not split.is_multi_label:
-        return split.labels
-    has_categories = split.labels.shape[1] > 0
-    return split.labels.argmax(axis=1) if has_categories else np.zeros(len(split), dtype=np.int64)

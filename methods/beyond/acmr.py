@@ -69,9 +69,9 @@ class ACMR(TrainedMethod):
 
     Notes
     -----
-    The paper was not at hand in full: weights, and whether D sees the reversed gradient at a constant
-    strength, are our choices. ``acmr-released`` is what its program for Wikipedia does, which does not train
-    adversarially.
+    The paper was not at hand in full: weights, the margin, how features are divided, and that the gradient
+    of D is reversed at a constant strength are our choices. ``acmr-released`` is what its program for
+    Wikipedia does, which does not train adversarially.
 
     Examples
     --------

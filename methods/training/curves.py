@@ -171,7 +171,6 @@ def curves_of(points: Sequence[Mapping[str, float]]) -> Curves:
 
 
 def gradient_norm(parameters: list[Tensor]) -> Tensor:
-    """Return the 2-norm of all gradients together."""
+    """Return the 2-norm of all gradients together; 0 where nothing is trained."""
     norms = [values.grad.norm() for values in parameters if values.grad is not None]
-    total: Tensor = torch.stack(norms).norm()
-    return total
+    return torch.stack(norms).norm() if norms else torch.zeros(())

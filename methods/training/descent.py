@@ -13,11 +13,11 @@ from torch import Tensor, nn
 def decayed(networks: Sequence[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
     """Return groups of parameters for an optimiser: weights, which decay, and biases, which do not.
 
-    Layers that networks share are in them once.
+    A parameter that is one number is among the biases. Layers that networks share are in them once.
     """
     parameters = list(dict.fromkeys(values for network in networks for values in network.parameters()))
     weights = [values for values in parameters if values.ndim > 1]
-    biases = [values for values in parameters if values.ndim == 1]
+    biases = [values for values in parameters if values.ndim <= 1]
     return [{"params": weights, "weight_decay": weight_decay}, {"params": biases, "weight_decay": 0.0}]
 
 

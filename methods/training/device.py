@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,8 @@ class NetworkMap:
         The first block is empty, so that no features at all become outputs (0, k) of the right width.
         """
         check_new_features(features, self.view, width=len(self.scaling.mean))
-        device = next(self.network.parameters()).device
+        held = next(chain(self.network.parameters(), self.network.buffers()), None)
+        device = torch.device("cpu") if held is None else held.device
         yield torch.empty((0, len(self.scaling.mean)), device=device)
         for rows in row_blocks(features):
             yield torch.from_numpy(self.scaling.apply(rows).astype(np.float32)).to(device)

@@ -336,8 +336,7 @@ class Training(Generic[Drawn]):
     def _check_weights(self) -> None:
         """Raise where an update left NaN or infinity in a network, which a finite loss need not show."""
         for name, module in self.modules.items():
-            sums = [values.sum().float() for values in module.state_dict().values()]
-            total = float(torch.stack(sums).sum())
+            total = float(sum(values.sum().float() for values in module.state_dict().values()))
             what = f"the sum of all weights of {name}" + (f" in stage {self.stage}" if self.stage else "")
             check_finite(self.method, what, self.iteration, total)
 

@@ -50,14 +50,16 @@ class Loss:
         if isinstance(found, Loss):
             return found
         terms = dict(found) if isinstance(found, Mapping) else {"loss": found}
+        if not terms:
+            raise MethodError(f"{method}: the loss has no terms; return a scalar, or scalars by name")
         for name, term in terms.items():
             if not isinstance(term, Tensor) or term.ndim or not term.requires_grad:
                 raise MethodError(
                     f"{method}: the loss {name!r} is {_described(term)}; return a scalar computed from the "
                     "outputs of the networks, or such scalars by name"
                 )
-        value = torch.stack([term.float() for term in terms.values()]).sum() if len(terms) > 1 else None
-        value = next(iter(terms.values())) if value is None else value
+        first, *others = terms.values()
+        value = torch.stack([term.float() for term in terms.values()]).sum() if others else first
         return cls(value, {**terms, "loss": value})
 
 

@@ -47,6 +47,7 @@ def test_the_methods_whose_published_settings_are_known_have_the_preset():
         "ccl",
         "ccl-coarse",
         "cmdn",
+        *(name for name in METHODS if name.startswith("cmgans") and name != "cmgans-release"),
     }
 
 
@@ -64,6 +65,13 @@ def test_corr_ae_has_the_settings_of_the_deepnet_fork(name):
 def test_each_variant_of_corr_ae_has_its_own_alpha_and_rate(name, alpha, rate):
     assert values(name, "alpha") == (alpha,)
     assert RELEASED_RATES[METHODS[name].variants[0]] == rate
+
+
+def test_cm_gans_has_no_regularisation_of_ours_and_what_the_paper_leaves_open_as_released():
+    released = load_method("cmgans-release").get_params()
+    assert values("cmgans", "dropout", "weight_decay") == (0.0, 0.0)
+    for name in ("generator_steps", "learning_rate", "halve_every", "batch_size"):
+        assert values("cmgans", name) == (released[name],)
 
 
 @pytest.mark.parametrize("name", ["ccl", "ccl-coarse"])
@@ -89,7 +97,7 @@ def test_cmdn_has_the_settings_of_its_released_program():
 
 def test_epochs_of_rbms_never_end_them_before_their_steps():
     for name, preset in PRESETS:
-        if preset != "paper":
+        if preset != "paper" or name.startswith("cmgans"):
             continue
         epochs, steps = values(name, "rbm_epochs", "rbm_steps")
         assert epochs >= steps

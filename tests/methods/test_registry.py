@@ -162,6 +162,10 @@ def test_a_class_made_by_a_function_is_found_under_its_variable(plugin):
         ("", "defines no method"),
         ("\x00", "cannot be imported: "),
         (
+            HEAD + method_class("Controls"),
+            "the name 'controls' cannot be that of a method, because it",
+        ),
+        (
             HEAD + method_class("Mine", body=BODY.replace("transform_texts", "transform_text")),
             "class Mine has no transform_texts (it has 'transform_text')",
         ),

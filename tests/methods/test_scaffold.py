@@ -66,7 +66,15 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("My Method", "small letters"), ("a--b", "small letters"), ("cca", "built-in")]
+    ("name", "message"),
+    [
+        ("My Method", "small letters"),
+        ("a--b", "small letters"),
+        ("cca", "built-in"),
+        ("controls", "group of methods"),
+        ("none", "word of Python's own"),
+        ("lambda", "word of Python's own"),
+    ],
 )
 def test_names_that_no_new_method_can_have_are_refused(name, message):
     with pytest.raises(MethodError, match=message):

@@ -9,6 +9,7 @@ from plain_arrays import PAIRS, assert_same, plain_arrays
 from scipy.io import savemat
 
 from cmbench.cli.main import cli
+from cmbench.datasets.draft import Split
 from cmbench.datasets.formats.files import check_file, load_file
 from cmbench.datasets.formats.layouts import layout_of, words_of
 from cmbench.datasets.soundness import findings
@@ -202,6 +203,19 @@ def test_the_draw_depends_on_the_seed_alone(arrays, tmp_path):
     drawn = [load_file(tmp_path / "a.npz", shares=Shares(0.2, seed=seed)) for seed in (0, 0, 1)]
     ids = [dataset.validation.ids.tolist() for dataset in drawn]
     assert ids[0] == ids[1] != ids[2]
+
+
+def test_pairs_without_a_category_are_drawn_apart_from_those_of_the_first():
+    from cmbench.datasets.formats.division import drawn
+
+    labels = np.zeros((40, 2), dtype=np.int64)
+    labels[:4, 0] = labels[4:8, 1] = 1
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    split = Split(rows, rows, labels, np.arange(40).astype(str))
+    for seed in range(4):
+        _, validation = drawn(split, 0.25, seed=seed)
+        assert validation.labels.sum(axis=0).tolist() == [1, 1]
+        assert len(validation) == 10
 
 
 def test_pairs_of_one_image_are_drawn_together(arrays, tmp_path):

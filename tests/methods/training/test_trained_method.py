@@ -21,6 +21,7 @@ from cmbench.errors import MethodError
 from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods import Finding, Loss, TrainedMethod
 from cmbench.methods.training.curves import DivergenceError
+from cmbench.methods.training.descent import decayed
 from cmbench.methods.views.inputs import MethodWarning
 
 PLUGIN = Path(__file__).parents[2] / "plugins" / "infonce.py"
@@ -321,6 +322,7 @@ def test_networks_that_are_missing_are_named(toy, returned, message):
             r"the loss 'loss' is a tensor of shape \(\) without a gradient",
         ),
         (lambda images: {"a": images.sum(), "b": 1.0}, "the loss 'b' is a float"),
+        (lambda images: {}, "the loss has no terms"),
     ],
 )
 def test_a_loss_that_cannot_be_descended_is_an_error(toy, made_of, message):
@@ -330,6 +332,37 @@ def test_a_loss_that_cannot_be_descended_is_an_error(toy, made_of, message):
 
     with pytest.raises(MethodError, match=f"wrong: {message}"):
         fitted(toy, Wrong)
+
+
+def test_a_parameter_of_no_dimension_is_trained_and_does_not_decay(toy):
+    class Scaled(Linear):
+        def networks(self, widths, n_classes):
+            self.scale = nn.Module()
+            self.scale.weight = nn.Parameter(torch.tensor(1.0))
+            return {**super().networks(widths, n_classes), "scale": self.scale}
+
+        def loss(self, images, texts, labels):
+            return cross_entropy(self.scale.weight * images, labels) + cross_entropy(texts, labels)
+
+    scale = fitted(toy, Scaled).scale
+    assert scale.weight.item() != 1.0
+    groups = decayed([nn.Linear(3, 2), scale], 0.1)
+    assert [[values.ndim for values in group["params"]] for group in groups] == [[2], [1, 0]]
+
+
+@pytest.mark.parametrize("encoder", [nn.Identity(), nn.BatchNorm1d(12).requires_grad_(False)])
+def test_an_encoder_may_have_nothing_to_learn(toy, encoder):
+    class Frozen(Linear):
+        def networks(self, widths, n_classes):
+            return {"image": encoder, "text": nn.Linear(widths["text"], widths["image"])}
+
+        def loss(self, images, texts, labels):
+            return (images.detach() - texts).square().mean()
+
+    method = fitted(toy, Frozen)
+    assert method.transform_images(toy.test.images).shape == method.transform_texts(toy.test.texts).shape
+    assert set(method.curves_["image_gradient"]) == {0.0}
+    assert all(method.curves_["text_gradient"] > 0)
 
 
 def test_a_training_that_diverges_or_collapses_is_told(toy):
