@@ -38,13 +38,20 @@ def fits(n_bytes: int, device: torch.device) -> bool:
 
 @contextmanager
 def cpu_threads(number: int | None) -> Iterator[int]:
-    """Let PyTorch use that many CPU threads within the block, None for its own number; yield how many."""
-    before = torch.get_num_threads()
+    """Let PyTorch use that many CPU threads within the block, None for its own number; yield how many.
+
+    Numbers too small for all digits of a float32, below 1.2e-38, count as 0 there. Weights that decay and
+    have no gradient become so small, and products with them would take a hundred times as long. A thread has
+    this from the one that started it: those that PyTorch started before go on as they are.
+    """
+    before, flushed = torch.get_num_threads(), not torch.tensor(1e-40).mul(1).item()
+    torch.set_flush_denormal(True)
     torch.set_num_threads(number or before)
     try:
         yield torch.get_num_threads()
     finally:
         torch.set_num_threads(before)
+        torch.set_flush_denormal(flushed)
 
 
 class DeviceRows:

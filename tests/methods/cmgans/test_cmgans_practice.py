@@ -254,3 +254,15 @@ def test_the_row_of_posteriors_has_a_name_of_its_own(toy):
     by_parameter = CMGANs(**BRIEF, representation="posterior").fit(toy.train, toy.validation)
     assert np.array_equal(represented(posterior, toy.test), represented(by_parameter, toy.test))
     assert posterior.paper_name == "CM-GANs (posterior)"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_what_is_too_small_for_a_float32_is_0_in_a_fit_and_as_before_after_it(before):
+    tiny = torch.tensor(2.0**-130)
+    torch.set_flush_denormal(before)
+    try:
+        with cpu_threads(None):
+            assert (tiny * 1).item() == 0.0
+        assert ((tiny * 1).item() == 0.0) == before
+    finally:
+        torch.set_flush_denormal(False)
