@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmbench.choices import united_choices
-from cmbench.choosing import chosen_methods, listed, published
+from cmbench.choosing import as_list, chosen_methods, published
 from cmbench.datasets.contract import Dataset
 from cmbench.datasets.draft import base_name
 from cmbench.datasets.limiting import limited
@@ -23,15 +23,15 @@ from cmbench.methods.registry import Registry, registry
 from cmbench.plan import Cell, plan
 from cmbench.profile_files import Profile
 from cmbench.profiles import (
-    PAPER,
+    PUBLISHED,
     check_reach,
     named_profile,
     shared_profile,
     warn_of_other_versions,
 )
 from cmbench.pruning import PruningRule
-from cmbench.schema import LEFT_OUT
-from cmbench.store import DEFAULT_STORE, Contents, Problem, Store
+from cmbench.schema import LEFT_OUT, Problem
+from cmbench.store import DEFAULT_STORE, Contents, Store
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
@@ -83,11 +83,11 @@ def planned(
     Nothing is written. Raises ``CmbenchError`` as ``run`` does before anything runs.
     """
     seeds = range(at_least_one("seeds", seeds)) if isinstance(seeds, int) else seeds
-    available = plugins if isinstance(plugins, Registry) else _registry(listed(plugins))
-    if profile == PAPER:
+    available = plugins if isinstance(plugins, Registry) else _registry(as_list(plugins))
+    if profile == PUBLISHED:
         profile, presets = None, {**published(methods, available), **(presets or {})}
     chosen = chosen_methods(methods, available, parameters or {}, presets or {})
-    given, rules = listed(datasets), get_protocol(protocol)
+    given, rules = as_list(datasets), get_protocol(protocol)
     loaded = sound_datasets(given, rules, splits=splits, limit=limit, allow_repeated=allow_repeated)
     places = {own_fingerprint(dataset): _place(item) for dataset, item in zip(loaded, given, strict=False)}
     own = {own_fingerprint(dataset): base_name(dataset) for dataset in loaded}
@@ -101,7 +101,7 @@ def planned(
         seeds=seeds,
         protocol=rules,
         available=available,
-        measures=None if measures is None else listed(measures),
+        measures=None if measures is None else as_list(measures),
         profile=tuned,
     )
     warn_of_other_versions(cells)

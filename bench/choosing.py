@@ -49,7 +49,7 @@ def wanted(methods: Sequence[str | Method] | str | Method | None, available: Reg
             "nothing is run, since the plugin that was given cannot be used, and no other methods are named; "
             "mend it, or name the methods to run without it"
         )
-    names = [*DEFAULT_METHODS, *available.plugin_names] if methods is None else expanded(listed(methods))
+    names = [*DEFAULT_METHODS, *available.plugin_names] if methods is None else expanded(as_list(methods))
     taken = [repr(name) for name in names if isinstance(name, str) and name in available.refused]
     if taken:
         raise MethodError(
@@ -65,7 +65,7 @@ def published(methods: Sequence[str | Method] | str | Method | None, available: 
     return {name: "paper" for name in names if "paper" in available[name].load().presets}
 
 
-def listed(items: Any) -> list[Any]:
+def as_list(items: Any) -> list[Any]:
     """Return a list of items, of which one may be given by itself."""
     return list(items) if isinstance(items, Iterable) and not isinstance(items, str) else [items]
 

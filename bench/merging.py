@@ -19,8 +19,8 @@ from cmbench.errors import StoreError
 from cmbench.evaluation.protocol import BIMODAL_AVERAGE
 from cmbench.execution.claims import claims_in
 from cmbench.records import Record, base_dataset, cell_name
-from cmbench.schema import OK, finished_at
-from cmbench.store import Arrays, Problem, Store
+from cmbench.schema import OK, Problem, finished_at
+from cmbench.store import Arrays, Store
 
 Fate = Literal["new", "equal", "extended", "replaced", "kept", "running", "unreadable"]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cmbench.plan import Cell
 
 
-PAPER = "paper"
+PUBLISHED = "paper"
 """The name of the profile of what was published, where a method has it as a preset."""
 PACKAGED = Path(__file__).parent / "tuned"
 

@@ -33,7 +33,8 @@ from cmbench.ownership import sweep, workspace
 from cmbench.plan import Cell
 from cmbench.profile_files import Profile
 from cmbench.pruning import PruningRule
-from cmbench.store import DEFAULT_STORE, Problem
+from cmbench.schema import Problem
+from cmbench.store import DEFAULT_STORE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,18 +20,7 @@ from cmbench.current import damaged_notes, with_card, with_cards
 from cmbench.disk import DAMAGE, check_plain, replacing, writing_to
 from cmbench.errors import DamagedArraysError, DamagedRecordWarning, StoreError
 from cmbench.index import Index, Reading, read_index, write_index
-from cmbench.schema import SCHEMA, Problem, finished_at, parsed
-
-__all__ = [
-    "DEFAULT_STORE",
-    "SCHEMA",
-    "TUNING_STORE",
-    "Contents",
-    "Problem",
-    "Store",
-    "matching",
-    "read_record",
-]
+from cmbench.schema import Problem, finished_at, parsed
 
 DEFAULT_STORE, TUNING_STORE = "results/runs", "results/tuning"
 _NAME_LENGTH = 50  # characters; file systems allow 255 bytes, and a character may take four
@@ -340,14 +329,6 @@ class Store:
     def _path(self, record: Record) -> Path:
         stem = f"{_file_name(record['method']['name'])}-{record['key']}"
         return self._cells() / _file_name(record["dataset"]["name"]) / f"{stem}.json"
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Return the record in a file of its own; raises ``StoreError`` if it is damaged or of another schema."""
-    try:
-        return _read(path)
-    except (OSError, ValueError) as error:
-        raise StoreError(str(Problem(path, str(error)))) from error
 
 
 def result_digest(record: Record) -> str:

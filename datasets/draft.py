@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -36,6 +37,20 @@ ARRAY_TYPES: dict[str, tuple[str, int]] = {
 """Type and number of dimensions of every array of a split, by key; labels may have two."""
 FULL_NAMES = {"train": "training", "val": "validation", "test": "test", "retrieval": "retrieval"}
 """What sentences call the splits."""
+
+
+def must_differ(one: str, other: str) -> bool:
+    """Return whether two splits may share no pair: a retrieval set often holds the training pairs."""
+    return other != "retrieval" or one == "test"
+
+
+def composed(text: str) -> str:
+    """Return a text in which each accented letter is one character (NFC), however it was typed or stored.
+
+    >>> len(composed("cafe\u0301"))
+    4
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 @dataclass(frozen=True, eq=False)

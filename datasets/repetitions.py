@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Draft, Split, blocks
+from cmbench.datasets.draft import Draft, Split, blocks, must_differ
 
 DIGEST = 16  # bytes: two different rows have the same one with a chance of 1 in 10**38
 ALIKE = 0.9999
@@ -155,8 +155,8 @@ def _zeros(
 
 
 def _apart(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the splits, two and two, that may share no pair: retrieval may hold those of training."""
-    return [(one, other) for one, other in combinations(names, 2) if other != "retrieval" or one == "test"]
+    """Return the splits, two and two, that may share no pair."""
+    return [two for two in combinations(names, 2) if must_differ(*two)]
 
 
 def _shared(one: str, other: str, keys: dict[str, list[Any]]) -> Repeated:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import ARRAY_TYPES, file_key, first_non_finite_row, split_arrays
+from cmbench.datasets.draft import (
+    ARRAY_TYPES,
+    composed,
+    file_key,
+    first_non_finite_row,
+    must_differ,
+    split_arrays,
+)
 from cmbench.errors import listed
 
 if TYPE_CHECKING:
@@ -108,7 +114,7 @@ def _features_are_finite(draft: Draft) -> Iterator[str]:
 
 
 def _class_names_are_distinct(draft: Draft) -> Iterator[str]:
-    names = tuple(_composed(name) for name in draft.class_names)
+    names = tuple(composed(name) for name in draft.class_names)
     for index, name in enumerate(names):
         if not name.strip():
             yield f"class {index} has no name; results by class need one"
@@ -207,26 +213,16 @@ def _ids_are_unique(draft: Draft) -> Iterator[str]:
     owner: dict[str, str] = {}
     repeated: dict[str, str] = {}
     for name, split in draft.splits:
-        for identifier in map(_composed, split.ids.tolist()):
-            if owner.setdefault(identifier, name) != name and _must_differ(owner[identifier], name):
+        for identifier in map(composed, split.ids.tolist()):
+            if owner.setdefault(identifier, name) != name and must_differ(owner[identifier], name):
                 repeated.setdefault(identifier, f"in {owner[identifier]} and again in {name}")
-        unique, counts = np.unique([_composed(name) for name in split.ids.tolist()], return_counts=True)
+        unique, counts = np.unique([composed(name) for name in split.ids.tolist()], return_counts=True)
         for identifier in unique[counts > 1].tolist():
             repeated.setdefault(identifier, f"twice in {name}")
     if repeated:
         identifier, where = next(iter(repeated.items()))
         others = f" (and {len(repeated) - 1} more ids are repeated)" if len(repeated) > 1 else ""
         yield f"id {identifier!r} is {where}{others}; keep each pair once, in one split"
-
-
-def _composed(name: str) -> str:
-    """Return a name in one form of Unicode, so that equal ones are equal however they were typed."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _must_differ(one: str, other: str) -> bool:
-    """Return whether two splits may share no pair: a retrieval set often holds the training pairs."""
-    return other != "retrieval" or one == "test"
 
 
 def _parts_and_groups_fit(draft: Draft) -> Iterator[str]:

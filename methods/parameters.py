@@ -15,7 +15,7 @@ import ast
 import inspect
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from itertools import pairwise
@@ -32,7 +32,7 @@ from typing import (
     runtime_checkable,
 )
 
-from cmbench.errors import MethodError
+from cmbench.errors import MethodError, either
 
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
@@ -82,7 +82,7 @@ class Words:
         return any(type(value) is type(allowed) and value == allowed for allowed in self.values)
 
     def __str__(self) -> str:
-        return _either(map(repr, self.values))
+        return either(map(repr, self.values))
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Number:
             text = f"a number between {self.low} and {self.high}" + ", both excluded" * self.open_ends
         else:
             text = f"a number above {self.low}" if self.open_ends else f"a number of {self.low} or more"
-        return _either([text, *map(repr, self.words)])
+        return either([text, *map(repr, self.words)])
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Count:
 
     def __str__(self) -> str:
         others = [*map(repr, self.words), *(["None"] if self.optional else [])]
-        return _either([f"a whole number of {self.low} or more", *others])
+        return either([f"a whole number of {self.low} or more", *others])
 
 
 @dataclass(frozen=True)
@@ -217,11 +217,6 @@ class AnyFolder:
 
     def __str__(self) -> str:
         return "the path of a folder or None"
-
-
-def _either(alternatives: Iterable[str]) -> str:
-    *others, last = alternatives
-    return f"{', '.join(others)} or {last}" if others else last
 
 
 @dataclass(frozen=True)

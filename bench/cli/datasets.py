@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmbench.cli.dataset_output import check_output, write_dataset
-from cmbench.cli.options import Place
+from cmbench.cli.options import Place, pairs_of
 from cmbench.output import printable
 
 if TYPE_CHECKING:
@@ -70,21 +70,11 @@ def info(name_or_path: str) -> None:
         _print_classes(console, names, counts)
 
 
-def _keys(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    keys = {}
-    for text in texts:
-        meaning, equals, key = text.partition("=")
-        if not (meaning and equals and key):
-            raise click.BadParameter(f"{text!r} is not KEY=KEY_IN_FILE, such as images_train=I_tr")
-        keys[meaning] = key
-    return keys
-
-
 key_option = click.option(
     "--key",
     "keys",
     multiple=True,
-    callback=_keys,
+    callback=pairs_of("KEY=KEY_IN_FILE, such as images_train=I_tr"),
     metavar="KEY=KEY_IN_FILE",
     help="What an array is called in the file, such as images_train=I_tr, where it is not recognised. "
     "Repeatable.",

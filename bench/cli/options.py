@@ -281,11 +281,18 @@ _LIMITS = (
 )
 
 
-def limit_options(command: Command) -> Command:
-    """Give a verb the options that say where cells run, how many at a time, and what each may use."""
-    for option in reversed(_LIMITS):
-        command = option(command)
-    return command
+def with_options(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Return what gives a verb these options, in this order."""
+
+    def give(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return give
+
+
+limit_options = with_options(_LIMITS)
 
 
 measures_option = click.option(
@@ -317,14 +324,16 @@ def _settings(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> 
     return settings_of(texts, "METHOD.PARAMETER=VALUE, such as cca.n_components=50")
 
 
-def _presets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
-    presets = {}
-    for text in texts:
-        method, equals, preset = text.partition("=")
-        if not (method and equals and preset):
-            raise click.BadParameter(f"{text!r} is not METHOD=PRESET, such as corr-ae=paper")
-        presets[method] = preset
-    return presets
+def pairs_of(form: str) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], dict[str, str]]:
+    """Return what reads the texts of an option that have a form such as ``METHOD=PRESET``."""
+
+    def read(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+        for text in texts:
+            if not all(text.partition("=")):
+                raise click.BadParameter(f"{text!r} is not {form}")
+        return dict(text.split("=", 1) for text in texts)
+
+    return read
 
 
 RUN_OPTIONS = (
@@ -342,7 +351,7 @@ RUN_OPTIONS = (
         "--preset",
         "presets",
         multiple=True,
-        callback=_presets,
+        callback=pairs_of("METHOD=PRESET, such as corr-ae=paper"),
         metavar="METHOD=PRESET",
         help="Named parameters of a method, such as corr-ae=paper; --set changes single ones. Repeatable.",
     ),
@@ -396,8 +405,4 @@ RUN_OPTIONS = (
 )
 
 
-def run_options(command: Command) -> Command:
-    """Give a verb all options of ``cmbench run``."""
-    for option in reversed(RUN_OPTIONS):
-        command = option(command)
-    return command
+run_options = with_options(RUN_OPTIONS)

@@ -16,6 +16,7 @@ from cmbench.cli.options import (
     store_option,
     stored_datasets_option,
     stored_methods_option,
+    with_options,
     with_records,
 )
 
@@ -55,19 +56,10 @@ output_option = click.option(
 )
 
 
-def choice_options(command: Command) -> Command:
-    """Give a verb the options that choose records of a store, and say how its figure becomes a file."""
-    for option in reversed((*_CHOICE, width_option, output_option)):
-        command = option(command)
-    return command
-
-
-def over_datasets_options(command: Command) -> Command:
-    """Give a verb the same for records of several datasets."""
-    chosen = (store_option, stored_datasets_option, *_CHOICE[2:])
-    for option in reversed((*chosen, width_option, output_option)):
-        command = option(command)
-    return command
+choice_options = with_options((*_CHOICE, width_option, output_option))
+over_datasets_options = with_options(
+    (store_option, stored_datasets_option, *_CHOICE[2:], width_option, output_option)
+)
 
 
 @click.group()

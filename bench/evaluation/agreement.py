@@ -62,9 +62,7 @@ def chance_of_tau(scores: ArrayLike, others: ArrayLike) -> float:
     return float(kendalltau(ours, theirs).pvalue)
 
 
-def tau_interval(
-    methods: Sequence[ArrayLike], others: ArrayLike, *, resamples: int = 1_999, seed: int = 0
-) -> tuple[float, float]:
+def tau_interval(methods: Sequence[ArrayLike], others: ArrayLike) -> tuple[float, float]:
     """Return the bounds of the 95 % bootstrap interval of Kendall's tau between measured and other scores.
 
     Pairs are drawn with replacement, the same for all methods, and the runs of each method too; the other
@@ -87,6 +85,6 @@ def tau_interval(
     >>> tau_interval([pairs, pairs + 0.1, pairs + 0.2], [1, 2, 3])
     (1.0, 1.0)
     """
-    drawn = kendall_tau(means_drawn_anew(methods, resamples=resamples, seed=seed), others)
+    drawn = kendall_tau(means_drawn_anew(methods), others)
     low, high = np.nanquantile(drawn, [LEVEL / 2, 1 - LEVEL / 2])
     return float(low), float(high)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cmbench.evaluation.arrays import blas
 
-PAIRS = 1_000
+MOST_PAIRS = 1_000
 """How many pairs are kept at most; a figure of more shows a cloud."""
 AXES = 50
 """How many axes are kept at most, the number that t-SNE is usually given."""
@@ -36,7 +36,9 @@ class Components:
     share: NDArray[np.float64]
 
 
-def components(images: ArrayLike, texts: ArrayLike, *, pairs: int = PAIRS, axes: int = AXES) -> Components:
+def components(
+    images: ArrayLike, texts: ArrayLike, *, pairs: int = MOST_PAIRS, axes: int = AXES
+) -> Components:
     """Return the principal components of paired representations (n, k), of at most so many pairs and axes.
 
     Items are compared by cosine, so rows are taken at unit length (a zero row stays zero), and images and

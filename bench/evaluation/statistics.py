@@ -195,7 +195,7 @@ class Comparison:
         return tuple(bool(value > LEVEL) for value in self.p[top])
 
 
-def compare_all(methods: Sequence[ArrayLike], *, resamples: int | None = None, seed: int = 0) -> Comparison:
+def compare_all(methods: Sequence[ArrayLike], *, resamples: int | None = None) -> Comparison:
     """Return the comparison of every two of the methods, corrected for the number of comparisons.
 
     Parameters
@@ -227,7 +227,7 @@ def compare_all(methods: Sequence[ArrayLike], *, resamples: int | None = None, s
     twos = [(i, j) for i in range(len(runs)) for j in range(i)]
     p = np.ones((len(runs), len(runs)))
     if twos:
-        random = np.random.default_rng(seed)
+        random = np.random.default_rng(0)
         alike = _alike(runs, resamples or _draws_for(len(twos)), random)
         found = [_p_value(float(means[i] - means[j]), alike[i] - alike[j]) for i, j in twos]
         for (i, j), value in zip(twos, holm(found), strict=True):
@@ -306,7 +306,7 @@ def _letter(place: int) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Ranks:
+class AverageRanks:
     """How methods rank over datasets: rank 1 is the best, equal scores share the mean of their ranks.
 
     ``average`` is (m,); ``wins`` (m,) counts the datasets on which a method is best, alone or with others;
@@ -321,7 +321,7 @@ class Ranks:
     critical_difference: float | None
 
 
-def ranks(scores: ArrayLike) -> Ranks:
+def ranks(scores: ArrayLike) -> AverageRanks:
     """Return how methods rank over datasets.
 
     J. Demšar, Statistical comparisons of classifiers over multiple data sets, JMLR 7, 2006.
@@ -343,17 +343,15 @@ def ranks(scores: ArrayLike) -> Ranks:
     placed = stats.rankdata(-values, axis=1)
     wins = np.count_nonzero(values == values.max(axis=1, keepdims=True), axis=0)
     if methods < 3 or datasets < 2:
-        return Ranks(placed.mean(axis=0), wins, None, None)
+        return AverageRanks(placed.mean(axis=0), wins, None, None)
     quantile = float(stats.studentized_range.ppf(1 - LEVEL, methods, np.inf)) / math.sqrt(2)
     apart = quantile * math.sqrt(methods * (methods + 1) / (6 * datasets))
     with np.errstate(invalid="ignore"):  # where all are equal
         friedman = float(stats.friedmanchisquare(*values.T).pvalue)
-    return Ranks(placed.mean(axis=0), wins, 1.0 if math.isnan(friedman) else friedman, apart)
+    return AverageRanks(placed.mean(axis=0), wins, 1.0 if math.isnan(friedman) else friedman, apart)
 
 
-def intervals(
-    methods: Sequence[ArrayLike], *, resamples: int = 1_999, seed: int = 0
-) -> tuple[Floats, Floats]:
+def intervals(methods: Sequence[ArrayLike]) -> tuple[Floats, Floats]:
     """Return the bounds (m, m) of 95 % bootstrap intervals of how much each method is better than each other.
 
     As those of ``difference``, but with the same draws of pairs for all methods, which makes many
@@ -370,7 +368,7 @@ def intervals(
     >>> low.round(3).tolist(), high.round(3).tolist()
     ([[0.0, 0.1], [-0.1, 0.0]], [[0.0, 0.1], [-0.1, 0.0]])
     """
-    drawn = means_drawn_anew(methods, resamples=resamples, seed=seed)
+    drawn = means_drawn_anew(methods)
     count = drawn.shape[1]
     bounds = np.zeros((2, count, count))
     for i in range(count):
@@ -378,17 +376,21 @@ def intervals(
     return bounds[0], bounds[1]
 
 
-def means_drawn_anew(methods: Sequence[ArrayLike], *, resamples: int, seed: int) -> Floats:
-    """Return bootstrap means (resamples, methods), of which every two differ as means over new pairs would.
+BOOTSTRAPS = 1_999
+"""Draws of pairs of which 95 % intervals are made."""
+
+
+def means_drawn_anew(methods: Sequence[ArrayLike]) -> Floats:
+    """Return bootstrap means (BOOTSTRAPS, methods), of which every two differ as means over new pairs would.
 
     Pairs are drawn with replacement, the same for all methods, and so are the runs of each method. What all
     methods have in common at a pair is taken off, so that the means are near 0.
     """
     runs = compared_pairs(methods)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     means = np.stack([values.mean(axis=0) for values in runs])
-    drawn = np.stack([_run_means(values, resamples, random) for values in runs], axis=1)
-    return drawn + _means_of_draws(means - means.mean(axis=0), resamples, random)
+    drawn = np.stack([_run_means(values, BOOTSTRAPS, random) for values in runs], axis=1)
+    return drawn + _means_of_draws(means - means.mean(axis=0), BOOTSTRAPS, random)
 
 
 def _means_of_draws(values: Floats, resamples: int, random: np.random.Generator) -> Floats:

@@ -26,7 +26,7 @@ from cmbench.datasets.formats.numpy_files import load_array, load_split
 from cmbench.disk import replacing, tells_of_full_disk
 from cmbench.errors import MethodError, MethodWarning
 from cmbench.execution.breakpoints import REMEDY, refuse_breakpoints
-from cmbench.execution.conduct import Mapping, check_repetition, check_rows, check_spread
+from cmbench.execution.conduct import Transform, check_repetition, check_rows, check_spread
 from cmbench.execution.job import (
     CHECKPOINT,
     CURVES,
@@ -127,7 +127,7 @@ def transform(method: Method, job: Job, features: Features) -> Features:
     }
 
 
-def mapping_of(method: Method, modality: str) -> Mapping:
+def mapping_of(method: Method, modality: str) -> Transform:
     """Return a method's transform as a function of features and parts that gives an array."""
     transform = getattr(method, f"transform_{modality}")
     if method.uses_parts:

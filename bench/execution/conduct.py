@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cmbench.datasets.draft import Parts
 from cmbench.errors import MethodError
 
-Mapping: TypeAlias = Callable[[NDArray[Any], Parts | None], NDArray[Any]]
+Transform: TypeAlias = Callable[[NDArray[Any], Parts | None], NDArray[Any]]
 """Features of items, and their parts if the method looks at these, become representations."""
 
 TRIED = 4
@@ -44,7 +44,7 @@ def _all_equal(rows: NDArray[Any]) -> bool:
 
 def check_rows(
     representations: NDArray[Any],
-    mapped: Mapping,
+    mapped: Transform,
     features: NDArray[Any],
     parts: Parts | None,
     modality: str,

@@ -23,8 +23,7 @@ from cmbench.execution.provenance import provenance
 from cmbench.limits import Limits, duration_text, size_text
 from cmbench.methods.parameters import defaults_of
 from cmbench.plan import Cell
-from cmbench.schema import LEFT_OUT, RANDOM_STATE
-from cmbench.store import SCHEMA
+from cmbench.schema import LEFT_OUT, RANDOM_STATE, SCHEMA
 
 if TYPE_CHECKING:
     from cmbench.datasets.contract import Dataset

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cmbench.errors import ReportError
-from cmbench.evaluation.statistics import LEVEL, Ranks, ranks
+from cmbench.evaluation.statistics import LEVEL, AverageRanks, ranks
 from cmbench.records import Record
 from cmbench.report.delimited import csv_of
 from cmbench.report.formats import Format
@@ -70,7 +70,7 @@ class Overview:
         return [label for label in self.labels if label not in self.shared and competes(found[label])]
 
     @cached_property
-    def ranks(self) -> Ranks | None:
+    def ranks(self) -> AverageRanks | None:
         """How the shared settings rank; None for fewer than two."""
         if len(self.shared) < 2:
             return None
@@ -257,7 +257,7 @@ _WINS = (
 )
 
 
-def _friedman(part: Overview, placed: Ranks) -> str:
+def _friedman(part: Overview, placed: AverageRanks) -> str:
     count = f"{len(part.shared)} methods on {len(part.groups)} datasets"
     if placed.p is None or placed.critical_difference is None:
         return f"{count} are too few for Friedman's test."

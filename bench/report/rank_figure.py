@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from cmbench.errors import ReportError
 from cmbench.evaluation.protocol import BIMODAL_AVERAGE
-from cmbench.evaluation.statistics import LEVEL, Ranks, ranks
+from cmbench.evaluation.statistics import LEVEL, AverageRanks, ranks
 from cmbench.report.figure import STYLE, WIDTHS
 from cmbench.report.lettering import folded, inches
 from cmbench.report.panels import POINTS
@@ -33,7 +33,7 @@ class Ranked:
     """
 
     names: tuple[str, ...]
-    ranks: Ranks
+    ranks: AverageRanks
     datasets: int
     left_out: tuple[str, ...]
     note: str = ""

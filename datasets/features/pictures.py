@@ -124,14 +124,14 @@ def in_order(
 
 
 def picture_batches(
-    batches: Iterable[Sequence[PictureView]], preprocessing: Preprocessing, *, threads: int = THREADS
+    batches: Iterable[Sequence[PictureView]], preprocessing: Preprocessing
 ) -> Iterator[Images]:
     """Yield each batch as float32 (n, 3, crop, crop).
 
     Pictures are read by a few threads, never more than two batches ahead, so memory does not grow with
     their number. Raises what reading a picture raises.
     """
-    pool = ThreadPoolExecutor(threads)
+    pool = ThreadPoolExecutor(THREADS)
     waiting: deque[list[Future[Images]]] = deque()
     remaining = iter(batches)
 

@@ -12,7 +12,6 @@ A dataset has either one category an item, numbered from 0 (n,), or several labe
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmbench.datasets.draft import Labels
+from cmbench.datasets.draft import Labels, composed
 from cmbench.datasets.formats.casting import int_vector, text_vector
 from cmbench.errors import DatasetError, listed
 
@@ -149,31 +148,26 @@ def _notes_on_types(stored: Mapping[str, NDArray[Any]], floats_are_usual: bool) 
 
 
 def _from_texts(labels: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None) -> SettledLabels:
-    items = {key: [tags_of(_composed(text)) for text in array.tolist()] for key, array in labels.items()}
+    items = {key: [tags_of(composed(text)) for text in array.tolist()] for key, array in labels.items()}
     for key, tags in items.items():
         if () in tags:
             raise DatasetError(f"{key} row {tags.index(())} is empty; name its category")
     found = sorted({tag for tags in items.values() for item in tags for tag in item})
-    unknown = sorted(set(found) - set(map(_composed, names or found)))
+    unknown = sorted(set(found) - set(map(composed, names or found)))
     if unknown:
         raise DatasetError(f"labels hold {unknown[0]!r}, which is not among class_names; correct one of them")
     categories = names or tuple(found)
     order = "of class_names" if names else "in alphabetical order"
     named = f"{len(categories)} categories {order} ({listed(categories, _SHOWN)})"
     if max(len(item) for tags in items.values() for item in tags) > 1:
-        matrices = {key: tag_matrix(tags, [*map(_composed, categories)]) for key, tags in items.items()}
+        matrices = {key: tag_matrix(tags, [*map(composed, categories)]) for key, tags in items.items()}
         note = f"labels are texts with several categories between {SEPARATOR!r}, read as {named}"
         return SettledLabels(matrices, categories, (note, *_notes_on_items(matrices)))
-    place = {_composed(name): number for number, name in enumerate(categories)}
+    place = {composed(name): number for number, name in enumerate(categories)}
     numbers = {
         key: np.array([place[item[0]] for item in tags], dtype=np.int64) for key, tags in items.items()
     }
     return SettledLabels(numbers, categories, (f"labels are texts, read as {named}",))
-
-
-def _composed(text: str) -> str:
-    """Return a text in which each accented letter is one character, so that equal ones are equal."""
-    return unicodedata.normalize("NFC", text)
 
 
 def tags_of(text: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sentencex import segment
 
+from cmbench.datasets.draft import composed
 from cmbench.datasets.raw.pictures import PictureFile
 from cmbench.datasets.raw.problems import Problems
 from cmbench.errors import DatasetError
@@ -107,15 +108,6 @@ def _spelt_alike(path: Path) -> Path | None:
                 return None
         reached = reached / part
     return reached if os.path.isfile(reached) else None
-
-
-def composed(text: str) -> str:
-    """Return a text in which each accented letter is one character (NFC), however it was typed or stored.
-
-    >>> len(composed("cafe\u0301"))
-    4
-    """
-    return unicodedata.normalize("NFC", text)
 
 
 def read_names(path: Path, remedy: str = AGAIN) -> tuple[str, ...]:

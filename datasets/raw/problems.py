@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from cmbench.datasets.raw.contract import RawPair
 from cmbench.errors import DatasetError
 
 MOST_TOLD = 20
@@ -66,15 +65,6 @@ def check_counts(
                 f"{place} has {counts[label]} pairs of {name!r} and should have {expected}; "
                 "the copy is not complete, get it again"
             )
-
-
-def check_number(pairs: Sequence[RawPair], published: int, *, place: object, problems: Problems) -> None:
-    """Note that the list ``place`` has not as many pairs as published."""
-    if len(pairs) != published:
-        problems.add(
-            f"{place} has {len(pairs)} pairs and should have {published}; complete it, or give a split of "
-            "your own (--splits)"
-        )
 
 
 def check_categories(

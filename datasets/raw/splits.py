@@ -25,8 +25,9 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from cmbench.datasets.draft import composed
 from cmbench.datasets.formats.feature_file import SPLIT_NAMES
-from cmbench.datasets.raw.pair_files import Line, composed, read_text
+from cmbench.datasets.raw.pair_files import Line, read_text
 from cmbench.datasets.raw.problems import Problems
 from cmbench.errors import DatasetError
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from cmbench.datasets.formats.feature_file import SPLIT_NAMES
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import Line, claim, picture_at, read_list, read_names, read_sentences
-from cmbench.datasets.raw.problems import Problems, check_categories, check_number
+from cmbench.datasets.raw.problems import Problems, check_categories
 from cmbench.datasets.raw.splits import divided, read_splits
 from cmbench.errors import DatasetError
 
@@ -78,7 +78,11 @@ def load(folder: Path, splits: Path | None = None) -> RawDataset:
         return RawDataset(NAME, *divided(pairs, given), class_names, CARD.with_split_given(), given.origin)
     assert CARD.sizes is not None
     for split, pairs, published in zip(SPLIT_NAMES, parts, CARD.sizes, strict=True):
-        check_number(pairs, published, place=folder / f"{split}_list.txt", problems=problems)
+        if len(pairs) != published:
+            problems.add(
+                f"{folder / f'{split}_list.txt'} has {len(pairs)} pairs and should have {published}; "
+                "complete it, or give a split of your own (--splits)"
+            )
     problems.settle()
     return RawDataset(NAME, parts[0], parts[1], parts[2], class_names, CARD, "lists of the collection")
 

@@ -249,9 +249,7 @@ def gaussian_graph(rows: Matrix, n_neighbours: int) -> sparse.csr_array:
     return sparse.csr_array((np.exp(-squares / (2 * width)), (row, column)), shape=graph.shape)
 
 
-def _edges(
-    row: NDArray[Any], column: NDArray[Any], at_once: int = 8192
-) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+def _edges(row: NDArray[Any], column: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Yield the ends of edges, two points each, in blocks."""
-    for start in range(0, len(row), at_once):
-        yield row[start : start + at_once], column[start : start + at_once]
+    for start in range(0, len(row), 8192):
+        yield row[start : start + 8192], column[start : start + 8192]

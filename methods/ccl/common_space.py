@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -76,31 +75,31 @@ def contrastive_loss(images: Tensor, texts: Tensor, classes: Tensor, margin: flo
     return torch.where(same_class, distances, lacking).square().sum() / len(images)
 
 
-@dataclass(frozen=True)
-class CorrelationObjective:
-    """The loss of CCL: w_inter · contrastive loss + w_intra (CE of classes of images + CE of those of texts).
+def correlation_loss(
+    networks: Mapping[Modality, CommonNetwork],
+    codes: Mapping[Modality, Tensor],
+    classes: Tensor,
+    *,
+    w_inter: float,
+    w_intra: float,
+    margin: float,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the loss of CCL on a batch of pairs, 0-d, and its terms without their weights, by name.
 
-    CE is the cross-entropy of the logits, and ``margin`` that of the contrastive loss.
+    ::
+
+        w_inter · contrastive loss + w_intra (CE of classes of images + CE of those of texts)
+
+    CE is the cross-entropy of the logits, and ``margin`` that of the contrastive loss. Both tasks share g:
+    the contrastive loss is of f = s(g), and the classes are read off g itself.
     """
-
-    w_inter: float = 1.0
-    w_intra: float = 1.0
-    margin: float = 1.0
-
-    def __call__(
-        self, networks: Mapping[Modality, CommonNetwork], codes: Mapping[Modality, Tensor], classes: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of a batch of pairs, 0-d, and its terms without their weights, by name.
-
-        Both tasks share g: the contrastive loss is of f = s(g), and the classes are read off g itself.
-        """
-        g = {name: networks[name].shared(codes[name]) for name in MODALITIES}
-        images, texts = (g[name].sigmoid() for name in MODALITIES)
-        terms = {"inter": contrastive_loss(images, texts, classes, self.margin)}
-        for name in MODALITIES:
-            terms[f"{name}_intra"] = cross_entropy(networks[name].head(g[name]), classes)
-        intra = terms["image_intra"] + terms["text_intra"]
-        return self.w_inter * terms["inter"] + self.w_intra * intra, terms
+    g = {name: networks[name].shared(codes[name]) for name in MODALITIES}
+    images, texts = (g[name].sigmoid() for name in MODALITIES)
+    terms = {"inter": contrastive_loss(images, texts, classes, margin)}
+    for name in MODALITIES:
+        terms[f"{name}_intra"] = cross_entropy(networks[name].head(g[name]), classes)
+    intra = terms["image_intra"] + terms["text_intra"]
+    return w_inter * terms["inter"] + w_intra * intra, terms
 
 
 def _glorot(n_in: int, n_out: int, random: torch.Generator) -> nn.Linear:
@@ -131,7 +130,6 @@ class CommonFitting(PairFitting):
         run: Run,
     ) -> None:
         self.settings, self.run, self.scalings = method, run, scalings
-        self.objective = CorrelationObjective(method.w_inter, method.w_intra, method.margin)
         self.train, self.validation = train, validation
         self.rows = {name: DeviceRows(train.views[name], scalings[name], run.device) for name in MODALITIES}
         self.classes = torch.from_numpy(train.labels).to(run.device)
@@ -155,7 +153,16 @@ class CommonFitting(PairFitting):
     def update(self, index: Index, norms: bool) -> Watched:
         """Make one step down the gradient of the loss of these pairs; return the loss and its terms."""
         codes = {name: self.rows[name].rows(index) for name in MODALITIES}
-        return self.descend(*self.objective(self.networks, codes, picked(self.classes, index)))
+        classes, settings = picked(self.classes, index), self.settings
+        loss, terms = correlation_loss(
+            self.networks,
+            codes,
+            classes,
+            w_inter=settings.w_inter,
+            w_intra=settings.w_intra,
+            margin=settings.margin,
+        )
+        return self.descend(loss, terms)
 
     def code_maps(self) -> dict[Modality, NetworkMap]:
         """Return the maps from class codes to f, as the networks are now."""

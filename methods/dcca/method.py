@@ -22,7 +22,7 @@ from cmbench.methods.training.batches import EpochBatches, stream
 from cmbench.methods.training.curves import collapse
 from cmbench.methods.training.device import NetworkMap
 from cmbench.methods.training.loop import Finding, Run
-from cmbench.methods.training.trained_method import Loss, TrainedMethod, TrainedNetworks
+from cmbench.methods.training.trained_method import Loss, TrainedMethod
 from cmbench.methods.views.canonical_correlation import canonical_problem
 from cmbench.methods.views.inputs import MODALITIES, Matrix, warn
 from cmbench.methods.views.maps import Chain, LinearMap
@@ -236,7 +236,10 @@ class DCCA(TrainedMethod):
         return Projections(images, texts, directions.correlations, paired_correlation(*variates), condition)
 
     def _learn(self, train: Split, validation: Split, run: Run) -> None:
-        trials = [(trial, trial._trained(train, validation, run)) for trial in self._grid(len(train))]
+        trials = []
+        for trial in self._grid(len(train)):
+            stage = f"{trial.n_components}-{trial.ridge:g}"
+            trials.append((trial, trial.train_networks(train, validation, run, stage=stage)))
         best, networks = max(trials, key=lambda trial: trial[1].trainings[0].best.score)
         for mapping in networks.outputs.values():
             mapping.network.cpu()
@@ -246,16 +249,14 @@ class DCCA(TrainedMethod):
         self.correlations_, self.condition_ = projections.correlations, projections.condition
         self.training_correlation_ = projections.total
         watched = self.stopping != "none"
-        self.validation_correlation_ = projections.correlation_of(validation) if watched else None
+        variates = projections.images(validation.images), projections.texts(validation.texts)
+        self.validation_correlation_ = paired_correlation(*variates) if watched else None
         self._record(networks.trainings, networks.trainings[0])
         if self.condition_ > ILL_CONDITIONED:
             warn(
                 f"{self.name}: outputs of a network nearly depend on each other (condition number "
                 f"{self.condition_:.1e}); raise ridge, or lower n_components"
             )
-
-    def _trained(self, train: Split, validation: Split, run: Run) -> TrainedNetworks:
-        return self.train_networks(train, validation, run, stage=f"{self.n_components}-{self.ridge:g}")
 
     def _grid(self, n_pairs: int) -> list[Self]:
         """Return this method with each size and ridge to be tried."""
@@ -297,10 +298,6 @@ class Projections:
     correlations: Matrix
     total: float
     condition: float
-
-    def correlation_of(self, split: Split) -> float:
-        """Return the total correlation of the variates of other pairs; see ``paired_correlation``."""
-        return paired_correlation(self.images(split.images), self.texts(split.texts))
 
 
 def paired_correlation(images: Matrix, texts: Matrix) -> float:

@@ -204,10 +204,10 @@ class JointRBM(RBM):
 class GroupCode(nn.Module):
     """The network that maps one group of a joint RBM to its hidden units; the other groups are inferred."""
 
-    def __init__(self, joint: JointRBM, group: str, steps: int = MEAN_FIELD_STEPS) -> None:
+    def __init__(self, joint: JointRBM, group: str) -> None:
         super().__init__()
-        self.joint, self.group, self.steps = joint, group, steps
+        self.joint, self.group = joint, group
 
     def forward(self, rows: Tensor) -> Tensor:
         """Map rows of the group (n, width) to probabilities (n, hidden)."""
-        return self.joint.infer({self.group: rows}, self.steps)
+        return self.joint.infer({self.group: rows}, MEAN_FIELD_STEPS)

@@ -17,8 +17,8 @@ from cmbench.records import Record
 from cmbench.report.cells import stored_records
 from cmbench.report.records import select
 from cmbench.report.significance import Arrays
-from cmbench.schema import finished_at
-from cmbench.store import DEFAULT_STORE, Problem, Store, lines_of
+from cmbench.schema import Problem, finished_at
+from cmbench.store import DEFAULT_STORE, Store, lines_of
 
 
 @dataclass(frozen=True)

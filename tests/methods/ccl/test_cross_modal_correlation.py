@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from cmbench.methods.ccl.common_space import CommonNetwork, CorrelationObjective, contrastive_loss
+from cmbench.methods.ccl.common_space import CommonNetwork, contrastive_loss, correlation_loss
 from cmbench.methods.training.batches import stream
 
 
@@ -63,7 +63,7 @@ def test_gradients_are_those_of_finite_differences():
 
 def test_the_objective_is_its_terms_written_out():
     made, codes = networks(), {"image": rows(seed=3), "text": rows(seed=4)}
-    loss, terms = CorrelationObjective(0.5, 2.0, 1.5)(made, codes, CLASSES)
+    loss, terms = correlation_loss(made, codes, CLASSES, w_inter=0.5, w_intra=2.0, margin=1.5)
     g = {}
     for name, network in made.items():
         first, second = (layer for layer in network.shared if isinstance(layer, torch.nn.Linear))
@@ -79,10 +79,10 @@ def test_the_objective_is_its_terms_written_out():
     assert loss.item() == pytest.approx(expected.item())
 
 
-def gradients(objective, made, codes):
+def gradients(made, codes, w_inter, w_intra):
     for network in made.values():
         network.zero_grad()
-    objective(made, codes, CLASSES)[0].backward()
+    correlation_loss(made, codes, CLASSES, w_inter=w_inter, w_intra=w_intra, margin=1.0)[0].backward()
     found = [
         torch.zeros_like(values) if values.grad is None else values.grad.clone()
         for network in made.values()
@@ -93,9 +93,7 @@ def gradients(objective, made, codes):
 
 def test_both_tasks_read_the_same_layer_and_their_gradients_add_up():
     made, codes = networks(), {"image": rows(seed=3), "text": rows(seed=4)}
-    inter, intra, both = (
-        gradients(CorrelationObjective(*weights), made, codes) for weights in ((1, 0), (0, 1), (1, 1))
-    )
+    inter, intra, both = (gradients(made, codes, *weights) for weights in ((1, 0), (0, 1), (1, 1)))
     assert inter.abs().max() > 1e-3
     assert intra.abs().max() > 1e-3
     torch.testing.assert_close(both, inter + intra)
