@@ -73,17 +73,16 @@ class Search:
             return {}
         for _ in range(_ATTEMPTS if self._space else 0):
             parameters = self._suggested()
-            earlier = [trial for trial in self.trials if trial.parameters == parameters]
-            if not earlier:
+            earlier = next((trial for trial in self.trials if self._is_of(trial, parameters)), None)
+            if earlier is None:
                 return parameters
-            self._tell(earlier[0])
+            self._tell(earlier)
         return self._left()
 
     @property
     def exhausted(self) -> bool:
         """Whether every setting of the search space was tried; never so where a parameter is continuous."""
-        tried = [trial.parameters for trial in self.trials]
-        return self._size <= len(tried) and all(setting in tried for setting in self._settings())
+        return self._size <= len(self.trials) and next(self._untried(), None) is None
 
     @property
     def hopeless(self) -> bool:
@@ -108,16 +107,13 @@ class Search:
         self.trials.append(trial)
 
     def best(self, count: int) -> list[Trial]:
-        """Return the best trials, of different settings; of equals the earlier first, and none that failed.
+        """Return the best trials; of equals the earlier first, and none that failed."""
+        scored = [trial for trial in self.trials if trial.score is not None]
+        return sorted(scored, key=lambda trial: -(trial.score or 0.0))[:count]
 
-        The defaults are a trial of their own, and may be another one too, by name.
-        """
-        scored = sorted(
-            (trial for trial in self.trials if trial.score is not None),
-            key=lambda trial: -(trial.score or 0.0),
-        )
-        settings = [{**self._defaults, **trial.parameters} for trial in scored]
-        return [trial for at, trial in enumerate(scored) if settings[at] not in settings[:at]][:count]
+    def _is_of(self, trial: Trial, parameters: Mapping[str, Any]) -> bool:
+        """Return whether a trial had this setting, by name or by the defaults."""
+        return {**self._defaults, **trial.parameters} == {**self._defaults, **parameters}
 
     @property
     def _size(self) -> float:
@@ -130,12 +126,16 @@ class Search:
         for values in product(*lists):
             yield dict(zip(self._space, values, strict=True))
 
+    def _untried(self) -> Iterator[dict[str, Any]]:
+        """Yield every setting that no trial had."""
+        tried = [{**self._defaults, **trial.parameters} for trial in self.trials]
+        return (setting for setting in self._settings() if {**self._defaults, **setting} not in tried)
+
     def _left(self) -> dict[str, Any] | None:
         """Return the first setting that the sampler did not come upon; None where all were tried."""
         if self._size > _MOST_LISTED:
             return None
-        tried = [trial.parameters for trial in self.trials]
-        left = next((setting for setting in self._settings() if setting not in tried), None)
+        left = next(self._untried(), None)
         if left is not None:
             numbers = {name: _drawn(self._space[name], value) for name, value in left.items()}
             self._study.enqueue_trial(numbers)

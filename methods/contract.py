@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from cmbench.datasets.draft import Split
 from cmbench.errors import MethodError, did_you_mean
-from cmbench.methods.parameters import FieldsSearchSpace, SearchRange, add_constructor, arguments_of
+from cmbench.methods.parameters import (
+    FieldsSearchSpace,
+    SearchRange,
+    add_constructor,
+    arguments_of,
+    constraints_of,
+)
 
 Representations: TypeAlias = NDArray[np.floating[Any]]
 
@@ -215,6 +221,25 @@ def check_class(method: type[Method]) -> None:
         value = getattr(method, name)
         if not right(value):
             raise MethodError(f"method {method.name!r}: its class variable {name} is {value!r}; use {kind}")
+    _check_space(method)
+
+
+def _check_space(method: type[Method]) -> None:
+    """Raise ``MethodError`` for the first value of the search space that is no value of its parameter."""
+    parameters, constraints = _arguments(method), constraints_of(method)
+    for name, values in method.tuning_space.items():
+        if name not in parameters:
+            raise MethodError(
+                f"method {method.name!r}: its search space has {name!r}, which is none of its parameters; it "
+                f"has {', '.join(parameters) or 'none'}"
+            )
+        whole = isinstance(values, SearchRange) and values.whole
+        for value in (int(each) if whole else each for each in values):
+            if name in constraints and not constraints[name].accepts(value):
+                use = constraints[name]
+                raise MethodError(
+                    f"method {method.name!r}: its search space has {name} = {value!r}; use {use}"
+                )
 
 
 def _rules(method: type[Method]) -> Iterator[tuple[str, Callable[[Any], bool], str]]:

@@ -273,7 +273,8 @@ def preset_of(method: type[Method], name: str | None) -> Mapping[str, Any]:
 def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
     """Return an instance, or raise ``MethodError`` naming the parameters there are, or what is missing.
 
-    What a constructor raises becomes a ``MethodError`` too.
+    A list, as JSON has it, becomes a tuple where the default is one. What a constructor raises becomes a
+    ``MethodError`` too.
     """
     _refuse_open_ended(method)
     check_names(method, parameters)
@@ -285,8 +286,13 @@ def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
             f"method {method.name!r} needs a value for its parameter {missing[0]!r}: give one with "
             f"--set {method.name}.{missing[0]}=VALUE, or a default in its constructor"
         )
+    tuples = {name for name, default in arguments_of(method).items() if isinstance(default.default, tuple)}
+    given = {
+        name: tuple(value) if name in tuples and isinstance(value, list) else value
+        for name, value in parameters.items()
+    }
     try:
-        return method(**parameters)
+        return method(**given)
     except MethodError:
         raise
     except (Exception, SystemExit) as error:

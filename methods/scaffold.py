@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from importlib.metadata import packages_distributions
 from keyword import iskeyword
 from pathlib import Path
 
@@ -112,6 +114,10 @@ def new_files(name: str, *, deep: bool) -> dict[str, str]:
     title = "".join(word.capitalize() for word in name.split("-"))
     if iskeyword(module) or iskeyword(title):
         raise MethodError(f"{name!r} is a word of Python's own; choose another name")
+    if module in sys.stdlib_module_names or module in packages_distributions():
+        raise MethodError(
+            f"a file {module}.py would be imported in place of the module {module}; choose another name"
+        )
 
     def filled(text: str) -> str:
         return text.replace("MODULE", module).replace("TITLE", title).replace("NAME", name)

@@ -54,7 +54,7 @@ def test_a_setting_is_not_tried_twice_and_a_small_space_ends():
     while (setting := search.next()) is not None:
         tried.append(setting)
         search.add(Trial(setting, 0.5, 1.0))
-    assert sorted(map(str, tried)) == ["{'b': 'x'}", "{'b': 'y'}", "{'b': 'z'}", "{}"]
+    assert sorted(map(str, tried)) == ["{'b': 'y'}", "{'b': 'z'}", "{}"]  # the first of which {} is
 
 
 def test_every_setting_of_a_small_space_is_tried_though_the_sampler_keeps_to_a_few_of_them():
@@ -62,9 +62,9 @@ def test_every_setting_of_a_small_space_is_tried_though_the_sampler_keeps_to_a_f
     while (setting := search.next()) is not None:
         assert not search.exhausted
         tried.append(setting)
-        search.add(Trial(setting, float(setting == {"b": "x", "c": 1, "d": True}), 1.0))
+        search.add(Trial(setting, float(setting == {}), 1.0))
     assert search.exhausted
-    assert len({str(setting) for setting in tried}) == 1 + 3 * 9 * 2
+    assert len({str(setting) for setting in tried}) == len(tried) == 3 * 9 * 2
 
 
 def test_a_continuous_space_has_no_end():
@@ -83,7 +83,7 @@ def test_settings_that_failed_are_no_candidates():
     assert search.best(1)[0].parameters.get("b", "x") == "x"
 
 
-def test_the_best_are_different_settings_though_the_defaults_are_tried_by_name_too():
+def test_the_best_come_in_order():
     search = Search(space(b=("x", "y", "z")))
     while (setting := search.next()) is not None:
         search.add(Trial(setting, {"x": 0.9, "y": 0.7, "z": 0.8}[setting.get("b", "x")], 1.0))

@@ -30,12 +30,12 @@ FORMS = {
 
 
 def settings_of(texts: Iterable[str], form: str) -> dict[str, dict[str, Any]]:
-    """Return the values by name and setting; a value that is not JSON is a string.
+    """Return the values by name and setting: JSON, True, False or None; anything else is a string.
 
     ``form`` says in the error how such an option should look.
 
-    >>> settings_of(["cca.n_components=50", "cca.solver=none"], "METHOD.PARAMETER=VALUE")
-    {'cca': {'n_components': 50, 'solver': 'none'}}
+    >>> settings_of(["cca.n_components=50", "cca.solver=none", "cca.exact=True"], "METHOD.PARAMETER=VALUE")
+    {'cca': {'n_components': 50, 'solver': 'none', 'exact': True}}
     """
     settings: dict[str, dict[str, Any]] = {}
     for text in texts:
@@ -45,11 +45,18 @@ def settings_of(texts: Iterable[str], form: str) -> dict[str, dict[str, Any]]:
             raise click.BadParameter(f"{text!r} is not {form}")
         if setting in settings.get(name, {}):
             raise click.BadParameter(f"{name}.{setting} is set twice; leave one of them out")
-        try:
-            settings.setdefault(name, {})[setting] = json.loads(value)
-        except ValueError:
-            settings.setdefault(name, {})[setting] = value
+        settings.setdefault(name, {})[setting] = _value(value)
     return settings
+
+
+_PYTHONS_OWN = {"True": True, "False": False, "None": None}  # as `cmbench methods` writes values
+
+
+def _value(text: str) -> Any:
+    try:
+        return _PYTHONS_OWN[text] if text in _PYTHONS_OWN else json.loads(text)
+    except ValueError:
+        return text
 
 
 def like_default(name: str, value: Any, default: Any) -> Any:
@@ -58,17 +65,15 @@ def like_default(name: str, value: Any, default: Any) -> Any:
     A whole number may stand for a float; tuples are of whole numbers. ``click.UsageError``
     names the setting, the value and what it should be.
 
-    >>> like_default("image.augmented", "False", True), like_default("text.widths", [2, 3], (3, 4, 5))
+    >>> like_default("image.augmented", False, True), like_default("text.widths", [2, 3], (3, 4, 5))
     (False, (2, 3))
     """
     kind = type(default)
-    if kind is bool and str(value).lower() in ("true", "false"):
-        return str(value).lower() == "true"
     if kind is float and type(value) in (int, float) and abs(value) <= float_info.max:
         return float(value)
     if kind is tuple and type(value) is list and all(type(number) is int for number in value):
         return tuple(value)
-    if kind in (int, str) and type(value) is kind:
+    if kind in (bool, int, str) and type(value) is kind:
         return value
     raise click.UsageError(
         f"--set {name}={_written(value)}: it must be {FORMS[kind]}, such as {_written(default)}"

@@ -43,15 +43,18 @@ def prepare() -> None:
     """Let no character and no warning of cmbench's spoil the output, and no lost terminal end the work.
 
     What the encoding of a terminal, pipe or file does not have is written readably: ``->`` for an arrow, or
-    else the escape of the character. A ``CmbenchWarning`` is one line, without the place in the code.
+    else the escape of the character. A ``CmbenchWarning`` is one line, without the place in the code. What
+    is closed, as ``>&-`` does, goes nowhere.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - until the end
     codecs.register_error(READABLE, _readable)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=READABLE)
     warnings.showwarning = _show_warning
-    if sys.stderr is not None:
-        sys.stderr = cast(TextIO, LastingStream(sys.stderr))
+    sys.stderr = cast(TextIO, LastingStream(sys.stderr))
 
 
 def _readable(error: UnicodeError) -> tuple[str, int]:

@@ -126,9 +126,9 @@ def get_measure(name: str | Measure) -> Measure:
     return Measure(kind, int(number) if at else None)
 
 
-def get_measures(names: Iterable[str | Measure]) -> tuple[Measure, ...]:
+def get_measures(names: str | Measure | Iterable[str | Measure]) -> tuple[Measure, ...]:
     """Return the measures of these names, each once; MAP itself is always there and left out."""
-    measures = dict.fromkeys(map(get_measure, names))
+    measures = dict.fromkeys(map(get_measure, (names,) if isinstance(names, str | Measure) else names))
     return tuple(measure for measure in measures if measure != MAP)
 
 

@@ -163,9 +163,9 @@ def labelled_sides(
 def labelled_side(name: str, representations: ArrayLike | Matrix, labels: ArrayLike) -> Side:
     """Return representations with their labels, checked; errors call them by ``name``."""
     rows = _on_cpu_or_gpu(representations)
-    if rows.ndim != 2 or rows.shape[1] == 0:
+    if rows.ndim != 2 or 0 in rows.shape:
         raise EvaluationError(
-            f"{name} representations have shape {tuple(rows.shape)}; use (n, k) with k >= 1"
+            f"{name} representations have shape {tuple(rows.shape)}; use (n, k) with n >= 1 and k >= 1"
         )
     checked = _checked_labels(name, labels, rows.shape[0])
     _check_finite(name, rows)

@@ -76,12 +76,20 @@ def failure(
     return {"type": kind, "message": message, "traceback": traceback, "exit_status": exit_status}
 
 
+def text_of(error: BaseException) -> str:
+    """Return the text of an exception, or why it has none: a method's own may raise another."""
+    try:
+        return str(error)
+    except Exception as other:
+        return f"its text cannot be had: {type(other).__name__} in its __str__"
+
+
 def described(error: BaseException, exit_status: int | None = None) -> dict[str, Any]:
     """Return what a record says of an exception, with texts no longer than a child leaves them."""
     told = "".join(traceback.format_exception(error))
     return failure(
         type(error).__name__,
-        shortened(str(error), LONGEST_TEXT_LEFT),
+        shortened(text_of(error), LONGEST_TEXT_LEFT),
         traceback=shortened(told, LONGEST_TEXT_LEFT),
         exit_status=exit_status,
     )

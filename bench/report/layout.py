@@ -156,22 +156,22 @@ def column_groups(
 ) -> tuple[ColumnGroup, ...]:
     """Return the columns of a table: those of the measures named, by default those its protocol reports.
 
-    Those of ``added`` come beside them. With ``averages`` each measure has the averages of its tasks alone.
+    Where no record holds one of these, all that records hold are shown. Those of ``added`` come beside them.
+    With ``averages`` each measure has the averages of its tasks alone.
 
     Where the pair itself is relevant, the measures of a task stand together, else the tasks of a
     measure, and there are no averages. Raises ``ReportError`` for a measure that no record holds, and for
     averages that there are not.
     """
     by_pair = is_by_pair(group.protocol)
-    by_default = PAIRS.measures if by_pair else (MAP.name,)
+    held = dict.fromkeys(name for record in group.finished for name in record.get("measures", {}))
+    by_default: Iterable[str] = PAIRS.measures if by_pair else (MAP.name,)
+    if group.finished and not held.keys() | {MAP.name} >= {*by_default}:
+        by_default = held or (MAP.name,)
     named = (*(by_default if measures is None else measures), *added)
     wanted = list(dict.fromkeys(map(get_measure, named)))
     for measure in wanted:
-        if (
-            measure != MAP
-            and group.finished
-            and not any(_holds(record, measure) for record in group.finished)
-        ):
+        if measure != MAP and group.finished and measure.name not in held:
             raise ReportError(
                 f"no record of {group.title} holds {measure.name}; measure it with 'cmbench run --measures "
                 f"{measure.name}'"
@@ -200,10 +200,6 @@ def _averages(group: ColumnGroup) -> ColumnGroup:
 def with_digits(group: ColumnGroup, digits: int) -> ColumnGroup:
     """Return columns whose numbers are printed with so many decimals."""
     return replace(group, columns=tuple(replace(column, digits=digits) for column in group.columns))
-
-
-def _holds(record: Mapping[str, Any], measure: Measure) -> bool:
-    return measure.name in record.get("measures", {})
 
 
 def _column(task: Column, measure: Measure) -> Column:

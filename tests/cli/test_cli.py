@@ -122,6 +122,22 @@ def test_a_run_prints_only_what_was_asked_for(place, command):
     assert "| CFA" not in out
 
 
+@pytest.mark.parametrize("value", ["False", "false"])
+def test_a_switch_is_set_in_the_spelling_of_python_and_of_json(command, tmp_path, value):
+    command(*fit("--set", f"cfa.normalise_rows={value}", methods="cfa", plugin=None, store=tmp_path))
+    (record,) = Store(tmp_path).records()
+    assert record["method"]["parameters"]["normalise_rows"] is False
+
+
+@pytest.mark.skipif(os.name != "posix", reason="streams are closed by a shell")
+@pytest.mark.parametrize("verb", ["table", "clean"])
+def test_streams_that_are_closed_are_no_error(place, tmp_path, verb):
+    words = [sys.executable, "-m", "cmbench", verb, "--store", str(place.stored)]
+    closed = ["sh", "-c", 'exec "$@" <&- >&-', "sh", *words]
+    done = subprocess.run(closed, cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
 def test_a_damaged_record_of_another_cell_does_not_hide_the_table(place, command, tmp_path):
     other = tmp_path / "cells" / "other" / "cca-00aa.json"
     other.parent.mkdir(parents=True)

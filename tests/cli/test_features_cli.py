@@ -339,7 +339,7 @@ def test_a_value_of_another_type_than_its_setting_is_refused_with_the_form(pairs
 
 
 def test_values_of_settings_have_the_type_of_the_default():
-    assert like_default("a", "FALSE", True) is False
+    assert like_default("a", False, True) is False
     assert like_default("a", True, False) is True
     assert like_default("a", 2, 0) == 2
     assert type(like_default("a", 2, 0.5)) is float

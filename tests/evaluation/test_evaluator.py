@@ -230,6 +230,7 @@ def test_nan_and_infinity_raise_and_name_the_row(bad, side):
     [
         (np.ones(4), np.ones((4, 2)), [0] * 4, "use \\(n, k\\)"),
         (np.ones((4, 0)), np.ones((4, 0)), [0] * 4, "use \\(n, k\\)"),
+        (np.ones((0, 2)), np.ones((0, 2)), np.zeros(0, int), "use \\(n, k\\) with n >= 1"),
         (np.ones((4, 2)), np.ones((4, 3)), [0] * 4, "one common space"),
         (np.ones((4, 2)), np.ones((4, 2)), [0] * 3, "one integer for each of the 4 rows"),
         (np.ones((4, 2)), np.ones((4, 2)), [0.5] * 4, "one integer"),
@@ -238,6 +239,10 @@ def test_nan_and_infinity_raise_and_name_the_row(bad, side):
 def test_what_does_not_fit_raises(images, texts, labels, message):
     with pytest.raises(EvaluationError, match=message):
         evaluate(images, texts, labels)
+
+
+def test_one_measure_may_be_given_by_its_name_alone():
+    assert set(evaluate(np.eye(4), np.eye(4), [0, 0, 1, 1], measures="p@2").measures) == {"p@2"}
 
 
 def test_queries_without_relevant_items_count_in_no_mean():

@@ -15,7 +15,7 @@ from cmbench.errors import MethodError
 from cmbench.execution import workplace
 from cmbench.execution.child_process import Ended
 from cmbench.execution.evaluating import TimeLimitError, time_limit
-from cmbench.execution.outcome import log_tail, read_outcome
+from cmbench.execution.outcome import described, log_tail, read_outcome
 from cmbench.limits import Limits
 from cmbench.store import Store
 
@@ -128,6 +128,16 @@ def test_representations_that_take_more_than_the_limit_are_not_evaluated(toy, tm
     (record,) = Store(tmp_path / "store").records()
     assert record["status"] == "out-of-memory"
     assert "evaluating 48 x 60000" in record["error"]["message"]
+
+
+def test_an_exception_whose_text_raises_another_is_described():
+    class Unspeakable(Exception):
+        def __str__(self):
+            raise RuntimeError("no")
+
+    told = described(Unspeakable())
+    assert told["type"] == "Unspeakable"
+    assert told["message"] == "its text cannot be had: RuntimeError in its __str__"
 
 
 def test_an_evaluation_ends_when_its_time_is_over(toy):

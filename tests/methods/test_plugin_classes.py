@@ -52,6 +52,33 @@ def test_a_class_variable_of_the_wrong_kind_is_refused_with_the_remedy(plugin, w
         entry.load()
 
 
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        ("float, Number(0, 1), SearchRange(0.0, 2.0)", "size = 2.0; use a number between 0 and 1"),
+        ("int, Count(2), SearchSpace(4, 2.5)", "size = 2.5; use a whole number of 2 or more"),
+        ("int, Count(2), SearchRange(1, 9, whole=True)", "size = 1; use a whole number of 2 or more"),
+    ],
+)
+def test_a_search_space_of_values_that_its_parameter_refuses_is_refused(plugin, kind, wrong):
+    imported = "from cmbench.methods.parameters import Annotated, Count, Number, SearchRange, SearchSpace"
+    entry = registry([plugin(imported, f"size: Annotated[{kind}] = 1")])["mine"]
+    with pytest.raises(MethodError, match=f"method 'mine': its search space has {wrong}"):
+        entry.load()
+
+
+def test_a_search_space_of_no_parameter_is_refused(plugin):
+    entry = registry([plugin("tuning_space = {'width': (1, 2)}")])["mine"]
+    with pytest.raises(MethodError, match="'width', which is none of its parameters; it has none"):
+        entry.load()
+
+
+def test_a_list_is_a_tuple_to_a_method_whose_default_is_one(plugin):
+    method = registry([plugin("sizes: tuple[int, ...] = (6,)", "widths: list | None = None")])["mine"].load()
+    made = new_method(method, {"sizes": [7, 8], "widths": [9]})
+    assert (made.sizes, made.widths) == ((7, 8), [9])
+
+
 @pytest.mark.parametrize("raising", ["raise ValueError('no')", "raise SystemExit('no')"])
 def test_what_a_constructor_raises_is_told_with_its_line(plugin, raising):
     entry = registry([plugin("def __init__(self, size=2):", f"    {raising}")])["mine"]

@@ -74,6 +74,8 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
         ("controls", "group of methods"),
         ("none", "word of Python's own"),
         ("lambda", "word of Python's own"),
+        ("numpy", "imported in place of the module numpy"),
+        ("json", "imported in place of the module json"),
     ],
 )
 def test_names_that_no_new_method_can_have_are_refused(name, message):
