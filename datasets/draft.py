@@ -201,8 +201,9 @@ class Split:
         """A category of each pair (n,): its own, of several the first, of none the number of categories."""
         if not self.is_multi_label:
             return self.labels
-        rest = np.ones((len(self), 1), dtype=np.bool_)
-        return np.concatenate([self.labels != 0, rest], axis=1).argmax(axis=1)
+        rest = np.ones((len(self), 1), dtype=np.int64)
+        first: Labels = np.concatenate([self.labels, rest], axis=1).argmax(axis=1)
+        return first
 
     @property
     def targets(self) -> Labels:

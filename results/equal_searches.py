@@ -125,6 +125,8 @@ def keep_searches(source: Path, folder: Path) -> None:
         archive = folder / f"{validated(record)}.tar.xz"
         if archive not in kept:
             kept[archive] = unpacked(archive) if archive.exists() else {}
+        if validated(record) not in dataset_names():
+            record = without_names(record)
         text = json.dumps(without_places(record), separators=(",", ":"))
         kept[archive][str(path.relative_to(source))] = text.encode()
     for archive, files in kept.items():

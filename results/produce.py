@@ -1,14 +1,14 @@
 """Make the results of a study: ``python results/produce.py STUDY [PART ...] [--from FOLDER]``.
 
 STUDY is ``traditional``, ``deep``, ``cmgans``, ``features``, ``scenes`` or ``tuned``, each a folder beside
-this file; or ``searches``, which keeps what ``cmbench tune`` tried for ``tuned``, and ``unchosen``, which
-keeps apart what it tried again without finding better; or ``leaderboard``, which writes one page of the
-records of ``tuned``, with those of the first three below them, and runs nothing; or ``typical``, which writes
-how long methods take with their defaults, for ``cmbench plan`` where nothing has run yet. FOLDER holds the
-feature files, for ``features`` the raw pairs, for ``tuned`` the store of runs with ``--profile``, for
-``searches`` and ``unchosen`` that of ``cmbench tune``, and for ``typical`` that of a run on ``scenes`` with
-the defaults; ``scenes`` is built in and needs none. A PART is one of these; by default all are made, in this
-order:
+this file; or ``searches``, which keeps what ``cmbench tune`` tried for ``tuned``, and apart from it
+``unchosen``, what it tried again without finding better, and ``begun``, what is not finished; or
+``leaderboard``, which writes one page of the records of ``tuned``, with those of the first three below them,
+and runs nothing; or ``typical``, which writes how long methods take with their defaults, for ``cmbench plan``
+where nothing has run yet. FOLDER holds the feature files, for ``features`` the raw pairs, for ``tuned`` the
+store of runs with ``--profile``, for ``searches``, ``unchosen`` and ``begun`` that of ``cmbench tune``, and
+for ``typical`` that of a run on ``scenes`` with the defaults; ``scenes`` is built in and needs none. A PART
+is one of these; by default all are made, in this order:
 
 * ``choose`` searches the settings of the methods that do not choose them by themselves, with one seed, for
   the highest MAP on the validation pairs. What is chosen is written to ``chosen.json`` in the study's folder,
@@ -151,7 +151,8 @@ def write_typical(source: Path) -> None:
     TYPICAL.write_text(f"{TYPICAL_HEAD}pairs = {pairs}\n\n[seconds]\n{''.join(lines)}", encoding="utf-8")
 
 
-OTHERS = ("features", "scenes", "tuned", "searches", "unchosen", "leaderboard", "typical")
+SEARCHES = {"searches": "searches", "unchosen": "searches/unchosen", "begun": "searches/begun"}
+OTHERS = ("features", "scenes", "tuned", *SEARCHES, "leaderboard", "typical")
 
 
 def main() -> None:
@@ -176,10 +177,8 @@ def main() -> None:
         make_leaderboard(HERE)
     elif given.study == "typical":
         write_typical(given.folder)
-    elif given.study == "searches":
-        keep_searches(given.folder, HERE / "tuned" / "searches")
-    elif given.study == "unchosen":
-        keep_searches(given.folder, HERE / "tuned" / "searches" / "unchosen")
+    elif given.study in SEARCHES:
+        keep_searches(given.folder, HERE / "tuned" / SEARCHES[given.study])
     elif given.study == "tuned":
         if "final" in parts:
             collect_tuned(given.folder, HERE / "tuned")

@@ -31,12 +31,12 @@ from pathlib import Path
 from typing import Any
 
 from cmbench.datasets.category_names import doubtful_names
+from cmbench.datasets.draft import composed
 from cmbench.datasets.formats.feature_file import SPLIT_NAMES
 from cmbench.datasets.formats.labels import SEPARATOR, tags_of
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import (
     claim,
-    composed,
     couples_in,
     picture_at,
     read_sentences,

@@ -26,14 +26,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from cmbench.datasets.contract import Dataset
-from cmbench.datasets.draft import Card, FloatMatrix, Split
+from cmbench.datasets.draft import Card, FloatMatrix, Split, composed
 from cmbench.datasets.formats.casting import float_matrix
 from cmbench.datasets.raw.contract import RawCard, RawDataset, RawPair
 from cmbench.datasets.raw.pair_files import (
     PICTURE_ENDINGS,
     Line,
     claim,
-    composed,
     existing,
     picture_at,
     read_list,

@@ -121,6 +121,8 @@ class CommonFitting(PairFitting):
     Labels of ``train`` and ``validation`` are class numbers; ``scalings`` standardise the codes.
     """
 
+    settings: CCLCoarse
+
     def __init__(
         self,
         method: CCLCoarse,

@@ -129,15 +129,6 @@ def test_a_switch_is_set_in_the_spelling_of_python_and_of_json(command, tmp_path
     assert record["method"]["parameters"]["normalise_rows"] is False
 
 
-@pytest.mark.skipif(os.name != "posix", reason="streams are closed by a shell")
-@pytest.mark.parametrize("verb", ["table", "clean"])
-def test_streams_that_are_closed_are_no_error(place, tmp_path, verb):
-    words = [sys.executable, "-m", "cmbench", verb, "--store", str(place.stored)]
-    closed = ["sh", "-c", 'exec "$@" <&- >&-', "sh", *words]
-    done = subprocess.run(closed, cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
-
-
 def test_a_damaged_record_of_another_cell_does_not_hide_the_table(place, command, tmp_path):
     other = tmp_path / "cells" / "other" / "cca-00aa.json"
     other.parent.mkdir(parents=True)

@@ -1,6 +1,7 @@
 """The verbs ``table`` and ``plot`` on a store of records."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from made_records import TASKS, made_record
+from made_records import TASKS, failed_record, made_record
 
 from cmbench.cli.main import cli
 from cmbench.cli.plot import plot
@@ -231,3 +232,24 @@ def test_reporting_imports_neither_torch_nor_scikit_learn_nor_pyplot(store, tmp_
 
 def test_importing_the_verbs_imports_nothing_heavy():
     assert last_line(THIN) == "heavy: []"
+
+
+@pytest.mark.parametrize("measured", [("r@1",), ("r@1", "p@3"), ()])
+def test_what_was_measured_is_shown_where_that_is_not_what_the_protocol_reports(store, measured):
+    pairs = record("toy", "cca", "pairs")
+    pairs["protocol"]["relevance"] = "pair"
+    Store(store).put({**pairs, "measures": {name: dict.fromkeys(TASKS[:2], 0.25) for name in measured}})
+    printed = call(table, "--store", store)
+    headings = [heading for heading in ("R@1", "R@5", "P@3", "MedR") if heading in printed]
+    assert headings == [name.upper() for name in measured]
+    assert printed.count("### ") == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")
+@pytest.mark.parametrize("words", [["table"], ["clean"]])
+def test_streams_that_are_closed_are_no_error(store, words):
+    Store(store).put(failed_record("dcca"))
+    command = [sys.executable, "-m", "cmbench", *words, "--store", str(store)]
+    closed = ["sh", "-c", 'exec "$@" <&- >&-', "sh", *command]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr

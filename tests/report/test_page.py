@@ -23,7 +23,6 @@ from cmbench.report.looks import MOST_BARS, looks
 from cmbench.report.page.sources import Study
 from cmbench.report.records import to_draw
 from cmbench.report.settings import settings
-from cmbench.report.table import render
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -380,18 +379,6 @@ def ranked_by_pair(recall, rank):
     record = made_record(protocol=PAIRS.as_dict(), measures=measures, measure_errors={}, map=maps)
     sizes = dict.fromkeys(TASKS[:2], 40)
     return {**record, "queries": sizes, "gallery": sizes, "category_map": None}
-
-
-@pytest.mark.parametrize("measured", [("r@1",), ("r@1", "p@3"), ()])
-def test_a_table_by_pairs_shows_what_was_measured_where_that_is_not_what_the_protocol_reports(measured):
-    record = ranked_by_pair(0.25, 5.0)
-    values = {**record["measures"], "p@3": record["measures"]["r@1"]}
-    text = render(
-        [{**record, "measures": {name: values[name] for name in measured}}, made_record("cfa", 0.5)]
-    )
-    headings = [heading for heading in ("R@1", "R@5", "P@3", "MedR") if heading in text]
-    assert headings == [name.upper() for name in measured]
-    assert "0.500" in text
 
 
 def values_by_pair(record):
