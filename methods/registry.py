@@ -286,7 +286,8 @@ def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
             f"method {method.name!r} needs a value for its parameter {missing[0]!r}: give one with "
             f"--set {method.name}.{missing[0]}=VALUE, or a default in its constructor"
         )
-    tuples = {name for name, default in arguments_of(method).items() if isinstance(default.default, tuple)}
+    arguments = arguments_of(method)
+    tuples = {name for name, argument in arguments.items() if isinstance(argument.default, tuple)}
     given = {
         name: tuple(value) if name in tuples and isinstance(value, list) else value
         for name, value in parameters.items()

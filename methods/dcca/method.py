@@ -248,9 +248,10 @@ class DCCA(TrainedMethod):
         self.n_components_, self.ridge_ = len(projections.correlations), best.ridge
         self.correlations_, self.condition_ = projections.correlations, projections.condition
         self.training_correlation_ = projections.total
-        watched = self.stopping != "none"
-        variates = projections.images(validation.images), projections.texts(validation.texts)
-        self.validation_correlation_ = paired_correlation(*variates) if watched else None
+        self.validation_correlation_ = None
+        if self.stopping != "none":
+            variates = projections.images(validation.images), projections.texts(validation.texts)
+            self.validation_correlation_ = paired_correlation(*variates)
         self._record(networks.trainings, networks.trainings[0])
         if self.condition_ > ILL_CONDITIONED:
             warn(
