@@ -93,6 +93,14 @@ def either(values: Iterable[object]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+def text_of(error: BaseException) -> str:
+    """Return the text of an exception, or why it has none: a method's own may raise another."""
+    try:
+        return str(error)
+    except Exception as other:
+        return f"its text cannot be had: {type(other).__name__} in its __str__"
+
+
 def installed(library: str, package: str, purpose: str) -> Any:
     """Return an optional library, or raise ``DatasetError`` that says what to install for ``purpose``."""
     try:

@@ -233,8 +233,8 @@ def _check_space(method: type[Method]) -> None:
                 f"method {method.name!r}: its search space has {name!r}, which is none of its parameters; it "
                 f"has {', '.join(parameters) or 'none'}"
             )
-        whole = isinstance(values, SearchRange) and values.whole
-        for value in (int(each) if whole else each for each in values):
+        kind = int if isinstance(values, SearchRange) and values.whole else float
+        for value in map(kind, values) if isinstance(values, SearchRange) else values:
             if name in constraints and not constraints[name].accepts(value):
                 use = constraints[name]
                 raise MethodError(

@@ -281,6 +281,15 @@ def parameters_of(method: type[Method]) -> tuple[Parameter, ...]:
     return tuple(sorted(described, key=lambda parameter: _distance(method, parameter.name)))
 
 
+def as_given(method: type[Method], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as the method's own are: a list, which JSON has for a tuple, where the default is one."""
+    defaults = {parameter.name: parameter.default for parameter in parameters_of(method)}
+    return {
+        name: tuple(value) if isinstance(value, list) and isinstance(defaults.get(name), tuple) else value
+        for name, value in values.items()
+    }
+
+
 def check_parameters(method: Method) -> None:
     """Raise ``MethodError`` for the first parameter of ``method`` outside its constraint."""
     kind = type(method)

@@ -32,7 +32,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cmbench.errors import MethodError
+from cmbench.errors import MethodError, text_of
 from cmbench.methods.sources import Home, home_of_file, may_be_own, module_file, sources
 
 PREFIX = "cmbench_plugin_"
@@ -79,7 +79,7 @@ def broken(what: str, error: BaseException) -> str:
 
 def failed(what: str, error: BaseException) -> str:
     """Return what failed, why, and on which line of a plugin's code."""
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = error.msg if isinstance(error, SyntaxError) else text_of(error)
     return f"{what}: {type(error).__name__}: {text}{_line_of(error)}"
 
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from cmbench.errors import MethodError, did_you_mean
-from cmbench.methods.parameters import REQUIRED, arguments_of, parameters_of
+from cmbench.methods.parameters import REQUIRED, arguments_of, as_given, parameters_of
 from cmbench.methods.plugins import broken, failed, import_plugin, same_folder
 from cmbench.methods.sources import Home, digest, files_loaded, home_of_file, home_of_module, sources
 
@@ -286,14 +286,8 @@ def new_method(method: type[Method], parameters: Mapping[str, Any]) -> Method:
             f"method {method.name!r} needs a value for its parameter {missing[0]!r}: give one with "
             f"--set {method.name}.{missing[0]}=VALUE, or a default in its constructor"
         )
-    arguments = arguments_of(method)
-    tuples = {name for name, argument in arguments.items() if isinstance(argument.default, tuple)}
-    given = {
-        name: tuple(value) if name in tuples and isinstance(value, list) else value
-        for name, value in parameters.items()
-    }
     try:
-        return method(**given)
+        return method(**as_given(method, parameters))
     except MethodError:
         raise
     except (Exception, SystemExit) as error:
@@ -327,7 +321,7 @@ def _refuse_open_ended(method: type[Method]) -> None:
 
 def _fault_of_name(name: object) -> str:
     """Return why no method can be called so; empty where one can."""
-    if name in GROUPS:
+    if isinstance(name, str) and name in GROUPS:
         return f"the name {name!r} cannot be that of a method, because it stands for several; rename it"
     if isinstance(name, str) and name and name.isprintable() and name[0] != "." and not {*name} & {"/", "\\"}:
         return ""

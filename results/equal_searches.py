@@ -120,12 +120,13 @@ def keep_searches(source: Path, folder: Path) -> None:
     """Bring the records of a store of searches into an archive for each dataset, beside those it has."""
     folder.mkdir(parents=True, exist_ok=True)
     kept: dict[Path, dict[str, bytes]] = {}
+    shipped = dataset_names()
     for path in sorted(source.glob("cells/*/*.json")):
         record = json.loads(path.read_text("utf-8"))
         archive = folder / f"{validated(record)}.tar.xz"
         if archive not in kept:
             kept[archive] = unpacked(archive) if archive.exists() else {}
-        if validated(record) not in dataset_names():
+        if validated(record) not in shipped:
             record = without_names(record)
         text = json.dumps(without_places(record), separators=(",", ":"))
         kept[archive][str(path.relative_to(source))] = text.encode()

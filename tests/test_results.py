@@ -309,6 +309,8 @@ def test_a_search_is_kept_without_arrays_and_goes_on_where_its_archive_is_unpack
     written = archive.read_bytes()
     call(monkeypatch, "searches", "--from", str(copied / "search"))
     assert archive.read_bytes() == written
+    call(monkeypatch, "begun", "--from", str(copied / "search"))
+    assert (archive.parent / "begun" / archive.name).read_bytes() == written
     with tarfile.open(archive) as tar:
         assert {Path(name).suffix for name in tar.getnames()} == {".json"}
         tar.extractall(copied / "unpacked", filter="data")
@@ -323,6 +325,17 @@ def test_a_search_is_kept_without_arrays_and_goes_on_where_its_archive_is_unpack
         path.unlink()
     call(monkeypatch, "searches", "--from", str(copied / "unpacked"))
     assert {Path(name).name for name in equal_searches.unpacked(archive)} == set(after)
+
+
+def test_a_search_of_pairs_of_others_does_not_name_them(tmp_path):
+    told = "2 of 9 pairs have texts of zeros alone, as those of a text without a known word: p1, p2; keep one"
+    record, _ = tuned_run("cca", 0.5, "toy (validation)")
+    record["dataset"]["warnings"] = [told]
+    Store(tmp_path / "search").put(record)
+    equal_searches.keep_searches(tmp_path / "search", tmp_path / "searches")
+    (text,) = equal_searches.unpacked(tmp_path / "searches" / "toy.tar.xz").values()
+    (kept,) = json.loads(text)["dataset"]["warnings"]
+    assert kept == told.replace(": p1, p2", "")
 
 
 def test_runs_that_were_ranked_on_test_pairs_are_not_kept_as_a_search(tmp_path):

@@ -46,19 +46,19 @@ def check(method: str, parameters: dict[str, Any]) -> None:
     status is 1 if a check failed.
     """
     from cmbench.methods.conformance import check as results_of
-    from cmbench.methods.parameters import check_values
+    from cmbench.methods.parameters import as_given, check_values
     from cmbench.methods.registry import check_names
 
     failed = 0
     kinds = _methods(method)
     for kind in kinds:
         check_names(kind, parameters)
-        check_values(kind, parameters)
+        check_values(kind, as_given(kind, parameters))
     for kind in kinds:
         click.echo(f"{kind.name}:")
         statuses: list[str] = []
         earlier: dict[str, str] = {}
-        for result in results_of(kind, parameters):
+        for result in results_of(kind, as_given(kind, parameters)):
             told = result.check.replace("_", " ")
             again = earlier.setdefault(result.message, told) if result.status == "failed" else told
             message = result.message if again == told else f"as in '{again}'"

@@ -34,8 +34,8 @@ def settings_of(texts: Iterable[str], form: str) -> dict[str, dict[str, Any]]:
 
     ``form`` says in the error how such an option should look.
 
-    >>> settings_of(["cca.n_components=50", "cca.solver=none", "cca.exact=True"], "METHOD.PARAMETER=VALUE")
-    {'cca': {'n_components': 50, 'solver': 'none', 'exact': True}}
+    >>> settings_of(["cca.n_components=50", "cca.solver=none", "cca.block=None"], "METHOD.PARAMETER=VALUE")
+    {'cca': {'n_components': 50, 'solver': 'none', 'block': None}}
     """
     settings: dict[str, dict[str, Any]] = {}
     for text in texts:

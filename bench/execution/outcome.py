@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmbench.disk import DAMAGE
-from cmbench.errors import MethodError
+from cmbench.errors import MethodError, text_of
 from cmbench.execution.job import CURVES, DISK_FULL, LOOKS, OUTCOME
 from cmbench.methods.training.progress import Look
 
@@ -74,14 +74,6 @@ def failure(
 ) -> dict[str, Any]:
     """Return what a record says of an error; ``traceback`` may be the end of a log."""
     return {"type": kind, "message": message, "traceback": traceback, "exit_status": exit_status}
-
-
-def text_of(error: BaseException) -> str:
-    """Return the text of an exception, or why it has none: a method's own may raise another."""
-    try:
-        return str(error)
-    except Exception as other:
-        return f"its text cannot be had: {type(other).__name__} in its __str__"
 
 
 def described(error: BaseException, exit_status: int | None = None) -> dict[str, Any]:

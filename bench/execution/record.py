@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -78,6 +78,8 @@ def cell_record(
         "evaluate": outcome.evaluate_seconds,
         "total": outcome.ended.seconds + (outcome.evaluate_seconds or 0.0),
     }
+    for name, seconds in _of_earlier_processes(child.get("fitted", {})):
+        durations[name] += seconds
     return {
         "schema": SCHEMA,
         "key": cell.key,
@@ -343,6 +345,17 @@ def _defaults(cell: Cell) -> dict[str, Any]:
         for name, default in defaults_of(cell.method).items()
         if name != RANDOM_STATE and name in cell.parameters and cell.parameters[name] != default
     }
+
+
+def _of_earlier_processes(fitted: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield how long, by duration, earlier processes took for what a checkpoint spared the last one."""
+    for attribute, names in (
+        ("resumed_seconds_", ("fit", "total")),
+        ("resumed_processor_seconds_", ("processor",)),
+    ):
+        seconds = fitted.get(attribute)
+        if isinstance(seconds, float) and seconds > 0:
+            yield from ((name, seconds) for name in names)
 
 
 def _category_map(cell: Cell, evaluation: Evaluation) -> dict[str, list[float | None]]:

@@ -156,7 +156,8 @@ def column_groups(
 ) -> tuple[ColumnGroup, ...]:
     """Return the columns of a table: those of the measures named, by default those its protocol reports.
 
-    Where no record holds one of these, all that records hold are shown. Those of ``added`` come beside them.
+    Where one of these is held by no record, all that records hold are shown, or MAP if they hold no others.
+    Those of ``added`` come beside them.
     With ``averages`` each measure has the averages of its tasks alone.
 
     Where the pair itself is relevant, the measures of a task stand together, else the tasks of a

@@ -71,8 +71,8 @@ class CMGANs(DeepMethod):
     Where the paper and the released program are silent, the choices are ours. The state is chosen on
     validation, with looks at intervals shorter than an epoch. Dropout and weight decay are ours: without them
     layers of 1,024 units overfit a thousand pairs within a few epochs. The preset ``paper`` has neither, and
-    where the paper gives no value that of the released program. ``torch.compile`` is not used: nearly
-    all of the time goes into matrix products already.
+    the five updates of generators of the released program; how long it trains is as in the defaults.
+    ``torch.compile`` is not used: nearly all of the time goes into matrix products already.
 
     Examples
     --------

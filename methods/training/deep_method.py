@@ -24,9 +24,9 @@ from cmbench.methods.parameters import (
     Words,
     check_parameters,
 )
-from cmbench.methods.training.curves import CollapseError, Spread
-from cmbench.methods.training.device import NetworkMap, cpu_threads, is_mixed
-from cmbench.methods.training.loop import Run, Training, checkpoint_path, in_sequence
+from cmbench.methods.training.curves import CollapseError, Curves, Spread, curves_of
+from cmbench.methods.training.device import NetworkMap, cpu_threads, denormals_as_zeros, is_mixed
+from cmbench.methods.training.loop import Run, Training, checkpoint_path
 from cmbench.methods.views.inputs import check_training_pairs, warn
 from cmbench.methods.views.maps import MappedMethod, steps_of
 from cmbench.methods.views.scaling import PREPROCESSING
@@ -41,7 +41,8 @@ class DeepMethod(MappedMethod):
 
     ``fit`` sets ``threads_``, ``device_``, ``resumed_at_``, ``validation_map_``, and ``spread_``,
     ``mean_cosine_`` and ``collapsed_`` of the validation representations, each for the modality where it is
-    worse.
+    worse; and ``resumed_seconds_`` and ``resumed_processor_seconds_``, what earlier processes took
+    for what checkpoints spared, which durations of a record contain.
     """
 
     family: ClassVar[Literal["traditional", "deep"]] = "deep"
@@ -93,13 +94,15 @@ class DeepMethod(MappedMethod):
         check_parameters(self)
         check_training_pairs(train)
         check_training_pairs(validation, "validation")
-        with cpu_threads(self.threads) as self.threads_:
+        with denormals_as_zeros(), cpu_threads(self.threads) as self.threads_:
             run = self._run(train, validation)
             try:
                 self._learn(train, validation, run)
             except CollapseError as error:
                 raise CollapseError(f"{self.name}: {error}; {self.advice}") from error
             self.resumed_at_, self.device_ = run.resumed_at, str(run.device)
+            after = run.resumed_after
+            self.resumed_seconds_, self.resumed_processor_seconds_ = after.clock, after.processor
             self._move_networks_to_cpu()
             self._judge(validation)
             run.complete()
@@ -149,7 +152,7 @@ class DeepMethod(MappedMethod):
 
     def _record(self, trainings: Sequence[Training[Any]], kept: Training[Any]) -> None:
         """Set curves and counts of trainings one after another, and the best step of the one that is kept."""
-        self.curves_ = in_sequence(trainings)
+        self.curves_ = _in_sequence(trainings)
         self.iterations_ = sum(training.iteration for training in trainings)
         before = trainings[: trainings.index(kept)]
         self.best_iteration_ = sum(training.iteration for training in before) + kept.best_iteration
@@ -172,3 +175,15 @@ class DeepMethod(MappedMethod):
                 f"{self.name}: representations of different items are nearly equal (mean deviation "
                 f"{self.spread_:.2g}, mean cosine {self.mean_cosine_:.4f}); {self.advice}"
             )
+
+
+def _in_sequence(trainings: Sequence[Training[Any]]) -> Curves:
+    """Return the curves of stages one after another; ``iteration`` counts on through all of them.
+
+    A curve that a stage does not have is NaN there.
+    """
+    points, before = [], 0
+    for training in trainings:
+        points += [{**point, "iteration": before + point["iteration"]} for point in training.curves.points]
+        before += training.iteration
+    return curves_of(points)

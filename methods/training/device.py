@@ -38,20 +38,29 @@ def fits(n_bytes: int, device: torch.device) -> bool:
 
 @contextmanager
 def cpu_threads(number: int | None) -> Iterator[int]:
-    """Let PyTorch use that many CPU threads within the block, None for its own number; yield how many.
-
-    Numbers too small for all digits of a float32, below 1.2e-38, count as 0 there. Weights that decay and
-    have no gradient become so small, and products with them would take a hundred times as long. A thread has
-    this from the one that started it: those that PyTorch started before go on as they are.
-    """
-    before, flushed = torch.get_num_threads(), not torch.tensor(1e-40).mul(1).item()
-    torch.set_flush_denormal(True)
+    """Let PyTorch use that many CPU threads within the block, None for its own number; yield how many."""
+    before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:
         yield torch.get_num_threads()
     finally:
         torch.set_num_threads(before)
-        torch.set_flush_denormal(flushed)
+
+
+@contextmanager
+def denormals_as_zeros() -> Iterator[None]:
+    """Let numbers below 1.2e-38, too small for all digits of a float32, count as 0 on a CPU within the block.
+
+    Weights that decay and have no gradient become so small, and products with them would take a hundred times
+    as long. A thread has this from the one that starts it, and keeps it: threads that PyTorch had started
+    before the block go on as they are, and those it starts within it do so for good.
+    """
+    before = torch.tensor(2.0**-130, dtype=torch.float32).mul(1).item() == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 class DeviceRows:
@@ -145,7 +154,7 @@ class NetworkMap:
         was_training = self.network.training
         self.network.eval()
         weights = self._weights()
-        with torch.no_grad():
+        with torch.no_grad(), denormals_as_zeros():
             blocks = [
                 functional_call(self.network, weights, rows.to(self.precision)).cpu().numpy()
                 for rows in self._blocks(features)

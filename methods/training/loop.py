@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
@@ -26,10 +26,10 @@ from cmbench.methods.training.batches import (
     seeded_apart,
     stream,
 )
-from cmbench.methods.training.curves import CurveRecorder, Curves, check_finite, curves_of
+from cmbench.methods.training.curves import CurveRecorder, check_finite
 from cmbench.methods.training.device import DeviceRows
 from cmbench.methods.training.plateau import Plateau
-from cmbench.methods.training.progress import Look, report
+from cmbench.methods.training.progress import Look, Seconds, report
 from cmbench.methods.views.inputs import row_blocks
 from cmbench.neural import read_state, write_state
 
@@ -168,7 +168,7 @@ def shared_file(
     stage: str,
     dependence: Dependence,
     *,
-    modules: Mapping[str, nn.Module],
+    modules: Modules,
     optimizers: Mapping[str, torch.optim.Optimizer],
     circumstances: Iterable[object],
 ) -> Path:
@@ -215,8 +215,8 @@ class Training(Generic[Drawn]):
     """The training of some networks by one loop: what the loop needs, and how far it has come.
 
     Its attributes ``curves``, ``best``, ``iteration`` and ``resumed_at`` are the curves, the best state, the
-    number of rounds made, and how many of these an earlier process had made; ``looks`` are the looks at
-    validation, and ``epoch`` is the number of the epoch to come.
+    number of rounds made, and how many of these an earlier process had made, in ``resumed_after`` seconds;
+    ``looks`` are the looks at validation, and ``epoch`` is the number of the epoch to come.
 
     Parameters
     ----------
@@ -258,6 +258,7 @@ class Training(Generic[Drawn]):
 
     def __post_init__(self) -> None:
         self.curves = CurveRecorder(self.method)
+        self.resumed_after = self._spent = self._began = Seconds()
 
     def run(self, checkpoint: Checkpoint, *, pause: int | None = None) -> None:
         """Train to the end, going on from ``checkpoint`` if it has a state, and put back the best state.
@@ -266,9 +267,11 @@ class Training(Generic[Drawn]):
         on. The state at the end is saved too, so that a fit that is killed in a later stage does not train
         this one again. ``Run.complete`` removes the file.
         """
+        self._began = Seconds.now()
         saved = None if self.iteration else checkpoint.load()
         if saved is not None:
             self.restore(saved)
+            self.resumed_after = self._spent = Seconds(**saved.get("seconds", {}))
         last = self.epochs if pause is None else min(pause, self.epochs)
         while self.epoch < last:
             out_of_patience = self._run_epoch(self.epoch)
@@ -279,12 +282,13 @@ class Training(Generic[Drawn]):
         if self.epoch == self.epochs and self.iteration > self._looked_at:
             self._look()
         checkpoint.save(self._state())
+        self._spent += Seconds.now() - self._began
         if pause is None:
             self.best.put_back(self.kept)
 
     def end(self) -> dict[str, Any]:
         """Return what another training needs to be where this one has ended, without its optimisers."""
-        return {**self._state(), "optimizers": {}}
+        return {**self._state(), "optimizers": {}, "seconds": {}}
 
     def score_at(self, epoch: int) -> float:
         """Return the validation score at the last look within so many epochs; there must have been one."""
@@ -350,6 +354,7 @@ class Training(Generic[Drawn]):
             "curves": self.curves.state(),
             "best": self.best.state(),
             "looks": [asdict(look) for look in self.looks],
+            "seconds": asdict(self._spent + (Seconds.now() - self._began)),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -369,18 +374,6 @@ class Training(Generic[Drawn]):
 
 Trainings: TypeAlias = list[Training[Any]]
 """Trainings of one fit, in the order in which they were run."""
-
-
-def in_sequence(trainings: Sequence[Training[Any]]) -> Curves:
-    """Return the curves of stages one after another; ``iteration`` counts on through all of them.
-
-    A curve that a stage does not have is NaN there.
-    """
-    points, before = [], 0
-    for training in trainings:
-        points += [{**point, "iteration": before + point["iteration"]} for point in training.curves.points]
-        before += training.iteration
-    return curves_of(points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -420,6 +413,11 @@ class Run:
     def resumed_at(self) -> int:
         """How many rounds, of all stages together, checkpoints and stages of other fits have spared."""
         return sum(training.resumed_at for training, _ in self.stages)
+
+    @property
+    def resumed_after(self) -> Seconds:
+        """How long earlier processes of this fit took for what checkpoints have spared."""
+        return sum((training.resumed_after for training, _ in self.stages), Seconds())
 
     def part(self, name: str) -> Run:
         """Return the same run with ``name`` put before stages and purposes, for a part of the method.

@@ -17,6 +17,7 @@ A fit that goes on from a checkpoint first reports again what it had come to. Th
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,6 +35,24 @@ class Look:
     epoch: float
     score: float
     epochs: int = field(default=0, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Seconds by the clock, and of the processors that this process had."""
+
+    clock: float = 0.0
+    processor: float = 0.0
+
+    @classmethod
+    def now(cls) -> Seconds:
+        return cls(time.monotonic(), time.process_time())
+
+    def __add__(self, other: Seconds) -> Seconds:
+        return Seconds(self.clock + other.clock, self.processor + other.processor)
+
+    def __sub__(self, other: Seconds) -> Seconds:
+        return Seconds(self.clock - other.clock, self.processor - other.processor)
 
 
 @contextmanager

@@ -57,6 +57,10 @@ def test_a_cell_that_died_in_training_goes_on_from_its_checkpoint(toy, tmp_path)
     resumed = run(toy, "interrupted", tmp_path / "broken", plugins=[INTERRUPTED], retry_failed=True)
     assert 0 < resumed["fitted"]["resumed_at_"] < resumed["fitted"]["iterations_"]
     assert whole["fitted"]["resumed_at_"] == 0
+    assert whole["fitted"]["resumed_seconds_"] == 0
+    assert 0 < resumed["fitted"]["resumed_seconds_"] < resumed["durations"]["fit"]
+    assert resumed["durations"]["fit"] < resumed["durations"]["total"]
+    assert 0 < resumed["fitted"]["resumed_processor_seconds_"] < resumed["durations"]["processor"]
     assert resumed["map"] == whole["map"]
     assert resumed["fitted"]["best_iteration_"] == whole["fitted"]["best_iteration_"]
     assert not list(checkpoints.iterdir())

@@ -6,6 +6,7 @@ import pytest
 from plugin_code import BODY, HEAD, method_class
 
 from cmbench.errors import MethodError
+from cmbench.methods.contract import check_class
 from cmbench.methods.registry import BUILT_IN, file_entries, new_method, registry
 
 
@@ -58,6 +59,7 @@ def test_a_class_variable_of_the_wrong_kind_is_refused_with_the_remedy(plugin, w
         ("float, Number(0, 1), SearchRange(0.0, 2.0)", "size = 2.0; use a number between 0 and 1"),
         ("int, Count(2), SearchSpace(4, 2.5)", "size = 2.5; use a whole number of 2 or more"),
         ("int, Count(2), SearchRange(1, 9, whole=True)", "size = 1; use a whole number of 2 or more"),
+        ("int, Count(2), SearchRange(2, 9)", "size = 2.0; use a whole number of 2 or more"),
     ],
 )
 def test_a_search_space_of_values_that_its_parameter_refuses_is_refused(plugin, kind, wrong):
@@ -65,6 +67,11 @@ def test_a_search_space_of_values_that_its_parameter_refuses_is_refused(plugin, 
     entry = registry([plugin(imported, f"size: Annotated[{kind}] = 1")])["mine"]
     with pytest.raises(MethodError, match=f"method 'mine': its search space has {wrong}"):
         entry.load()
+
+
+def test_the_classes_of_built_in_methods_keep_the_same_rules():
+    for name in BUILT_IN:
+        check_class(registry()[name].load())
 
 
 def test_a_search_space_of_no_parameter_is_refused(plugin):
@@ -87,7 +94,7 @@ def test_what_a_constructor_raises_is_told_with_its_line(plugin, raising):
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "../../victim", "/victim", "a/b", "a\\b", ".hidden", "a\0", 5]
+    "name", ["", ".", "..", "../../victim", "/victim", "a/b", "a\\b", ".hidden", "a\0", 5, ["a"]]
 )
 def test_a_name_that_would_lead_out_of_a_folder_is_refused(plugin, name):
     path = plugin(f"name = {name!r}")

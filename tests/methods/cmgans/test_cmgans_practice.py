@@ -1,6 +1,8 @@
 """The practice of training CM-GANs: interruptions, devices, precision, units of features, names of rows."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from cmbench.evaluation.evaluator import bimodal_map
 from cmbench.methods.cmgans.method import CMGANs, CMGANsCAE, CMGANsPosterior
 from cmbench.methods.cmgans.training import AdversarialFitting
 from cmbench.methods.training.curves import CurveRecorder, DivergenceError, Spread
-from cmbench.methods.training.device import DeviceRows, cpu_threads, fits, is_mixed
+from cmbench.methods.training.device import DeviceRows, cpu_threads, denormals_as_zeros, fits, is_mixed
 from cmbench.methods.training.loop import BestState, Checkpoint, Training
 from cmbench.methods.views.scaling import Scaling
 from cmbench.neural import device_called
@@ -257,12 +259,26 @@ def test_the_row_of_posteriors_has_a_name_of_its_own(toy):
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_what_is_too_small_for_a_float32_is_0_in_a_fit_and_as_before_after_it(before):
+def test_what_is_too_small_for_a_float32_is_0_in_a_block_and_as_before_after_it(before):
     tiny = torch.tensor(2.0**-130)
     torch.set_flush_denormal(before)
     try:
-        with cpu_threads(None):
+        with denormals_as_zeros():
             assert (tiny * 1).item() == 0.0
         assert ((tiny * 1).item() == 0.0) == before
     finally:
         torch.set_flush_denormal(False)
+
+
+THREADS = """
+import torch
+from cmbench.methods.training.device import cpu_threads, denormals_as_zeros
+
+with denormals_as_zeros(), cpu_threads(2):
+    print(torch.count_nonzero(torch.full((4_000_000,), 2.0**-130) * 1).item())
+"""
+
+
+def test_threads_that_start_with_a_fit_have_it_too():
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0"]

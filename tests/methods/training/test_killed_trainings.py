@@ -109,6 +109,8 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not_been(
 def told(method):
     """Return what a fit found in numbers and words, but for where it went on."""
     values = {name: value for name, value in vars(method).items() if name.endswith("_")}
-    return {name: value for name, value in values.items() if isinstance(value, int | float | str)} | {
-        "resumed_at_": None
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, int | float | str) and not name.startswith("resumed_")
     }
