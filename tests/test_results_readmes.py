@@ -1,11 +1,13 @@
 """What the READMEs of results say is so: numbers of profiles and records, commands, and links."""
 
+import json
 import re
 import tomllib
 from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import mean
 
+import equal_searches
 import pytest
 from shown_commands import unknown_words
 
@@ -82,7 +84,7 @@ def test_searches_with_failed_trials_are_those_that_are_named(searches):
 
 
 def test_minutes_of_a_row_are_those_of_its_records(rows):
-    table = re.findall(r"^\| (?!dataset)(\w[^|]+) \| ([^a-z]+) \|$", READMES["tuned"], re.MULTILINE)
+    table = re.findall(r"^\| (?!dataset)(\w[^|]+) \| ([^a-z\n]+) \|$", READMES["tuned"], re.MULTILINE)
     columns = ("cmgans", "cmdn", "ccl-coarse", "corr-ae", "dcca", "dscmr")
     minutes = {
         place: sum(record["durations"].get("processor", 0) for record in records) / 60
@@ -91,6 +93,7 @@ def test_minutes_of_a_row_are_those_of_its_records(rows):
     told = {
         f"{title}/{method}": int(number)
         for title, numbers in table
+        if numbers.count("|") == len(columns) - 1
         for method, number in zip(columns, numbers.split(" | "), strict=True)
         if number.isdigit()
     }
@@ -155,6 +158,21 @@ def test_what_is_said_of_the_updates_of_generators_is_what_searches_chose(search
     assert f"{mean(spent):.0f} s" in said
 
 
+def test_what_searches_have_reached_that_have_begun_is_what_their_records_say():
+    best, trials = {}, Counter()
+    for path in (RESULTS / "tuned" / "searches" / "begun").glob("*.tar.xz"):
+        for text in equal_searches.unpacked(path).values():
+            record = json.loads(text)
+            name = record["method"]["paper_name"]
+            trials[name] += 1
+            if record["status"] == "ok":
+                best[name] = max(best.get(name, 0.0), record["map"]["bimodal_average"])
+    begun = READMES["tuned"].partition("## What has begun")[2].partition("\n## ")[0]
+    told = {name: (int(count), score) for name, count, score in re.findall(ROW_OF_SEARCH, begun)}
+    assert told == {name: (trials[name], f"{score:.3f}".lstrip("0")) for name, score in best.items()}
+
+
+ROW_OF_SEARCH = re.compile(r"^\| (\S+) \| (\d+) \| (\.\d{3}) \|$", re.MULTILINE)
 COMMANDS = sorted(
     {
         line.partition("  ")[0]
