@@ -152,7 +152,7 @@ class DeepMethod(MappedMethod):
 
     def _record(self, trainings: Sequence[Training[Any]], kept: Training[Any]) -> None:
         """Set curves and counts of trainings one after another, and the best step of the one that is kept."""
-        self.curves_ = _in_sequence(trainings)
+        self.curves_ = in_sequence(trainings)
         self.iterations_ = sum(training.iteration for training in trainings)
         before = trainings[: trainings.index(kept)]
         self.best_iteration_ = sum(training.iteration for training in before) + kept.best_iteration
@@ -177,7 +177,7 @@ class DeepMethod(MappedMethod):
             )
 
 
-def _in_sequence(trainings: Sequence[Training[Any]]) -> Curves:
+def in_sequence(trainings: Sequence[Training[Any]]) -> Curves:
     """Return the curves of stages one after another; ``iteration`` counts on through all of them.
 
     A curve that a stage does not have is NaN there.

@@ -11,8 +11,9 @@ from cmbench.methods.cmdn import separate_codes
 from cmbench.methods.cmdn.method import CMDN
 from cmbench.methods.cmdn.separate_codes import StackedAutoencoder, train_stacked_autoencoder
 from cmbench.methods.training.curves import DivergenceError
+from cmbench.methods.training.deep_method import in_sequence
 from cmbench.methods.training.device import DeviceRows
-from cmbench.methods.training.loop import Run, Training, in_sequence
+from cmbench.methods.training.loop import Run, Training
 from cmbench.methods.views.scaling import UnitScaling
 
 CPU = torch.device("cpu")

@@ -19,8 +19,9 @@ from cmbench.methods.networks.rbm import RBM
 from cmbench.methods.networks.unsupervised import RBMSettings, RBMUpdates, judge, train_rbm
 from cmbench.methods.training.batches import Budget, BudgetedBatches
 from cmbench.methods.training.curves import DivergenceError
+from cmbench.methods.training.deep_method import in_sequence
 from cmbench.methods.training.device import DeviceRows, NetworkMap
-from cmbench.methods.training.loop import Run, Training, in_sequence
+from cmbench.methods.training.loop import Run, Training
 from cmbench.methods.views.inputs import MethodWarning
 from cmbench.methods.views.scaling import Scaling
 
