@@ -73,7 +73,8 @@ class Search:
             return {}
         for _ in range(_ATTEMPTS if self._space else 0):
             parameters = self._suggested()
-            earlier = next((trial for trial in self.trials if self._is_of(trial, parameters)), None)
+            asked = self._whole(parameters)
+            earlier = next((trial for trial in self.trials if self._whole(trial.parameters) == asked), None)
             if earlier is None:
                 return parameters
             self._tell(earlier)
@@ -111,9 +112,9 @@ class Search:
         scored = [trial for trial in self.trials if trial.score is not None]
         return sorted(scored, key=lambda trial: -(trial.score or 0.0))[:count]
 
-    def _is_of(self, trial: Trial, parameters: Mapping[str, Any]) -> bool:
-        """Return whether a trial had this setting, by name or by the defaults."""
-        return {**self._defaults, **trial.parameters} == {**self._defaults, **parameters}
+    def _whole(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a setting with the defaults of what it leaves out."""
+        return {**self._defaults, **parameters}
 
     @property
     def _size(self) -> float:
@@ -128,8 +129,8 @@ class Search:
 
     def _untried(self) -> Iterator[dict[str, Any]]:
         """Yield every setting that no trial had."""
-        tried = [{**self._defaults, **trial.parameters} for trial in self.trials]
-        return (setting for setting in self._settings() if {**self._defaults, **setting} not in tried)
+        tried = [self._whole(trial.parameters) for trial in self.trials]
+        return (setting for setting in self._settings() if self._whole(setting) not in tried)
 
     def _left(self) -> dict[str, Any] | None:
         """Return the first setting that the sampler did not come upon; None where all were tried."""

@@ -123,10 +123,11 @@ def keep_searches(source: Path, folder: Path) -> None:
     shipped = dataset_names()
     for path in sorted(source.glob("cells/*/*.json")):
         record = json.loads(path.read_text("utf-8"))
-        archive = folder / f"{validated(record)}.tar.xz"
+        name = validated(record)
+        archive = folder / f"{name}.tar.xz"
         if archive not in kept:
             kept[archive] = unpacked(archive) if archive.exists() else {}
-        if validated(record) not in shipped:
+        if name not in shipped:
             record = without_names(record)
         text = json.dumps(without_places(record), separators=(",", ":"))
         kept[archive][str(path.relative_to(source))] = text.encode()

@@ -50,15 +50,15 @@ def check(method: str, parameters: dict[str, Any]) -> None:
     from cmbench.methods.registry import check_names
 
     failed = 0
-    kinds = _methods(method)
-    for kind in kinds:
-        check_names(kind, parameters)
-        check_values(kind, as_given(kind, parameters))
-    for kind in kinds:
+    given = {kind: as_given(kind, parameters) for kind in _methods(method)}
+    for kind, values in given.items():
+        check_names(kind, values)
+        check_values(kind, values)
+    for kind, values in given.items():
         click.echo(f"{kind.name}:")
         statuses: list[str] = []
         earlier: dict[str, str] = {}
-        for result in results_of(kind, as_given(kind, parameters)):
+        for result in results_of(kind, values):
             told = result.check.replace("_", " ")
             again = earlier.setdefault(result.message, told) if result.status == "failed" else told
             message = result.message if again == told else f"as in '{again}'"
