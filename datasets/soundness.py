@@ -63,12 +63,14 @@ class Finding:
     stops : whether numbers would mean nothing, so that a run is refused
     repeated : whether it is refused for pairs that stand in two splits, which a user may allow
     by_category : whether it matters only where relevance goes by category, and not by pair
+    one_split : the names of two splits, of which each is the other; empty for any other finding
     """
 
     sentence: str
     stops: bool = False
     repeated: bool = False
     by_category: bool = False
+    one_split: tuple[str, ...] = ()
 
 
 def findings(draft: Draft, *, thorough: bool = False) -> tuple[Finding, ...]:
@@ -167,7 +169,8 @@ def refuse_unsound(name: str, questionable: Sequence[Finding], *, allow_repeated
 def _repetitions(draft: Draft) -> Iterator[Finding]:
     repeats = repetitions(draft)
     for repeated in repeats.pairs:
-        yield Finding(_repeated_pairs(repeated, draft), stops=True, repeated=True)
+        sentence, one_split = _repeated_pairs(repeated, draft)
+        yield Finding(sentence, stops=True, repeated=True, one_split=one_split)
     for repeated in repeats.images:
         yield Finding(_repeated_images(repeated, draft, "with other texts"))
     for repeated in repeats.pictures:
@@ -185,16 +188,19 @@ def _repetitions(draft: Draft) -> Iterator[Finding]:
     yield from _rows_of_zeros(draft, repeats.zeros)
 
 
-def _repeated_pairs(repeated: Repeated, draft: Draft) -> str:
+def _repeated_pairs(repeated: Repeated, draft: Draft) -> tuple[str, tuple[str, ...]]:
+    """Return what is to be said of pairs in two splits, and the two splits if each is the other."""
     first, second = FULL_NAMES[repeated.first], FULL_NAMES[repeated.second]
+    one_split: tuple[str, ...] = ()
     if len(repeated.rows) == repeated.of == len(dict(draft.splits)[repeated.first]):
         what = f"the {first} set is the {second} set, all {repeated.of} pairs of it"
+        one_split = (repeated.first, repeated.second)
     else:
         what = (
             f"{len(repeated.rows)} of {repeated.of} {second} pairs stand in {first} too: "
             f"{_both(repeated, draft)}"
         )
-    return f"{what}; keep each pair in one split"
+    return f"{what}; keep each pair in one split", one_split
 
 
 def _repeated_images(repeated: Repeated, draft: Draft, how: str) -> str:

@@ -137,6 +137,7 @@ def test_every_trial_is_in_the_store_and_the_best_have_all_seeds(toy, planted, t
     spent = sum(record["durations"]["processor"] for record in settings)
     assert found.choices["planted"].seconds == pytest.approx(spent)
     assert all(record["dataset"]["name"] == "toy (validation)" for record in records)
+    assert not any("is the test set" in text for record in records for text in record["dataset"]["warnings"])
 
 
 def test_the_best_of_all_methods_are_repeated_together(toy, planted, tmp_path, monkeypatch):

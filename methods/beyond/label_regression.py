@@ -99,7 +99,7 @@ class LabelRegressionMethod(MappedMethod):
 
     scaling: Annotated[Mode, Words("zscore", "center"), SearchSpace("zscore", "center")] = "zscore"
     """How columns are scaled with training statistics: to mean 0 and deviation 1, or to mean 0 only."""
-    normalise_rows: Annotated[bool, Words(True, False)] = False
+    normalise_rows: Annotated[bool, Words(True, False), SearchSpace(False, True)] = False
     """Whether each row is first divided by its 2-norm."""
 
     def fit(self, train: Split, validation: Split) -> Self:

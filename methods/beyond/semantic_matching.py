@@ -20,7 +20,7 @@ from cmbench.methods.views.inputs import Matrix, check_training_pairs, class_num
 from cmbench.methods.views.maps import Candidate, LinearMap, MapPair, MappedMethod, choose
 from cmbench.methods.views.scaling import Mode, Scaling
 
-PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
+PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
 """They fall, so that each solution is a start for the next."""
 LEAST_LOGARITHM = -30.0
 
@@ -129,19 +129,24 @@ class SM(MappedMethod):
         "approach to cross-modal multimedia retrieval, ACM MM 2010"
     )
     uses_labels: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     penalty: Annotated[float | str, Number(0, open_ends=True, words=("validation",))] = "validation"
-    """Strength of the squared penalty. ``"validation"`` tries 1, 0.3, 0.1, 0.03, 0.01, and the powers
-    of ten down to 1e-5, and keeps the best by the mean of the two bi-modal MAPs.
+    """Strength of the squared penalty. ``"validation"`` tries 10, 3, 1, 0.3, 0.1, 0.03, 0.01, and
+    the powers of ten down to 1e-5, and keeps the best by the mean of the two bi-modal MAPs.
     """
     form: Annotated[str, Words(*FORMS), SearchSpace("probability", "centred", "logarithm")] = "probability"
     """What stands for an item: its class probabilities; these less their mean (``"centred"``), whose cosine
     is the normalised correlation; their logarithms, not below -30, less their mean; or the logits.
     """
-    scaling: Annotated[Mode, Words("zscore", "center"), SearchSpace("zscore", "center")] = "zscore"
-    """How columns are scaled with training statistics: to mean 0 and deviation 1, or to mean 0 only."""
-    normalise_rows: Annotated[bool, Words(True, False)] = False
+    scaling: Annotated[
+        Mode, Words("zscore", "center", "global"), SearchSpace("zscore", "center", "global")
+    ] = "zscore"
+    """How columns are scaled with training statistics: to mean 0 and deviation 1; to mean 0 only; or to mean
+    0, and all columns of a view divided by one number. The penalty is one for both views and of no unit, so
+    that with ``"center"`` it holds the view whose features are small down more.
+    """
+    normalise_rows: Annotated[bool, Words(True, False), SearchSpace(False, True)] = False
     """Whether each row is first divided by its 2-norm."""
     max_iterations: Annotated[int, Count(1)] = 500
     """Iterations of L-BFGS for one penalty."""
@@ -220,7 +225,7 @@ class SCM(SM):
 
     name: ClassVar[str] = "scm"
     paper_name: ClassVar[str] = "SCM"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     n_canonical: Annotated[int | str, Count(1, words=("all", "validation"))] = "validation"
     """Canonical components that the classifiers look at; ``"validation"`` takes as many as serve CCA best."""

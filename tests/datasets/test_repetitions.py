@@ -81,7 +81,10 @@ def test_a_text_alone_may_stand_in_two_splits():
 def test_a_validation_set_that_is_the_test_set_is_called_so():
     test = a_split("c", 100, 3)
     draft = a_draft(validation=replace(test, ids=np.array([f"b{row}" for row in range(100)])), test=test)
-    assert findings(draft)[0].sentence.startswith("the validation set is the test set")
+    (finding,) = findings(draft)
+    assert finding.sentence.startswith("the validation set is the test set")
+    assert finding.one_split == ("val", "test")
+    assert not findings(planted(a_draft(), np.array([1])))[0].one_split
 
 
 def test_the_same_pair_with_two_labels_is_named():
