@@ -11,6 +11,7 @@ from torch import nn
 from cmbench.datasets.draft import Split
 from cmbench.methods.beyond.acmr import ACMR, ACMRReleased, Reversal, hardest_negatives
 from cmbench.methods.beyond.dscmr import DSCMR, matrix_norm, pair_loss, row_norm
+from cmbench.methods.registry import load_method
 
 
 def pairs_of(n=60, classes=3, seed=0):
@@ -193,6 +194,54 @@ def test_the_norms_of_dscmr_are_those_of_rows_or_of_the_matrix():
     assert float(matrix_norm(rows)) == pytest.approx(13 / 3, abs=1e-5)
     row_norm(rows).backward()
     assert torch.isfinite(rows.grad).all()
+
+
+@pytest.mark.parametrize("norm", ["rows", "frobenius"])
+def test_the_loss_of_dscmr_is_what_loops_over_items_give(norm):
+    method = DSCMR(hidden_width=5, n_components=4, pair_weight=0.3, partner_weight=0.07, norm=norm)
+    networks, images, texts, labels = built(method)
+    outputs = [networks["image"](images), networks["text"](texts)]
+    terms = method.loss(*outputs, labels)
+    v, t = (values.detach().numpy().astype(float) for values in outputs)
+    weights, bias = method.classifier_.weight.detach().numpy(), method.classifier_.bias.detach().numpy()
+
+    def of_norms(norms):
+        return sum(norms) / 9 if norm == "rows" else math.sqrt(sum(each**2 for each in norms)) / 9
+
+    expected = dict.fromkeys(("category", "pairs"), 0.0)
+    for items in (v, t):
+        far = [items[i] @ weights.T + bias - np.eye(3)[int(labels[i])] for i in range(9)]
+        expected["category"] += of_norms([math.sqrt(sum(row**2)) for row in far])
+    for left, right in ((v, v), (v, t), (t, t)):
+        for i in range(9):
+            for j in range(9):
+                half = left[i] @ right[j] / np.linalg.norm(left[i]) / np.linalg.norm(right[j]) / 2
+                same = int(labels[i]) == int(labels[j])
+                expected["pairs"] += 0.3 * (math.log(1 + math.exp(half)) - same * half) / 81
+    expected["partners"] = 0.07 * of_norms([math.sqrt(sum((v[i] - t[i]) ** 2)) for i in range(9)])
+    assert {name: float(value.detach()) for name, value in terms.items()} == pytest.approx(expected, rel=1e-5)
+
+
+def test_dscmr_as_released_has_the_settings_of_its_program():
+    method = load_method("dscmr", preset="released")
+    settings = method.get_params(deep=False)
+    assert {
+        "hidden_width": 2048,
+        "n_components": 1024,
+        "batch_size": 100,
+        "epochs": 500,
+        "patience": 500,
+        "learning_rate": 1e-4,
+        "weight_decay": 0.0,
+        "dropout": 0.0,
+        "preprocessing": "none",
+        "pair_weight": 1e-3,
+        "partner_weight": 0.1,
+        "norm": "rows",
+    }.items() <= settings.items()
+    networks, *_ = built(method)
+    for group in method.optimizer_of(list(networks.values())).param_groups:
+        assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-4, (0.5, 0.999), 0.0)
 
 
 def test_both_modalities_of_dscmr_share_their_last_layer_which_is_trained_once():
