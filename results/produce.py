@@ -4,7 +4,8 @@ STUDY is ``traditional``, ``deep``, ``cmgans``, ``features``, ``scenes`` or ``tu
 this file; or ``searches``, which keeps what ``cmbench tune`` tried for ``tuned``, and apart from it
 ``unchosen``, what it tried again without finding better, and ``begun``, what is not finished; or
 ``leaderboard``, which writes one page of the records of ``tuned``, with those of the first three below them,
-and runs nothing; or ``typical``, which writes how long methods take with their defaults, for ``cmbench plan``
+and runs nothing; or ``evidence``, which holds the profiles, trials and runs of ``tuned`` against each other;
+or ``typical``, which writes how long methods take with their defaults, for ``cmbench plan``
 where nothing has run yet. FOLDER holds the feature files, for ``features`` the raw pairs, for ``tuned`` the
 store of runs with ``--profile``, for ``searches``, ``unchosen`` and ``begun`` that of ``cmbench tune``, and
 for ``typical`` that of a run on ``scenes`` with the defaults; ``scenes`` is built in and needs none. A PART
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 from equal_searches import collect_tuned, keep_searches
+from evidence import write_evidence
 from leaderboard import make_leaderboard
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -152,7 +154,7 @@ def write_typical(source: Path) -> None:
 
 
 SEARCHES = {"searches": "searches", "unchosen": "searches/unchosen", "begun": "searches/begun"}
-OTHERS = ("features", "scenes", "tuned", *SEARCHES, "leaderboard", "typical")
+OTHERS = ("features", "scenes", "tuned", *SEARCHES, "leaderboard", "evidence", "typical")
 
 
 def main() -> None:
@@ -168,13 +170,15 @@ def main() -> None:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"there is no part {unknown.pop()!r}; the parts are {', '.join(PARTS)}")
     if (
-        given.study not in ("scenes", "leaderboard")
+        given.study not in ("scenes", "leaderboard", "evidence")
         and given.folder is None
         and {"choose", "final"} & set(parts)
     ):
         parser.error("'choose' and 'final' need --from FOLDER")
     if given.study == "leaderboard":
         make_leaderboard(HERE)
+    elif given.study == "evidence":
+        write_evidence(HERE, TYPICAL.parent / "tuned")
     elif given.study == "typical":
         write_typical(given.folder)
     elif given.study in SEARCHES:
