@@ -67,7 +67,7 @@ which would repeat labels of data that nobody has licensed, and so no difference
 a dataset has other numbers above, those above are the ones to cite: every method had the same search there.
 """
 NOT_YET = "There are no records of tuned runs in this folder yet.\n"
-FACTS_SHOWN = View(columns=("map", "trials", "seeds", "processor", "memory"))
+FACTS_SHOWN = View(columns=("map", "trials", "seeds", "processor", "memory"), letters=True)
 COUNTED = """\
 Of each method the search that chose its parameters; others of it are not counted. Some were made without the
 library that [others had loaded first](tuned/README.md#running-a-row-again), and without it a fit takes 1.5 to
