@@ -164,6 +164,20 @@ def test_a_comparison_of_two_has_the_p_of_their_difference():
     assert compare_all([first, second]).p[0, 1] == pytest.approx(difference(first, second).p, abs=0.02)
 
 
+def test_the_order_of_methods_changes_nothing():
+    random = np.random.default_rng(3)
+    pairs = random.uniform(size=60)
+    methods = [
+        pairs + shift + 0.2 * random.normal(size=(runs, 60))
+        for shift, runs in ((0.0, 3), (0.05, 5), (0.06, 1), (0.1, 3), (0.12, 2))
+    ]
+    straight = compare_all(methods)
+    for order in ([4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
+        found = compare_all([methods[at] for at in order])
+        np.testing.assert_array_equal(found.p, straight.p[np.ix_(order, order)])
+        assert found.groups == tuple(straight.groups[at] for at in order)
+
+
 def test_one_method_alone_is_the_best_group():
     assert compare_all([np.linspace(0, 1, 5)]).groups == ("a",)
 
