@@ -219,7 +219,7 @@ def _table(part: Part, arrays: Arrays | None, view: View) -> Table:
     notes = [
         note
         for note in (
-            significance_note(by_place, measured),
+            significance_note(by_place, measured, letters=view.letters),
             *sign_notes(measured),
             *([] if part.which == "own" else _unlike(measured)),
             *_missing(measured, part.which),

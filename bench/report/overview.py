@@ -174,7 +174,7 @@ def _table(parts: Sequence[Overview], arrays: Arrays | None, view: View) -> Tabl
     sections = tuple(Section(part.column.alone, _rows(part, columns, standings)) for part in parts)
     of_all = [setting for held in parts[0].by_label for setting in held.values()]
     notes = [
-        significance_note(standings, of_all),
+        significance_note(standings, of_all, letters=view.letters),
         *(note for part in parts for note in _rank_notes(part)),
         _WINS if any(part.wins for part in parts) else "",
         parts[0].note,

@@ -250,7 +250,11 @@ def _table(group: Group, collection: str, arrays: Reading, view: View) -> Table:
         )
         for each, mark in zip(measured, marks, strict=True)
     )
-    notes = [note for note in (significance_note(standings, measured), *sign_notes(measured)) if note]
+    notes = [
+        note
+        for note in (significance_note(standings, measured, letters=view.letters), *sign_notes(measured))
+        if note
+    ]
     notes += [*_notes(group, collection, measured, beside, arrays)]
     return Table(
         f"{group.title}, beside published tables of {collection}",

@@ -244,8 +244,10 @@ def pairs_text(compared: Iterable[tuple[int, int]]) -> str:
     return f"{told} in {either(dict.fromkeys(units for _, units in counts))} groups of what belongs together"
 
 
-def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Setting]) -> str:
-    """Return the sentences under a table that say what bold means, and why where it means less."""
+def significance_note(
+    standings: Mapping[Any, Standing], settings: Sequence[Setting], *, letters: bool
+) -> str:
+    """Return the sentences under a table that say what its marks mean, and why where they mean less."""
     tested = [standing for standing in standings.values() if standing.pairs]
     reasons = list(dict.fromkeys(each.untested for each in standings.values() if each.untested))
     if not tested and not reasons:
@@ -265,7 +267,10 @@ def significance_note(standings: Mapping[Any, Standing], settings: Sequence[Sett
         f"{compared_text(tested)}{runs}; two-sided, {LEVEL:.0%} after Holm's correction for the {twos} "
         "comparison(s) of a column)."
     )
-    return " ".join(filter(None, [note, _single_runs(settings), _partly(reasons)]))
+    of_letters = "Letters: methods that share one in a column cannot be told apart, and others can."
+    return " ".join(
+        filter(None, [note, of_letters if letters else "", _single_runs(settings), _partly(reasons)])
+    )
 
 
 def _single_runs(settings: Sequence[Setting]) -> str:

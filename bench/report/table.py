@@ -81,7 +81,7 @@ def table(records: Iterable[Record], *, arrays: Arrays | None = None, view: View
     sections = (Section("", tuple(chain.from_iterable(rows_with_facts(measured, by_setting, facts)))),)
     has_allmodal = ALLMODAL.heading in [each.heading for each in columns]
     beside = PUBLISHED if published is not None and has_allmodal else None
-    notes = [significance_note(standings, measured), *sign_notes(measured)]
+    notes = [significance_note(standings, measured, letters=view.letters), *sign_notes(measured)]
     of_columns = [each.measure for each in flat]
     lines = footer(
         group,
