@@ -12,9 +12,10 @@ Those of texts are the 300 features of a word CNN that was trained on the traini
         --image-components 250 --vectors random --threads 1 -o datasets/emoji/emoji.npz
 
 which takes some minutes, after ``pip install 'cmbench[emoji]'``; PACKAGES is the folder of unpacked packages
-that ``cmbench datasets info emoji`` describes. The card of the file holds every setting and version. Other
-processors and versions of PyTorch round differently, and training magnifies that: features made elsewhere
-are as good, but may be others.
+that ``cmbench datasets info emoji`` describes. The card of the file holds every setting and version. The
+processor had AVX2; elsewhere ``ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2`` before the command lets
+PyTorch add in the same order. Without that, and with other versions of PyTorch, features are as good, but
+may be others, since training magnifies how sums are rounded.
 """
 
 from __future__ import annotations
