@@ -13,9 +13,9 @@ Those of texts are the 300 features of a word CNN that was trained on the traini
 
 which takes some minutes, after ``pip install 'cmbench[emoji]'``; PACKAGES is the folder of unpacked packages
 that ``cmbench datasets info emoji`` describes. The card of the file holds every setting and version. The
-processor had AVX2; elsewhere ``ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2`` before the command lets
-PyTorch add in the same order. Without that, and with other versions of PyTorch, features are as good, but
-may be others, since training magnifies how sums are rounded.
+processor was one of AMD with AVX2; on a newer one ``ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2`` before
+the command lets PyTorch add in the same order. Without that, on processors of Intel, and with other versions
+of PyTorch, features are as good, but others in their last digits, which training magnifies.
 """
 
 from __future__ import annotations

@@ -10,10 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cmbench
 import cmbench.datasets.emoji.collection
+from cmbench.execution.provenance import provenance
 
 DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs" / "raw-pairs.md"
 
@@ -35,7 +37,7 @@ def test_the_documented_command_has_the_options_that_the_card_tells():
 
 
 @pytest.mark.slow
-def test_the_documented_way_ends_at_the_fingerprint_of_the_features_that_come_along(tmp_path):
+def test_the_documented_way_ends_at_the_features_that_come_along(tmp_path):
     packages = os.environ.get("CMBENCH_EMOJI_PACKAGES")
     if not packages:
         pytest.skip("CMBENCH_EMOJI_PACKAGES names no folder of the packages that docs/raw-pairs.md fetches")
@@ -44,5 +46,11 @@ def test_the_documented_way_ends_at_the_fingerprint_of_the_features_that_come_al
     words[words.index("-o") + 1] = str(tmp_path / "emoji.npz")
     command = [sys.executable, "-m", "cmbench", *words]
     subprocess.run(command, check=True, cwd=tmp_path, env={**os.environ, **variables})
-    made = cmbench.load_dataset(tmp_path / "emoji.npz")
-    assert made.fingerprint == cmbench.load_dataset("emoji").fingerprint
+    made, ours = cmbench.load_dataset(tmp_path / "emoji.npz"), cmbench.load_dataset("emoji")
+    for (_, split), (_, shipped) in zip(made.splits, ours.splits, strict=True):
+        assert split.ids.tolist() == shipped.ids.tolist()
+        assert split.labels.tolist() == shipped.labels.tolist()
+        np.testing.assert_allclose(split.images, shipped.images, atol=1e-4)
+        np.testing.assert_allclose(split.texts, shipped.texts, atol=5e-3)
+    if "AMD" in provenance()["processor"]:  # on others MKL adds in another order
+        assert made.fingerprint == ours.fingerprint
