@@ -381,14 +381,6 @@ def test_every_trial_of_a_packed_search_is_told_by_the_profile_that_came_of_it()
             assert len(records) - len(finished) == entry["pruned"] + entry["failed"]
 
 
-def test_searches_that_have_begun_are_of_datasets_for_which_nothing_was_chosen_yet():
-    for path in sorted((RESULTS / "tuned" / "searches" / "begun").glob("*.tar.xz")):
-        records = [json.loads(text) for text in equal_searches.unpacked(path).values()]
-        datasets = {equal_searches.validated(record) for record in records}
-        assert datasets == {path.name.removesuffix(".tar.xz")}
-        assert not datasets & {*chosen_by_searches()}
-
-
 def test_searches_that_found_nothing_better_are_kept_too():
     """The best mean over seeds of each, on validation pairs, is below that of the search that chose."""
     chosen = chosen_by_searches()

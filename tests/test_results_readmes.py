@@ -1,13 +1,11 @@
 """What the READMEs of results say is so: numbers of profiles and records, commands, and links."""
 
-import json
 import re
 import tomllib
 from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import mean
 
-import equal_searches
 import pytest
 from shown_commands import unknown_words
 
@@ -172,21 +170,6 @@ def test_what_is_said_of_the_updates_of_generators_is_what_searches_chose(search
     assert f"{mean(spent):.0f} s" in said
 
 
-def test_what_searches_have_reached_that_have_begun_is_what_their_records_say():
-    best, trials = {}, Counter()
-    for path in (RESULTS / "tuned" / "searches" / "begun").glob("*.tar.xz"):
-        for text in equal_searches.unpacked(path).values():
-            record = json.loads(text)
-            name = record["method"]["paper_name"]
-            trials[name] += 1
-            if record["status"] == "ok":
-                best[name] = max(best.get(name, 0.0), record["map"]["bimodal_average"])
-    begun = READMES["tuned"].partition("## What has begun")[2].partition("\n## ")[0]
-    told = {name: (int(count), score) for name, count, score in re.findall(ROW_OF_SEARCH, begun)}
-    assert told == {name: (trials[name], f"{score:.3f}".lstrip("0")) for name, score in best.items()}
-
-
-ROW_OF_SEARCH = re.compile(r"^\| (\S+) \| (\d+) \| (\.\d{3}) \|$", re.MULTILINE)
 COMMANDS = sorted(
     {
         line.partition("  ")[0]
