@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from equal_searches import unpacked, validated
+from equal_searches import setting_of, unpacked, validated
 from tabulate import tabulate
 
 from cmbench.datasets.registry import dataset_names, load_dataset
@@ -23,7 +23,7 @@ from cmbench.methods.parameters import defaults_of
 from cmbench.methods.registry import registry
 from cmbench.methods.training.progress import Look
 from cmbench.report.facts import MISSING
-from cmbench.schema import OK, PRUNED, RANDOM_STATE, finished_at
+from cmbench.schema import OK, PRUNED, finished_at
 from cmbench.search import Search, Trial
 from cmbench.store import Store
 from cmbench.tuning import REPEATED, validation_only
@@ -211,8 +211,7 @@ def is_best(entry: Mapping[str, Any], seeds: Sequence[int], log: Sequence[Mappin
     chosen = set()
     for record in sorted(log, key=lambda record: record["seed"] or 0):
         if record["status"] == OK:
-            held = record["method"]["parameters"]
-            setting = json.dumps({name: held[name] for name in sorted(held) if name != RANDOM_STATE})
+            setting = json.dumps(setting_of(record), sort_keys=True)
             maps[setting].append(record["map"]["bimodal_average"])
             if has(record, entry["parameters"]):
                 chosen.add(setting)

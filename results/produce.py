@@ -178,7 +178,7 @@ def main() -> None:
     if given.study == "leaderboard":
         make_leaderboard(HERE)
     elif given.study == "evidence":
-        write_evidence(HERE, TYPICAL.parent / "tuned")
+        write_evidence(HERE, HERE.parent / "bench" / "tuned")
     elif given.study == "typical":
         write_typical(given.folder)
     elif given.study in SEARCHES:
