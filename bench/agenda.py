@@ -222,7 +222,7 @@ def is_wanted(
         return lacks_measures or (twice and "repeats" not in record)
     if record["status"] == "pruned":  # and is so again, or to be trained to its end
         return cell.rule is None
-    return retry_failed and record["status"] != LEFT_OUT
+    return retry_failed or record["status"] == LEFT_OUT  # of a card that said less
 
 
 def with_measures_of(cell: Cell, record: Mapping[str, Any] | None) -> Cell:

@@ -79,6 +79,11 @@ def unfit(method: type[Method], dataset: Dataset) -> str:
     images, texts = dataset.train.images.shape[1], dataset.train.texts.shape[1]
     if method.equal_widths and images != texts:
         return f"it needs as many features of images as of texts, and here are {images} and {texts}"
+    if method.shared_space and not dataset.card.shared_space:
+        return (
+            "it compares features as they are, and nothing says that those of images and texts lie in one "
+            "space; if they do, name their encoder under the key shared_space of the dataset"
+        )
     if not method.uses_labels:
         return ""
     if not dataset.class_names:

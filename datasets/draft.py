@@ -239,6 +239,8 @@ class Card:
     was done to the files of the source, such as validation pairs that were drawn; a sentence each.
     ``shared_after`` is the text after whose last occurrence the ids of pairs that belong together are the
     same, such as those of the drawings of one emoji: they stay in one split when pairs are divided anew.
+    ``shared_space`` names the encoder whose space the features of both modalities lie in, CLIP say; empty
+    where there is none.
     ``split_of`` and ``split_seed`` are set where the pairs of a dataset were divided anew: its fingerprint,
     and the seed. ``loaded_from`` is the file or folder the arrays were read from, which stays closed to
     methods; cards that differ in it alone are equal.
@@ -254,6 +256,7 @@ class Card:
     recipe: str = ""
     notes: tuple[str, ...] = ()
     shared_after: str = ""
+    shared_space: str = ""
     split_of: str = ""
     split_seed: int | None = None
     loaded_from: Path | None = field(default=None, compare=False)

@@ -92,6 +92,11 @@ class Method(ABC):
 
     A method that needs it is left out on other data.
     """
+    shared_space: ClassVar[bool] = False
+    """Whether features of images and texts must lie in one space, as the card of the dataset must say.
+
+    A method that needs it is left out on other data.
+    """
     uses_parts: ClassVar[bool] = False
     """Whether it looks at parts of items (regions of an image, segments of a text).
 
@@ -212,7 +217,7 @@ def _arguments(method: type) -> dict[str, Any]:
 
 
 _TEXTS = ("paper_name", "citation", "bibtex", "without_parts")
-_SWITCHES = ("uses_labels", "multi_label", "equal_widths", "uses_parts", "reads_test_labels")
+_SWITCHES = ("uses_labels", "multi_label", "equal_widths", "shared_space", "uses_parts", "reads_test_labels")
 
 
 def check_class(method: type[Method]) -> None:

@@ -48,9 +48,15 @@ def _facts(method: type[Method]) -> dict[str, str]:
         "family": method.family,
         "labels": labels if method.uses_labels else "not used",
         "parts": "used" if method.uses_parts else "not used",
-        "features": "as many of images as of texts" if method.equal_widths else "",
+        "features": _features(method),
         "reference": _wrapped(method.citation, indent=11).strip(),
     }
+
+
+def _features(method: type[Method]) -> str:
+    if method.shared_space:
+        return "of images and texts in one space"
+    return "as many of images as of texts" if method.equal_widths else ""
 
 
 def _parameter(parameter: Parameter, method: type[Method]) -> str:

@@ -28,8 +28,9 @@ or of .txt and .csv with the numbers of a pair in a line, in which each split ma
 with the keys images_*, texts_* and labels_* for each of train, val and test, or others that are recognised
 (I_tr, train_img, XAll and the like; --key names the rest), and where queries are looked for among other
 pairs, of retrieval. ids_*, image_ids_* (the picture of each pair), class_names, first_label, name, source,
-licence, citation, image_feature, text_feature, recipe, sizes, notes and shared_after (ids that are the same
-after its last occurrence belong together) are optional. Labels are numbers, texts, or a matrix of 0 and 1
+licence, citation, image_feature, text_feature, recipe, sizes, notes, shared_after (ids that are the same
+after its last occurrence belong together) and shared_space (the encoder of both modalities, if it is one) are
+optional. Labels are numbers, texts, or a matrix of 0 and 1
 with a column for each category; without any, the pair itself is relevant."""
 
 
@@ -272,6 +273,7 @@ def _card_lines(description: Description, built_in: Mapping[str, str]) -> dict[s
         else "",
         "images": f"{description.image_dimension} dimensions: {card.image_feature}",
         "texts": f"{description.text_dimension} dimensions: {card.text_feature}",
+        "shared space": card.shared_space,
         "parts": " and ".join(description.parts),
         "groups": ", ".join(f"{modality} {count}" for modality, count in description.groups.items()),
         "categories": _categories_text(description),

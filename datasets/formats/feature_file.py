@@ -48,6 +48,7 @@ CARD_TEXTS = (
     "fingerprint",
     "recipe",
     "shared_after",
+    "shared_space",
 )
 _CASTS: dict[str, Cast] = {"float32": float_matrix, "int64": int_vector, "str": text_vector}
 

@@ -109,14 +109,16 @@ class Majority(Control):
 class Identity(Control):
     """The features as they are, where both modalities come from an encoder of one space, CLIP say.
 
-    What a method adds to such features shows beside it. It is left out where the widths differ. Of features
-    that only happen to be as wide as each other it says nothing, though its MAP need not be that of chance:
-    vectors of numbers that are all positive resemble one another.
+    What a method adds to such features shows beside it. It is left out where the widths differ, and where
+    the card of the dataset names no ``shared_space``: of features that only happen to be as wide as each
+    other it says nothing, though its MAP need not be that of chance, since vectors of numbers that are all
+    positive resemble one another.
     """
 
     name: ClassVar[str] = "identity"
     paper_name: ClassVar[str] = "Identity"
     equal_widths: ClassVar[bool] = True
+    shared_space: ClassVar[bool] = True
     version: ClassVar[int] = 1
 
     def _learn(self, train: Split) -> None:

@@ -41,6 +41,7 @@ def dataset():
         image_feature="noise",
         sizes=(9, 6, 7),
         shared_after="é",
+        shared_space="noïse",
     )
     return Dataset("toy", a_split("a", 9), a_split("b", 6), a_split("c", 7), ("cat", "dög", "red owl"), card)
 

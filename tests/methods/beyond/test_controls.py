@@ -104,6 +104,57 @@ def test_the_oracle_ranks_by_the_labels_of_the_test_items_though_its_process_has
     assert r"Oracle\textsuperscript{\S{}} & 1.000 &" in render(list(records.values()), format="latex")
 
 
+def test_one_wrong_code_among_four_costs_what_can_be_counted_by_hand():
+    """Categories 0, 0, 1, 1, and the first image coded as of 1: ties are a mean over all orders.
+
+    It asks for two texts that tie after the two of the other category: places 3 and 4. Asked by a text of 0,
+    the images of 0 are a hit and one of three that tie behind it, at each of places 2 to 4 alike. Asked by a
+    text of 1, two of the first three hit, each pair of places alike.
+    """
+    images, texts = np.eye(2)[[1, 0, 1, 1]], np.eye(2)[[0, 0, 1, 1]]
+    measured = evaluate(images, texts, np.array([0, 0, 1, 1])).map
+    at_the_end = (1 / 3 + 2 / 4) / 2
+    assert measured["image_to_text"] == pytest.approx((at_the_end + 3) / 4)
+    first_and_behind = np.mean([(1 + 2 / place) / 2 for place in (2, 3, 4)])
+    two_of_three = np.mean([(1 / 1 + 2 / 2) / 2, (1 / 1 + 2 / 3) / 2, (1 / 2 + 2 / 3) / 2])
+    assert measured["text_to_image"] == pytest.approx((first_and_behind + two_of_three) / 2)
+
+
+LINEAR = ("cca", "kcca", "cfa", "jrl", "lgcfl", "sm", "scm", "ridge", "lcfs", "jfssl")
+DEEP = (
+    "cmgans",
+    "corr-ae",
+    "dcca",
+    "deep-sm",
+    "cmdn",
+    "ccl-coarse",
+    "acmr",
+    "dscmr",
+    "contrastive",
+    "triplet",
+)
+
+
+def first_and_by_chance(n, relevant):
+    """The expected precision where one relevant item comes first and the others in a random order."""
+    others = (relevant - 1) / (n - 1)
+    hits = [others * (2 + (relevant - 2) / (n - 2) * (place - 2)) / place for place in range(2, n + 1)]
+    return (1 + sum(hits)) / relevant
+
+
+@pytest.mark.parametrize("methods", [LINEAR, pytest.param(DEEP, marks=pytest.mark.slow)])
+def test_permuted_categories_of_test_items_leave_no_method_more_than_its_own_pair(toy, tmp_path, methods):
+    """Whatever hands categories of test items to a method would leave it above, as it does the oracle."""
+    permuted = np.random.default_rng(0).permutation(toy.test.labels)
+    card = replace(toy.card, fingerprint="")
+    mixed = replace(toy, test=replace(toy.test, labels=permuted), card=card)
+    frame = run(mixed, [*methods, "oracle"], seeds=[0], store=tmp_path, memory=None, deadline="none")
+    maps = dict(zip(frame["method"], frame["bimodal_average"], strict=True))
+    assert maps.pop("oracle") == pytest.approx(1)
+    assert set(maps) == set(methods)
+    assert max(maps.values()) < first_and_by_chance(48, 12) < 0.39
+
+
 def evaluated_by_labels(dataset, protocol):
     """The evaluation of an oracle whose process left nothing but zeros."""
     entry = registry()["oracle"]
@@ -176,6 +227,22 @@ def test_identity_is_left_out_where_widths_differ_though_it_failed_there_before(
     assert sorted(again["status"]) == ["left-out", "ok"]
     table = render(list(store.records()))
     assert "Left out: Identity (it needs as many features" in table
+
+
+def test_identity_is_left_out_of_equal_widths_unless_the_dataset_names_the_encoder_of_both(toy, tmp_path):
+    def status_on(card):
+        splits = {
+            name: replace(split, images=split.images[:, :8])
+            for name, split in (("train", toy.train), ("validation", toy.validation), ("test", toy.test))
+        }
+        dataset = replace(toy, **splits, card=card)
+        (row,) = run(dataset, ["identity"], store=tmp_path, memory=None).itertuples()
+        return row.status, row.error
+
+    status, error = status_on(replace(toy.card, fingerprint=""))
+    assert status == "left-out"
+    assert "name their encoder under the key shared_space" in error
+    assert status_on(replace(toy.card, fingerprint="", shared_space="CLIP")) == ("ok", None)
 
 
 def test_a_search_leaves_out_what_cannot_run(toy, tmp_path):
