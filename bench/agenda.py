@@ -36,7 +36,7 @@ from cmbench.store import DEFAULT_STORE, Contents, Store
 if TYPE_CHECKING:
     from cmbench.methods.contract import Method
 
-DEFAULT_DATASETS = ("scenes",)
+DEFAULT_DATASETS = ("emoji",)
 
 
 @dataclass(frozen=True, eq=False)

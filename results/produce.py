@@ -1,8 +1,8 @@
 """Make the results of a study: ``python results/produce.py STUDY [PART ...] [--from FOLDER]``.
 
-STUDY is ``traditional``, ``deep``, ``cmgans``, ``features``, ``scenes`` or ``tuned``, each a folder beside
-this file; or ``searches``, which keeps what ``cmbench tune`` tried for ``tuned``, and apart from it
-``unchosen``, what it tried again without finding better, and ``begun``, what is not finished; or
+STUDY is ``traditional``, ``deep``, ``cmgans``, ``defaults``, ``features``, ``scenes`` or ``tuned``, each a
+folder beside this file; or ``searches``, which keeps what ``cmbench tune`` tried for ``tuned``, and apart
+from it ``unchosen``, what it tried again without finding better, and ``begun``, what is not finished; or
 ``leaderboard``, which writes one page of the records of ``tuned``, with those of the first three below them,
 and runs nothing; or ``evidence``, which holds the profiles, trials and runs of ``tuned`` against each other;
 or ``typical``, which writes how long methods take with their defaults, for ``cmbench plan``
@@ -26,6 +26,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from defaults import make_defaults
 from equal_searches import collect_tuned, keep_searches
 from evidence import write_evidence
 from leaderboard import make_leaderboard
@@ -154,7 +155,7 @@ def write_typical(source: Path) -> None:
 
 
 SEARCHES = {"searches": "searches", "unchosen": "searches/unchosen", "begun": "searches/begun"}
-OTHERS = ("features", "scenes", "tuned", *SEARCHES, "leaderboard", "evidence", "typical")
+OTHERS = ("defaults", "features", "scenes", "tuned", *SEARCHES, "leaderboard", "evidence", "typical")
 
 
 def main() -> None:
@@ -187,6 +188,8 @@ def main() -> None:
         if "final" in parts:
             collect_tuned(given.folder, HERE / "tuned")
         make_leaderboard(HERE)
+    elif given.study == "defaults":
+        make_defaults(parts, given.folder, HERE)
     elif given.study == "scenes":
         make_scenes(parts)
     elif given.study == "features":

@@ -94,7 +94,7 @@ def test_what_was_tuned_for_scenes_comes_with_the_package(tmp_path):
     assert all(entry.get("exhausted") or entry["trials"] == 40 for entry in known.values())
     with warnings.catch_warnings():
         warnings.simplefilter("error", CmbenchWarning)
-        (cell,) = planned(methods=["cca"], profile="tuned", store=tmp_path / "runs").cells
+        (cell,) = planned("scenes", ["cca"], profile="tuned", store=tmp_path / "runs").cells
     assert cell.parameters["ridge"] == known["cca"]["parameters"]["ridge"]
     put(tmp_path / "tuning", scenes, n_components=3)
     again = tuned_profile({scenes.fingerprint: "scenes"}, tmp_path / "runs")

@@ -45,11 +45,11 @@ def call(monkeypatch, *arguments):
 
 
 def test_every_committed_table_is_rendered_again_byte_for_byte(copied, monkeypatch):
-    for study in ("traditional", "deep", "cmgans", "features"):
+    for study in ("traditional", "deep", "cmgans", "defaults", "features"):
         call(monkeypatch, study, "render")
     call(monkeypatch, "leaderboard")
     rendered = sorted(path.relative_to(copied) for path in copied.rglob("*.md"))
-    assert len(rendered) == 6
+    assert len(rendered) == 7
     for path in rendered:
         assert (copied / path).read_bytes() == (RESULTS / path).read_bytes(), path
 
@@ -57,7 +57,14 @@ def test_every_committed_table_is_rendered_again_byte_for_byte(copied, monkeypat
 def test_the_committed_records_are_all_there():
     studies = [path.parent for path in RESULTS.glob("*/README.md") if path.parent.name != "tuned"]  # it grows
     counts = {study.name: len(Store(study).records()) for study in studies}
-    assert counts == {"traditional": 28, "deep": 80, "cmgans": 108, "features": 5, "scenes": 4}
+    assert counts == {
+        "traditional": 28,
+        "deep": 80,
+        "cmgans": 108,
+        "defaults": 55,
+        "features": 5,
+        "scenes": 4,
+    }
 
 
 def test_every_committed_record_has_the_key_that_its_parameters_have_now():

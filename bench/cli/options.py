@@ -166,7 +166,7 @@ dataset_option = click.option(
     type=DATASET,
     multiple=True,
     metavar="NAME_OR_PATH",
-    help="A dataset by name, or a feature file or folder. Repeatable. [default: scenes]",
+    help="A dataset by name, or a feature file or folder. Repeatable. [default: emoji]",
 )
 methods_option = click.option(
     "--methods",

@@ -297,7 +297,7 @@ def examples(
 def training(cells: tuple[str, ...], store: str, width: str | None, output: Path | None) -> None:
     """Draw the curves of a training: losses, accuracies, gradients, MAP on validation.
 
-    CELLS are a method (cmgans), a dataset and method (scenes/cmgans), or the first digits of keys. Seeds of
+    CELLS are a method (cmgans), a dataset and method (emoji/cmgans), or the first digits of keys. Seeds of
     one setting are drawn over each other; different settings never share a figure.
     """
     from cmbench.report.cells import stored_cells

@@ -39,7 +39,7 @@ def reproduce(
 ) -> None:
     """Run a stored cell again, and compare what comes out with its record.
 
-    CELL is a method (cca), a dataset and method (scenes/cca), or the first digits of a key; of several cells
+    CELL is a method (cca), a dataset and method (emoji/cca), or the first digits of a key; of several cells
     each is run. MAPs and the AP of every query are compared, to the last bit. The store is not changed. The
     exit status is 1 if a cell came out differently, or not at all.
     """

@@ -20,7 +20,7 @@ def show(cell: str, store: str) -> None:
     First how to run it again, and what differs from the defaults; then results, parameters, durations,
     errors, origin. Seeds and splits of a method are told together.
 
-    CELL is a method (cca), a dataset and method (scenes/cca), or the first digits of a key.
+    CELL is a method (cca), a dataset and method (emoji/cca), or the first digits of a key.
     """
     from cmbench.output import printable
     from cmbench.report.cells import stored_cells
