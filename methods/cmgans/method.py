@@ -155,8 +155,8 @@ class CMGANs(DeepMethod):
     """
     generator_steps: Annotated[int, Count(1), SearchSpace(1, 5)] = 5
     """(A9) K, the updates of each generator in an iteration. The paper gives no value; the release has 5.
-    Searches chose 5 on four datasets of six, with rates of .0002 to .0003, a patience of 27 to 36 epochs and
-    three times the time that the defaults take; ``--profile tuned`` takes what was chosen.
+    Searches chose 5 on five datasets of seven, with rates of .0002 to .0006, a patience of 12 to 36 epochs
+    and up to five times the time that the defaults take; ``--profile tuned`` takes what was chosen.
     """
     resample: Annotated[bool, Words(True, False)] = True
     """(A10) Whether each of the K updates has a batch of its own, as in Algorithm 1, or all updates of an
