@@ -77,9 +77,10 @@ def test_pairing_anew_within_categories_costs_the_weight_sharing_its_pairs_and_t
 
     def score(kind, pairs, relevance):
         sizes = {"embedding": 32, "hidden": 32, "discriminator_width": 32, "batch_size": 32}
+        published = CMGANs.presets["paper"]
         found = []
         for seed in (0, 1):
-            method = kind(**sizes, epochs=60, eval_every=20, stopping="none", random_state=seed)
+            method = kind(**sizes, **published, epochs=60, eval_every=20, stopping="none", random_state=seed)
             method.fit(pairs, validation)
             sides = method.transform_images(test.images), method.transform_texts(test.texts)
             found.append(bimodal_map(*sides, relevance))
