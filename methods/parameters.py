@@ -195,8 +195,10 @@ class AddedLater:
 class When:
     """Which others must have certain values for a parameter to count: at any other value it does nothing.
 
-    >>> print(When(pretrain="dae"))
-    pretrain = 'dae'
+    A float stands for all numbers above 0, as of a weight whose term must not be off.
+
+    >>> print(When(pretrain="dae", w_inter=1.0))
+    pretrain = 'dae' and w_inter > 0
     """
 
     values: Mapping[str, Any]
@@ -205,7 +207,10 @@ class When:
         object.__setattr__(self, "values", values)
 
     def __str__(self) -> str:
-        return " and ".join(f"{name} = {value!r}" for name, value in self.values.items())
+        return " and ".join(
+            f"{name} > 0" if isinstance(value, float) else f"{name} = {value!r}"
+            for name, value in self.values.items()
+        )
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def test_the_committed_records_are_all_there():
         "traditional": 28,
         "deep": 80,
         "cmgans": 108,
-        "defaults": 55,
+        "defaults": 74,
         "features": 5,
         "scenes": 4,
     }

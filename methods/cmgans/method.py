@@ -109,7 +109,7 @@ class CMGANs(DeepMethod):
     """Size of the common representation s."""
     hidden: Annotated[int, Count(1)] = 1024
     """Size of the first layer of the encoders, and of the hidden layer of the decoders."""
-    discriminator_width: Annotated[int, Count(1)] = 512
+    discriminator_width: Annotated[int, Count(1), When(w_inter=1.0)] = 512
     """Size of the hidden layer of the inter-modality discriminators."""
     w_inter: Annotated[float, Number(0), SearchRange(0.1, 10.0, log=True)] = 1.0
     """Weight of the inter-modality term. With weight 0 its discriminators are not built."""
@@ -124,7 +124,7 @@ class CMGANs(DeepMethod):
     """
     loss_scale: Annotated[str, Words("log", "linear")] = "log"
     """(A2) Whether losses have logarithms, as equations 5 to 10 do, or none (``"linear"``), as 3 and 4."""
-    fake_weight: Annotated[float, Number(0)] = 0.5
+    fake_weight: Annotated[float, Number(0), When(w_inter=1.0)] = 0.5
     """(A3) Weight of each of the two kinds of fakes of D_Ci and D_Ct. With 0.5, what is real weighs as
     much as all fakes.
     """
@@ -137,11 +137,11 @@ class CMGANs(DeepMethod):
     Wikipedia's images have a mean square of 169 and those of its texts .004, so that undivided errors of
     images, 161, leave a class term of 2.3 no say, and those of texts have none.
     """
-    head: Annotated[str, Words("shared", "separate")] = "shared"
+    head: Annotated[str, Words("shared", "separate"), When(w_semantic=1.0)] = "shared"
     """(A5) One class head for both modalities, as the paper says, or one for each, as in the released
     program. This choice matters much.
     """
-    shared_norm: Annotated[str, Words("affine", "none", "all")] = "affine"
+    shared_norm: Annotated[str, Words("affine", "none", "all"), When(tie="tied")] = "affine"
     """(A6) What the second encoder layers share besides weight and bias, if they are tied: scale and shift of
     their batch normalisation, nothing, or all of it, running statistics included.
     """
@@ -166,7 +166,7 @@ class CMGANs(DeepMethod):
     """(A11) How pairs and mismatched pairs are drawn: first two categories and then a pair of each
     (``"classes"``), or first any pair and then any pair of another category (``"uniform"``).
     """
-    mismatch: Annotated[str, Words("own", "anchor"), SearchSpace("own", "anchor")] = "own"
+    mismatch: Annotated[str, Words("own", "anchor"), SearchSpace("own", "anchor"), When(w_inter=1.0)] = "own"
     """(A11) Whether the s of a mismatched pair stands beside its own features, as the paper says, or beside
     those of the pair for which it was drawn (``"anchor"``). Beside its own it is the s of a true item with
     its true features, just like what is real, so that the discriminator learns nothing from it.
@@ -213,7 +213,7 @@ class CMGANs(DeepMethod):
     """(A15) What represents an item: its s, or the class probabilities that the class head gives for s
     (``"posterior"``), as in Deep-SM. Report them under the name of ``cmgans-posterior``.
     """
-    batch_norm: Annotated[str, Words("separate", "joined")] = "separate"
+    batch_norm: Annotated[str, Words("separate", "joined"), When(w_inter=1.0)] = "separate"
     """(A16) Over what D_Ci and D_Ct take the statistics of batch normalisation: over matched, crossed and
     mismatched inputs each for itself, or over all of them joined.
     """
@@ -317,6 +317,9 @@ class CMGANsCAE(CMGANs):
     w_inter: Annotated[float, Words(0.0)] = 0.0
     w_intra: Annotated[float, Words(0.0)] = 0.0
     w_reconstruction: Annotated[float, Words(1.0)] = 1.0
+    generator_loss: Annotated[str, Words("non-saturating")] = "non-saturating"
+    loss_scale: Annotated[str, Words("log")] = "log"
+    update_order: Annotated[str, Words("discriminators-first")] = "discriminators-first"
 
 
 class CMGANsPosterior(CMGANs):

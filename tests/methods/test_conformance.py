@@ -41,7 +41,7 @@ HEADS = {"hidden_width": 16, "image_width": 16, "text_width": 16, "n_components"
 SMALL = {
     "ccl": {**CODES, **EPOCHS},
     "cmdn": {**CODES, **CMDN, **EPOCHS},
-    "cmgans": {**GAN, "epochs": 30},
+    "cmgans": {**GAN, "halve_every": 100, "preprocessing": "none", "epochs": 30},
     "corr": PAIRED,
     "dcca": {"n_components": 4, "hidden_width": 16, "epochs": 20, "batch_size": 80},
     "deep": {"hidden_width": 16, "epochs": 20},
