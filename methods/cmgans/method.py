@@ -220,7 +220,10 @@ class CMGANs(DeepMethod):
     preprocessing: Annotated[
         str, Words(*PREPROCESSING), SearchSpace("none", "zscore", "global", "rownorm")
     ] = "rownorm"
-    """As for all deep methods. Neither paper nor released program says that features are changed."""
+    """Features as stored (``"none"``), as in the released program; standardised column by column
+    (``"zscore"``); centred and divided by one number for each view (``"global"``); or scaled to unit norm row
+    by row (``"rownorm"``). Columns that are constant in training become 0.
+    """
     post: Annotated[str, Words("none", "zscore_train"), SearchSpace("none", "zscore_train")] = "none"
     """Whether representations are standardised by statistics of the training items."""
     gradient_clip: Annotated[float | str, Number(0, open_ends=True, words=("off",))] = "off"
