@@ -58,6 +58,7 @@ Which: TypeAlias = Literal["same", "own"]
 """Parameters that were chosen for the full model, or for each ablation itself."""
 
 FULL = Variant("cmgans", "CM-GANs")
+_OF_DISCRIMINATORS = ("generator_loss", "loss_scale", "update_order")
 ABLATIONS = (
     Ablation(
         "IV",
@@ -77,7 +78,14 @@ ABLATIONS = (
     Ablation(
         "VI",
         "reconstruction error in place of the adversary",
-        (Variant("cmgans-cae", "CM-GANs-CAE", ("w_inter", "w_intra", "w_reconstruction")), FULL),
+        (
+            Variant(
+                "cmgans-cae",
+                "CM-GANs-CAE",
+                ("w_inter", "w_intra", "w_reconstruction", *_OF_DISCRIMINATORS),
+            ),
+            FULL,
+        ),
     ),
 )
 VARIANTS = {variant.name: variant for ablation in ABLATIONS for variant in ablation.variants}
