@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from equal_searches import without_names, without_places
+from equal_searches import to_show
 from studies import UNDISTURBED
 from tabulate import tabulate
 
@@ -75,7 +75,7 @@ RUNS: tuple[tuple[tuple[Setting, ...], tuple[str, ...], tuple[int, ...]], ...] =
 """Settings, datasets and seeds."""
 
 
-def make_defaults(parts: Iterable[str], source: Path | None, results: Path) -> None:
+def make_defaults(parts: Iterable[str], source: Path, results: Path) -> None:
     """Run the settings that have no record, with the feature files in ``source``, and write the tables."""
     folder = results / "defaults"
     if "final" in parts:
@@ -87,9 +87,9 @@ def make_defaults(parts: Iterable[str], source: Path | None, results: Path) -> N
         (folder / TABLE).write_text(tables(Store(folder).records()), encoding="utf-8")
 
 
-def path_of(name: str, source: Path | None) -> str | Path:
+def path_of(name: str, source: Path) -> str | Path:
     """Return the feature file of a dataset; its name where it is built in."""
-    return name if source is None or name in dataset_names() else source / f"{name}.npz"
+    return name if name in dataset_names() else source / f"{name}.npz"
 
 
 def run_settings(path: str | Path, settings: Iterable[Setting], seeds: tuple[int, ...], store: Path) -> None:
@@ -108,9 +108,9 @@ def run_settings(path: str | Path, settings: Iterable[Setting], seeds: tuple[int
 
 
 def keep(store: Store) -> None:
-    """Put records into one file for each dataset, without arrays, and places and pairs of others in them."""
+    """Put what can be shown of the records into one file for each dataset, without arrays."""
     for record in store.records():
-        store.put(without_places(without_names(record)), None)
+        store.put(to_show(record), None)
     store.pack()
 
 

@@ -31,10 +31,8 @@ def collect_tuned(source: Path, folder: Path) -> None:
     leave_out_earlier(results, brought)
     for record in brought:
         arrays = store.arrays(record) if record["status"] == "ok" else None
-        is_shipped = record["dataset"]["name"] in dataset_names()
-        if not is_shipped:
-            record = without_names(record)
-        results.put(without_places(record), None if arrays is None else per_query(arrays, named=is_shipped))
+        kept = None if arrays is None else per_query(arrays, named=is_shipped(record))
+        results.put(to_show(record), kept)
     results.pack()
 
 
@@ -71,6 +69,17 @@ def setting_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     method = record["method"]
     parameters = {name: value for name, value in method["parameters"].items() if name != "random_state"}
     return {"code version": method["code_version"], **parameters}
+
+
+def to_show(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record without places of the machine that ran it, and without names of pairs of others."""
+    shown: dict[str, Any] = without_places(record if is_shipped(record) else without_names(record))
+    return shown
+
+
+def is_shipped(record: Mapping[str, Any]) -> bool:
+    """Return whether the pairs of a record, or of a trial, come with cmbench."""
+    return record["dataset"]["name"].removesuffix(VALIDATION) in dataset_names()
 
 
 PLACE = re.compile(r"""(?<![\w.:/])/(?:[^/\s'"]+/)+([^/\s'"]*)""")
@@ -120,16 +129,13 @@ def keep_searches(source: Path, folder: Path) -> None:
     """Bring the records of a store of searches into an archive for each dataset, beside those it has."""
     folder.mkdir(parents=True, exist_ok=True)
     kept: dict[Path, dict[str, bytes]] = {}
-    shipped = dataset_names()
     for path in sorted(source.glob("cells/*/*.json")):
         record = json.loads(path.read_text("utf-8"))
         name = validated(record)
         archive = folder / f"{name}.tar.xz"
         if archive not in kept:
             kept[archive] = unpacked(archive) if archive.exists() else {}
-        if name not in shipped:
-            record = without_names(record)
-        text = json.dumps(without_places(record), separators=(",", ":"))
+        text = json.dumps(to_show(record), separators=(",", ":"))
         kept[archive][str(path.relative_to(source))] = text.encode()
     for archive, files in kept.items():
         pack(files, archive)

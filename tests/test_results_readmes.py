@@ -1,5 +1,6 @@
 """What the READMEs of results say is so: numbers of profiles and records, commands, and links."""
 
+import json
 import re
 import tomllib
 from collections import Counter, defaultdict
@@ -7,6 +8,7 @@ from pathlib import Path
 from statistics import mean
 
 import defaults
+import equal_searches
 import pytest
 from shown_commands import unknown_words
 
@@ -167,6 +169,14 @@ def test_what_is_said_of_the_updates_of_generators_is_what_searches_chose(search
     rates, patience = ([chosen[name] for chosen in five] for name in ("learning_rate", "patience"))
     low, high = (f"{rate:.4f}".lstrip("0") for rate in (min(rates), max(rates)))
     assert f"rates of {low} to {high}, a patience of {min(patience)} to {max(patience)} epochs" in said
+
+
+def test_searches_that_have_begun_are_of_datasets_for_which_nothing_was_chosen_yet(searches):
+    for path in sorted((RESULTS / "tuned" / "searches" / "begun").glob("*.tar.xz")):
+        records = [json.loads(text) for text in equal_searches.unpacked(path).values()]
+        datasets = {equal_searches.validated(record) for record in records}
+        assert datasets == {path.name.removesuffix(".tar.xz")}
+        assert not datasets & {*searches}
 
 
 def test_the_defaults_of_cm_gans_are_the_last_setting_of_the_study_and_better_than_those_before():

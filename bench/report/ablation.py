@@ -58,7 +58,6 @@ Which: TypeAlias = Literal["same", "own"]
 """Parameters that were chosen for the full model, or for each ablation itself."""
 
 FULL = Variant("cmgans", "CM-GANs")
-_OF_DISCRIMINATORS = ("generator_loss", "loss_scale", "update_order")
 ABLATIONS = (
     Ablation(
         "IV",
@@ -82,7 +81,7 @@ ABLATIONS = (
             Variant(
                 "cmgans-cae",
                 "CM-GANs-CAE",
-                ("w_inter", "w_intra", "w_reconstruction", *_OF_DISCRIMINATORS),
+                ("w_inter", "w_intra", "w_reconstruction", "generator_loss", "loss_scale", "update_order"),
             ),
             FULL,
         ),
